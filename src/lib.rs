@@ -1,0 +1,2 @@
+//! kubectl-meshaudit.
+pub mod cli;
