@@ -1,2 +1,3 @@
 //! kubectl-meshaudit.
 pub mod cli;
+pub mod model;
