@@ -1,4 +1,5 @@
 //! kubectl-meshaudit.
 pub mod cli;
 pub mod decode;
+pub mod k8s;
 pub mod model;

@@ -605,7 +605,9 @@ mod tests {
             assert_eq!(timeout_of(&value).expect("a timeout"), second, "{value}");
         }
         assert_eq!(timeout_of(&json!(null)).expect("absent"), None);
-        for value in [json!("soon"), json!(-1), json!({"seconds": -1}), json!({"nanos": 2_000_000_000}), json!(1.5), json!([])] {
+        for value in
+            [json!("soon"), json!(-1), json!({"seconds": -1}), json!({"nanos": 2_000_000_000}), json!(1.5), json!([])]
+        {
             let error = timeout_of(&value).expect_err("no timeout").to_string();
             assert!(error.starts_with("element 0: "), "{error}");
         }
@@ -642,7 +644,8 @@ mod tests {
             "transport_socket_matches": [{"name": "t", "match": {"tls_mode": "istio"}, "transport_socket": {"typed_config": {"common_tls_context": {}}}}],
             "metadata": {"filter_metadata": {"istio": {"alpn_override": "true"}}}}});
         let mut found = Vec::new();
-        cluster_objects(element.to_string().as_bytes(), ClusterSource::Active, |value, _| found.push(value)).expect("sound");
+        cluster_objects(element.to_string().as_bytes(), ClusterSource::Active, |value, _| found.push(value))
+            .expect("sound");
         assert_eq!(
             found,
             [json!({"name": "outbound|80||a", "connectTimeout": "1s",

@@ -3,5 +3,6 @@
 pub mod dump;
 mod elements;
 pub mod loggers;
+pub mod pod_config;
 
 pub use elements::{ElementError, Elements, Shape};
