@@ -1,5 +1,7 @@
 //! kubectl-meshaudit.
 pub mod cli;
+pub mod collect;
 pub mod decode;
 pub mod k8s;
 pub mod model;
+pub mod reach;

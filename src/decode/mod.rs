@@ -4,5 +4,6 @@ pub mod dump;
 mod elements;
 pub mod loggers;
 pub mod pod_config;
+pub mod snapshot;
 
 pub use elements::{ElementError, Elements, Shape};
