@@ -1,4 +1,5 @@
 //! kubectl-meshaudit.
+pub mod audit;
 pub mod cli;
 pub mod collect;
 pub mod decode;
