@@ -6,3 +6,4 @@ pub mod decode;
 pub mod k8s;
 pub mod model;
 pub mod reach;
+pub mod report;
