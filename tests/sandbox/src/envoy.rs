@@ -21,7 +21,8 @@ use tokio::process::{Child, Command};
 use crate::istio::Role;
 use crate::log::ContainerLog;
 use crate::wheel::Wheel;
-use crate::{Error, admin};
+use crate::eds::Routes;
+use crate::{Error, admin, eds};
 
 /// How long an Envoy may take until it is live; machines that run tests are slow at times.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -67,7 +68,7 @@ pub struct Envoy {
     /// What it writes to standard output and error.
     pub log: Arc<ContainerLog>,
     directory: PathBuf,
-    routes: HashMap<String, SocketAddr>,
+    routes: Arc<Routes>,
     /// Holds the pipe whose end is the Envoy's end.
     _supervisor: Child,
 }
@@ -75,7 +76,7 @@ pub struct Envoy {
 impl Envoy {
     /// Starts an Envoy in `directory` and waits until it is live with `clusters`.
     ///
-    /// `routes` gives each host's real address here; a host without one has no endpoints.
+    /// `routes` gives each host's real address here, and `agent` is where endpoints are served by it.
     ///
     /// # Errors
     /// [`Error::Envoy`] with the end of the Envoy's own log where it does not come up.
@@ -83,15 +84,15 @@ impl Envoy {
         spec: &EnvoySpec,
         directory: PathBuf,
         clusters: &[Value],
-        routes: HashMap<String, SocketAddr>,
+        (routes, agent): (Arc<Routes>, SocketAddr),
         log: Arc<ContainerLog>,
     ) -> Result<Self, Error> {
         let failed = |message: String| Error::Envoy { pod: format!("{}/{}", spec.namespace, spec.pod), message };
         let program = spec.wheel.program()?;
-        fs::create_dir_all(directory.join("eds")).map_err(|e| failed(e.to_string()))?;
+        fs::create_dir_all(&directory).map_err(|e| failed(e.to_string()))?;
         write_clusters(&directory, clusters, &routes, &version()).map_err(|e| failed(e.to_string()))?;
         let bootstrap = directory.join("envoy-rev.json");
-        fs::write(&bootstrap, bootstrap_json(spec, &directory).to_string()).map_err(|e| failed(e.to_string()))?;
+        fs::write(&bootstrap, bootstrap_json(spec, &directory, agent).to_string()).map_err(|e| failed(e.to_string()))?;
         let admin_path = directory.join("admin-address");
         let mut supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR, "supervisor"])
@@ -127,8 +128,9 @@ impl Envoy {
         };
         let admin = live.map_err(|what| {
             let said = log.text();
-            let tail: Vec<&str> = said.lines().rev().take(5).collect();
-            failed(format!("{what}; its log ends with: {}", tail.join(" | ")))
+            // The reason comes first, and a backtrace after it.
+            let beginning: Vec<&str> = said.lines().take(6).collect();
+            failed(format!("{what}; it said: {}", beginning.join(" | ")))
         })?;
         let listeners = listeners(admin).await.map_err(failed)?;
         Ok(Self { admin, listeners, log, directory, routes, _supervisor: supervisor })
@@ -173,49 +175,36 @@ async fn listeners(admin: SocketAddr) -> Result<HashMap<String, SocketAddr>, Str
         .collect())
 }
 
-/// Writes the endpoint files and then, by `rename`, the cluster file that Envoy watches.
-fn write_clusters(
-    directory: &Path,
-    clusters: &[Value],
-    routes: &HashMap<String, SocketAddr>,
-    version: &str,
-) -> std::io::Result<()> {
-    let mut resources = Vec::with_capacity(clusters.len());
-    for (index, cluster) in clusters.iter().enumerate() {
-        let mut cluster = cluster.clone();
-        cluster["@type"] = json!("type.googleapis.com/envoy.config.cluster.v3.Cluster");
-        let name = cluster["name"].as_str().unwrap_or_default().to_owned();
-        let host = name.rsplit('|').next().unwrap_or_default();
-        let endpoints = routes.get(host).map_or_else(|| json!([]), |address| {
-            json!([{"lb_endpoints": [{"endpoint": {"address": {"socket_address":
-                {"address": address.ip().to_string(), "port_value": address.port()}}}}]}])
-        });
-        if cluster["type"] == "EDS" {
-            // There is no ADS stream here: the same endpoints, from a file.
-            let path = directory.join("eds").join(format!("{index}.json"));
-            replace(&path, &json!({"resources": [{
-                "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-                "cluster_name": name, "endpoints": endpoints,
-            }]}))?;
-            cluster["eds_cluster_config"]["eds_config"] =
-                json!({"path_config_source": {"path": path}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"});
-        } else if cluster["type"] == "STRICT_DNS" {
-            // The names do not resolve here: the same cluster, with the address in place of the name.
-            cluster["load_assignment"]["endpoints"] = endpoints;
-        }
-        resources.push(cluster);
-    }
-    replace(&directory.join("cds.json"), &json!({"version_info": version, "resources": resources}))
-}
-
-fn replace(path: &Path, content: &Value) -> std::io::Result<()> {
+/// Writes, by `rename`, the cluster file that Envoy watches.
+fn write_clusters(directory: &Path, clusters: &[Value], routes: &Routes, version: &str) -> std::io::Result<()> {
+    let resources: Vec<Value> = clusters.iter().map(|cluster| localized(cluster, routes)).collect();
+    let path = directory.join("cds.json");
     let scratch = path.with_extension("next");
-    fs::write(&scratch, content.to_string())?;
+    fs::write(&scratch, json!({"version_info": version, "resources": resources}).to_string())?;
     fs::rename(scratch, path)
 }
 
+/// The cluster as istiod gives it, but for where its endpoints come from: there is no ADS stream here,
+/// and the names do not resolve.
+fn localized(cluster: &Value, routes: &Routes) -> Value {
+    let mut cluster = cluster.clone();
+    cluster["@type"] = json!("type.googleapis.com/envoy.config.cluster.v3.Cluster");
+    if cluster["type"] == "EDS" {
+        cluster["eds_cluster_config"]["eds_config"] = json!({
+            "api_config_source": {"api_type": "REST", "transport_api_version": "V3", "cluster_names": ["agent"],
+                "refresh_delay": "86400s", "request_timeout": "5s"},
+            "initial_fetch_timeout": "0s",
+            "resource_api_version": "V3",
+        });
+    } else if cluster["type"] == "STRICT_DNS" {
+        let name = cluster["name"].as_str().unwrap_or_default().to_owned();
+        cluster["load_assignment"]["endpoints"] = eds::endpoints(routes, &name);
+    }
+    cluster
+}
+
 /// Istio's bootstrap (`tools/packaging/common/envoy_bootstrap.json`), with CDS from a file.
-fn bootstrap_json(spec: &EnvoySpec, directory: &Path) -> Value {
+fn bootstrap_json(spec: &EnvoySpec, directory: &Path, agent: SocketAddr) -> Value {
     let log_format = "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t";
     json!({
         "application_log_config": {"log_format": {"text_format": log_format}},
@@ -237,14 +226,15 @@ fn bootstrap_json(spec: &EnvoySpec, directory: &Path) -> Value {
             "initial_fetch_timeout": "0s", "resource_api_version": "V3",
         }},
         "static_resources": {
-            "clusters": static_clusters(),
+            "clusters": static_clusters(agent.port()),
             "listeners": spec.listeners.iter().map(|(name, cluster)| tcp_listener(name, cluster)).collect::<Vec<_>>(),
         },
     })
 }
 
-/// The clusters that come with Istio's bootstrap, with the timeouts they have there.
-pub(crate) fn static_clusters() -> Vec<Value> {
+/// The clusters that come with Istio's bootstrap, with the timeouts they have there; `agent` is
+/// pilot-agent's port, 15020 in a pod.
+pub(crate) fn static_clusters(agent: u16) -> Vec<Value> {
     let at = |name: &str, address: Value| {
         json!({"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]})
     };
@@ -259,7 +249,7 @@ pub(crate) fn static_clusters() -> Vec<Value> {
     };
     vec![
         local("prometheus_stats", 15000),
-        local("agent", 15020),
+        local("agent", agent),
         pipe("sds-grpc", "./var/run/secrets/workload-spiffe-uds/socket"),
         pipe("xds-grpc", "./etc/istio/proxy/XDS"),
         json!({"name": "zipkin", "type": "STATIC", "connect_timeout": "1s", "load_assignment": at("zipkin", loopback(9411))}),

@@ -3,17 +3,25 @@
 
 pub mod admin;
 pub mod api;
+mod eds;
 pub mod envoy;
 pub mod faults;
+pub mod incident;
 pub mod istio;
 pub mod log;
+pub mod mesh;
 mod patch;
+mod sandbox;
 pub mod selector;
 pub mod stats;
 pub mod status;
 pub mod store;
+pub mod upstream;
 pub mod users;
 pub mod wheel;
+
+pub use mesh::Mesh;
+pub use sandbox::{Call, Outcome, Sandbox};
 
 /// What keeps a sandbox from starting.
 #[derive(Debug, thiserror::Error)]
