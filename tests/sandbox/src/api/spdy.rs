@@ -169,13 +169,15 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 
     /// Accepts a stream with an empty header block. All replies share one zlib stream; an empty block is
-    /// four zero bytes, written as a stored block of deflate, so nothing needs compressing.
+    /// four zero bytes, written as a stored block of deflate, so nothing needs compressing; the empty block
+    /// after it is a sync flush, at which Go's reader hands over what it has.
     async fn reply(&mut self, id: u32) -> std::io::Result<()> {
         let mut body = id.to_be_bytes().to_vec();
         if !std::mem::replace(&mut self.replied, true) {
             body.extend_from_slice(&[0x78, 0x01]);
         }
-        body.extend_from_slice(&[0x00, 4, 0, !4, 0xff, 0, 0, 0, 0]);
+        body.extend_from_slice(&[0, 4, 0, !4, !0, 0, 0, 0, 0]);
+        body.extend_from_slice(&[0, 0, 0, !0, !0]);
         self.control(SYN_REPLY, &body).await
     }
 }
@@ -230,4 +232,30 @@ fn string(rest: &mut &[u8]) -> Option<String> {
     let (head, tail) = rest.split_at_checked(length)?;
     *rest = tail;
     Some(String::from_utf8_lossy(head).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two header blocks as zlib writes them with SPDY's dictionary: an error and a data stream.
+    const BLOCKS: [&str; 2] = [
+        "78f9e3c6a7c202253a703a2b294a4dcc851625aca9a0808614cb45a024cc6a088c0e032083b308128f99a0f4cd6800000000ffff",
+        "c2aa1b54102512a119000000ffff",
+    ];
+
+    #[test]
+    fn header_blocks_share_one_compressed_stream() {
+        let mut reader = HeaderReader::new();
+        for (block, kind) in BLOCKS.into_iter().zip(["error", "data"]) {
+            let bytes: Vec<u8> = block
+                .as_bytes()
+                .chunks(2)
+                .map(|pair| u8::from_str_radix(&String::from_utf8_lossy(pair), 16).expect("hexadecimal"))
+                .collect();
+            let fields = reader.read(&bytes).expect("a block");
+            assert_eq!(fields.get("streamtype").map(String::as_str), Some(kind));
+            assert_eq!(fields.get("port").map(String::as_str), Some("15000"));
+        }
+    }
 }
