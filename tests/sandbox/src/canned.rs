@@ -328,7 +328,7 @@ impl Configuration {
 
     fn resource(&self, resource: &str, mask: Option<&str>) -> Reply {
         let Some((_, mut elements)) = self.elements(resource) else {
-            return Reply::text(404, format!("{resource} not found in config dump"));
+            return refused(404, format!("{resource} not found in config dump"));
         };
         if let Some(mask) = mask {
             let paths: Vec<Vec<&str>> = mask
@@ -340,7 +340,7 @@ impl Configuration {
                     .split(',')
                     .map(|path| format!("paths: \"{path}\"\n"))
                     .collect();
-                return Reply::text(
+                return refused(
                     400,
                     format!("FieldMask {quoted} could not be successfully used."),
                 );
@@ -380,7 +380,7 @@ impl Configuration {
             .as_object()
             .is_some_and(|section| section.len() == 1)
         {
-            return Reply::text(
+            return refused(
                 400,
                 format!(
                     "FieldMask {} could not be successfully applied to any configs.",
@@ -409,6 +409,15 @@ impl Configuration {
             })
             .collect();
         Reply::json(printed(&json!({"cluster_statuses": statuses})))
+    }
+}
+
+/// An error of the dump's own, which names no character set where the admin endpoint's others do.
+fn refused(status: u16, message: String) -> Reply {
+    Reply {
+        status,
+        content_type: "text/plain",
+        body: message.into(),
     }
 }
 

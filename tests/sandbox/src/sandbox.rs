@@ -535,6 +535,6 @@ fn kubeconfig_of(mesh: &str, server: &Server) -> String {
     context("badtoken", mesh, "badtoken");
     context("gone", "gone", "admin");
     context("untrusted", "untrusted", "admin");
-    let _ = write!(text, "current-context: {mesh}\n");
+    let _ = writeln!(text, "current-context: {mesh}");
     text
 }

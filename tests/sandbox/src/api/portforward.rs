@@ -358,14 +358,11 @@ async fn tunnel(socket: Socket, pod: Pod) {
     };
     let inwards = async move {
         while let Some(Ok(message)) = source.next().await {
-            match message {
-                Message::Binary(bytes) => {
-                    if writer.write_all(&bytes).await.is_err() {
-                        return;
-                    }
-                }
-                Message::Close(_) => return,
-                _ => {}
+            let Message::Binary(bytes) = message else {
+                continue;
+            };
+            if writer.write_all(&bytes).await.is_err() {
+                return;
             }
         }
     };

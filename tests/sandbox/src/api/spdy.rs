@@ -89,10 +89,9 @@ where
             RST_STREAM if body.len() >= 4 => {
                 data.remove(&u32::from_be_bytes([body[0], body[1], body[2], body[3]]));
             }
+            // Answered as it came. Where that fails, so does the next read.
             PING => {
-                if writer.lock().await.control(PING, &body).await.is_err() {
-                    return;
-                }
+                let _ = writer.lock().await.control(PING, &body).await;
             }
             GO_AWAY => return,
             _ => {}

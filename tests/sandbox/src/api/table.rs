@@ -91,8 +91,8 @@ fn age(object: &Value) -> Value {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     json!(match seconds {
         ..120 => format!("{seconds}s"),
-        ..7_200 => format!("{minutes}m"),
-        ..172_800 => format!("{hours}h"),
+        120..7_200 => format!("{minutes}m"),
+        7_200..172_800 => format!("{hours}h"),
         _ => format!("{days}d"),
     })
 }
