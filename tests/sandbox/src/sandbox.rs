@@ -264,7 +264,36 @@ impl Sandbox {
     /// What the clients see also goes to the application's log.
     #[must_use]
     pub fn drive_client(&self) -> Vec<Call> {
-        drive(&self.driving, &self.envoys, &self.upstream, &self.cluster)
+        let _one_at_a_time = self.driving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners: Vec<_> = self
+            .envoys
+            .iter()
+            .filter_map(|(key, envoy)| Some((key.clone(), *envoy.listeners.get(incident::LISTENER)?)))
+            .collect();
+        listeners.sort();
+        thread::scope(|scope| {
+            let calls: Vec<_> = listeners
+                .into_iter()
+                .map(|((namespace, pod), address)| {
+                    scope.spawn(move || {
+                        let call = call(address);
+                        if call.outcome == Outcome::Reset
+                            && let Some(log) = self.cluster.runtime(&namespace, &pod).logs.get("checkout")
+                        {
+                            for (time, line) in incident::reset_lines(Timestamp::now()) {
+                                log.push(time, line);
+                            }
+                        }
+                        call
+                    })
+                })
+                .collect();
+            thread::sleep(LOSS);
+            self.upstream.set_answering(true);
+            let calls = calls.into_iter().filter_map(|call| call.join().ok()).collect();
+            self.upstream.set_answering(false);
+            calls
+        })
     }
 
     fn envoy(&self, namespace: &str, pod: &str) -> Option<&Arc<Envoy>> {
@@ -361,38 +390,6 @@ fn runtime_of(pod: &Pod) -> PodRuntime {
         runtime.ports.insert(pod.admin_port, Endpoint::Http(Arc::clone(handler)));
     }
     runtime
-}
-
-fn drive(driving: &Mutex<()>, envoys: &Envoys, upstream: &SilentUpstream, cluster: &Cluster) -> Vec<Call> {
-    let _one_at_a_time = driving.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut listeners: Vec<_> = envoys
-        .iter()
-        .filter_map(|(key, envoy)| Some((key.clone(), *envoy.listeners.get(incident::LISTENER)?)))
-        .collect();
-    listeners.sort();
-    thread::scope(|scope| {
-        let calls: Vec<_> = listeners
-            .into_iter()
-            .map(|((namespace, pod), address)| {
-                scope.spawn(move || {
-                    let call = call(address);
-                    if call.outcome == Outcome::Reset
-                        && let Some(log) = cluster.runtime(&namespace, &pod).logs.get("checkout")
-                    {
-                        for (time, line) in incident::reset_lines(Timestamp::now()) {
-                            log.push(time, line);
-                        }
-                    }
-                    call
-                })
-            })
-            .collect();
-        thread::sleep(LOSS);
-        upstream.set_answering(true);
-        let calls = calls.into_iter().filter_map(|call| call.join().ok()).collect();
-        upstream.set_answering(false);
-        calls
-    })
 }
 
 /// One call, as an application makes it through its sidecar.
