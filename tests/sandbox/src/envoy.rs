@@ -56,8 +56,26 @@ pub struct EnvoySpec {
     pub wheel: Wheel,
     /// The Istio version in the node's metadata.
     pub istio_version: String,
-    /// TCP listeners: the name of each, and the cluster it forwards to.
-    pub listeners: Vec<(String, String)>,
+    /// What the application beside it can talk through.
+    pub listeners: Vec<Listener>,
+}
+
+/// A listener for outbound traffic.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The listener's name, as istiod would give it.
+    pub name: &'static str,
+    /// What it does with a connection.
+    pub filter: Filter,
+}
+
+/// What a listener does with a connection.
+#[derive(Debug, Clone)]
+pub enum Filter {
+    /// Forwards its bytes to this cluster.
+    Tcp(&'static str),
+    /// Routes its requests by host: each of these to its cluster, with Istio's default retries.
+    Http(&'static [(&'static str, &'static str)]),
 }
 
 /// A running Envoy.
@@ -84,7 +102,7 @@ impl Envoy {
     ///
     /// # Errors
     /// [`Error::Envoy`] with the end of the Envoy's own log where it does not come up.
-    pub async fn start(
+    pub(crate) async fn start(
         spec: &EnvoySpec,
         directory: PathBuf,
         clusters: &[Value],
@@ -236,7 +254,7 @@ fn bootstrap_json(spec: &EnvoySpec, directory: &Path, agent: SocketAddr) -> Valu
         }},
         "static_resources": {
             "clusters": static_clusters(agent.port()),
-            "listeners": spec.listeners.iter().map(|(name, cluster)| tcp_listener(name, cluster)).collect::<Vec<_>>(),
+            "listeners": spec.listeners.iter().map(listener).collect::<Vec<_>>(),
         },
     })
 }
@@ -265,26 +283,55 @@ fn loopback(port: u16) -> Value {
     json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
 }
 
-fn tcp_listener(name: &str, cluster: &str) -> Value {
+fn listener(listener: &Listener) -> Value {
+    let access_log = json!([{
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": "/dev/stdout",
+            "log_format": {"text_format_source": {"inline_string": ACCESS_LOG}},
+        },
+    }]);
+    let (name, config) = match &listener.filter {
+        Filter::Tcp(cluster) => (
+            "envoy.filters.network.tcp_proxy",
+            json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                "stat_prefix": cluster, "cluster": cluster, "access_log": access_log,
+            }),
+        ),
+        Filter::Http(routes) => (
+            "envoy.filters.network.http_connection_manager",
+            json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": format!("outbound_{}", listener.name), "access_log": access_log,
+                "route_config": {
+                    "name": listener.name.rsplit('_').next(),
+                    "validate_clusters": false,
+                    "virtual_hosts": routes.iter().map(|(host, cluster)| virtual_host(host, cluster)).collect::<Vec<_>>(),
+                },
+                "http_filters": [{"name": "envoy.filters.http.router", "typed_config":
+                    {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+            }),
+        ),
+    };
     json!({
-        "name": name,
+        "name": listener.name,
         "address": loopback(0),
         "traffic_direction": "OUTBOUND",
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.tcp_proxy",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                "stat_prefix": cluster,
-                "cluster": cluster,
-                "access_log": [{
-                    "name": "envoy.access_loggers.file",
-                    "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-                        "path": "/dev/stdout",
-                        "log_format": {"text_format_source": {"inline_string": ACCESS_LOG}},
-                    },
-                }],
-            },
-        }]}],
+        "filter_chains": [{"filters": [{"name": name, "typed_config": config}]}],
+    })
+}
+
+/// A route with the retries Istio gives every one (`pilot/pkg/networking/core/route/retry/retry.go`).
+fn virtual_host(host: &str, cluster: &str) -> Value {
+    json!({
+        "name": host,
+        "domains": [host],
+        "routes": [{"name": "default", "match": {"prefix": "/"}, "route": {
+            "cluster": cluster,
+            "timeout": "0s",
+            "retry_policy": {"retry_on": "connect-failure,refused-stream,unavailable,cancelled", "num_retries": 2},
+        }}],
     })
 }

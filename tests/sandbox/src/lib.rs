@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod api;
+mod application;
 pub mod canned;
 mod control_plane;
 mod eds;

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::api::{Cluster, Endpoint, Runtime as PodRuntime, Server};
+use crate::application;
 use crate::control_plane::{self, ControlPlane};
 use crate::eds::{self, Routes};
 use crate::envoy::Envoy;
@@ -37,6 +38,10 @@ use crate::users::{self, USERS};
 
 /// Envoys started at once.
 const STARTS_AT_ONCE: usize = 3;
+/// Port 1 of the loopback interface.
+const NOTHING_LISTENS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+/// Calls that go well before the sandbox is handed out, so that counters tell of loss and not of an outage.
+const CALLS_BEFORE: usize = 3;
 /// How long the network loses the SYNs of a call: the first one and its first retransmission.
 const LOSS: Duration = Duration::from_millis(1_300);
 /// How long a client of [`Sandbox::drive_client`] waits for an answer.
@@ -49,7 +54,8 @@ pub struct Sandbox {
     server: Mutex<Server>,
     envoys: Envoys,
     istiod: Arc<ControlPlane>,
-    upstream: SilentUpstream,
+    lossy: SilentUpstream,
+    _silent: SilentUpstream,
     /// One round of calls at a time: they share the upstream.
     driving: Mutex<()>,
     kubeconfig: PathBuf,
@@ -102,27 +108,33 @@ impl Sandbox {
             .map_err(Error::server)?;
         let directory = tempfile::Builder::new().prefix("meshaudit-sandbox-").tempdir().map_err(Error::server)?.keep();
         let sweeper = sweep_at_the_end(&directory).map_err(Error::server)?;
-        let upstream = SilentUpstream::start().map_err(Error::server)?;
+        let [lossy, silent] = [SilentUpstream::start(), SilentUpstream::start()];
+        let (lossy, silent) = (lossy.map_err(Error::server)?, silent.map_err(Error::server)?);
         let cluster = Arc::new(Cluster::default());
         for (object, manager) in &mesh.objects {
             create(&cluster.store, object.clone(), manager).map_err(|status| Error::Server(status.message))?;
         }
-        let started = runtime.block_on(start(&mesh, &cluster, &directory, upstream.address()));
+        let started = runtime.block_on(start(&mesh, &cluster, &directory, [lossy.address(), silent.address()]));
         let (server, envoys, istiod) = started?;
         let kubeconfig = directory.join("kubeconfig");
         std::fs::write(&kubeconfig, kubeconfig_of(&mesh.name, &server)).map_err(Error::server)?;
-        Ok(Self {
+        let sandbox = Self {
             cluster,
             server: Mutex::new(server),
             envoys,
             istiod,
-            upstream,
+            lossy,
+            _silent: silent,
             driving: Mutex::new(()),
             kubeconfig,
             directory,
             _sweeper: sweeper,
             runtime,
-        })
+        };
+        for _ in 0..CALLS_BEFORE {
+            sandbox.drive_healthy_client();
+        }
+        Ok(sandbox)
     }
 
     /// A kubeconfig with a context for each user, named after the user; the admin's is named after the
@@ -264,7 +276,36 @@ impl Sandbox {
     /// What the clients see also goes to the application's log.
     #[must_use]
     pub fn drive_client(&self) -> Vec<Call> {
+        self.calls(LOSS)
+    }
+
+    /// The same call with a network that loses nothing.
+    pub fn drive_healthy_client(&self) -> Vec<Call> {
+        self.calls(Duration::ZERO)
+    }
+
+    /// Requests `http://HOST/` through the HTTP listener of `shop/web`: status and body.
+    ///
+    /// # Errors
+    /// Any error of the connection to the proxy, or an answer that is not HTTP.
+    pub fn drive_http_client(&self, host: &str) -> std::io::Result<(u16, String)> {
+        let listener = self.envoys.values().find_map(|envoy| envoy.listeners.get(incident::HTTP_LISTENER));
+        let mut stream = TcpStream::connect(listener.ok_or(std::io::ErrorKind::NotFound)?)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET / HTTP/1.1\r\nhost: {host}\r\nuser-agent: sandbox\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::InvalidData)?;
+        let status =
+            head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok((status, body.to_owned()))
+    }
+
+    fn calls(&self, loss: Duration) -> Vec<Call> {
         let _one_at_a_time = self.driving.lock().unwrap_or_else(PoisonError::into_inner);
+        if loss.is_zero() {
+            self.lossy.set_answering(true);
+        }
         let mut listeners: Vec<_> = self
             .envoys
             .iter()
@@ -288,10 +329,10 @@ impl Sandbox {
                     })
                 })
                 .collect();
-            thread::sleep(LOSS);
-            self.upstream.set_answering(true);
+            thread::sleep(loss);
+            self.lossy.set_answering(true);
             let calls = calls.into_iter().filter_map(|call| call.join().ok()).collect();
-            self.upstream.set_answering(false);
+            self.lossy.set_answering(false);
             calls
         })
     }
@@ -325,12 +366,20 @@ async fn start(
     mesh: &Mesh,
     cluster: &Arc<Cluster>,
     directory: &Path,
-    upstream: SocketAddr,
+    [lossy, silent]: [SocketAddr; 2],
 ) -> Result<(Server, Envoys, Arc<ControlPlane>), Error> {
     let configuration = control_plane::read_mesh(&cluster.store).map_err(Error::Server)?;
     let world = control_plane::world(&cluster.store, configuration.clone());
     let limit = Arc::new(Semaphore::new(STARTS_AT_ONCE));
-    let routes: Arc<Routes> = Arc::new(mesh.silent_hosts.iter().map(|host| ((*host).to_owned(), upstream)).collect());
+    let named = |hosts: &[&str], address: SocketAddr| {
+        hosts.iter().map(move |host| ((*host).to_owned(), address)).collect::<Vec<_>>()
+    };
+    let otherwise = application::serve().await.map_err(Error::server)?;
+    let mut routes = Routes { named: HashMap::new(), otherwise };
+    routes.named.extend(named(&mesh.lossy_hosts, lossy));
+    routes.named.extend(named(&mesh.silent_hosts, silent));
+    routes.named.extend(named(&mesh.refusing_hosts, NOTHING_LISTENS));
+    let routes = Arc::new(routes);
     let agent = eds::serve(Arc::clone(&routes)).await.map_err(Error::server)?;
     let mut starting = JoinSet::new();
     for pod in &mesh.pods {

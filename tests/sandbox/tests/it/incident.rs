@@ -74,3 +74,14 @@ fn a_lost_syn_is_a_reset_after_one_second() {
         assert!(line.contains("outbound|443||cc-api.example.io"), "{line}");
     }
 }
+
+#[test]
+fn http_fails_as_envoy_fails_it() {
+    assert_eq!(INCIDENT.drive_http_client(incident::ANSWERING_HOST).unwrap().0, 200);
+    let (status, body) = INCIDENT.drive_http_client(incident::REFUSING_HOST).unwrap();
+    assert_eq!(status, 503);
+    assert!(body.contains("reset reason: remote connection failure"), "{body}");
+    let (status, body) = INCIDENT.drive_http_client(incident::SILENT_HOST).unwrap();
+    assert_eq!(status, 503);
+    assert!(body.contains("reset reason: connection timeout"), "{body}");
+}
