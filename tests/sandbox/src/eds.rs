@@ -16,7 +16,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// Where each host really is on this machine.
-pub(crate) type Routes = HashMap<String, SocketAddr>;
+#[derive(Debug)]
+pub(crate) struct Routes {
+    /// Hosts with a place of their own.
+    pub(crate) named: HashMap<String, SocketAddr>,
+    /// Where every other host is.
+    pub(crate) otherwise: SocketAddr,
+}
 
 const ASSIGNMENT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 
@@ -31,30 +37,16 @@ pub(crate) async fn serve(routes: Arc<Routes>) -> std::io::Result<SocketAddr> {
         while let Ok((stream, _)) = listener.accept().await {
             let routes = Arc::clone(&routes);
             let service = service_fn(move |request| answer(Arc::clone(&routes), request));
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service),
-            );
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
     Ok(address)
 }
 
-async fn answer(
-    routes: Arc<Routes>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = request
-        .into_body()
-        .collect()
-        .await
-        .map(|body| body.to_bytes())
-        .unwrap_or_default();
+async fn answer(routes: Arc<Routes>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let names = asked["resource_names"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let names = asked["resource_names"].as_array().cloned().unwrap_or_default();
     let resources: Vec<Value> = names
         .iter()
         .map(|name| {
@@ -66,14 +58,10 @@ async fn answer(
     Ok(Response::new(Full::from(body.to_string())))
 }
 
-/// The endpoints of a cluster, by the host at the end of its name; a host nobody routes has none.
+/// The endpoints of a cluster, by the host at the end of its name.
 pub(crate) fn endpoints(routes: &Routes, cluster: &str) -> Value {
     let host = cluster.rsplit('|').next().unwrap_or_default();
-    routes.get(host).map_or_else(
-        || json!([]),
-        |address| {
-            json!([{"lb_endpoints": [{"endpoint": {"address": {"socket_address":
-                {"address": address.ip().to_string(), "port_value": address.port()}}}}]}])
-        },
-    )
+    let address = routes.named.get(host).unwrap_or(&routes.otherwise);
+    json!([{"lb_endpoints": [{"endpoint": {"address": {"socket_address":
+        {"address": address.ip().to_string(), "port_value": address.port()}}}}]}])
 }

