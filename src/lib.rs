@@ -1,2 +1,4 @@
 //! kubectl-meshaudit.
 pub mod cli;
+pub mod decode;
+pub mod model;
