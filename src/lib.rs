@@ -1,4 +1,5 @@
 //! kubectl-meshaudit.
 pub mod cli;
 pub mod decode;
+pub mod diagnose;
 pub mod model;

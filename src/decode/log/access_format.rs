@@ -239,21 +239,20 @@ fn merge(into: &mut AccessLine<'static>, from: AccessLine<'_>) {
 }
 
 fn gather(value: &Value, formats: &mut Vec<AccessFormat>) {
-    let mut keep = |format: Option<AccessFormat>| {
-        if let Some(format) = format.filter(|format| !formats.contains(format)) {
-            formats.push(format);
-        }
-    };
     match value {
         Value::Object(members) => {
             for (key, value) in members {
-                match (key.as_str(), value) {
+                let format = match (key.as_str(), value) {
                     ("inline_string" | "inlineString" | "text_format" | "textFormat" | "format", Value::String(text)) => {
-                        keep(AccessFormat::text(text));
+                        AccessFormat::text(text)
                     }
-                    ("json_format" | "jsonFormat", Value::Object(format)) => keep(AccessFormat::json(format)),
-                    _ => gather(value, formats),
-                }
+                    ("json_format" | "jsonFormat", Value::Object(format)) => AccessFormat::json(format),
+                    _ => {
+                        gather(value, formats);
+                        continue;
+                    }
+                };
+                formats.extend(format.filter(|format| !formats.contains(format)));
             }
         }
         Value::Array(values) => values.iter().for_each(|value| gather(value, formats)),
