@@ -138,6 +138,8 @@ struct ThreadContext {
     down: Option<u64>,
     stream: Option<u64>,
     cancelled: Option<Timestamp>,
+    /// The upstream connection that was given a stream last: the next `pool ready` is of the request it serves.
+    assigned: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -400,8 +402,9 @@ impl Diagnoser {
                     }
                     return;
                 }
-                if message.starts_with("creating stream") {
+                if message == "creating stream" {
                     self.connections.entry(key).used = true;
+                    self.threads.entry((log, key.thread)).or_default().assigned = Some(id);
                 }
             }
             Some(b'C') => {
@@ -474,6 +477,10 @@ impl Diagnoser {
                 } else if message == "pool ready" {
                     let context = self.threads.entry((log, key.thread)).or_default();
                     (context.time, context.down, context.stream) = (time, Some(id), line.stream);
+                    // Only later versions say `Attached upstream connection`.
+                    if let Some(up) = context.assigned.take() {
+                        self.attached(log, key.thread, time, up, id);
+                    }
                 }
             }
             Some(b'r') => {
@@ -604,7 +611,7 @@ impl Diagnoser {
             None => connection.cluster = Some(cluster.clone()),
         }
         let context = self.threads.entry((key.source, key.thread)).or_default();
-        *context = ThreadContext { time, cluster: Some(cluster), down: Some(key.id), stream, cancelled: context.cancelled };
+        *context = ThreadContext { time, cluster: Some(cluster), down: Some(key.id), stream, ..std::mem::take(context) };
         if self.threads.len() > 4 * MAX_SOURCES {
             self.threads.clear();
         }
@@ -647,8 +654,10 @@ impl Diagnoser {
         connection.other = Some(down);
         connection.stream = stream;
         connection.cluster = cluster.or(connection.cluster.take());
-        connection.attached = Some((time, down, stream));
-        connection.attachments += 1;
+        if !connection.attached.is_some_and(|(_, was, of)| was == down && of == stream) {
+            connection.attachments += 1;
+            connection.attached = Some((time, down, stream));
+        }
     }
 
     /// What is known of an upstream connection, for a clue about it.
