@@ -94,6 +94,7 @@ enum Key {
     Request(u32, Box<str>),
     Client(u32, Box<str>),
     Host(u32, Box<str>),
+    Cluster(u32, Arc<str>),
 }
 
 /// Failures that may still get more evidence.
@@ -112,6 +113,7 @@ fn keys(clue: &Clue) -> Vec<Key> {
     keys.extend(clue.request_id.clone().map(|id| Key::Request(source, id)));
     keys.extend(clue.client.clone().map(|address| Key::Client(source, address)));
     keys.extend(clue.upstream.clone().map(|address| Key::Host(source, address)));
+    keys.extend(clue.cluster.clone().map(|name| Key::Cluster(source, name)));
     keys
 }
 
@@ -132,7 +134,7 @@ impl Failure {
         let near = match key {
             Key::Up(..) | Key::Request(..) => window,
             Key::Down(..) | Key::Client(..) => window.min(if self.open { RETRY_WINDOW_MS } else { 2_500 }),
-            Key::Host(..) => 300,
+            Key::Host(..) | Key::Cluster(..) => 300,
         };
         let both_access = own.access && clue.access;
         let crosses = own.access != clue.access;
@@ -143,7 +145,8 @@ impl Failure {
             && (self.open || !differ(&own.up, &clue.up))
             && !differ(&own.request_id, &clue.request_id)
             && !differ(&own.cluster, &clue.cluster)
-            && (!matches!(key, Key::Host(..)) || (crosses && !differ(&own.client, &clue.client)))
+            && (!matches!(key, Key::Host(..) | Key::Cluster(..))
+                || (crosses && !differ(&own.client, &clue.client) && !differ(&own.upstream, &clue.upstream)))
             && clue.verdict.is_none_or(|verdict| self.verdict.join(verdict).is_some())
     }
 
@@ -166,7 +169,9 @@ impl Failure {
             up, down, stream, cluster, upstream, client, request_id, authority, protocol, waited, total, attempts,
             connected, reason, idle, other_end
         );
-        if own.flags.is_empty() {
+        if clue.access {
+            // Only the access log tells gRPC from HTTP.
+            own.protocol = clue.protocol.or(own.protocol);
             own.flags = clue.flags;
         }
         own.access |= clue.access;

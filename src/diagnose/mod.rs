@@ -1095,7 +1095,7 @@ impl Diagnoser {
         };
         let cluster = clue.cluster.as_deref().map(str::to_owned);
         let name = cluster.as_deref().and_then(ClusterName::parse);
-        let direction = name.as_ref().map(|name| name.direction).or(clue.inbound.then_some(Direction::Inbound));
+        let direction = clue.inbound.then_some(Direction::Inbound).or(name.as_ref().map(|name| name.direction));
         let host = name.map(|name| name.host).filter(|host| !host.is_empty()).map(str::to_owned);
         let mut evidence = clue.evidence;
         evidence.sort_by_key(|evidence| evidence.line);
