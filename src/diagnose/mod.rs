@@ -215,7 +215,7 @@ impl Diagnoser {
     pub fn push(&mut self, record: &LogRecord, source: &str) -> Vec<Event> {
         self.line += 1;
         let log = self.log(source, record.source);
-        if record.time.is_some() {
+        if record.time.is_some() && matches!(record.content, LogContent::Proxy(_) | LogContent::Access(_)) {
             self.now = record.time;
         }
         match &record.content {
@@ -590,7 +590,9 @@ impl Diagnoser {
                     self.add(Clue { waited: millis.map(Duration::from_millis), ..clue });
                 }
             }
-            Some(b'd' | b'D') if message.len() > 4 && message[..3].eq_ignore_ascii_case("dns") => self.dns(message),
+            Some(b'd' | b'D') if message.len() > 4 && message.as_bytes()[..3].eq_ignore_ascii_case(b"dns") => {
+                self.dns(&message[3..]);
+            },
             Some(b'r') => {
                 if starts_any(message, &["removing draining filter chains from listener", "removing listener", "removing draining listener"]) {
                     self.logs[log as usize].drained = record.time;
@@ -922,8 +924,7 @@ impl Diagnoser {
     }
 
     /// `dns resolution without records for HOST c-ares status …`, `dns resolution for HOST failed with …`.
-    fn dns(&mut self, message: &str) {
-        let rest = &message[3..];
+    fn dns(&mut self, rest: &str) {
         let failed = rest.contains("without records for ") || rest.contains("failed");
         let host = rest.split_once(" for ").map(|(_, rest)| rest.split([' ', ',']).next().unwrap_or(rest));
         if let Some(host) = host.filter(|_| failed) {
