@@ -103,8 +103,19 @@ impl DumpDecoder {
     }
 }
 
-/// Decodes one element: a section with many clusters, one cluster in its wrapper, or a bare one.
-pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMut(Item)) -> Result<(), String> {
+/// What an element turned out to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// All sections' clusters: the whole dump's, whatever was asked for.
+    Sections,
+    /// One cluster.
+    Cluster,
+    /// Nothing that is read here.
+    Other,
+}
+
+/// Decodes one element: the sections with many clusters, one cluster in its wrapper, or a bare one.
+pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMut(Item)) -> Result<Held, String> {
     let read: Element<'_, ClusterJson<'_>> = from_slice(element)?;
     match read.kind() {
         ElementKind::Section => {
@@ -121,6 +132,7 @@ pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMu
                     }
                 }
             }
+            Ok(Held::Sections)
         }
         ElementKind::Entry(fixed) => {
             if let Some(cluster) = read.cluster {
@@ -128,19 +140,21 @@ pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMu
                 let cluster = cluster.model(fixed.unwrap_or(source), error)?;
                 each(Item::Cluster(cluster, read.version_info.map(Arc::from)));
             }
+            Ok(Held::Cluster)
         }
         ElementKind::Cluster => {
             let cluster: ClusterJson<'_> = from_slice(element)?;
             each(Item::Cluster(cluster.model(source, None)?, None));
+            Ok(Held::Cluster)
         }
         ElementKind::Bootstrap => {
             if let Some(node) = read.bootstrap.and_then(|bootstrap| bootstrap.node).and_then(NodeJson::model) {
                 each(Item::Node(node));
             }
+            Ok(Held::Other)
         }
-        ElementKind::Other => {}
+        ElementKind::Other => Ok(Held::Other),
     }
-    Ok(())
 }
 
 /// The clusters of one element as JSON objects in istioctl's form: bare, with camelCase field names by protobuf's
@@ -185,6 +199,13 @@ pub fn cluster_objects(
 
 fn from_slice<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
+/// The model of one cluster object, in either spelling.
+pub fn cluster(object: &serde_json::Value, source: ClusterSource) -> Result<EnvoyCluster, String> {
+    let text = object.to_string();
+    let read: ClusterJson<'_> = from_slice(text.as_bytes())?;
+    read.model(source, None)
 }
 
 /// Fields whose keys are the user's own and not protobuf's: maps and `google.protobuf.Struct`s.
@@ -546,6 +567,7 @@ mod tests {
                     found.push(cluster);
                 }
             })
+            .map(|_| ())
         })?;
         decoder.finish()?;
         Ok(found)
@@ -605,7 +627,9 @@ mod tests {
             assert_eq!(timeout_of(&value).expect("a timeout"), second, "{value}");
         }
         assert_eq!(timeout_of(&json!(null)).expect("absent"), None);
-        for value in [json!("soon"), json!(-1), json!({"seconds": -1}), json!({"nanos": 2_000_000_000}), json!(1.5), json!([])] {
+        for value in
+            [json!("soon"), json!(-1), json!({"seconds": -1}), json!({"nanos": 2_000_000_000}), json!(1.5), json!([])]
+        {
             let error = timeout_of(&value).expect_err("no timeout").to_string();
             assert!(error.starts_with("element 0: "), "{error}");
         }
@@ -642,7 +666,8 @@ mod tests {
             "transport_socket_matches": [{"name": "t", "match": {"tls_mode": "istio"}, "transport_socket": {"typed_config": {"common_tls_context": {}}}}],
             "metadata": {"filter_metadata": {"istio": {"alpn_override": "true"}}}}});
         let mut found = Vec::new();
-        cluster_objects(element.to_string().as_bytes(), ClusterSource::Active, |value, _| found.push(value)).expect("sound");
+        cluster_objects(element.to_string().as_bytes(), ClusterSource::Active, |value, _| found.push(value))
+            .expect("sound");
         assert_eq!(
             found,
             [json!({"name": "outbound|80||a", "connectTimeout": "1s",

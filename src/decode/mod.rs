@@ -4,5 +4,7 @@ pub mod dump;
 mod elements;
 pub mod log;
 pub mod loggers;
+pub mod pod_config;
+pub mod snapshot;
 
 pub use elements::{ElementError, Elements, Shape};
