@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::failure::Evidence;
+
 /// Names a connection: its log, the thread that owns it, and Envoy's id, which begins at 0 again in every process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ConnectionKey {
@@ -20,6 +22,8 @@ pub struct Moment {
     pub time: Option<Timestamp>,
     /// The line's number in its input.
     pub line: u64,
+    /// Envoy's id of the connection it is about; `None` for an access log line.
+    pub connection: Option<u64>,
     /// The message, cut at 200 bytes.
     pub what: Box<str>,
 }
@@ -50,6 +54,8 @@ pub(super) struct Connection {
     pub(super) address: Option<Box<str>>,
     /// When `connecting to` was said: only of upstream connections.
     pub(super) started: Option<Timestamp>,
+    /// The line that said so.
+    pub(super) opening: Option<Evidence>,
     pub(super) upstream: bool,
     pub(super) accepted: bool,
     pub(super) connected: Option<Timestamp>,
@@ -73,11 +79,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn note(&mut self, time: Option<Timestamp>, line: u64, what: &str) {
+    pub(super) fn note(&mut self, id: u64, time: Option<Timestamp>, line: u64, what: &str) {
         if self.moments.len() >= MAX_MOMENTS {
             self.moments.remove(MAX_MOMENTS / 2);
         }
-        self.moments.push(Moment { time, line, what: clip(what, 200).into() });
+        self.moments.push(Moment { time, line, connection: Some(id), what: clip(what, 200).into() });
     }
 
     pub(super) fn stream_mut(&mut self, id: u64) -> &mut Stream {

@@ -254,6 +254,7 @@ impl Diagnoser {
         if let Some(failure) = self.pending.get_mut(number) {
             failure.clue.cluster = failure.clue.cluster.take().or(cluster);
             failure.clue.client = failure.clue.client.take().or(rest.downstream_remote.as_deref().map(Into::into));
+            failure.clue.evidence.push(evidence(record));
         }
     }
 
@@ -276,9 +277,10 @@ impl Diagnoser {
         self.flush();
         self.diagnosis.dropped_connections = self.connections.dropped;
         self.diagnosis.entries.sort_by(|one, other| {
-            (other.event.cause.severity(), other.occurrences, &one.event.cluster, &one.event.upstream, one.event.cause).cmp(
-                &(one.event.cause.severity(), one.occurrences, &other.event.cluster, &other.event.upstream, other.event.cause),
-            )
+            let worse = other.event.cause.severity().cmp(&one.event.cause.severity());
+            let more = other.occurrences.cmp(&one.occurrences);
+            let key = |entry: &DiagnosisEntry| (entry.event.cause, entry.event.cluster.clone(), entry.event.upstream.clone());
+            worse.then(more).then_with(|| key(one).cmp(&key(other)))
         });
         self.diagnosis
     }
@@ -348,6 +350,12 @@ impl Diagnoser {
             thread: self.key(log, line.thread, 0).thread,
             verdict: Some(verdict),
             evidence: vec![evidence(record)],
+            moments: vec![Moment {
+                time: record.time,
+                line: record.line,
+                connection: line.connection,
+                what: clip(&line.message, 200).into(),
+            }],
             ..Clue::default()
         }
     }
@@ -375,14 +383,14 @@ impl Diagnoser {
         match message.as_bytes().first() {
             Some(b'c') => {
                 if let Some(address) = message.strip_prefix("connecting to ") {
-                    return self.connecting(key, record, address.trim());
+                    return self.connecting(key, record, message, address.trim());
                 }
                 if message == "connected" {
                     let connection = self.connections.entry(key);
                     if connection.connected.is_none() {
                         connection.connected = time;
                         connection.used = true;
-                        connection.note(time, number, message);
+                        connection.note(id, time, number, message);
                     }
                     return;
                 }
@@ -456,7 +464,7 @@ impl Diagnoser {
                     let connection = if known { self.connections.start(key) } else { self.connections.entry(key) };
                     connection.accepted = true;
                     connection.address = rest.strip_prefix(" from ").map(|address| address.trim().into());
-                    connection.note(time, number, message);
+                    connection.note(id, time, number, message);
                 } else if message.starts_with("new tcp proxy session") {
                     let stale = self.connections.get(key).is_some_and(|own| own.closed || own.upstream);
                     let connection = if stale { self.connections.start(key) } else { self.connections.entry(key) };
@@ -487,7 +495,7 @@ impl Diagnoser {
                 if message.starts_with("remote close") || message.starts_with("remote early close") {
                     if let Some(connection) = self.connections.get_mut(key) {
                         connection.remote_close = true;
-                        connection.note(time, number, message);
+                        connection.note(id, time, number, message);
                     }
                 } else if let Some((_, error)) = message.strip_prefix("remote address:").and_then(|rest| rest.split_once(',')) {
                     self.tls_error(key, log, record, line, error);
@@ -504,7 +512,7 @@ impl Diagnoser {
                 if !message.ends_with("data: ") {
                     if let Some(connection) = self.connections.get_mut(key) {
                         connection.protocol_error = Some(cut);
-                        connection.note(time, number, message);
+                        connection.note(id, time, number, message);
                     }
                 }
             }
@@ -547,7 +555,7 @@ impl Diagnoser {
             let connection = self.connections.entry(key);
             connection.used = true;
             connection.reused = true;
-            connection.note(record.time, record.line, message);
+            connection.note(key.id, record.time, record.line, message);
             return;
         }
         if let Some(rest) = message.strip_prefix("unknown cluster '") {
@@ -619,7 +627,7 @@ impl Diagnoser {
         }
     }
 
-    fn connecting(&mut self, key: ConnectionKey, record: &LogRecord, address: &str) {
+    fn connecting(&mut self, key: ConnectionKey, record: &LogRecord, message: &str, address: &str) {
         let context = self.threads.get(&(key.source, key.thread)).filter(|context| {
             match (context.time, record.time) {
                 (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
@@ -636,7 +644,8 @@ impl Diagnoser {
         connection.cluster = cluster;
         connection.other = down;
         connection.stream = stream;
-        connection.note(record.time, record.line, record.text);
+        connection.note(key.id, record.time, record.line, message);
+        connection.opening = Some(evidence(record));
     }
 
     fn attached(&mut self, log: u32, thread: u64, time: Option<Timestamp>, up: u64, down: u64) {
@@ -673,13 +682,7 @@ impl Diagnoser {
             }
             _ => None,
         };
-        let mut moments = connection.moments.clone();
-        moments.push(Moment { time: record.time, line: record.line, what: clip(record.text, 200).into() });
-        let mut evidence = Vec::new();
-        if let Some(first) = connection.moments.first().filter(|_| connection.started.is_some()) {
-            evidence.push(Evidence { line: first.line, text: first.what.clone() });
-        }
-        evidence.extend(clue.evidence);
+        let evidence = connection.opening.iter().cloned().chain(clue.evidence).collect();
         Clue {
             up: Some(key.id),
             down: connection.other,
@@ -691,7 +694,7 @@ impl Diagnoser {
             protocol: downstream.and_then(|own| if own.tcp { Some("tcp") } else { connection.stream.map(|_| "http") }),
             waited: clue.waited.or(waited),
             connected: clue.connected.or(Some(connection.used)),
-            moments,
+            moments: connection.moments.iter().chain(&clue.moments).cloned().collect(),
             evidence,
             ..clue
         }
@@ -717,7 +720,7 @@ impl Diagnoser {
             upstream: upstream.and_then(|own| own.address.clone()),
             request_id: known.and_then(|known| known.request_id.clone()),
             protocol: if connection.tcp { Some("tcp") } else { stream.map(|_| "http") },
-            moments: connection.moments.clone(),
+            moments: connection.moments.iter().chain(&clue.moments).cloned().collect(),
             ..clue
         };
         self.add(clue);
@@ -808,7 +811,7 @@ impl Diagnoser {
 
     fn closing(&mut self, key: ConnectionKey, log: u32, record: &LogRecord, line: &ProxyLine, by_peer: bool) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.note(record.time, record.line, &line.message);
+        connection.note(key.id, record.time, record.line, &line.message);
         let upstream = connection.upstream;
         let other = connection.other.map(|id| ConnectionKey { id, ..key });
         // With half-close, as the TCP proxy has it, the peer's FIN is no end: only a reset closes from its side.
@@ -992,7 +995,7 @@ impl Diagnoser {
             inbound,
             other_end: other,
             evidence: vec![evidence(record)],
-            moments: vec![Moment { time: record.time, line: record.line, what: clip(record.text, 200).into() }],
+            moments: vec![Moment { time: record.time, line: record.line, connection: None, what: in_words(line).into() }],
             ..Clue::default()
         };
         let number = self.add(clue);
@@ -1159,6 +1162,14 @@ impl Diagnoser {
 
 fn evidence(record: &LogRecord) -> Evidence {
     Evidence { line: record.line, text: clip(record.text, 600).into() }
+}
+
+/// An access log line as a moment of the connection's life.
+fn in_words(line: &AccessLine) -> String {
+    let flags = if line.flags.is_empty() { "no flags" } else { clip(&line.flags, 64) };
+    let details = line.details.as_deref().map(|details| format!(", {}", clip(details, 120))).unwrap_or_default();
+    let duration = line.duration.map(|duration| format!(" after {duration} ms")).unwrap_or_default();
+    format!("access log: {} {flags}{details}{duration}", line.code)
 }
 
 fn starts_any(text: &str, prefixes: &[&str]) -> bool {
