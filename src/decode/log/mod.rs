@@ -97,7 +97,13 @@ impl LogDecoder {
                 _ => false,
             };
         }
-        Some(LogRecord { line: self.line, source: unwrapped.source, time: unwrapped.time, text: unwrapped.text, content })
+        Some(LogRecord {
+            line: self.line,
+            source: unwrapped.source,
+            time: unwrapped.time,
+            text: unwrapped.text,
+            content,
+        })
     }
 }
 
