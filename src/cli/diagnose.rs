@@ -8,9 +8,9 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::collect;
-use crate::decode::log::{AccessFormat, Lines, LogCounts, LogDecoder, wrapped_rest};
+use crate::decode::log::{AccessFormat, Lines, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
-use crate::model::{ClusterTimeouts, LogContent};
+use crate::model::ClusterTimeouts;
 use crate::reach::{ArchiveLimits, Entry, walk};
 use crate::report::audit_table::Look;
 use crate::report::diagnosis::{self as render, DiagnosisInput};
@@ -179,27 +179,29 @@ impl Reading<'_> {
         let mut decoder = LogDecoder::new(self.formats.clone());
         let mut lines = Lines::new(reader);
         let outcome = loop {
-            let line = match lines.next_line() {
-                Ok(Some(line)) => line,
+            match lines.next_line() {
+                Ok(Some(line)) => {
+                    if let Err(failure) = self.line(&mut decoder, line, source) {
+                        break Err(ReadingError::Output(failure));
+                    }
+                }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(ReadingError::Input(error.to_string())),
-            };
-            let Some(record) = decoder.decode(line) else { continue };
-            if let LogContent::Continuation = record.content {
-                if let Some(rest) = wrapped_rest(record.text) {
-                    self.diagnoser.amend(source, &record, &rest);
-                }
-            }
-            let events = self.diagnoser.push(&record, source);
-            if let (false, Some(console)) = (events.is_empty(), self.stream) {
-                if let Err(failure) = print_lines(console, &events) {
-                    break Err(ReadingError::Output(failure));
-                }
             }
         };
         self.counts += decoder.counts;
         self.cut += lines.cut;
         outcome
+    }
+
+    /// Reads one line of a log; prints what it completes, where failures are printed as they are found.
+    fn line(&mut self, decoder: &mut LogDecoder, line: &[u8], source: &str) -> Result<(), Failure> {
+        let Some(record) = decoder.decode(line) else { return Ok(()) };
+        let events = self.diagnoser.push(&record, source);
+        match self.stream {
+            Some(console) => print_lines(console, &events),
+            None => Ok(()),
+        }
     }
 }
 

@@ -179,7 +179,7 @@ pub struct Diagnoser {
     names: HashSet<Arc<str>>,
     unresolved: VecDeque<Box<str>>,
     calls: HashMap<Box<str>, CallEnd>,
-    call_order: VecDeque<Box<str>>,
+    call_order: [VecDeque<Box<str>>; 2],
     now: Option<Timestamp>,
     line: u64,
     swept: Option<Timestamp>,
@@ -202,7 +202,7 @@ impl Diagnoser {
             names: HashSet::new(),
             unresolved: VecDeque::new(),
             calls: HashMap::new(),
-            call_order: VecDeque::new(),
+            call_order: Default::default(),
             now: None,
             line: 0,
             swept: None,
@@ -230,6 +230,7 @@ impl Diagnoser {
                 self.logs[log as usize].headers_of = None;
                 self.access(log, record, line);
             }
+            LogContent::AccessRest(rest) => self.amend(log, record, rest),
             LogContent::Continuation => self.continuation(log, record.text),
             LogContent::Agent | LogContent::Unrecognized => {}
         }
@@ -246,18 +247,6 @@ impl Diagnoser {
             }
         }
         Vec::new()
-    }
-
-    /// Takes the further text of an access log line that was wrapped behind its upstream host.
-    pub fn amend(&mut self, source: &str, record: &LogRecord, rest: &AccessLine) {
-        let log = self.log(source, record.source);
-        let Some(number) = self.logs[log as usize].wrapped.take() else { return };
-        let cluster = rest.cluster.as_deref().map(|name| self.name(name));
-        if let Some(failure) = self.pending.get_mut(number) {
-            failure.clue.cluster = failure.clue.cluster.take().or(cluster);
-            failure.clue.client = failure.clue.client.take().or(rest.downstream_remote.as_deref().map(Into::into));
-            failure.clue.evidence.push(evidence(record));
-        }
     }
 
     /// Gives back what still waits for evidence although none has come until `now`: for a log that is followed and
@@ -329,6 +318,18 @@ impl Diagnoser {
             self.names.insert(known.clone());
         }
         known
+    }
+
+    /// The further text of an access log line that was wrapped behind its upstream host.
+    fn amend(&mut self, log: u32, record: &LogRecord, rest: &AccessLine) {
+        let Some(number) = self.logs[log as usize].wrapped.take() else { return };
+        let cluster = rest.cluster.as_deref().map(|name| self.name(clip(name, 256)));
+        if let Some(failure) = self.pending.get_mut(number) {
+            failure.clue.cluster = failure.clue.cluster.take().or(cluster);
+            let client = rest.downstream_remote.as_deref().map(|address| clip(address, 256).into());
+            failure.clue.client = failure.clue.client.take().or(client);
+            failure.clue.evidence.push(evidence(record));
+        }
     }
 
     /// Header dumps say which request a stream carries.
@@ -1068,12 +1069,14 @@ impl Diagnoser {
                 }
                 Some(_) => {}
                 None => {
-                    if self.call_order.len() >= MAX_CALLS {
-                        if let Some(oldest) = self.call_order.pop_front() {
+                    // Failures are kept apart: healthy calls are many, and would push them out.
+                    let order = &mut self.call_order[usize::from(own.cause.is_some())];
+                    if order.len() >= MAX_CALLS {
+                        if let Some(oldest) = order.pop_front() {
                             self.calls.remove(&oldest);
                         }
                     }
-                    self.call_order.push_back(key.clone());
+                    order.push_back(key.clone());
                     self.calls.insert(key.clone(), own.clone());
                 }
             }

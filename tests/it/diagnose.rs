@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use meshaudit::decode::log::{Lines, LogDecoder, wrapped_rest};
+use meshaudit::decode::log::{Lines, LogDecoder};
 use meshaudit::diagnose::{Cause, Confidence, DiagnoseOptions, Diagnoser, Diagnosis};
-use meshaudit::model::{ClusterTimeouts, LogContent};
+use meshaudit::model::ClusterTimeouts;
 use proptest::prelude::*;
 
 fn fixtures() -> PathBuf {
@@ -19,11 +19,9 @@ fn diagnose_with(log: &[u8], timeouts: ClusterTimeouts) -> (Diagnosis, u64) {
     let mut diagnoser = Diagnoser::new(DiagnoseOptions { timeouts, ..DiagnoseOptions::default() });
     let mut lines = Lines::new(log);
     while let Some(line) = lines.next_line().unwrap() {
-        let Some(record) = decoder.decode(line) else { continue };
-        if let (LogContent::Continuation, Some(rest)) = (&record.content, wrapped_rest(record.text)) {
-            diagnoser.amend("", &record, &rest);
+        if let Some(record) = decoder.decode(line) {
+            diagnoser.push(&record, "");
         }
-        diagnoser.push(&record, "");
     }
     (diagnoser.finish(), decoder.counts.unrecognized)
 }

@@ -165,8 +165,7 @@ fn request_end(rest: &str) -> Option<usize> {
 }
 
 /// The rest of an access log line that was wrapped behind its upstream host: `CLUSTER LOCAL LOCAL REMOTE SNI ROUTE`.
-#[must_use]
-pub fn wrapped_rest(line: &str) -> Option<AccessLine<'_>> {
+pub(super) fn wrapped_rest(line: &str) -> Option<AccessLine<'_>> {
     let fields = fields(line);
     let cluster = fields.first().filter(|field| !field.quoted && field.text.contains('|'))?;
     if fields.len() < 4 {
