@@ -558,13 +558,7 @@ impl Diagnoser {
                     connection.stream_mut(stream).headers = true;
                 }
             }
-            let failure = self.pending.of_downstream(log, key.thread, key.id, line.stream);
-            if let Some(failure) = failure.filter(|failure| failure.open) {
-                failure.rescued = true;
-                failure.open = false;
-                failure.clue.time = failure.clue.time.or(record.time);
-            }
-            return;
+            return self.rescued(key, line.stream);
         }
         if message.starts_with("using existing ") {
             let connection = self.connections.entry(key);
@@ -641,7 +635,13 @@ impl Diagnoser {
         let connection = self.connections.entry(key);
         match stream {
             Some(stream) => connection.stream_mut(stream).cluster = Some(cluster.clone()),
-            None => connection.cluster = Some(cluster.clone()),
+            None => {
+                connection.cluster = Some(cluster.clone());
+                // The TCP proxy tries again (`max_connect_attempts`).
+                if let Some(failure) = self.pending.of_downstream(key.source, key.thread, key.id, None) {
+                    failure.open = true;
+                }
+            }
         }
         let context = self.threads.entry((key.source, key.thread)).or_default();
         *context =
@@ -669,6 +669,15 @@ impl Diagnoser {
         connection.opening = Some(evidence(record));
     }
 
+    /// A request or session that was being tried again got through.
+    fn rescued(&mut self, key: ConnectionKey, stream: Option<u64>) {
+        let failure = self.pending.of_downstream(key.source, key.thread, key.id, stream);
+        if let Some(failure) = failure.filter(|failure| failure.open) {
+            failure.rescued = true;
+            failure.open = false;
+        }
+    }
+
     fn attached(&mut self, log: u32, thread: u64, time: Option<Timestamp>, up: u64, down: u64) {
         let context = self.threads.get(&(log, thread)).filter(|context| context.down == Some(down));
         let stream = context.and_then(|context| context.stream);
@@ -679,6 +688,9 @@ impl Diagnoser {
         });
         if let Some(connection) = self.connections.get_mut(down_key) {
             connection.other = Some(up);
+            if connection.tcp {
+                self.rescued(down_key, None);
+            }
         }
         let connection = self.connections.entry(ConnectionKey { source: log, thread, id: up });
         connection.upstream = true;
@@ -855,8 +867,12 @@ impl Diagnoser {
             (Some(then), Some(now)) => (0..200).contains(&(now.as_millisecond() - then.as_millisecond())),
             _ => false,
         };
-        let explained = self.pending.of_downstream(log, key.thread, key.id, None).is_some();
-        if session && drained && !explained {
+        let explained = self.pending.of_downstream(log, key.thread, key.id, None);
+        let unexplained = explained.is_none();
+        if let Some(failure) = explained {
+            failure.open = false;
+        }
+        if session && drained && unexplained {
             let clue = self.clue(log, record, line, Verdict::probable(Cause::ServerProxyConfigChange));
             self.of_downstream(key, None, Clue { connected: Some(true), ..clue });
         }
