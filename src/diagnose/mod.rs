@@ -429,10 +429,10 @@ impl Diagnoser {
                 if message.starts_with("delayed connect") {
                     return self.connect_error(key, log, record, line, message);
                 }
-                if let Some(rest) = message.strip_prefix("disconnect. resetting ") {
-                    if !rest.starts_with("0 ") {
-                        self.cut_off(key, log, record, line);
-                    }
+                if let Some(rest) = message.strip_prefix("disconnect. resetting ")
+                    && !rest.starts_with("0 ")
+                {
+                    self.cut_off(key, log, record, line);
                 }
             }
             Some(b'i') if message.starts_with("immediate connect") => {
@@ -517,11 +517,11 @@ impl Diagnoser {
             }
             Some(b'E') if message.starts_with("Error dispatching received data: ") => {
                 let cut = message.contains("HPE_INVALID_EOF_STATE");
-                if !message.ends_with("data: ") {
-                    if let Some(connection) = self.connections.get_mut(key) {
-                        connection.protocol_error = Some(cut);
-                        connection.note(id, time, number, message);
-                    }
+                if !message.ends_with("data: ")
+                    && let Some(connection) = self.connections.get_mut(key)
+                {
+                    connection.protocol_error = Some(cut);
+                    connection.note(id, time, number, message);
                 }
             }
             Some(b's') => {
@@ -553,10 +553,10 @@ impl Diagnoser {
             return self.of_downstream(key, line.stream, clue);
         }
         if message.starts_with("upstream headers complete") {
-            if let Some(connection) = self.connections.get_mut(key) {
-                if let Some(stream) = line.stream {
-                    connection.stream_mut(stream).headers = true;
-                }
+            if let Some(connection) = self.connections.get_mut(key)
+                && let Some(stream) = line.stream
+            {
+                connection.stream_mut(stream).headers = true;
             }
             return self.rescued(key, line.stream);
         }
@@ -611,7 +611,7 @@ impl Diagnoser {
             Some(b'd' | b'D') if message.len() > 4 && message.as_bytes()[..3].eq_ignore_ascii_case(b"dns") => {
                 self.dns(&message[3..]);
             }
-            Some(b'r') => {
+            Some(b'r')
                 if starts_any(
                     message,
                     &[
@@ -619,9 +619,9 @@ impl Diagnoser {
                         "removing listener",
                         "removing draining listener",
                     ],
-                ) {
-                    self.logs[log as usize].drained = record.time;
-                }
+                ) =>
+            {
+                self.logs[log as usize].drained = record.time;
             }
             // A process that starts anew numbers its connections from 0 again.
             Some(b'i') if message.starts_with("initializing epoch") => self.connections.forget(log),
@@ -969,13 +969,13 @@ impl Diagnoser {
     fn dns(&mut self, rest: &str) {
         let failed = rest.contains("without records for ") || rest.contains("failed");
         let host = rest.split_once(" for ").map(|(_, rest)| rest.split([' ', ',']).next().unwrap_or(rest));
-        if let Some(host) = host.filter(|_| failed) {
-            if !self.unresolved.iter().any(|own| &**own == host) {
-                if self.unresolved.len() >= 1024 {
-                    self.unresolved.pop_front();
-                }
-                self.unresolved.push_back(clip(host, 256).into());
+        if let Some(host) = host.filter(|_| failed)
+            && !self.unresolved.iter().any(|own| &**own == host)
+        {
+            if self.unresolved.len() >= 1024 {
+                self.unresolved.pop_front();
             }
+            self.unresolved.push_back(clip(host, 256).into());
         }
     }
 
@@ -983,10 +983,10 @@ impl Diagnoser {
         let Some(stream) = line.stream else { return };
         self.logs[log as usize].headers_of = Some((key.id, stream));
         // JSON layouts have the whole block in the message.
-        if let Some((_, rest)) = message.split_once("'x-request-id', '") {
-            if let Some((request_id, _)) = rest.split_once('\'') {
-                self.connections.entry(key).stream_mut(stream).request_id = Some(clip(request_id, 128).into());
-            }
+        if let Some((_, rest)) = message.split_once("'x-request-id', '")
+            && let Some((request_id, _)) = rest.split_once('\'')
+        {
+            self.connections.entry(key).stream_mut(stream).request_id = Some(clip(request_id, 128).into());
         }
     }
 
@@ -1087,10 +1087,10 @@ impl Diagnoser {
                 None => {
                     // Failures are kept apart: healthy calls are many, and would push them out.
                     let order = &mut self.call_order[usize::from(own.cause.is_some())];
-                    if order.len() >= MAX_CALLS {
-                        if let Some(oldest) = order.pop_front() {
-                            self.calls.remove(&oldest);
-                        }
+                    if order.len() >= MAX_CALLS
+                        && let Some(oldest) = order.pop_front()
+                    {
+                        self.calls.remove(&oldest);
                     }
                     order.push_back(key.clone());
                     self.calls.insert(key.clone(), own.clone());

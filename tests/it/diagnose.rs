@@ -163,7 +163,7 @@ fn wrappers_change_nothing() {
         (
             "CRI in pieces",
             Box::new(|line| {
-                let middle = line.floor_char_boundary(line.len() / 2);
+                let middle = (line.len() / 2..).find(|at| line.is_char_boundary(*at)).unwrap();
                 format!("{stamp} stdout P {}\n{stamp} stdout F {}", &line[..middle], &line[middle..])
             }),
         ),

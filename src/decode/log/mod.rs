@@ -182,10 +182,10 @@ fn recognize<'a>(text: &'a str, formats: &[AccessFormat]) -> Option<Recognized<'
     let shape = text::shape(text);
     if shape != Some(Shape::Json) {
         // The proxy's own format comes before the defaults: it may look like one of them and mean other columns.
-        if !matches!(shape, Some(Shape::Bracketed | Shape::Columns)) {
-            if let Some(access) = formats.iter().find_map(|format| format.read(text)) {
-                return Some(Recognized::Record(ended(&access), LogContent::Access(Box::new(access))));
-            }
+        if !matches!(shape, Some(Shape::Bracketed | Shape::Columns))
+            && let Some(access) = formats.iter().find_map(|format| format.read(text))
+        {
+            return Some(Recognized::Record(ended(&access), LogContent::Access(Box::new(access))));
         }
     }
     match shape? {
