@@ -4,6 +4,7 @@ mod clusters;
 mod complete;
 mod completion;
 mod console;
+mod diagnose;
 mod exit;
 mod explain;
 mod failure;
@@ -56,6 +57,7 @@ struct GlobalArgs {
 enum Command {
     Timeouts(Box<timeouts::TimeoutsArgs>),
     Clusters(Box<clusters::ClustersArgs>),
+    Diagnose(Box<diagnose::DiagnoseArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
     Explain(explain::ExplainArgs),
     Completion(completion::CompletionArgs),
@@ -84,6 +86,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.command {
         Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
+        Command::Diagnose(args) => diagnose::run(&args, &console),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Completion(args) => completion::run(&args, &console),
