@@ -78,11 +78,6 @@ impl Plugin {
         self
     }
 
-    pub(crate) fn in_directory(mut self, directory: &Path) -> Self {
-        self.command.current_dir(directory);
-        self
-    }
-
     pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
