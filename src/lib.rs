@@ -1,3 +1,6 @@
 //! kubectl-meshaudit.
 pub mod cli;
+pub mod decode;
 pub mod model;
+pub mod report;
+pub mod resets;

@@ -1,12 +1,14 @@
 //! Plain types and where their values came from. Everything that touches the outside world ends in a
 //! [`MeshSnapshot`]; everything after it is a pure function of one.
 
+mod app_log;
 mod cluster;
 mod duration;
 mod origin;
 mod proxy;
 mod snapshot;
 
+pub use app_log::{AppRecord, LoggedAt, ProxyCall};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
 pub use origin::{Origin, OriginKind};

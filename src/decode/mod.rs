@@ -1,0 +1,3 @@
+//! Bytes to model. No I/O; total on any input.
+
+pub mod app_log;
