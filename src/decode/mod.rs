@@ -1,3 +1,9 @@
-//! Bytes to model. No I/O; total on any input.
+//! Bytes into the model. No I/O, and total on any input.
 
 pub mod app_log;
+pub mod dump;
+mod elements;
+pub mod loggers;
+pub mod pod_config;
+
+pub use elements::{ElementError, Elements, Shape};
