@@ -11,19 +11,14 @@ const BIN_MS: u64 = 10;
 const BINS: usize = 12_000;
 
 /// How long calls lived before they failed: a histogram of fixed size.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct DelayHistogram {
+    /// Empty until the first delay: most inputs have none.
     bins: Vec<u32>,
     /// Delays beyond the last bin.
     pub longer: u64,
     /// All delays seen.
     pub total: u64,
-}
-
-impl Default for DelayHistogram {
-    fn default() -> Self {
-        Self { bins: vec![0; BINS], longer: 0, total: 0 }
-    }
 }
 
 /// A stretch of the distribution in which delays pile up.
@@ -49,6 +44,7 @@ impl DelayHistogram {
     /// Adds one delay.
     pub fn add(&mut self, delay: Duration) {
         self.total += 1;
+        self.bins.resize(BINS, 0);
         let bin = usize::try_from(delay.as_millis() / u128::from(BIN_MS)).unwrap_or(usize::MAX);
         match self.bins.get_mut(bin) {
             Some(count) => *count = count.saturating_add(1),
@@ -58,6 +54,7 @@ impl DelayHistogram {
 
     /// Adds all delays of another histogram.
     pub fn merge(&mut self, other: &Self) {
+        self.bins.resize(self.bins.len().max(other.bins.len()), 0);
         for (mine, theirs) in self.bins.iter_mut().zip(&other.bins) {
             *mine = mine.saturating_add(*theirs);
         }
