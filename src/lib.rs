@@ -1,7 +1,10 @@
 //! kubectl-meshaudit.
+pub mod audit;
 pub mod cli;
+pub mod collect;
 pub mod decode;
 pub mod k8s;
 pub mod model;
+pub mod reach;
 pub mod report;
 pub mod resets;

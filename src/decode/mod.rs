@@ -5,5 +5,6 @@ pub mod dump;
 mod elements;
 pub mod loggers;
 pub mod pod_config;
+pub mod snapshot;
 
 pub use elements::{ElementError, Elements, Shape};

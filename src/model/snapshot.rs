@@ -21,6 +21,24 @@ impl ClusterSet {
         self.0.insert(position);
     }
 
+    /// Adds all positions of another set.
+    pub fn extend(&mut self, other: &Self) {
+        self.0 |= &other.0;
+    }
+
+    /// The set as runs of positions, first and last.
+    #[must_use]
+    pub fn runs(&self) -> Vec<[u32; 2]> {
+        let mut runs: Vec<[u32; 2]> = Vec::new();
+        for position in &self.0 {
+            match runs.last_mut() {
+                Some([_, last]) if *last + 1 == position => *last = position,
+                _ => runs.push([position, position]),
+            }
+        }
+        runs
+    }
+
     /// Gives back what fewer runs need no more.
     pub fn shrink(&mut self) {
         self.0.optimize();
@@ -29,6 +47,12 @@ impl ClusterSet {
     /// The positions, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter()
+    }
+
+    /// The last position.
+    #[must_use]
+    pub fn last(&self) -> Option<u32> {
+        self.0.max()
     }
 
     /// How many there are.
@@ -59,14 +83,7 @@ impl FromIterator<u32> for ClusterSet {
 /// As runs: `[[first, last], …]`.
 impl Serialize for ClusterSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut runs: Vec<[u32; 2]> = Vec::new();
-        for position in &self.0 {
-            match runs.last_mut() {
-                Some([_, last]) if *last + 1 == position => *last = position,
-                _ => runs.push([position, position]),
-            }
-        }
-        runs.serialize(serializer)
+        self.runs().serialize(serializer)
     }
 }
 
