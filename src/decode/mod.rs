@@ -5,6 +5,7 @@ pub mod dump;
 mod elements;
 pub mod loggers;
 pub mod pod_config;
+pub mod prometheus;
 pub mod snapshot;
 
 pub use elements::{ElementError, Elements, Shape};

@@ -139,24 +139,34 @@ impl DelayHistogram {
 /// How many calls one stream remembers, twice: when the newer half is full, the older is forgotten.
 const REMEMBERED: usize = 4096;
 
-/// When each call (a request id) or thread of one stream last said something: constant memory.
+/// What was last known of each call (a request id) or thread of one stream: constant memory.
 #[derive(Default)]
 pub(super) struct CallStarts {
-    newer: HashMap<Box<str>, Timestamp>,
-    older: HashMap<Box<str>, Timestamp>,
+    newer: HashMap<Box<str>, CallStart>,
+    older: HashMap<Box<str>, CallStart>,
+}
+
+/// The record before this one of a call or thread.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CallStart {
+    /// When it was written.
+    pub(super) at: Timestamp,
+    /// The host it named.
+    pub(super) target: Option<Box<str>>,
 }
 
 impl CallStarts {
-    /// Notes that a record of this call was written, and gives the time of the one before it.
-    pub(super) fn seen(&mut self, call: &str, at: Timestamp) -> Option<Timestamp> {
+    /// Notes that a record of this call was written, and gives the one before it.
+    pub(super) fn seen(&mut self, call: &str, at: Timestamp, target: Option<&str>) -> Option<CallStart> {
+        let start = CallStart { at, target: target.map(Into::into) };
         if let Some(last) = self.newer.get_mut(call) {
-            return Some(std::mem::replace(last, at));
+            return Some(std::mem::replace(last, start));
         }
         if self.newer.len() >= REMEMBERED {
             self.older = std::mem::take(&mut self.newer);
         }
         let before = self.older.remove(call);
-        self.newer.insert(call.into(), at);
+        self.newer.insert(call.into(), start);
         before
     }
 }
@@ -207,12 +217,13 @@ mod tests {
     fn calls_are_remembered_and_bounded() {
         let mut starts = CallStarts::default();
         let at = |second| Timestamp::from_second(second).unwrap();
-        assert_eq!(starts.seen("a", at(1)), None);
-        assert_eq!(starts.seen("a", at(2)), Some(at(1)));
+        let start = |second, target: Option<&str>| Some(CallStart { at: at(second), target: target.map(Into::into) });
+        assert_eq!(starts.seen("a", at(1), Some("api.example.com")), None);
+        assert_eq!(starts.seen("a", at(2), None), start(1, Some("api.example.com")));
         for index in 0..100_000 {
-            starts.seen(&index.to_string(), at(3));
+            starts.seen(&index.to_string(), at(3), None);
         }
         assert!(starts.newer.len() + starts.older.len() <= 2 * REMEMBERED);
-        assert_eq!(starts.seen("99999", at(4)), Some(at(3)));
+        assert_eq!(starts.seen("99999", at(4), None), start(3, None));
     }
 }

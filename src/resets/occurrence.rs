@@ -60,7 +60,7 @@ static HEAD: LazyLock<Regex> = LazyLock::new(|| {
 /// A cause: Java's at the left margin (`Suppressed:` blocks are indented), .NET's arrow, Node's `[cause]`.
 static CAUSE: LazyLock<Regex> = LazyLock::new(|| {
     constant(
-        r"(?m)(?:^Caused by: |---> |\[cause\]: )(?:Unhandled exception\. )?((?:[A-Za-z_$][\w$]*(?:\.|::))*[A-Z][\w$]*)\b",
+        r"(?m)(?:^[Cc]aused by: |---> |\[cause\]: )(?:Unhandled exception\. )?((?:[A-Za-z_$][\w$]*(?:\.|::))*[A-Z][\w$]*)\b",
     )
 });
 

@@ -135,6 +135,11 @@ pub struct Tally {
     cells: usize,
 }
 
+/// The host of a field that holds a URL or a host.
+fn host_of(field: &str) -> String {
+    failing_target(field).unwrap_or_else(|| field.to_owned())
+}
+
 fn bump(names: &mut BTreeMap<String, u64>, name: &str, by: u64) {
     if let Some(count) = names.get_mut(name) {
         *count += by;
@@ -261,7 +266,7 @@ impl<'q> StreamCounter<'q> {
         self.tally.reading.records += 1;
         let class = self.question.patterns.classify(record.text).filter(|class| self.question.patterns.wants(*class));
         let began = match (record.call, record.logged_at) {
-            (Some(call), Some(LoggedAt { at, subsecond: true, .. })) => self.calls.seen(call, at),
+            (Some(call), Some(LoggedAt { at, .. })) => self.calls.seen(call, at, record.target),
             _ => None,
         };
         let cell = Cell { resets: u64::from(class.is_some()), ..Cell::default() };
@@ -273,13 +278,13 @@ impl<'q> StreamCounter<'q> {
         if let Some(name) = root_exception(record.text).or(record.exception) {
             bump(&mut self.tally.exceptions, name, 1);
         }
-        if let Some(target) = record.target {
-            bump(&mut self.tally.targets, target, 1);
-        } else if let Some(target) = failing_target(record.text) {
+        let named = record.target.or(began.as_ref().and_then(|began| began.target.as_deref()));
+        // The record's own words come before what the call's beginning named.
+        if let Some(target) = failing_target(record.text).or_else(|| named.map(host_of)) {
             bump(&mut self.tally.targets, &target, 1);
         }
-        if let (Some(began), Some(LoggedAt { at, .. })) = (began, record.logged_at)
-            && let Ok(delay) = Duration::try_from(at.duration_since(began))
+        if let (Some(began), Some(LoggedAt { at, subsecond: true, .. })) = (began, record.logged_at)
+            && let Ok(delay) = Duration::try_from(at.duration_since(began.at))
         {
             self.tally.delays.add(delay);
         }

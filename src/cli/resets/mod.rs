@@ -1,6 +1,7 @@
 //! `resets`: connection resets by service and time, and whether a change helped.
 
 mod inputs;
+mod request_counts;
 
 use std::path::PathBuf;
 

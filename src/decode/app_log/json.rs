@@ -292,6 +292,8 @@ const TARGETS: &[&str] = &[
     "target_host",
     "targetHost",
     "remote_host",
+    "url",
+    "uri",
     "upstream_host",
 ];
 
