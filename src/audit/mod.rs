@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use context::{Context, Finding, MeshValue, Row, Rule, RuleInfo, Severity};
+pub use context::{Context, Finding, MeshValue, Row, RowKey, Rule, RuleInfo, Severity};
 pub use policy::Policy;
 
 use crate::model::{ClusterKind, ClusterName, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot};
@@ -133,7 +133,7 @@ fn rows(snapshot: &MeshSnapshot, filter: &Filter, sets: &mut ProxySets) -> Vec<R
             }
         }
     }
-    let mut grouped: HashMap<(Arc<str>, Option<Duration>, crate::model::Origin), (usize, ClusterSet)> = HashMap::new();
+    let mut grouped: HashMap<RowKey, (usize, ClusterSet)> = HashMap::new();
     for (position, holding) in holders.into_iter().enumerate() {
         let cluster = &snapshot.clusters[position];
         for (origin, proxies) in hints.origins(cluster, &holding) {

@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::decode::app_log::{LogEntry, LogReader, ReaderOptions};
 use crate::report::resets::{Duplicate, FailedInput, Sources};
-use crate::resets::{Question, StreamCounter, Tally};
+use crate::resets::{HOUR, Question, StreamCounter, Tally};
 
 /// Files of one run; a directory with more is probably not the one meant.
 const MAX_FILES: usize = 100_000;
@@ -123,7 +123,7 @@ pub(super) fn count(inputs: &[LogInput], question: &Question, options: &ReaderOp
         }
     });
     let merger = merger.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    (merger.tally, merger.sources)
+    (merger.tally, Sources { slot_seconds: HOUR, ..merger.sources })
 }
 
 /// Merges in the order of the inputs, so that of two copies the first is the one counted.
@@ -283,10 +283,11 @@ fn service_of_path(path: &Path) -> String {
         "access",
         "error",
     ];
-    if generic.contains(&stem.to_ascii_lowercase().as_str()) && !parent.is_empty() && parent != "." {
+    let telling = stem.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80);
+    if (!telling || generic.contains(&stem.to_ascii_lowercase().as_str())) && !parent.is_empty() && parent != "." {
         return parent;
     }
-    if stem.is_empty() { name } else { stem }
+    if telling { stem } else { name }
 }
 
 /// `checkout.2020-07-08.3.log.gz` is `checkout`.

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::paint::{Paint, escape};
 use super::{ResetsReport, grouped};
+use crate::report::Palette;
+use crate::report::escape::escape;
+use crate::report::table::wrap;
 
 /// One for each service that the chart tells apart; the last is for all others.
 const PATTERNS: [char; 6] = ['█', '▒', '▚', '░', '═', '·'];
@@ -15,7 +17,7 @@ const FOLD_FROM: usize = 49;
 
 /// The chart, its legend, and what was found.
 #[must_use]
-pub fn chart(report: &ResetsReport, width: usize, paint: Paint) -> String {
+pub fn chart(report: &ResetsReport, width: usize, palette: Palette) -> String {
     let mut text = String::new();
     if report.buckets.is_empty() {
         text.push_str("No logs with a timestamp in the time asked for.\n");
@@ -30,16 +32,16 @@ pub fn chart(report: &ResetsReport, width: usize, paint: Paint) -> String {
     let _ = writeln!(
         text,
         "{}",
-        paint.heading(&format!(
+        palette.strong(&format!(
             "Connection resets by {} ({}): {} in {services}",
             report.by,
             report.time_zone,
             grouped(report.total.resets)
         ))
     );
-    legend(&mut text, report, width, paint);
+    legend(&mut text, report, width, palette);
     text.push('\n');
-    bars(&mut text, report, width, paint);
+    bars(&mut text, report, width, palette);
     text.push_str(&findings(report, width));
     text
 }
@@ -58,7 +60,7 @@ fn pattern_of(report: &ResetsReport, index: usize) -> usize {
     index.min(named)
 }
 
-fn legend(text: &mut String, report: &ResetsReport, width: usize, paint: Paint) {
+fn legend(text: &mut String, report: &ResetsReport, width: usize, palette: Palette) {
     let mut column = 0;
     let named = if report.services.len() <= PATTERNS.len() { report.services.len() } else { PATTERNS.len() - 1 };
     let mut entries: Vec<(usize, String)> = report
@@ -89,21 +91,21 @@ fn legend(text: &mut String, report: &ResetsReport, width: usize, paint: Paint) 
         if column > 0 {
             text.push_str("   ");
         }
-        let pattern = paint.series(index, &PATTERNS[index].to_string().repeat(2));
+        let pattern = palette.series(index, &PATTERNS[index].to_string().repeat(2));
         let _ = write!(text, "{pattern} {entry}");
         column += wide + 1;
     }
     text.push('\n');
 }
 
-fn bars(text: &mut String, report: &ResetsReport, width: usize, paint: Paint) {
+fn bars(text: &mut String, report: &ResetsReport, width: usize, palette: Palette) {
     let most = report.total.per_bucket.iter().flatten().copied().max().unwrap_or(0);
     let label = report.buckets.iter().map(|bucket| bucket.label.width()).max().unwrap_or(0);
     let counts = grouped(most).width();
     let room = width.saturating_sub(label + counts + 3).clamp(10, 160);
     let mut index = 0;
     while index < report.buckets.len() {
-        rules(text, report, index, width, paint);
+        rules(text, report, index, width, palette);
         let state = report.total.per_bucket[index];
         let run = (index..report.buckets.len())
             .take_while(|later| {
@@ -117,14 +119,14 @@ fn bars(text: &mut String, report: &ResetsReport, width: usize, paint: Paint) {
                 text,
                 "{:label$}  {}",
                 report.buckets[index].label,
-                paint.faint(&format!("{what} in each of {run}, to {last}"))
+                palette.faint(&format!("{what} in each of {run}, to {last}"))
             );
             index += run;
             continue;
         }
         let _ = write!(text, "{:label$}  ", report.buckets[index].label);
         match state {
-            None => text.push_str(&paint.faint("no logs")),
+            None => text.push_str(&palette.faint("no logs")),
             Some(total) => {
                 let parts = stacked(report, index);
                 let mut drawn = 0;
@@ -135,7 +137,7 @@ fn bars(text: &mut String, report: &ResetsReport, width: usize, paint: Paint) {
                     let end = scaled(sum, most, room);
                     if end > drawn {
                         let piece = PATTERNS[pattern].to_string().repeat(end - drawn);
-                        text.push_str(&paint.series(pattern, &piece));
+                        text.push_str(&palette.series(pattern, &piece));
                         drawn = end;
                     }
                 }
@@ -148,7 +150,7 @@ fn bars(text: &mut String, report: &ResetsReport, width: usize, paint: Paint) {
         text.push('\n');
         index += 1;
     }
-    rules(text, report, report.buckets.len(), width, paint);
+    rules(text, report, report.buckets.len(), width, palette);
 }
 
 /// At least one cell for anything that is not nothing.
@@ -175,13 +177,13 @@ fn has_rule(report: &ResetsReport, index: usize) -> bool {
     (0..report.marks.len()).any(|mark| rule_before(report, mark) == index)
 }
 
-fn rules(text: &mut String, report: &ResetsReport, index: usize, width: usize, paint: Paint) {
+fn rules(text: &mut String, report: &ResetsReport, index: usize, width: usize, palette: Palette) {
     for (number, mark) in report.marks.iter().enumerate() {
         if rule_before(report, number) == index {
             let name =
                 format!("── {} {} ", mark.at.get(..16).unwrap_or(&mark.at).replace('T', " "), escape(&mark.label));
             let rest = "─".repeat(width.min(160).saturating_sub(name.width()));
-            let _ = writeln!(text, "{}", paint.mark(&format!("{name}{rest}")));
+            let _ = writeln!(text, "{}", palette.strong(&format!("{name}{rest}")));
         }
     }
 }
@@ -190,22 +192,9 @@ fn rules(text: &mut String, report: &ResetsReport, index: usize, width: usize, p
 pub(super) fn findings(report: &ResetsReport, width: usize) -> String {
     let mut text = String::new();
     let mut paragraph = |line: &str| {
-        text.push('\n');
-        let mut column = 0;
         // A percent sign stays with its number.
         let line = escape(line).replace(" %", "\u{a0}%");
-        for word in line.split(' ') {
-            if column > 0 && column + 1 + word.width() > width {
-                text.push('\n');
-                column = 0;
-            } else if column > 0 {
-                text.push(' ');
-                column += 1;
-            }
-            text.push_str(&word.replace('\u{a0}', " "));
-            column += word.width();
-        }
-        text.push('\n');
+        let _ = write!(text, "\n{}\n", wrap(&line, width, 0).replace('\u{a0}', " "));
     };
     let top = |named: &[super::Named]| {
         named.iter().take(3).map(|one| format!("{} {}", one.name, grouped(one.count))).collect::<Vec<_>>().join(", ")

@@ -2,7 +2,6 @@
 
 mod chart;
 mod html;
-mod paint;
 mod svg;
 mod table;
 
@@ -16,7 +15,6 @@ use serde::Serialize;
 
 pub use self::chart::chart;
 pub use self::html::html;
-pub use self::paint::Paint;
 pub use self::svg::{DrawError, svg};
 pub use self::table::{csv, markdown, table};
 use crate::resets::{
@@ -373,14 +371,6 @@ impl ResetsReport {
             notes,
         }
     }
-}
-
-/// The report as one JSON object.
-///
-/// # Errors
-/// None in practice: every field serialises.
-pub fn json(report: &ResetsReport) -> Result<String, serde_json::Error> {
-    Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
 fn rfc3339(second: i64, zone: &TimeZone) -> String {

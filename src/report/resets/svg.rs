@@ -8,14 +8,28 @@ use std::fmt::Write as _;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::paint::{SERIES, escape};
 use super::{ResetsReport, grouped};
+use crate::report::escape::escape;
 
 const WIDTH: u32 = 1100;
 const LEGEND: i32 = 230;
 const INK: RGBColor = RGBColor(0x66, 0x66, 0x66);
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 const MARK: RGBColor = RGBColor(0xb0, 0x00, 0x5a);
+
+/// Okabe and Ito's palette, which colour-blind readers tell apart ("Color Universal Design", 2008), without its black
+/// and its yellow, which the two grounds swallow; the last is for all other services.
+const SERIES: [(u8, u8, u8); 9] = [
+    (0x00, 0x72, 0xb2),
+    (0xe6, 0x9f, 0x00),
+    (0x00, 0x9e, 0x73),
+    (0xd5, 0x5e, 0x00),
+    (0xcc, 0x79, 0xa7),
+    (0x56, 0xb4, 0xe9),
+    (0x8c, 0x6b, 0xb1),
+    (0xa6, 0x76, 0x1d),
+    (0x8a, 0x8a, 0x8a),
+];
 
 /// Why a picture could not be drawn.
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,8 @@ use tabled::settings::object::{Columns, Object, Rows};
 use tabled::settings::{Alignment, Padding, Style};
 use unicode_width::UnicodeWidthStr;
 
-use super::paint::escape;
 use super::{ResetsReport, ServiceRow, grouped};
+use crate::report::escape::escape;
 
 /// What stands where there are no logs.
 const MISSING: &str = "–";
