@@ -62,20 +62,22 @@ impl Series {
     pub fn build(tally: &Tally, question: &Question, top: usize, now: Timestamp) -> Result<Self, TooManyBuckets> {
         let seen = tally.services.values().filter_map(|service| service.seen);
         let reach = seen.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)));
-        let until = question
-            .until
-            .map(|until| until.min(now).checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(until));
+        // The last second to be shown: no later than now, unless a clock that is ahead wrote later.
+        let latest = reach.map_or(now, |reach| reach.1.max(now)).as_second();
+        let until = question.until.map(|until| {
+            let last = until.as_second() - i64::from(until.subsec_nanosecond() == 0);
+            last.min(latest)
+        });
         let first = question.since.or(reach.map(|reach| reach.0));
-        let last = until.or(reach.map(|reach| reach.1)).or(question.since.map(|_| now));
-        let last = last.zip(reach).map(|(last, reach)| last.max(reach.1)).or(last);
+        let last = until.or(reach.map(|reach| reach.1.as_second())).or(question.since.map(|_| now.as_second()));
         let mut buckets = Vec::new();
         if let (Some(first), Some(last)) = (first, last)
-            && first <= last
+            && first.as_second() <= last
         {
             let mut bucket = question.buckets.of(first);
             loop {
                 buckets.push(bucket);
-                if bucket.end > last.as_second() {
+                if bucket.end > last {
                     break;
                 }
                 let Some(next) = question.buckets.after(bucket) else { break };
@@ -85,7 +87,8 @@ impl Series {
                         clippy::cast_sign_loss,
                         reason = "an estimate for a message, not negative"
                     )]
-                    let count = ((last.as_second() - first.as_second()) / (bucket.end - bucket.start)) as usize;
+                    let count = ((last - first.as_second()) / (bucket.end - bucket.start)) as usize;
+                    let last = Timestamp::from_second(last).unwrap_or(first);
                     return Err(TooManyBuckets { first, last, count, by: question.buckets.by.to_string() });
                 }
                 bucket = next;
