@@ -1,6 +1,7 @@
 //! `resets`: connection resets by service and time, and whether a change helped.
 
 mod inputs;
+mod pods;
 mod request_counts;
 
 use std::path::PathBuf;
@@ -15,11 +16,12 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs};
 use crate::decode::app_log::{ReaderOptions, TimeContext, parse_timestamp};
+use crate::k8s::log_sources;
 use crate::model::parse_duration;
 use crate::reach::{PrometheusAuth, PrometheusServer};
 use crate::report::document;
 use crate::report::resets::{ResetsReport, Sources, chart, csv, html, markdown, svg, table};
-use crate::resets::{Buckets, By, Class, Mark, Patterns, Question, Series, Tally, compare_marks};
+use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, Tally, compare_marks};
 
 /// Chart "connection reset" by day and service, from logs or Prometheus, and compare before and after a change
 #[derive(Debug, Args)]
@@ -141,7 +143,7 @@ enum Format {
 /// Counts, and reports.
 pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Failure> {
     let plan = args.plan(Timestamp::now()).map_err(|error| Failure::usage(error.to_string()))?;
-    let (tally, mut sources) = args.read(&plan, console).await?;
+    let (tally, mut sources) = args.read(&plan).await?;
     if let ([first, ..], 0) = (sources.failed.as_slice(), sources.count) {
         return Err(Failure::cannot_run(format!("nothing could be read: {}: {}", first.name, first.message)));
     }
@@ -253,16 +255,24 @@ impl ResetsArgs {
 }
 
 impl ResetsArgs {
-    async fn read(&self, plan: &Plan, console: &Console) -> Result<(Tally, Sources), Failure> {
+    async fn read(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
         if let Some(url) = &self.prometheus.prometheus {
             let server = PrometheusServer::at(url, self.prometheus.auth()?, self.kube.options(None).request_timeout)
                 .map_err(|error| Failure::usage(chain(&error)))?;
             return self.counts(&server, plan).await;
         }
-        if self.from.is_empty() {
-            return Err(Failure::usage("not yet"));
+        if let Some(service) = &self.prometheus.prometheus_service {
+            let (namespace, name, port) = service_address(service)?;
+            let connection = self.kube.connect().await?;
+            let (pod, port) = connection.service_backend(namespace, name, port).await?;
+            let deadline = self.kube.options(None).request_timeout;
+            let server =
+                PrometheusServer::in_pod(&connection, namespace, &pod, port, self.prometheus.auth()?, deadline);
+            return self.counts(&server, plan).await;
         }
-        let _ = console;
+        if self.from.is_empty() {
+            return self.live(plan).await;
+        }
         let inputs = inputs::expand(&self.from).map_err(|error| {
             Failure::cannot_run(chain(&error)).hint("--from takes log files, directories with them, or - for stdin")
         })?;
@@ -273,6 +283,26 @@ impl ResetsArgs {
         Ok(tokio::task::block_in_place(|| inputs::count(&inputs, &plan.question, &plan.options)))
     }
 
+    async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
+        let selection = self.select.selection(&self.targets)?;
+        let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
+        for connection in self.kube.connect_all().await? {
+            let containers = log_sources(&connection, &selection, &self.container).await?;
+            if containers.is_empty() {
+                continue;
+            }
+            let (counted, read) = pods::count(&connection, &containers, &plan.question, &plan.options).await;
+            tally.merge(counted);
+            sources.count += read.count;
+            sources.failed.extend(read.failed);
+        }
+        if sources.count == 0 && sources.failed.is_empty() {
+            return Err(Failure::cannot_run("no container is selected that has a log")
+                .hint("-A looks in all namespaces; -n names one; -c names a container; --from reads files"));
+        }
+        Ok((tally, sources))
+    }
+
     async fn counts(&self, server: &PrometheusServer<'_>, plan: &Plan) -> Result<(Tally, Sources), Failure> {
         let namespace = self.select.namespace.as_deref();
         let (tally, step) =
@@ -281,6 +311,17 @@ impl ResetsArgs {
             })?;
         Ok((tally, Sources { count: 1, slot_seconds: step, ..Sources::default() }))
     }
+}
+
+/// `NAMESPACE/NAME[:PORT]`.
+fn service_address(text: &str) -> Result<(&str, &str, Option<&str>), Failure> {
+    let (namespace, rest) = text.split_once('/').unwrap_or_default();
+    let (name, port) = rest.split_once(':').map_or((rest, None), |(name, port)| (name, Some(port)));
+    if namespace.is_empty() || name.is_empty() || port == Some("") {
+        return Err(Failure::usage(format!("{text:?} is no service"))
+            .hint("it has the form NAMESPACE/NAME:PORT, for example istio-system/prometheus:9090"));
+    }
+    Ok((namespace, name, port))
 }
 
 impl PrometheusArgs {

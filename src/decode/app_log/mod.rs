@@ -61,6 +61,8 @@ pub struct LogReader {
     pending: Option<Pending>,
     /// Parts of a line that the container runtime split (CRI's `P`).
     partial: String,
+    /// Whether a container runtime puts a time before each line.
+    enveloped: bool,
     /// Where this stream's timestamps stand.
     offset: Option<usize>,
     /// A pretty-printed document: objects are gathered over lines.
@@ -113,6 +115,7 @@ impl LogReader {
             line: 0,
             pending: None,
             partial: String::new(),
+            enveloped: false,
             offset: None,
             document: None,
             scratch: String::new(),
@@ -240,8 +243,9 @@ impl LogReader {
         let mut outer = outer;
         let joined;
         if nesting == 0
-            && let Some((logged_at, rest)) = runtime_prefix(line, &self.options.time)
+            && let Some((logged_at, rest)) = runtime_prefix(line, self.enveloped, &self.options.time)
         {
+            self.enveloped = true;
             outer.logged_at = Some(logged_at);
             line = rest;
             if let Some((partial, rest)) = stream_tag(rest) {
@@ -525,8 +529,9 @@ fn without_escapes(line: &str) -> Cow<'_, str> {
 }
 
 /// The time that a container runtime or `kubectl logs --timestamps` puts before a line: RFC 3339 with the nanoseconds of
-/// Go (trailing zeros dropped), and one space. A logger's own time is not taken for it: it has three or six digits.
-fn runtime_prefix<'l>(line: &'l str, context: &TimeContext) -> Option<(LoggedAt, &'l str)> {
+/// Go (trailing zeros dropped), and one space. A logger's own time is not taken for it: it has three or six digits, and
+/// `known` says whether a line before had the runtime's.
+fn runtime_prefix<'l>(line: &'l str, known: bool, context: &TimeContext) -> Option<(LoggedAt, &'l str)> {
     let bytes = line.as_bytes();
     if bytes.get(10) != Some(&b'T') || bytes.get(19) != Some(&b'.') {
         return None;
@@ -535,7 +540,7 @@ fn runtime_prefix<'l>(line: &'l str, context: &TimeContext) -> Option<(LoggedAt,
     let (logged_at, used) = timestamp::leading(bytes, context)?;
     let rest = line.get(used..)?.strip_prefix(' ')?;
     let doubled = timestamp::leading(rest.trim_start_matches(['[', '(']).as_bytes(), context).is_some();
-    (logged_at.zoned && (fraction >= 7 || doubled || stream_tag(rest).is_some() || rest.starts_with('{')))
+    (logged_at.zoned && (known || fraction >= 7 || doubled || stream_tag(rest).is_some() || rest.starts_with('{')))
         .then_some((logged_at, rest))
 }
 
