@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod canned;
 mod eds;
 pub mod envoy;
 pub mod faults;
@@ -27,7 +28,9 @@ pub use sandbox::{Call, Outcome, Sandbox};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program could not be had.
-    #[error("{package} {version}: {message}; put the program there yourself and name it in {variable}")]
+    #[error(
+        "{package} {version}: {message}; put the program there yourself and name it in {variable}"
+    )]
     Wheel {
         /// The package.
         package: &'static str,
