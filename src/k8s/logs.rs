@@ -80,8 +80,7 @@ pub async fn read_log(
         timestamps: true,
         ..LogParams::default()
     };
-    let stream =
-        tokio::time::timeout(deadline, pods.log_stream(&source.pod, &parameters)).await.map_err(stalled)?;
+    let stream = tokio::time::timeout(deadline, pods.log_stream(&source.pod, &parameters)).await.map_err(stalled)?;
     let mut stream = pin!(stream.map_err(ApiError::from)?);
     let mut received = 0;
     let mut chunk = vec![0; 64 << 10];

@@ -10,8 +10,8 @@ mod services;
 mod targets;
 
 pub use client::{ApiError, ConnectOptions, Connection, connect, kubeconfig_contexts};
-pub use names::NamesOf;
 pub use logs::{LogError, LogSource, log_sources, read_log};
+pub use names::NamesOf;
 pub use pods::{Found, Pod, PodSelection, select};
 pub use port::{OpenError, PortErrors, PortStream, open_port};
 pub use targets::{Target, TargetError, WorkloadKind};

@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Client, Url};
 
 use crate::k8s::{Connection, OpenError, open_port};
@@ -14,6 +15,9 @@ use crate::k8s::{Connection, OpenError, open_port};
 const MAX_ANSWER: usize = 256 << 20;
 /// How much of an error's body is kept.
 const ERROR_BODY: usize = 300;
+
+/// Everything but RFC 3986's unreserved characters.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a Prometheus server wants to see before it answers.
 #[derive(Clone, Default)]

@@ -151,8 +151,8 @@ pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Fa
     let comparisons = compare_marks(&tally, &plan.question, sources.slot_seconds);
     let format = args.report.output;
     let top = if format == Format::Wide { 0 } else { args.report.top };
-    let series = Series::build(&tally, &plan.question, top, plan.now)
-        .map_err(|error| Failure::cannot_run(error.to_string()))?;
+    let series =
+        Series::build(&tally, &plan.question, top, plan.now).map_err(|error| Failure::cannot_run(error.to_string()))?;
     let incomplete = !sources.failed.is_empty();
     let report = ResetsReport::new(&tally, &plan.question, &series, &comparisons, sources);
     if matches!(format, Format::Chart | Format::Table | Format::Wide | Format::Csv | Format::Svg) {
@@ -307,7 +307,8 @@ impl ResetsArgs {
         let namespace = self.select.namespace.as_deref();
         let (tally, step) =
             request_counts::count(server, &plan.question, namespace, plan.now).await.map_err(|error| {
-                Failure::cannot_run(chain(&error)).hint("does Prometheus scrape the proxies? `istio_requests_total` must be there")
+                Failure::cannot_run(chain(&error))
+                    .hint("does Prometheus scrape the proxies? `istio_requests_total` must be there")
             })?;
         Ok((tally, Sources { count: 1, slot_seconds: step, ..Sources::default() }))
     }
@@ -327,7 +328,8 @@ fn service_address(text: &str) -> Result<(&str, &str, Option<&str>), Failure> {
 impl PrometheusArgs {
     fn auth(&self) -> Result<PrometheusAuth, Failure> {
         let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
+            std::fs::read(path)
+                .map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
         };
         let token = self.prometheus_token_file.as_ref().map(read).transpose()?;
         let password = || {
@@ -337,7 +339,11 @@ impl PrometheusArgs {
         };
         Ok(PrometheusAuth {
             bearer_token: token.map(|token| String::from_utf8_lossy(&token).trim().to_owned()),
-            basic: self.prometheus_user.as_ref().map(|user| Ok::<_, Failure>((user.clone(), password()?))).transpose()?,
+            basic: self
+                .prometheus_user
+                .as_ref()
+                .map(|user| Ok::<_, Failure>((user.clone(), password()?)))
+                .transpose()?,
             ca: self.prometheus_ca.as_ref().map(read).transpose()?,
         })
     }
@@ -373,4 +379,3 @@ fn moment(option: &'static str, text: &str, typed: &TimeContext) -> Result<Times
     };
     typed.now.checked_sub(length.ok_or_else(wrong)?).map_err(|_| wrong())
 }
-

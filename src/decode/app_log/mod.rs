@@ -590,7 +590,7 @@ fn call_of(line: &str) -> Option<&str> {
                     .split([' ', ',', ']', ')', '"', ';'])
                     .next()
                     .unwrap_or_default();
-                if value.len() > 3 {
+                if !matches!(value, "" | "-" | "null") {
                     return Some(value);
                 }
             }

@@ -460,7 +460,7 @@ fn sentence(label: &str, at: &str, sides: &SideBySide) -> String {
         hours(after.hours)
     );
     let _ = match rates.ratio {
-        None => write!(text, ", at least {} the rate before (95 % interval)", times(rates.interval.0)),
+        None => write!(text, ", at least {} times the rate before (95 % interval)", significant(rates.interval.0)),
         Some(0.0) => write!(text, ", at most {} of the rate before (95 % interval)", percent(rates.interval.1)),
         Some(ratio) if ratio < 1.0 && rates.interval.1 <= 2.0 => write!(
             text,
@@ -471,10 +471,10 @@ fn sentence(label: &str, at: &str, sides: &SideBySide) -> String {
         ),
         Some(ratio) => write!(
             text,
-            ", {} the rate before (95 % interval {} to {})",
-            times(ratio),
-            times(rates.interval.0),
-            times(rates.interval.1)
+            ", {} times the rate before (95 % interval {} to {})",
+            significant(ratio),
+            significant(rates.interval.0),
+            significant(rates.interval.1)
         ),
     };
     let _ = write!(text, ". {}", verdict(&rates));
@@ -510,7 +510,9 @@ fn per_hour(exposure: Exposure) -> String {
 }
 
 fn hours(hours: f64) -> String {
-    if hours < 1.0 {
+    if hours < 1.0 / 60.0 {
+        format!("{:.0} seconds", hours * 3600.0)
+    } else if hours < 1.0 {
         format!("{:.0} minutes", hours * 60.0)
     } else if hours < 10.0 {
         format!("{hours:.1} hours")
@@ -519,10 +521,6 @@ fn hours(hours: f64) -> String {
         let whole = hours.round() as u64;
         format!("{} hours", grouped(whole))
     }
-}
-
-fn times(ratio: f64) -> String {
-    format!("{} times", significant(ratio))
 }
 
 fn percent(share: f64) -> String {

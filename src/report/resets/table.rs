@@ -152,7 +152,8 @@ pub fn csv(report: &ResetsReport) -> Result<String, csv::Error> {
 
 /// A name that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection).
 fn harmless(name: &str) -> String {
-    if name.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{name}") } else { name.to_owned() }
+    let name = escape(name);
+    if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.into_owned() }
 }
 
 /// The matrix with times as rows, then the sentences.

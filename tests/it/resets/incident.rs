@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use jiff::{SignedDuration, Timestamp};
 
 /// The moment of the change.
-pub(crate) const CHANGE: &str = "2020-07-08T20:00-07:00";
+const CHANGE: &str = "2020-07-08T20:00-07:00";
 const FIRST: &str = "2020-06-22T00:00:00Z";
 const DAYS: i64 = 30;
 /// The days (from 0) of which `inventory` has no logs.
-pub(crate) const MISSING: std::ops::Range<i64> = 9..11;
+const MISSING: std::ops::Range<i64> = 9..11;
 
 /// Services, with resets a day before and after the change, and how they log.
 const SERVICES: [(&str, u64, u64, Layout); 4] = [
@@ -63,7 +63,7 @@ pub(crate) fn services() -> impl Iterator<Item = &'static str> {
     SERVICES.iter().map(|service| service.0)
 }
 
-/// Writes the log of one service. `ordinary` is the number of records between two that matter, which sets the size.
+/// Writes the log of one service, with so many ordinary records a minute; with 0 there is one in six minutes.
 pub(crate) fn write_service(name: &str, ordinary: u64, out: &mut dyn Write, answer: &mut Answer) -> io::Result<()> {
     let (index, service) = SERVICES.iter().enumerate().find(|(_, service)| service.0 == name).expect("a known service");
     let (_, rate_before, rate_after, layout) = *service;
@@ -85,7 +85,7 @@ pub(crate) fn write_service(name: &str, ordinary: u64, out: &mut dyn Write, answ
         let resets = (of_day + 1) * rate / 24 - of_day * rate / 24;
         for second in 0..60_u64 {
             let at = start + SignedDuration::from_secs(i64::try_from(second * 60).expect("small"));
-            for _ in 0..ordinary {
+            for _ in 0..ordinary.max(u64::from(second % 6 == 0)) {
                 call += 1;
                 ordinary_record(layout, at + millis(numbers.below(50_000)), name, call, out)?;
             }

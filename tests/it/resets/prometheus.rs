@@ -45,11 +45,17 @@ fn openmetrics() -> String {
     for pod in ["checkout", "idle", "orders"] {
         sample("up", &target(pod), &|_| 1);
     }
-    sample("istio_requests_total", &source("checkout", "api.example.com", "-"), &|minute| since_restart(minute, &|minute| minute * 10 + 1));
-    sample("istio_requests_total", &source("checkout", "api.example.com", "UF,URX"), &|minute| since_restart(minute, &failed));
+    sample("istio_requests_total", &source("checkout", "api.example.com", "-"), &|minute| {
+        since_restart(minute, &|minute| minute * 10 + 1)
+    });
+    sample("istio_requests_total", &source("checkout", "api.example.com", "UF,URX"), &|minute| {
+        since_restart(minute, &failed)
+    });
     sample("istio_requests_total", &source("idle", "api.example.com", "-"), &|minute| minute + 1);
     sample("istio_tcp_connections_closed_total", &source("orders", "db.example.net", "-"), &|minute| minute + 1);
-    sample("istio_tcp_connections_closed_total", &source("orders", "db.example.net", "UF"), &|minute| (minute.min(20 * 60 - 1) + 15) / 30);
+    sample("istio_tcp_connections_closed_total", &source("orders", "db.example.net", "UF"), &|minute| {
+        (minute.min(20 * 60 - 1) + 15) / 30
+    });
     text.push_str("# EOF\n");
     text
 }
@@ -71,7 +77,9 @@ fn free_port() -> u16 {
 }
 
 fn found(program: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|directory| directory.join(program)).find(|path| path.is_file())
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|directory| directory.join(program))
+        .find(|path| path.is_file())
 }
 
 /// A real Prometheus with the counters in its store.
@@ -80,7 +88,11 @@ fn real(directory: &Path) -> Option<Prometheus> {
     let metrics = directory.join("metrics.om");
     std::fs::write(&metrics, openmetrics()).unwrap();
     let data = directory.join("data");
-    let made = Command::new(promtool).args(["tsdb", "create-blocks-from", "openmetrics"]).args([&metrics, &data]).output().unwrap();
+    let made = Command::new(promtool)
+        .args(["tsdb", "create-blocks-from", "openmetrics"])
+        .args([&metrics, &data])
+        .output()
+        .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let config = directory.join("prometheus.yaml");
     std::fs::write(&config, "global: {}\n").unwrap();
@@ -170,8 +182,8 @@ fn record(url: &str, to: &Path) {
     json(&args);
 }
 
-fn file_of(target: &str) -> &'static str {
-    match (target.contains("istio_requests_total"), target.contains("response_flags%3D")) {
+pub(super) fn file_of(target: &str) -> &'static str {
+    match (target.contains("istio_requests_total"), target.contains("offset")) {
         (true, true) => "requests-failed.json",
         (true, false) => "requests-all.json",
         (false, true) => "connections-failed.json",
@@ -201,7 +213,11 @@ impl Recorder {
                 while reader.read_line(&mut header).is_ok_and(|read| read > 2) {}
                 let target = header.split(' ').nth(1).unwrap_or_default().to_owned();
                 let (code, body) = answer(&target, &header);
-                let _ = write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {code} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
             }
         });
         Self { url }
@@ -227,7 +243,19 @@ fn the_recorded_conversation_gives_the_same_answer() {
     std::fs::write(&token, "s3cret\n").unwrap();
     let url = format!("{}/metrics/", server.url);
     let token = token.display().to_string();
-    let mut args = vec!["resets", "--prometheus", &url, "--prometheus-token-file", &token, "--by", "hour", "-o", "json", "--mark", CHANGE];
+    let mut args = vec![
+        "resets",
+        "--prometheus",
+        &url,
+        "--prometheus-token-file",
+        &token,
+        "--by",
+        "hour",
+        "-o",
+        "json",
+        "--mark",
+        CHANGE,
+    ];
     args.extend(WINDOW);
     check(&json(&args));
 }
@@ -240,7 +268,11 @@ fn what_prometheus_refuses_is_said() {
     assert_eq!(output.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&output.stderr).contains("does not accept these credentials (401)"));
     for (code, body, words) in [
-        (400, r#"{"status":"error","errorType":"bad_data","error":"end timestamp must not be before start time"}"#, "bad_data: end timestamp"),
+        (
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"end timestamp must not be before start time"}"#,
+            "bad_data: end timestamp",
+        ),
         (200, r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#, "has no istio_requests_total"),
         (200, "<html>login</html>", "not one of Prometheus"),
         (404, "page not found", "says 404: page not found"),

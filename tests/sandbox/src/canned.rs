@@ -21,13 +21,7 @@ const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const PUSHED: &str = "2026-11-20T09:00:00.000Z";
 
 /// Fields beside the cluster that a mask may name.
-const ELEMENT_FIELDS: [&str; 5] = [
-    "version_info",
-    "cluster",
-    "last_updated",
-    "error_state",
-    "client_status",
-];
+const ELEMENT_FIELDS: [&str; 5] = ["version_info", "cluster", "last_updated", "error_state", "client_status"];
 /// Fields of a cluster that a mask may name; the real list is longer.
 const CLUSTER_FIELDS: [&str; 14] = [
     "name",
@@ -72,9 +66,7 @@ const LOGGERS: [&str; 24] = [
     "tracing",
     "upstream",
 ];
-const LEVELS: [&str; 8] = [
-    "trace", "debug", "info", "warning", "warn", "error", "critical", "off",
-];
+const LEVELS: [&str; 8] = ["trace", "debug", "info", "warning", "warn", "error", "critical", "off"];
 
 /// What proxies with the same configuration share.
 struct Configuration {
@@ -95,10 +87,7 @@ struct CannedProxy {
 /// the 1 s that the mesh had before.
 #[must_use]
 pub fn mesh(proxies: usize, clusters: usize) -> Mesh {
-    let mut mesh = Mesh {
-        name: "sandbox".to_owned(),
-        ..Mesh::default()
-    };
+    let mut mesh = Mesh { name: "sandbox".to_owned(), ..Mesh::default() };
     for number in 0..10 {
         let name = namespace(number);
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"istio-injection": "enabled"}}});
@@ -107,12 +96,8 @@ pub fn mesh(proxies: usize, clusters: usize) -> Mesh {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
         "data": {"mesh": "connectTimeout: 10s\n"}});
     mesh.objects.push((object, "helm"));
-    let [current, stale] = ["10s", "1s"].map(|timeout| {
-        Arc::new(Configuration {
-            clusters: outbound(clusters, timeout),
-            rendered: Mutex::default(),
-        })
-    });
+    let [current, stale] = ["10s", "1s"]
+        .map(|timeout| Arc::new(Configuration { clusters: outbound(clusters, timeout), rendered: Mutex::default() }));
     for number in 0..proxies {
         // The workload's template is static; its namespace is not.
         let mut object = Workload::new("", "load", "6d8f7c9b54", &[]).pod(&format!("{number:05}"));
@@ -120,10 +105,7 @@ pub fn mesh(proxies: usize, clusters: usize) -> Mesh {
         object["metadata"]["uid"] = json!(mesh::uid("Pod", "load", &number.to_string()));
         let configuration = if number % 10 == 9 { &stale } else { &current };
         let proxy = CannedProxy::new(Arc::clone(configuration), &object);
-        mesh.pods.push(Pod {
-            proxy: Proxy::Canned(Arc::new(proxy)),
-            ..Pod::without_proxy(object)
-        });
+        mesh.pods.push(Pod { proxy: Proxy::Canned(Arc::new(proxy)), ..Pod::without_proxy(object) });
     }
     mesh
 }
@@ -162,12 +144,7 @@ impl CannedProxy {
     fn new(configuration: Arc<Configuration>, pod: &Value) -> Self {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
-        let levels = LOGGERS.map(|logger| {
-            (
-                logger,
-                if logger == "misc" { "error" } else { "warning" }.to_owned(),
-            )
-        });
+        let levels = LOGGERS.map(|logger| (logger, if logger == "misc" { "error" } else { "warning" }.to_owned()));
         Self {
             configuration,
             node: json!({"id": format!("sidecar~10.244.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
@@ -181,43 +158,27 @@ impl CannedProxy {
         if method != Method::POST {
             return Reply::text(405, format!("Method {method} not allowed, POST required."));
         }
-        let parameters: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
-            .into_owned()
-            .collect();
+        let parameters: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let changes: Vec<(String, String)> = match parameters.as_slice() {
             [] => Vec::new(),
-            [(key, level)] if key == "level" => LOGGERS
-                .map(|logger| (logger.to_owned(), level.clone()))
-                .to_vec(),
+            [(key, level)] if key == "level" => LOGGERS.map(|logger| (logger.to_owned(), level.clone())).to_vec(),
             [(key, paths)] if key == "paths" => {
                 let pairs = paths.split(',').filter_map(|pair| pair.split_once(':'));
-                pairs
-                    .map(|(logger, level)| (logger.to_owned(), level.to_owned()))
-                    .collect()
+                pairs.map(|(logger, level)| (logger.to_owned(), level.to_owned())).collect()
             }
             [one] => vec![one.clone()],
             _ => return Reply::text(400, usage("error: invalid number of parameters", &levels)),
         };
-        if changes
-            .iter()
-            .any(|(_, level)| !LEVELS.contains(&level.as_str()))
-        {
+        if changes.iter().any(|(_, level)| !LEVELS.contains(&level.as_str())) {
             return Reply::text(400, usage("error: unknown logger level", &levels));
         }
-        if changes
-            .iter()
-            .any(|(logger, _)| !levels.contains_key(logger.as_str()))
-        {
+        if changes.iter().any(|(logger, _)| !levels.contains_key(logger.as_str())) {
             return Reply::text(400, usage("error: unknown logger name", &levels));
         }
         for (logger, level) in changes {
             if let Some(present) = levels.get_mut(logger.as_str()) {
-                *present = if level == "warn" {
-                    "warning".to_owned()
-                } else {
-                    level
-                };
+                *present = if level == "warn" { "warning".to_owned() } else { level };
             }
         }
         Reply::text(200, active(&levels))
@@ -251,13 +212,8 @@ impl Handler for CannedProxy {
                 "command_line_options": {"concurrency": 2, "log_level": "warning", "component_log_level": "misc:error"},
                 "node": self.node,
             }))),
-            "/config_dump" | "/clusters" | "/stats" => {
-                self.configuration.answer(path, query, target)
-            }
-            _ => Reply::text(
-                404,
-                "invalid path. admin commands are:\n  /: Admin home page\n",
-            ),
+            "/config_dump" | "/clusters" | "/stats" => self.configuration.answer(path, query, target),
+            _ => Reply::text(404, "invalid path. admin commands are:\n  /: Admin home page\n"),
         }
     }
 }
@@ -270,9 +226,7 @@ impl Configuration {
             return reply.clone();
         }
         let parameter = |name: &str| {
-            form_urlencoded::parse(query.as_bytes())
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.into_owned())
+            form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
         };
         let reply = match path {
             "/config_dump" => match parameter("resource") {
@@ -307,19 +261,12 @@ impl Configuration {
             Value::Object(element)
         };
         match resource {
-            "dynamic_active_clusters" => Some((
-                "DynamicCluster",
-                self.clusters
-                    .iter()
-                    .map(|c| element("DynamicCluster", c))
-                    .collect(),
-            )),
+            "dynamic_active_clusters" => {
+                Some(("DynamicCluster", self.clusters.iter().map(|c| element("DynamicCluster", c)).collect()))
+            }
             "static_clusters" => {
                 let clusters = envoy::static_clusters(15_020).into_iter().map(typed_first);
-                Some((
-                    "StaticCluster",
-                    clusters.map(|c| element("StaticCluster", &c)).collect(),
-                ))
+                Some(("StaticCluster", clusters.map(|c| element("StaticCluster", &c)).collect()))
             }
             "dynamic_warming_clusters" => Some(("DynamicCluster", Vec::new())),
             _ => None,
@@ -331,29 +278,16 @@ impl Configuration {
             return refused(404, format!("{resource} not found in config dump"));
         };
         if let Some(mask) = mask {
-            let paths: Vec<Vec<&str>> = mask
-                .split(',')
-                .map(|path| path.split('.').collect())
-                .collect();
+            let paths: Vec<Vec<&str>> = mask.split(',').map(|path| path.split('.').collect()).collect();
             if !paths.iter().all(|path| known(path)) {
-                let quoted: String = mask
-                    .split(',')
-                    .map(|path| format!("paths: \"{path}\"\n"))
-                    .collect();
-                return refused(
-                    400,
-                    format!("FieldMask {quoted} could not be successfully used."),
-                );
+                let quoted: String = mask.split(',').map(|path| format!("paths: \"{path}\"\n")).collect();
+                return refused(400, format!("FieldMask {quoted} could not be successfully used."));
             }
             for element in &mut elements {
                 *element = masked(element, &paths);
             }
         }
-        if elements.is_empty() {
-            Reply::json("{}\n")
-        } else {
-            Reply::json(printed(&json!({"configs": elements})))
-        }
+        if elements.is_empty() { Reply::json("{}\n") } else { Reply::json(printed(&json!({"configs": elements}))) }
     }
 
     /// The dump without `resource`: one section for each kind of configuration, the mask being a list of
@@ -376,16 +310,10 @@ impl Configuration {
                 section[resource] = json!(elements);
             }
         }
-        if section
-            .as_object()
-            .is_some_and(|section| section.len() == 1)
-        {
+        if section.as_object().is_some_and(|section| section.len() == 1) {
             return refused(
                 400,
-                format!(
-                    "FieldMask {} could not be successfully applied to any configs.",
-                    mask.unwrap_or_default()
-                ),
+                format!("FieldMask {} could not be successfully applied to any configs.", mask.unwrap_or_default()),
             );
         }
         let mut configs = vec![section];
@@ -414,11 +342,7 @@ impl Configuration {
 
 /// An error of the dump's own, which names no character set where the admin endpoint's others do.
 fn refused(status: u16, message: String) -> Reply {
-    Reply {
-        status,
-        content_type: "text/plain",
-        body: message.into(),
-    }
+    Reply { status, content_type: "text/plain", body: message.into() }
 }
 
 /// `@type` stands first in what Envoy prints.
@@ -447,11 +371,7 @@ fn masked(value: &Value, paths: &[Vec<&str>]) -> Value {
     }
     let mut kept = Map::new();
     for (key, field) in value.as_object().into_iter().flatten() {
-        let below: Vec<Vec<&str>> = paths
-            .iter()
-            .filter(|path| path[0] == key)
-            .map(|path| path[1..].to_vec())
-            .collect();
+        let below: Vec<Vec<&str>> = paths.iter().filter(|path| path[0] == key).map(|path| path[1..].to_vec()).collect();
         if key == "@type" {
             kept.insert(key.clone(), field.clone());
         } else if !below.is_empty() {

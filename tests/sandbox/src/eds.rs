@@ -31,30 +31,16 @@ pub(crate) async fn serve(routes: Arc<Routes>) -> std::io::Result<SocketAddr> {
         while let Ok((stream, _)) = listener.accept().await {
             let routes = Arc::clone(&routes);
             let service = service_fn(move |request| answer(Arc::clone(&routes), request));
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service),
-            );
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
     Ok(address)
 }
 
-async fn answer(
-    routes: Arc<Routes>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = request
-        .into_body()
-        .collect()
-        .await
-        .map(|body| body.to_bytes())
-        .unwrap_or_default();
+async fn answer(routes: Arc<Routes>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let names = asked["resource_names"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let names = asked["resource_names"].as_array().cloned().unwrap_or_default();
     let resources: Vec<Value> = names
         .iter()
         .map(|name| {

@@ -28,7 +28,8 @@ use crate::{Error, admin, eds};
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Starts the program in `$@`, and kills it when standard input ends.
-const SUPERVISOR: &str = r#"exec 3<&0; "$@" 2>&1 3<&- & pid=$!; exec >/dev/null; read -r _ <&3; kill -9 "$pid" 2>/dev/null"#;
+const SUPERVISOR: &str =
+    r#"exec 3<&0; "$@" 2>&1 3<&- & pid=$!; exec >/dev/null; read -r _ <&3; kill -9 "$pid" 2>/dev/null"#;
 
 /// Istio's access log format for text (`pilot/pkg/model/telemetry_logging.go`).
 const ACCESS_LOG: &str = concat!(
@@ -87,20 +88,13 @@ impl Envoy {
         (routes, agent): (Arc<Routes>, SocketAddr),
         log: Arc<ContainerLog>,
     ) -> Result<Self, Error> {
-        let failed = |message: String| Error::Envoy {
-            pod: format!("{}/{}", spec.namespace, spec.pod),
-            message,
-        };
+        let failed = |message: String| Error::Envoy { pod: format!("{}/{}", spec.namespace, spec.pod), message };
         let program = spec.wheel.program()?;
         fs::create_dir_all(&directory).map_err(|e| failed(e.to_string()))?;
-        write_clusters(&directory, clusters, &routes, &version())
-            .map_err(|e| failed(e.to_string()))?;
+        write_clusters(&directory, clusters, &routes, &version()).map_err(|e| failed(e.to_string()))?;
         let bootstrap = directory.join("envoy-rev.json");
-        fs::write(
-            &bootstrap,
-            bootstrap_json(spec, &directory, agent).to_string(),
-        )
-        .map_err(|e| failed(e.to_string()))?;
+        fs::write(&bootstrap, bootstrap_json(spec, &directory, agent).to_string())
+            .map_err(|e| failed(e.to_string()))?;
         let admin_path = directory.join("admin-address");
         let mut supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR, "supervisor"])
@@ -109,28 +103,9 @@ impl Envoy {
             .arg(&bootstrap)
             .arg("--admin-address-path")
             .arg(&admin_path)
-            .args([
-                "--drain-time-s",
-                "45",
-                "--drain-strategy",
-                "immediate",
-                "--local-address-ip-version",
-                "v4",
-            ])
-            .args([
-                "--file-flush-interval-msec",
-                "100",
-                "--disable-hot-restart",
-                "--allow-unknown-static-fields",
-            ])
-            .args([
-                "-l",
-                "warning",
-                "--component-log-level",
-                "misc:error",
-                "--concurrency",
-                "1",
-            ])
+            .args(["--drain-time-s", "45", "--drain-strategy", "immediate", "--local-address-ip-version", "v4"])
+            .args(["--file-flush-interval-msec", "100", "--disable-hot-restart", "--allow-unknown-static-fields"])
+            .args(["-l", "warning", "--component-log-level", "misc:error", "--concurrency", "1"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Its own process group: Ctrl-C in a terminal must reach this process only, so that the
@@ -160,14 +135,7 @@ impl Envoy {
             failed(format!("{what}; it said: {}", beginning.join(" | ")))
         })?;
         let listeners = listeners(admin).await.map_err(failed)?;
-        Ok(Self {
-            admin,
-            listeners,
-            log,
-            directory,
-            routes,
-            _supervisor: supervisor,
-        })
+        Ok(Self { admin, listeners, log, directory, routes, _supervisor: supervisor })
     }
 
     /// Gives the Envoy new clusters, as a push from istiod would, under a new version.
@@ -181,18 +149,12 @@ impl Envoy {
 
 /// Istio's version of a push: the time and a counter.
 fn version() -> String {
-    format!(
-        "{:.0}/{}",
-        Timestamp::now(),
-        Timestamp::now().subsec_nanosecond() % 997
-    )
+    format!("{:.0}/{}", Timestamp::now(), Timestamp::now().subsec_nanosecond() % 997)
 }
 
 async fn wait_until_live(admin_path: &Path) -> SocketAddr {
     loop {
-        if let Some(address) = fs::read_to_string(admin_path)
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
+        if let Some(address) = fs::read_to_string(admin_path).ok().and_then(|text| text.trim().parse().ok())
             && let Ok((200, _)) = admin::get(address, "/ready").await
         {
             return address;
@@ -202,14 +164,9 @@ async fn wait_until_live(admin_path: &Path) -> SocketAddr {
 }
 
 async fn listeners(admin: SocketAddr) -> Result<HashMap<String, SocketAddr>, String> {
-    let (_, body) = admin::get(admin, "/listeners?format=json")
-        .await
-        .map_err(|e| e.to_string())?;
+    let (_, body) = admin::get(admin, "/listeners?format=json").await.map_err(|e| e.to_string())?;
     let body: Value = serde_json::from_slice(&body).map_err(|e| e.to_string())?;
-    let statuses = body["listener_statuses"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let statuses = body["listener_statuses"].as_array().cloned().unwrap_or_default();
     Ok(statuses
         .iter()
         .filter_map(|status| {
@@ -221,22 +178,11 @@ async fn listeners(admin: SocketAddr) -> Result<HashMap<String, SocketAddr>, Str
 }
 
 /// Writes, by `rename`, the cluster file that Envoy watches.
-fn write_clusters(
-    directory: &Path,
-    clusters: &[Value],
-    routes: &Routes,
-    version: &str,
-) -> std::io::Result<()> {
-    let resources: Vec<Value> = clusters
-        .iter()
-        .map(|cluster| localized(cluster, routes))
-        .collect();
+fn write_clusters(directory: &Path, clusters: &[Value], routes: &Routes, version: &str) -> std::io::Result<()> {
+    let resources: Vec<Value> = clusters.iter().map(|cluster| localized(cluster, routes)).collect();
     let path = directory.join("cds.json");
     let scratch = path.with_extension("next");
-    fs::write(
-        &scratch,
-        json!({"version_info": version, "resources": resources}).to_string(),
-    )?;
+    fs::write(&scratch, json!({"version_info": version, "resources": resources}).to_string())?;
     fs::rename(scratch, path)
 }
 

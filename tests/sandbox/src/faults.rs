@@ -7,11 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What goes wrong with the tunnels of one pod, until it is taken back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Fault {
     /// The upgrade is refused with 403, though the user's rules allow it (an admission webhook, say).
     Forbidden,
@@ -106,19 +102,14 @@ impl Faults {
 
     /// Adds a refusal.
     pub fn refuse(&self, refusal: Refusal) {
-        self.refusals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(refusal);
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
     }
 
     /// The refusal that meets a request, counted down.
     #[must_use]
     pub fn refusal(&self, verb: &str, resource: &str) -> Option<Refusal> {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        let met = refusals
-            .iter_mut()
-            .find(|r| r.verb == verb && r.resource == resource && r.times > 0)?;
+        let met = refusals.iter_mut().find(|r| r.verb == verb && r.resource == resource && r.times > 0)?;
         met.times -= 1;
         Some(met.clone())
     }

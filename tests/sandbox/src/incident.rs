@@ -26,24 +26,16 @@ const MESH_TIMEOUT: &str = "1s";
 const STALE_TIMEOUT: &str = "2s";
 
 const CHECKOUT: Workload = Workload::new("shop", "checkout", "7d9f8b6c5d", &["m8q2z", "x2k4p"]);
-const CART: Workload = Workload {
-    injection: Injection::Native,
-    ..Workload::new("shop", "cart", "6c4bb9f7d8", &["5tqvn"])
-};
-const WEB: Workload = Workload {
-    injection: Injection::Native,
-    ..Workload::new("shop", "web", "84d7c5b9f6", &["wz7hd"])
-};
+const CART: Workload =
+    Workload { injection: Injection::Native, ..Workload::new("shop", "cart", "6c4bb9f7d8", &["5tqvn"]) };
+const WEB: Workload =
+    Workload { injection: Injection::Native, ..Workload::new("shop", "web", "84d7c5b9f6", &["wz7hd"]) };
 const ORDERS: Workload = Workload::new("shop", "orders", "5f7c9d8b64", &["k9d2r"]);
 const CATALOG: Workload = Workload::new("shop", "catalog", "79b5d6c8f9", &["p4x8c"]);
-const PAYMENTS: Workload = Workload {
-    ports: &[8443],
-    ..Workload::new("billing", "payments", "66d8f9c7b5", &["c7n2w", "j5r8t"])
-};
-const INVOICES: Workload = Workload {
-    injection: Injection::Native,
-    ..Workload::new("billing", "invoices", "58c6b7d9f4", &["2hx9m"])
-};
+const PAYMENTS: Workload =
+    Workload { ports: &[8443], ..Workload::new("billing", "payments", "66d8f9c7b5", &["c7n2w", "j5r8t"]) };
+const INVOICES: Workload =
+    Workload { injection: Injection::Native, ..Workload::new("billing", "invoices", "58c6b7d9f4", &["2hx9m"]) };
 const LEDGER: Workload = Workload {
     proxy_config: r#"{"proxyAdminPort":15500}"#,
     ..Workload::new("billing", "ledger", "7b6d5c8f9d", &["t6v4q"])
@@ -57,18 +49,12 @@ const WAYPOINT: Workload = Workload {
 const GATEWAY: Workload = Workload {
     injection: Injection::Alone(Role::Router),
     ports: &[80, 443],
-    ..Workload::new(
-        "istio-ingress",
-        "istio-ingressgateway",
-        "5c9f8d7b66",
-        &["v2d7k"],
-    )
+    ..Workload::new("istio-ingress", "istio-ingressgateway", "5c9f8d7b66", &["v2d7k"])
 };
 
 /// Workloads with a real Envoy in each pod.
-const PROXIED: [Workload; 11] = [
-    CHECKOUT, CART, WEB, ORDERS, CATALOG, PAYMENTS, INVOICES, LEDGER, REPORTS, WAYPOINT, GATEWAY,
-];
+const PROXIED: [Workload; 11] =
+    [CHECKOUT, CART, WEB, ORDERS, CATALOG, PAYMENTS, INVOICES, LEDGER, REPORTS, WAYPOINT, GATEWAY];
 
 /// Two versions of one service, without sidecars.
 const REVIEWS: [Workload; 2] = [
@@ -89,18 +75,9 @@ const REVIEWS: [Workload; 2] = [
 
 /// Workloads whose admin endpoint can't be read, and why.
 const BROKEN: [(Workload, Fault); 3] = [
-    (
-        Workload::new("legacy", "batch-hangs", "7c8d9f6b5d", &["h4n6s"]),
-        Fault::Hang,
-    ),
-    (
-        Workload::new("legacy", "batch-resets", "6d5c9b8f74", &["b9w2f"]),
-        Fault::Reset,
-    ),
-    (
-        Workload::new("legacy", "batch-imposter", "58f7d6c9b4", &["g5k8z"]),
-        Fault::NotEnvoy,
-    ),
+    (Workload::new("legacy", "batch-hangs", "7c8d9f6b5d", &["h4n6s"]), Fault::Hang),
+    (Workload::new("legacy", "batch-resets", "6d5c9b8f74", &["b9w2f"]), Fault::Reset),
+    (Workload::new("legacy", "batch-imposter", "58f7d6c9b4", &["g5k8z"]), Fault::NotEnvoy),
 ];
 
 /// What the audit must find in one proxy.
@@ -139,27 +116,14 @@ pub fn expected() -> Expected {
                 Injection::Alone(role) => (role, expected_outbound(workload)),
                 _ => (Role::Sidecar, expected_of_sidecar(workload)),
             };
-            ExpectedProxy {
-                namespace: workload.namespace.to_owned(),
-                pod: workload.pod_name(replica),
-                role,
-                clusters,
-            }
+            ExpectedProxy { namespace: workload.namespace.to_owned(), pod: workload.pod_name(replica), role, clusters }
         })
     });
-    let named = |workload: &Workload| {
-        (
-            workload.namespace.to_owned(),
-            workload.pod_name(workload.replicas[0]),
-        )
-    };
-    let failed = BROKEN
-        .iter()
-        .zip(["timeout", "unreachable", "not-envoy"])
-        .map(|((workload, _), cause)| {
-            let (namespace, pod) = named(workload);
-            (namespace, pod, cause)
-        });
+    let named = |workload: &Workload| (workload.namespace.to_owned(), workload.pod_name(workload.replicas[0]));
+    let failed = BROKEN.iter().zip(["timeout", "unreachable", "not-envoy"]).map(|((workload, _), cause)| {
+        let (namespace, pod) = named(workload);
+        (namespace, pod, cause)
+    });
     Expected {
         proxies: proxies.collect(),
         failed: failed.collect(),
@@ -167,10 +131,7 @@ pub fn expected() -> Expected {
             .iter()
             .map(named)
             .chain(odd_pods().iter().map(|pod| pod.key()))
-            .chain([(
-                "istio-system".to_owned(),
-                "istiod-6d4f8c9b75-n8x4w".to_owned(),
-            )])
+            .chain([("istio-system".to_owned(), "istiod-6d4f8c9b75-n8x4w".to_owned())])
             .collect(),
         bootstrap: BTreeMap::from([
             ("agent", "0.250s"),
@@ -183,11 +144,7 @@ pub fn expected() -> Expected {
 }
 
 fn expected_outbound(workload: &Workload) -> BTreeMap<String, Option<&'static str>> {
-    let mesh = if workload.name == "orders" {
-        STALE_TIMEOUT
-    } else {
-        MESH_TIMEOUT
-    };
+    let mesh = if workload.name == "orders" { STALE_TIMEOUT } else { MESH_TIMEOUT };
     let mut clusters = BTreeMap::new();
     for (cluster, timeout) in [
         ("outbound|443||cc-api.example.io", mesh),
@@ -204,27 +161,12 @@ fn expected_outbound(workload: &Workload) -> BTreeMap<String, Option<&'static st
         ("outbound|8080||ledger.billing.svc.cluster.local", "10s"),
         ("outbound|8080||reports.analytics.svc.cluster.local", mesh),
         ("outbound|7070||quotes.analytics.svc.cluster.local", mesh),
-        (
-            "outbound|80||istio-ingressgateway.istio-ingress.svc.cluster.local",
-            mesh,
-        ),
-        (
-            "outbound|443||istio-ingressgateway.istio-ingress.svc.cluster.local",
-            mesh,
-        ),
+        ("outbound|80||istio-ingressgateway.istio-ingress.svc.cluster.local", mesh),
+        ("outbound|443||istio-ingressgateway.istio-ingress.svc.cluster.local", mesh),
         ("outbound|443||istiod.istio-system.svc.cluster.local", mesh),
-        (
-            "outbound|15010||istiod.istio-system.svc.cluster.local",
-            mesh,
-        ),
-        (
-            "outbound|15012||istiod.istio-system.svc.cluster.local",
-            mesh,
-        ),
-        (
-            "outbound|15014||istiod.istio-system.svc.cluster.local",
-            mesh,
-        ),
+        ("outbound|15010||istiod.istio-system.svc.cluster.local", mesh),
+        ("outbound|15012||istiod.istio-system.svc.cluster.local", mesh),
+        ("outbound|15014||istiod.istio-system.svc.cluster.local", mesh),
         ("BlackHoleCluster", mesh),
     ] {
         clusters.insert(cluster.to_owned(), Some(timeout));
@@ -232,17 +174,11 @@ fn expected_outbound(workload: &Workload) -> BTreeMap<String, Option<&'static st
     match workload.name {
         // An EnvoyFilter in its namespace merges half a second into one cluster of this workload.
         "web" => {
-            clusters.insert(
-                "outbound|8443||payments.billing.svc.cluster.local".to_owned(),
-                Some("0.500s"),
-            );
+            clusters.insert("outbound|8443||payments.billing.svc.cluster.local".to_owned(), Some("0.500s"));
         }
         // Its own namespace has a DestinationRule for payments, and an EnvoyFilter adds a cluster.
         "reports" => {
-            clusters.insert(
-                "outbound|8443||payments.billing.svc.cluster.local".to_owned(),
-                Some("4s"),
-            );
+            clusters.insert("outbound|8443||payments.billing.svc.cluster.local".to_owned(), Some("4s"));
             clusters.insert("outbound|8443||legacy-ledger.example.net".to_owned(), None);
         }
         _ => {}
@@ -252,11 +188,7 @@ fn expected_outbound(workload: &Workload) -> BTreeMap<String, Option<&'static st
 
 fn expected_of_sidecar(workload: &Workload) -> BTreeMap<String, Option<&'static str>> {
     let mut clusters = expected_outbound(workload);
-    let mesh = if workload.name == "orders" {
-        STALE_TIMEOUT
-    } else {
-        MESH_TIMEOUT
-    };
+    let mesh = if workload.name == "orders" { STALE_TIMEOUT } else { MESH_TIMEOUT };
     let inbound = match workload.name {
         "catalog" => "0.250s",
         "ledger" => "10s",
@@ -291,19 +223,8 @@ fn expected_of_waypoint() -> BTreeMap<String, Option<&'static str>> {
 /// The mesh.
 #[must_use]
 pub fn mesh() -> Mesh {
-    let mut mesh = Mesh {
-        name: "sandbox".to_owned(),
-        silent_hosts: vec![SILENT_HOST],
-        ..Mesh::default()
-    };
-    for namespace in [
-        "analytics",
-        "billing",
-        "istio-ingress",
-        "istio-system",
-        "legacy",
-        "shop",
-    ] {
+    let mut mesh = Mesh { name: "sandbox".to_owned(), silent_hosts: vec![SILENT_HOST], ..Mesh::default() };
+    for namespace in ["analytics", "billing", "istio-ingress", "istio-system", "legacy", "shop"] {
         let mut labels = json!({"kubernetes.io/metadata.name": namespace});
         if matches!(namespace, "shop" | "billing" | "legacy") {
             labels["istio-injection"] = json!("enabled");
@@ -323,44 +244,26 @@ pub fn mesh() -> Mesh {
     }
     for workload in &REVIEWS {
         mesh.objects.extend(workload.objects());
-        mesh.pods
-            .push(Pod::without_proxy(workload.pod(workload.replicas[0])));
+        mesh.pods.push(Pod::without_proxy(workload.pod(workload.replicas[0])));
     }
     mesh.objects.push(REVIEWS[0].service());
     for (workload, fault) in &BROKEN {
         mesh.objects.extend(workload.objects());
-        mesh.pods.push(Pod {
-            fault: Some(fault.clone()),
-            ..Pod::without_proxy(workload.pod(workload.replicas[0]))
-        });
+        mesh.pods.push(Pod { fault: Some(fault.clone()), ..Pod::without_proxy(workload.pod(workload.replicas[0])) });
     }
     mesh.pods.extend(odd_pods());
     let quotes = [json!({"name": "grpc", "port": 7070, "targetPort": 7070, "protocol": "TCP"})];
-    mesh.objects.push(mesh::service(
-        "analytics",
-        "quotes",
-        &json!({"app": "quotes"}),
-        &quotes,
-    ));
-    mesh.objects.extend(
-        policies()
-            .into_iter()
-            .map(|object| (object, "kubectl-client-side-apply")),
-    );
+    mesh.objects.push(mesh::service("analytics", "quotes", &json!({"app": "quotes"}), &quotes));
+    mesh.objects.extend(policies().into_iter().map(|object| (object, "kubectl-client-side-apply")));
     mesh
 }
 
 fn proxied(workload: &Workload, replica: &str) -> Pod {
     let object = workload.pod(replica);
-    let role = if let Injection::Alone(role) = workload.injection {
-        role
-    } else {
-        Role::Sidecar
-    };
+    let role = if let Injection::Alone(role) = workload.injection { role } else { Role::Sidecar };
     let mut spec = mesh::envoy(&object, role);
     if workload.name == "checkout" {
-        spec.listeners
-            .push((LISTENER.to_owned(), SILENT_CLUSTER.to_owned()));
+        spec.listeners.push((LISTENER.to_owned(), SILENT_CLUSTER.to_owned()));
     }
     let mut pod = Pod::with_envoy(object, spec);
     if workload.name == "ledger" {
@@ -385,12 +288,8 @@ fn control_plane(mesh: &mut Mesh) {
     let mesh_config = format!(
         "accessLogFile: /dev/stdout\nconnectTimeout: {MESH_TIMEOUT}\ndefaultConfig:\n  discoveryAddress: istiod.istio-system.svc:15012\nenablePrometheusMerge: true\nrootNamespace: istio-system\ntrustDomain: cluster.local\n"
     );
-    let values =
-        json!({"meshConfig": {"accessLogFile": "/dev/stdout", "connectTimeout": MESH_TIMEOUT}})
-            .to_string();
-    let injector =
-        json!({"global": {"proxy": {"logLevel": "warning", "componentLogLevel": "misc:error"}}})
-            .to_string();
+    let values = json!({"meshConfig": {"accessLogFile": "/dev/stdout", "connectTimeout": MESH_TIMEOUT}}).to_string();
+    let injector = json!({"global": {"proxy": {"logLevel": "warning", "componentLogLevel": "misc:error"}}}).to_string();
     for object in [
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("istio"), "data": {"mesh": mesh_config, "meshNetworks": "networks: {}"}}),
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("values"), "data": {"original-values": values, "merged-values": values}}),
@@ -445,8 +344,7 @@ fn odd_pods() -> Vec<Pod> {
     };
     let mut completed = job.pod("4t8kd");
     completed["metadata"]["name"] = json!("orders-migrate-4t8kd");
-    completed["metadata"]["ownerReferences"] =
-        json!([mesh::owner("batch/v1", "Job", "shop", "orders-migrate")]);
+    completed["metadata"]["ownerReferences"] = json!([mesh::owner("batch/v1", "Job", "shop", "orders-migrate")]);
     completed["metadata"]["labels"]["job-name"] = json!("orders-migrate");
     completed["spec"]["restartPolicy"] = json!("Never");
     completed["status"]["phase"] = json!("Succeeded");
@@ -460,10 +358,7 @@ fn odd_pods() -> Vec<Pod> {
             {"name": "istio-proxy", "image": format!("docker.io/istio/ztunnel:{ISTIO_VERSION}-distroless"), "args": ["proxy", "ztunnel"]}]}});
     mesh::set_running(&mut ztunnel);
 
-    let quotes = Workload {
-        ports: &[7070],
-        ..Workload::new("analytics", "quotes", "6c7d8f9b5d", &["f5j8q"])
-    };
+    let quotes = Workload { ports: &[7070], ..Workload::new("analytics", "quotes", "6c7d8f9b5d", &["f5j8q"]) };
     let mut proxyless = quotes.pod("f5j8q");
     proxyless["metadata"]["annotations"]["inject.istio.io/templates"] = json!("grpc-agent");
     if let Some(environment) = proxyless["spec"]["containers"][0]["env"].as_array_mut() {
@@ -477,24 +372,16 @@ fn odd_pods() -> Vec<Pod> {
         ..Workload::new("istio-ingress", "agentgateway", "85b6f7c9d4", &["x6c2p"])
     };
     let mut agentgateway = agent.pod("x6c2p");
-    agentgateway["metadata"]["labels"]["gateway.networking.k8s.io/gateway-name"] =
-        json!("agentgateway");
+    agentgateway["metadata"]["labels"]["gateway.networking.k8s.io/gateway-name"] = json!("agentgateway");
     agentgateway["spec"]["containers"][0]["name"] = json!("agentgateway");
 
-    [pending, completed, ztunnel, proxyless, agentgateway]
-        .into_iter()
-        .map(Pod::without_proxy)
-        .collect()
+    [pending, completed, ztunnel, proxyless, agentgateway].into_iter().map(Pod::without_proxy).collect()
 }
 
 /// What has been applied to the mesh beside its workloads.
 fn policies() -> Vec<Value> {
     let object = |kind: &str, namespace: &str, name: &str, spec: Value| {
-        let version = if kind == "EnvoyFilter" {
-            "v1alpha3"
-        } else {
-            "v1"
-        };
+        let version = if kind == "EnvoyFilter" { "v1alpha3" } else { "v1" };
         json!({"apiVersion": format!("networking.istio.io/{version}"), "kind": kind,
             "metadata": {"name": name, "namespace": namespace}, "spec": spec})
     };
@@ -594,14 +481,16 @@ fn last_week() -> Vec<(Timestamp, String)> {
     let mut lines = Vec::new();
     for (days_ago, resets) in [(7, 4), (6, 3), (5, 6), (4, 5), (3, 9), (2, 14), (1, 17)] {
         for number in 0..resets {
-            let ago = SignedDuration::from_hours(days_ago * 24)
-                - SignedDuration::from_mins(number * 1_200 / resets);
+            let ago = SignedDuration::from_hours(days_ago * 24) - SignedDuration::from_mins(number * 1_200 / resets);
             let Ok(at) = now.checked_sub(ago) else {
                 continue;
             };
             lines.extend(reset_lines(at));
             if let Ok(later) = at.checked_add(SignedDuration::from_secs(7)) {
-                lines.push((later, format!("{later:.3} INFO  [http-nio-8080-exec-4] c.e.s.checkout.CheckoutService : order placed")));
+                lines.push((
+                    later,
+                    format!("{later:.3} INFO  [http-nio-8080-exec-4] c.e.s.checkout.CheckoutService : order placed"),
+                ));
             }
         }
     }

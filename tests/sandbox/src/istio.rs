@@ -68,10 +68,7 @@ impl World {
     /// The mesh's connect timeout in protobuf's JSON form, such as `1s` or `0.250s`.
     #[must_use]
     pub fn mesh_timeout(&self) -> String {
-        self.mesh["connectTimeout"]
-            .as_str()
-            .and_then(protobuf_duration)
-            .unwrap_or_else(|| MESH_DEFAULT.to_owned())
+        self.mesh["connectTimeout"].as_str().and_then(protobuf_duration).unwrap_or_else(|| MESH_DEFAULT.to_owned())
     }
 
     /// The clusters of one proxy, in the order istiod sends them.
@@ -81,11 +78,7 @@ impl World {
             Role::Sidecar => {
                 let mut clusters = self.outbound(node);
                 clusters.push(black_hole(&self.mesh_timeout()));
-                clusters.push(original_destination(
-                    "PassthroughCluster",
-                    Some(&self.mesh_timeout()),
-                    None,
-                ));
+                clusters.push(original_destination("PassthroughCluster", Some(&self.mesh_timeout()), None));
                 clusters.extend(self.inbound(node));
                 clusters.push(original_destination(
                     "InboundPassthroughCluster",
@@ -111,16 +104,11 @@ impl World {
             let rule = self.rule_for(node, &host);
             for port in &host.ports {
                 let mut subsets = vec![None];
-                subsets.extend(
-                    rule.iter()
-                        .flat_map(|rule| array(&rule["spec"]["subsets"]))
-                        .map(Some),
-                );
+                subsets.extend(rule.iter().flat_map(|rule| array(&rule["spec"]["subsets"])).map(Some));
                 for subset in subsets {
                     let name = subset.and_then(|subset| subset["name"].as_str());
-                    let timeout = rule
-                        .and_then(|rule| rule_timeout(rule, *port, subset))
-                        .unwrap_or_else(|| self.mesh_timeout());
+                    let timeout =
+                        rule.and_then(|rule| rule_timeout(rule, *port, subset)).unwrap_or_else(|| self.mesh_timeout());
                     clusters.push(host.outbound_cluster(*port, name, &timeout, rule));
                 }
             }
@@ -132,19 +120,13 @@ impl World {
         let mut clusters = Vec::new();
         for host in self.hosts().into_iter().filter(|host| host.selects(node)) {
             // A server's own DestinationRule configures its inbound clusters too, if it has a policy.
-            let rule = self
-                .rule_for(node, &host)
-                .filter(|rule| rule["spec"]["trafficPolicy"].is_object());
+            let rule = self.rule_for(node, &host).filter(|rule| rule["spec"]["trafficPolicy"].is_object());
             for port in &host.target_ports {
                 let timeout = self
                     .sidecar_inbound_timeout(node)
                     .or_else(|| rule.and_then(|rule| rule_timeout(rule, *port, None)))
                     .unwrap_or_else(|| self.mesh_timeout());
-                let mut cluster = original_destination(
-                    &format!("inbound|{port}||"),
-                    Some(&timeout),
-                    Some("127.0.0.6"),
-                );
+                let mut cluster = original_destination(&format!("inbound|{port}||"), Some(&timeout), Some("127.0.0.6"));
                 cluster["metadata"] = host.metadata(None, rule);
                 clusters.push(cluster);
             }
@@ -155,26 +137,15 @@ impl World {
     fn waypoint(&self, node: &Node) -> Vec<Value> {
         // These two carry no connect_timeout at all, so Envoy's 5 s holds
         // (`pilot/pkg/networking/core/cluster_waypoint.go`).
-        let mut clusters = vec![
-            internal("main_internal", "main_internal", None),
-            internal("encap", "connect_originate", None),
-        ];
-        clusters.push(original_destination(
-            "connect_originate",
-            Some(&self.mesh_timeout()),
-            None,
-        ));
-        for host in self
-            .hosts()
-            .into_iter()
-            .filter(|host| host.namespace == node.namespace && !host.external)
-        {
+        let mut clusters =
+            vec![internal("main_internal", "main_internal", None), internal("encap", "connect_originate", None)];
+        clusters.push(original_destination("connect_originate", Some(&self.mesh_timeout()), None));
+        for host in self.hosts().into_iter().filter(|host| host.namespace == node.namespace && !host.external) {
             let rule = self.rule_for(node, &host);
             for port in &host.ports {
                 for protocol in ["http", "tcp"] {
-                    let timeout = rule
-                        .and_then(|rule| rule_timeout(rule, *port, None))
-                        .unwrap_or_else(|| self.mesh_timeout());
+                    let timeout =
+                        rule.and_then(|rule| rule_timeout(rule, *port, None)).unwrap_or_else(|| self.mesh_timeout());
                     let mut cluster = host.outbound_cluster(*port, None, &timeout, rule);
                     let name = format!("inbound-vip|{port}|{protocol}|{}", host.name);
                     cluster["eds_cluster_config"]["service_name"] = json!(name);
@@ -189,10 +160,7 @@ impl World {
     /// Every host that the registry knows, with its ports.
     fn hosts(&self) -> Vec<Host> {
         let services = self.services.iter().map(Host::from_service);
-        let entries = self
-            .service_entries
-            .iter()
-            .flat_map(Host::from_service_entry);
+        let entries = self.service_entries.iter().flat_map(Host::from_service_entry);
         services.chain(entries).collect()
     }
 
@@ -206,9 +174,7 @@ impl World {
         namespaces.into_iter().find_map(|namespace| {
             self.destination_rules
                 .iter()
-                .filter(|rule| {
-                    rule["metadata"]["namespace"] == namespace && visible(rule, &node.namespace)
-                })
+                .filter(|rule| rule["metadata"]["namespace"] == namespace && visible(rule, &node.namespace))
                 .filter_map(|rule| Some((specificity(rule, &host.name)?, rule)))
                 .max_by_key(|(specificity, _)| *specificity)
                 .map(|(_, rule)| rule)
@@ -219,9 +185,7 @@ impl World {
         self.sidecars
             .iter()
             .filter(|sidecar| sidecar["metadata"]["namespace"] == node.namespace.as_str())
-            .filter(|sidecar| {
-                selected(&sidecar["spec"]["workloadSelector"]["labels"], &node.labels)
-            })
+            .filter(|sidecar| selected(&sidecar["spec"]["workloadSelector"]["labels"], &node.labels))
             .find_map(|sidecar| pool_timeout(&sidecar["spec"]["inboundConnectionPool"]))
     }
 
@@ -233,18 +197,13 @@ impl World {
             {
                 continue;
             }
-            for patch in array(&filter["spec"]["configPatches"])
-                .filter(|patch| patch["applyTo"] == "CLUSTER")
-            {
+            for patch in array(&filter["spec"]["configPatches"]).filter(|patch| patch["applyTo"] == "CLUSTER") {
                 let value = &patch["patch"]["value"];
                 match patch["patch"]["operation"].as_str() {
                     Some("ADD") => clusters.push(value.clone()),
                     Some("MERGE") => {
                         let wanted = &patch["match"]["cluster"];
-                        for cluster in clusters
-                            .iter_mut()
-                            .filter(|cluster| patch_matches(wanted, cluster))
-                        {
+                        for cluster in clusters.iter_mut().filter(|cluster| patch_matches(wanted, cluster)) {
                             crate::patch::merge(cluster, value);
                         }
                     }
@@ -270,15 +229,9 @@ impl Host {
     fn from_service(service: &Value) -> Self {
         let name = text(&service["metadata"]["name"]);
         let namespace = text(&service["metadata"]["namespace"]);
-        let ports: Vec<u64> = array(&service["spec"]["ports"])
-            .filter_map(|port| port["port"].as_u64())
-            .collect();
+        let ports: Vec<u64> = array(&service["spec"]["ports"]).filter_map(|port| port["port"].as_u64()).collect();
         let target_ports = array(&service["spec"]["ports"])
-            .filter_map(|port| {
-                port["targetPort"]
-                    .as_u64()
-                    .or_else(|| port["port"].as_u64())
-            })
+            .filter_map(|port| port["targetPort"].as_u64().or_else(|| port["port"].as_u64()))
             .collect();
         Self {
             name: format!("{name}.{namespace}.svc.cluster.local"),
@@ -296,9 +249,7 @@ impl Host {
             name: text(host),
             namespace: text(&entry["metadata"]["namespace"]),
             service: text(host),
-            ports: array(&entry["spec"]["ports"])
-                .filter_map(|port| port["number"].as_u64())
-                .collect(),
+            ports: array(&entry["spec"]["ports"]).filter_map(|port| port["number"].as_u64()).collect(),
             target_ports: Vec::new(),
             selector: Value::Null,
             external: true,
@@ -306,9 +257,7 @@ impl Host {
     }
 
     fn selects(&self, node: &Node) -> bool {
-        self.selector.is_object()
-            && self.namespace == node.namespace
-            && selected(&self.selector, &node.labels)
+        self.selector.is_object() && self.namespace == node.namespace && selected(&self.selector, &node.labels)
     }
 
     fn metadata(&self, subset: Option<&str>, rule: Option<&Value>) -> Value {
@@ -334,18 +283,8 @@ impl Host {
         json!({"filter_metadata": {"istio": istio}})
     }
 
-    fn outbound_cluster(
-        &self,
-        port: u64,
-        subset: Option<&str>,
-        timeout: &str,
-        rule: Option<&Value>,
-    ) -> Value {
-        let name = format!(
-            "outbound|{port}|{}|{}",
-            subset.unwrap_or_default(),
-            self.name
-        );
+    fn outbound_cluster(&self, port: u64, subset: Option<&str>, timeout: &str, rule: Option<&Value>) -> Value {
+        let name = format!("outbound|{port}|{}|{}", subset.unwrap_or_default(), self.name);
         // Fields stand in the order of their numbers in Envoy's protobuf, as Envoy prints them.
         let mut cluster = json!({"@type": CLUSTER, "name": name});
         if self.external {
@@ -400,8 +339,7 @@ fn original_destination(name: &str, timeout: Option<&str>, source: Option<&str>)
     cluster["lb_policy"] = json!("CLUSTER_PROVIDED");
     cluster["circuit_breakers"] = circuit_breakers();
     if let Some(source) = source {
-        cluster["upstream_bind_config"] =
-            json!({"source_address": {"address": source, "port_value": 0}});
+        cluster["upstream_bind_config"] = json!({"source_address": {"address": source, "port_value": 0}});
     }
     cluster
 }
@@ -441,9 +379,7 @@ fn port_level(policy: &Value, port: u64) -> Option<&Value> {
 }
 
 fn pool_timeout(pool: &Value) -> Option<String> {
-    pool["tcp"]["connectTimeout"]
-        .as_str()
-        .and_then(protobuf_duration)
+    pool["tcp"]["connectTimeout"].as_str().and_then(protobuf_duration)
 }
 
 /// How closely a rule's host matches: the longer, the closer; an exact match beats every wildcard.
@@ -453,21 +389,16 @@ fn specificity(rule: &Value, host: &str) -> Option<usize> {
         return host.ends_with(suffix).then_some(suffix.len());
     }
     let namespace = text(&rule["metadata"]["namespace"]);
-    let exact = written == host
-        || (!written.contains('.') && format!("{written}.{namespace}.svc.cluster.local") == host);
+    let exact =
+        written == host || (!written.contains('.') && format!("{written}.{namespace}.svc.cluster.local") == host);
     exact.then_some(usize::MAX)
 }
 
 fn visible(rule: &Value, client: &str) -> bool {
-    let mut scopes = array(&rule["spec"]["exportTo"])
-        .filter_map(Value::as_str)
-        .peekable();
+    let mut scopes = array(&rule["spec"]["exportTo"]).filter_map(Value::as_str).peekable();
     scopes.peek().is_none()
-        || scopes.any(|scope| {
-            scope == "*"
-                || scope == client
-                || (scope == "." && rule["metadata"]["namespace"] == client)
-        })
+        || scopes
+            .any(|scope| scope == "*" || scope == client || (scope == "." && rule["metadata"]["namespace"] == client))
 }
 
 fn patch_matches(wanted: &Value, cluster: &Value) -> bool {
@@ -475,24 +406,14 @@ fn patch_matches(wanted: &Value, cluster: &Value) -> bool {
     let mut parts = name.splitn(4, '|').skip(1);
     let (port, subset, host) = (parts.next(), parts.next(), parts.next());
     wanted["name"].as_str().is_none_or(|wanted| wanted == name)
-        && wanted["service"]
-            .as_str()
-            .is_none_or(|wanted| Some(wanted) == host)
-        && wanted["subset"]
-            .as_str()
-            .is_none_or(|wanted| Some(wanted) == subset)
-        && wanted["portNumber"]
-            .as_u64()
-            .is_none_or(|wanted| Some(wanted.to_string().as_str()) == port)
+        && wanted["service"].as_str().is_none_or(|wanted| Some(wanted) == host)
+        && wanted["subset"].as_str().is_none_or(|wanted| Some(wanted) == subset)
+        && wanted["portNumber"].as_u64().is_none_or(|wanted| Some(wanted.to_string().as_str()) == port)
 }
 
 /// Whether every wanted label is there; no wanted labels select everything.
 fn selected(wanted: &Value, labels: &Map<String, Value>) -> bool {
-    wanted.as_object().is_none_or(|wanted| {
-        wanted
-            .iter()
-            .all(|(key, value)| labels.get(key) == Some(value))
-    })
+    wanted.as_object().is_none_or(|wanted| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)))
 }
 
 fn array(value: &Value) -> impl Iterator<Item = &Value> {
@@ -530,11 +451,7 @@ mod tests {
             ("0.25s", "0.250s"),
             ("1m30s", "90s"),
         ] {
-            assert_eq!(
-                protobuf_duration(written).as_deref(),
-                Some(printed),
-                "{written}"
-            );
+            assert_eq!(protobuf_duration(written).as_deref(), Some(printed), "{written}");
         }
         assert_eq!(protobuf_duration("soon"), None);
     }

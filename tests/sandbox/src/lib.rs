@@ -28,9 +28,7 @@ pub use sandbox::{Call, Outcome, Sandbox};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program could not be had.
-    #[error(
-        "{package} {version}: {message}; put the program there yourself and name it in {variable}"
-    )]
+    #[error("{package} {version}: {message}; put the program there yourself and name it in {variable}")]
     Wheel {
         /// The package.
         package: &'static str,

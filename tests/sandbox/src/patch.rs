@@ -26,15 +26,8 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
 /// The `fieldsV1` tree of what a write has set: every key becomes `f:KEY`, lists are leaves, and what
 /// identifies the object is left out.
 pub(crate) fn fields_v1(written: &Value) -> Value {
-    const IDENTITY: [&str; 7] = [
-        "name",
-        "namespace",
-        "uid",
-        "resourceVersion",
-        "generation",
-        "creationTimestamp",
-        "managedFields",
-    ];
+    const IDENTITY: [&str; 7] =
+        ["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"];
     let mut written = written.clone();
     if let Some(object) = written.as_object_mut() {
         object.retain(|key, _| key != "apiVersion" && key != "kind");
@@ -50,9 +43,5 @@ pub(crate) fn fields_v1(written: &Value) -> Value {
 
 fn owned(value: &Value) -> Value {
     let fields = value.as_object().into_iter().flatten();
-    Value::Object(
-        fields
-            .map(|(key, value)| (format!("f:{key}"), owned(value)))
-            .collect(),
-    )
+    Value::Object(fields.map(|(key, value)| (format!("f:{key}"), owned(value))).collect())
 }

@@ -98,17 +98,12 @@ impl Sandbox {
             .enable_all()
             .build()
             .map_err(Error::server)?;
-        let directory = tempfile::Builder::new()
-            .prefix("meshaudit-sandbox-")
-            .tempdir()
-            .map_err(Error::server)?
-            .keep();
+        let directory = tempfile::Builder::new().prefix("meshaudit-sandbox-").tempdir().map_err(Error::server)?.keep();
         let sweeper = sweep_at_the_end(&directory).map_err(Error::server)?;
         let upstream = Arc::new(SilentUpstream::start().map_err(Error::server)?);
         let cluster = Arc::new(Cluster::default());
         for (object, manager) in &mesh.objects {
-            create(&cluster.store, object.clone(), manager)
-                .map_err(|status| Error::Server(status.message))?;
+            create(&cluster.store, object.clone(), manager).map_err(|status| Error::Server(status.message))?;
         }
         let started = runtime.block_on(start(&mesh, &cluster, &directory, upstream.address()));
         let (server, envoys) = started?;
@@ -150,31 +145,19 @@ impl Sandbox {
     /// The URL of a real proxy's admin endpoint on this machine; `None` for a pod without one.
     #[must_use]
     pub fn admin_url(&self, namespace: &str, pod: &str) -> Option<String> {
-        self.envoy(namespace, pod)
-            .map(|envoy| format!("http://{}", envoy.admin))
+        self.envoy(namespace, pod).map(|envoy| format!("http://{}", envoy.admin))
     }
 
     /// What a pod's proxy has written so far; empty for a pod without a real one.
     #[must_use]
     pub fn envoy_log(&self, namespace: &str, pod: &str) -> String {
-        self.envoy(namespace, pod)
-            .map(|envoy| envoy.log.text())
-            .unwrap_or_default()
+        self.envoy(namespace, pod).map(|envoy| envoy.log.text()).unwrap_or_default()
     }
 
     /// What a pod's container has written so far.
     #[must_use]
-    pub fn container_log(
-        &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
-    ) -> Option<Arc<ContainerLog>> {
-        self.cluster
-            .runtime(namespace, pod)
-            .logs
-            .get(container)
-            .cloned()
+    pub fn container_log(&self, namespace: &str, pod: &str, container: &str) -> Option<Arc<ContainerLog>> {
+        self.cluster.runtime(namespace, pod).logs.get(container).cloned()
     }
 
     /// Sets what goes wrong with a pod's tunnels, or takes it back with `None`.
@@ -202,29 +185,22 @@ impl Sandbox {
             return self.cluster.store.create(resource, object, "sandbox");
         }
         let by = ("sandbox", "Update");
-        self.cluster
-            .store
-            .update(resource, (&namespace, &name), &object, by, |present| {
-                crate::patch::merge(present, &object);
-            })
+        self.cluster.store.update(resource, (&namespace, &name), &object, by, |present| {
+            crate::patch::merge(present, &object);
+        })
     }
 
     /// An object by its plural, such as `pods` or `destinationrules.networking.istio.io`.
     #[must_use]
     pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
-        let resource = crate::store::RESOURCES
-            .iter()
-            .find(|resource| resource.qualified() == plural)?;
+        let resource = crate::store::RESOURCES.iter().find(|resource| resource.qualified() == plural)?;
         self.cluster.store.get(resource, namespace, name).ok()
     }
 
     /// Removes an object, and with a pod what ran in it.
     pub fn delete(&self, plural: &str, namespace: &str, name: &str) -> bool {
-        let resource = crate::store::RESOURCES
-            .iter()
-            .find(|resource| resource.qualified() == plural);
-        resource
-            .is_some_and(|resource| self.cluster.store.delete(resource, namespace, name).is_ok())
+        let resource = crate::store::RESOURCES.iter().find(|resource| resource.qualified() == plural);
+        resource.is_some_and(|resource| self.cluster.store.delete(resource, namespace, name).is_ok())
     }
 
     /// The counters now.
@@ -279,17 +255,9 @@ impl Sandbox {
 /// Where an object belongs.
 fn place(object: &Value) -> Result<(&'static Resource, String, String), Status> {
     let resource = Resource::of(object).ok_or_else(|| {
-        Status::bad_request(format!(
-            "no kind {} is registered for version {}",
-            object["kind"], object["apiVersion"]
-        ))
+        Status::bad_request(format!("no kind {} is registered for version {}", object["kind"], object["apiVersion"]))
     })?;
-    let part = |name: &str| {
-        object["metadata"][name]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let part = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
     Ok((resource, part("namespace"), part("name")))
 }
 
@@ -302,12 +270,11 @@ fn create(store: &Store, object: Value, manager: &str) -> Result<Value, Status> 
 pub(crate) fn world(store: &Store) -> World {
     let istio = |plural: &str| store.all("networking.istio.io", plural);
     let config_maps = store.all("", "configmaps");
-    let config_map = config_maps.iter().find(|map| {
-        map["metadata"]["namespace"] == "istio-system" && map["metadata"]["name"] == "istio"
-    });
-    let mesh = config_map
-        .and_then(|map| map["data"]["mesh"].as_str())
-        .and_then(|text| serde_saphyr::from_str(text).ok());
+    let config_map = config_maps
+        .iter()
+        .find(|map| map["metadata"]["namespace"] == "istio-system" && map["metadata"]["name"] == "istio");
+    let mesh =
+        config_map.and_then(|map| map["data"]["mesh"].as_str()).and_then(|text| serde_saphyr::from_str(text).ok());
     World {
         mesh: mesh.unwrap_or_default(),
         services: store.all("", "services"),
@@ -328,24 +295,13 @@ async fn start(
 ) -> Result<(Server, Envoys), Error> {
     let world = world(&cluster.store);
     let limit = Arc::new(Semaphore::new(STARTS_AT_ONCE));
-    let routes: Arc<Routes> = Arc::new(
-        mesh.silent_hosts
-            .iter()
-            .map(|host| ((*host).to_owned(), upstream))
-            .collect(),
-    );
-    let agent = eds::serve(Arc::clone(&routes))
-        .await
-        .map_err(Error::server)?;
+    let routes: Arc<Routes> = Arc::new(mesh.silent_hosts.iter().map(|host| ((*host).to_owned(), upstream)).collect());
+    let agent = eds::serve(Arc::clone(&routes)).await.map_err(Error::server)?;
     let mut starting = JoinSet::new();
     for pod in &mesh.pods {
         let (namespace, name) = pod.key();
-        create(
-            &cluster.store,
-            pod.object.clone(),
-            "kube-controller-manager",
-        )
-        .map_err(|status| Error::Server(status.message))?;
+        create(&cluster.store, pod.object.clone(), "kube-controller-manager")
+            .map_err(|status| Error::Server(status.message))?;
         cluster.faults.set(&namespace, &name, pod.fault.clone());
         let mut runtime = runtime_of(pod);
         let Proxy::Envoy { spec, stale } = &pod.proxy else {
@@ -356,33 +312,20 @@ async fn start(
         if let Some(stale) = stale {
             world.mesh["connectTimeout"] = (*stale).into();
         }
-        let clusters = world.clusters(&Node {
-            namespace: namespace.clone(),
-            labels: pod.labels(),
-            role: spec.role,
-        });
+        let clusters = world.clusters(&Node { namespace: namespace.clone(), labels: pod.labels(), role: spec.role });
         let (spec, routes, limit) = (spec.clone(), Arc::clone(&routes), Arc::clone(&limit));
         let (cluster, port) = (Arc::clone(cluster), pod.admin_port);
         let directory = directory.join(format!("{namespace}.{name}"));
         starting.spawn(async move {
             let _permit = limit.acquire_owned().await;
-            let log = runtime
-                .logs
-                .entry("istio-proxy".to_owned())
-                .or_default()
-                .clone();
-            let envoy =
-                Arc::new(Envoy::start(&spec, directory, &clusters, (routes, agent), log).await?);
+            let log = runtime.logs.entry("istio-proxy".to_owned()).or_default().clone();
+            let envoy = Arc::new(Envoy::start(&spec, directory, &clusters, (routes, agent), log).await?);
             runtime.ports.insert(port, Endpoint::Tcp(envoy.admin));
             cluster.run(&namespace, &name, runtime);
             Ok(((namespace, name), envoy))
         });
     }
-    let envoys = starting
-        .join_all()
-        .await
-        .into_iter()
-        .collect::<Result<Envoys, Error>>()?;
+    let envoys = starting.join_all().await.into_iter().collect::<Result<Envoys, Error>>()?;
     let server = Server::start(Arc::clone(cluster)).await?;
     Ok((server, envoys))
 }
@@ -397,19 +340,12 @@ fn runtime_of(pod: &Pod) -> PodRuntime {
         runtime.logs.insert(container.clone(), log);
     }
     if let Proxy::Canned(handler) = &pod.proxy {
-        runtime
-            .ports
-            .insert(pod.admin_port, Endpoint::Http(Arc::clone(handler)));
+        runtime.ports.insert(pod.admin_port, Endpoint::Http(Arc::clone(handler)));
     }
     runtime
 }
 
-fn drive(
-    driving: &Mutex<()>,
-    envoys: &Envoys,
-    upstream: &SilentUpstream,
-    cluster: &Cluster,
-) -> Vec<Call> {
+fn drive(driving: &Mutex<()>, envoys: &Envoys, upstream: &SilentUpstream, cluster: &Cluster) -> Vec<Call> {
     let _one_at_a_time = driving.lock().unwrap_or_else(PoisonError::into_inner);
     let mut listeners: Vec<_> = envoys
         .iter()
@@ -435,10 +371,7 @@ fn drive(
             .collect();
         thread::sleep(LOSS);
         upstream.set_answering(true);
-        let calls = calls
-            .into_iter()
-            .filter_map(|call| call.join().ok())
-            .collect();
+        let calls = calls.into_iter().filter_map(|call| call.join().ok()).collect();
         upstream.set_answering(false);
         calls
     })
@@ -456,20 +389,12 @@ fn call(address: SocketAddr) -> Call {
     let outcome = match attempt() {
         Ok(0) => Outcome::Closed,
         Ok(_) => Outcome::Answered,
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-            ) =>
-        {
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
             Outcome::TimedOut
         }
         Err(_) => Outcome::Reset,
     };
-    Call {
-        outcome,
-        took: begun.elapsed(),
-    }
+    Call { outcome, took: begun.elapsed() }
 }
 
 /// Removes the directory when this process is gone, which its end of a pipe tells.
@@ -504,28 +429,18 @@ fn kubeconfig_of(mesh: &str, server: &Server) -> String {
     text += "users:\n";
     for user in USERS {
         if let Some(certificate) = credentials.of(user.name) {
-            let (name, data, key) = (
-                user.name,
-                encode(&certificate.certificate),
-                encode(&certificate.key),
-            );
+            let (name, data, key) = (user.name, encode(&certificate.certificate), encode(&certificate.key));
             let _ = write!(
                 text,
                 "- name: {name}\n  user:\n    client-certificate-data: {data}\n    client-key-data: {key}\n"
             );
         }
     }
-    let _ = write!(
-        text,
-        "- name: admin-token\n  user:\n    token: {}\n",
-        users::token("admin")
-    );
+    let _ = write!(text, "- name: admin-token\n  user:\n    token: {}\n", users::token("admin"));
     text += "- name: badtoken\n  user:\n    token: expired-long-ago\ncontexts:\n";
     let mut context = |name: &str, cluster: &str, user: &str| {
-        let _ = write!(
-            text,
-            "- name: {name}\n  context:\n    cluster: {cluster}\n    user: {user}\n    namespace: shop\n"
-        );
+        let _ =
+            write!(text, "- name: {name}\n  context:\n    cluster: {cluster}\n    user: {user}\n    namespace: shop\n");
     };
     context(mesh, mesh, "admin");
     context(&format!("{mesh}-token"), mesh, "admin-token");

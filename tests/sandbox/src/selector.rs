@@ -40,9 +40,7 @@ impl LabelSelector {
     pub fn matches(&self, object: &Value) -> bool {
         let label = |key: &str| object["metadata"]["labels"][key].as_str();
         self.0.iter().all(|requirement| match requirement {
-            Requirement::In(key, values) => {
-                label(key).is_some_and(|value| values.iter().any(|wanted| wanted == value))
-            }
+            Requirement::In(key, values) => label(key).is_some_and(|value| values.iter().any(|wanted| wanted == value)),
             Requirement::NotIn(key, values) => {
                 label(key).is_none_or(|value| values.iter().all(|unwanted| unwanted != value))
             }
@@ -71,13 +69,7 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
 
 fn requirement(part: &str) -> Result<Requirement, Status> {
     let owned = |text: &str| text.trim().to_owned();
-    let values = |text: &str| {
-        text.trim()
-            .trim_matches(['(', ')'])
-            .split(',')
-            .map(owned)
-            .collect()
-    };
+    let values = |text: &str| text.trim().trim_matches(['(', ')']).split(',').map(owned).collect();
     if let Some((key, set)) = part.split_once(" notin ") {
         return Ok(Requirement::NotIn(owned(key), values(set)));
     }
@@ -93,9 +85,7 @@ fn requirement(part: &str) -> Result<Requirement, Status> {
     if let Some(key) = part.strip_prefix('!') {
         return Ok(Requirement::Absent(owned(key)));
     }
-    let plain = part
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+    let plain = part.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
     if !plain {
         return Err(Status::bad_request(format!(
             "unable to parse requirement: found '{part}', expected: in, notin, =, ==, !=, gt, lt"
@@ -124,32 +114,18 @@ impl FieldSelector {
             "status.podIP",
         ];
         let mut pairs = Vec::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (path, equal, value) = if let Some((path, value)) = part.split_once("!=") {
                 (path, false, value)
-            } else if let Some((path, value)) =
-                part.split_once("==").or_else(|| part.split_once('='))
-            {
+            } else if let Some((path, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
                 (path, true, value)
             } else {
-                return Err(Status::bad_request(format!(
-                    "invalid selector: '{part}'; can't understand '{part}'"
-                )));
+                return Err(Status::bad_request(format!("invalid selector: '{part}'; can't understand '{part}'")));
             };
             if !INDEXED.contains(&path) {
-                return Err(Status::bad_request(format!(
-                    "field label not supported: {path}"
-                )));
+                return Err(Status::bad_request(format!("field label not supported: {path}")));
             }
-            pairs.push((
-                format!("/{}", path.replace('.', "/")),
-                equal,
-                value.to_owned(),
-            ));
+            pairs.push((format!("/{}", path.replace('.', "/")), equal, value.to_owned()));
         }
         Ok(Self(pairs))
     }
@@ -162,10 +138,7 @@ impl FieldSelector {
     #[must_use]
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|(path, equal, value)| {
-            let found = object
-                .pointer(path)
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+            let found = object.pointer(path).and_then(Value::as_str).unwrap_or_default();
             (found == value) == *equal
         })
     }
@@ -198,11 +171,6 @@ mod tests {
             let parsed = LabelSelector::parse(selector).expect("a valid selector");
             assert_eq!(parsed.matches(&object), matches, "{selector}");
         }
-        assert_eq!(
-            LabelSelector::parse("app ~ web")
-                .expect_err("no such operator")
-                .code,
-            400
-        );
+        assert_eq!(LabelSelector::parse("app ~ web").expect_err("no such operator").code, 400);
     }
 }

@@ -50,10 +50,7 @@ impl Counters {
 
     pub(crate) fn tunnel_opened(&self, namespace: &str, pod: &str) {
         self.with(|stats| {
-            *stats
-                .tunnels
-                .entry(format!("{namespace}/{pod}"))
-                .or_default() += 1;
+            *stats.tunnels.entry(format!("{namespace}/{pod}")).or_default() += 1;
             stats.open += 1;
             stats.tunnels_at_once = stats.tunnels_at_once.max(stats.open);
         });
@@ -78,13 +75,7 @@ impl Counters {
     pub fn take(&self) -> Stats {
         self.with(|stats| {
             let open = stats.open;
-            std::mem::replace(
-                stats,
-                Stats {
-                    open,
-                    ..Stats::default()
-                },
-            )
+            std::mem::replace(stats, Stats { open, ..Stats::default() })
         })
     }
 }

@@ -21,12 +21,7 @@ pub struct Status {
 
 impl Status {
     pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            details: Value::Null,
-        }
+        Self { code, reason, message: message.into(), details: Value::Null }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -42,39 +37,24 @@ impl Status {
         if !name.is_empty() {
             details = json!({"name": name, "kind": resource.plural});
         }
-        Self {
-            details,
-            ..Self::new(403, "Forbidden", message)
-        }
+        Self { details, ..Self::new(403, "Forbidden", message) }
     }
 
     pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
         Self {
             details: json!({"name": name, "group": resource.group, "kind": resource.plural}),
-            ..Self::new(
-                404,
-                "NotFound",
-                format!("{} \"{name}\" not found", resource.qualified()),
-            )
+            ..Self::new(404, "NotFound", format!("{} \"{name}\" not found", resource.qualified()))
         }
     }
 
     pub(crate) fn no_such_path() -> Self {
-        Self::new(
-            404,
-            "NotFound",
-            "the server could not find the requested resource",
-        )
+        Self::new(404, "NotFound", "the server could not find the requested resource")
     }
 
     pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
         Self {
             details: json!({"name": name, "kind": resource.plural}),
-            ..Self::new(
-                409,
-                "AlreadyExists",
-                format!("{} \"{name}\" already exists", resource.qualified()),
-            )
+            ..Self::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", resource.qualified()))
         }
     }
 
@@ -83,10 +63,7 @@ impl Status {
             "Operation cannot be fulfilled on {} \"{name}\": the object has been modified; please apply your changes to the latest version and try again",
             resource.qualified()
         );
-        Self {
-            details: json!({"name": name, "kind": resource.plural}),
-            ..Self::new(409, "Conflict", message)
-        }
+        Self { details: json!({"name": name, "kind": resource.plural}), ..Self::new(409, "Conflict", message) }
     }
 
     pub(crate) fn expired() -> Self {
@@ -106,11 +83,7 @@ impl Status {
                 "the server has received too many requests and has asked us to try again later",
             )
         } else {
-            Self::new(
-                503,
-                "ServiceUnavailable",
-                "the server is currently unable to handle the request",
-            )
+            Self::new(503, "ServiceUnavailable", "the server is currently unable to handle the request")
         };
         status.code = code;
         if let Some(seconds) = retry_after {

@@ -38,14 +38,7 @@ const fn resource(
     kind: &'static str,
     short: &'static [&'static str],
 ) -> Resource {
-    Resource {
-        group,
-        versions,
-        plural,
-        kind,
-        short,
-        namespaced: true,
-    }
+    Resource { group, versions, plural, kind, short, namespaced: true }
 }
 
 const ISTIO: &[&str] = &["v1", "v1beta1", "v1alpha3"];
@@ -58,98 +51,29 @@ pub const RESOURCES: &[Resource] = &[
     resource("", &["v1"], "secrets", "Secret", &[]),
     resource("", &["v1"], "serviceaccounts", "ServiceAccount", &["sa"]),
     resource("", &["v1"], "events", "Event", &["ev"]),
-    Resource {
-        namespaced: false,
-        ..resource("", &["v1"], "namespaces", "Namespace", &["ns"])
-    },
-    Resource {
-        namespaced: false,
-        ..resource("", &["v1"], "nodes", "Node", &["no"])
-    },
+    Resource { namespaced: false, ..resource("", &["v1"], "namespaces", "Namespace", &["ns"]) },
+    Resource { namespaced: false, ..resource("", &["v1"], "nodes", "Node", &["no"]) },
     resource("apps", &["v1"], "deployments", "Deployment", &["deploy"]),
     resource("apps", &["v1"], "replicasets", "ReplicaSet", &["rs"]),
     resource("apps", &["v1"], "statefulsets", "StatefulSet", &["sts"]),
     resource("apps", &["v1"], "daemonsets", "DaemonSet", &["ds"]),
     resource("batch", &["v1"], "jobs", "Job", &[]),
     resource("batch", &["v1"], "cronjobs", "CronJob", &["cj"]),
-    resource(
-        "networking.istio.io",
-        ISTIO,
-        "destinationrules",
-        "DestinationRule",
-        &["dr"],
-    ),
-    resource(
-        "networking.istio.io",
-        ISTIO,
-        "virtualservices",
-        "VirtualService",
-        &["vs"],
-    ),
-    resource(
-        "networking.istio.io",
-        ISTIO,
-        "serviceentries",
-        "ServiceEntry",
-        &["se"],
-    ),
+    resource("networking.istio.io", ISTIO, "destinationrules", "DestinationRule", &["dr"]),
+    resource("networking.istio.io", ISTIO, "virtualservices", "VirtualService", &["vs"]),
+    resource("networking.istio.io", ISTIO, "serviceentries", "ServiceEntry", &["se"]),
     resource("networking.istio.io", ISTIO, "sidecars", "Sidecar", &[]),
     resource("networking.istio.io", ISTIO, "gateways", "Gateway", &["gw"]),
-    resource(
-        "networking.istio.io",
-        &["v1alpha3"],
-        "envoyfilters",
-        "EnvoyFilter",
-        &[],
-    ),
-    resource(
-        "networking.istio.io",
-        &["v1beta1"],
-        "proxyconfigs",
-        "ProxyConfig",
-        &[],
-    ),
-    resource(
-        "install.istio.io",
-        &["v1alpha1"],
-        "istiooperators",
-        "IstioOperator",
-        &["iop"],
-    ),
-    resource(
-        "gateway.networking.k8s.io",
-        &["v1", "v1beta1"],
-        "gateways",
-        "Gateway",
-        &["gtw"],
-    ),
+    resource("networking.istio.io", &["v1alpha3"], "envoyfilters", "EnvoyFilter", &[]),
+    resource("networking.istio.io", &["v1beta1"], "proxyconfigs", "ProxyConfig", &[]),
+    resource("install.istio.io", &["v1alpha1"], "istiooperators", "IstioOperator", &["iop"]),
+    resource("gateway.networking.k8s.io", &["v1", "v1beta1"], "gateways", "Gateway", &["gtw"]),
+    Resource { namespaced: false, ..resource("sailoperator.io", &["v1", "v1alpha1"], "istios", "Istio", &[]) },
     Resource {
         namespaced: false,
-        ..resource(
-            "sailoperator.io",
-            &["v1", "v1alpha1"],
-            "istios",
-            "Istio",
-            &[],
-        )
+        ..resource("sailoperator.io", &["v1", "v1alpha1"], "istiorevisions", "IstioRevision", &["istiorev"])
     },
-    Resource {
-        namespaced: false,
-        ..resource(
-            "sailoperator.io",
-            &["v1", "v1alpha1"],
-            "istiorevisions",
-            "IstioRevision",
-            &["istiorev"],
-        )
-    },
-    resource(
-        "maistra.io",
-        &["v2", "v1"],
-        "servicemeshcontrolplanes",
-        "ServiceMeshControlPlane",
-        &["smcp"],
-    ),
+    resource("maistra.io", &["v2", "v1"], "servicemeshcontrolplanes", "ServiceMeshControlPlane", &["smcp"]),
     Resource {
         namespaced: false,
         ..resource(
@@ -166,9 +90,7 @@ impl Resource {
     /// The resource for a path's group, version and plural.
     #[must_use]
     pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
-        RESOURCES
-            .iter()
-            .find(|r| r.group == group && r.plural == plural && r.versions.contains(&version))
+        RESOURCES.iter().find(|r| r.group == group && r.plural == plural && r.versions.contains(&version))
     }
 
     /// The resource of an object, by its `apiVersion` and `kind`.
@@ -176,29 +98,19 @@ impl Resource {
     pub fn of(object: &Value) -> Option<&'static Resource> {
         let api_version = object["apiVersion"].as_str()?;
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-        RESOURCES
-            .iter()
-            .find(|r| r.group == group && r.versions.contains(&version) && object["kind"] == r.kind)
+        RESOURCES.iter().find(|r| r.group == group && r.versions.contains(&version) && object["kind"] == r.kind)
     }
 
     /// `group/version`, or the version alone for the core group.
     #[must_use]
     pub fn api_version(&self, version: &str) -> String {
-        if self.group.is_empty() {
-            version.to_owned()
-        } else {
-            format!("{}/{version}", self.group)
-        }
+        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
     }
 
     /// `plural.group`, as messages name it; the plural alone for the core group.
     #[must_use]
     pub fn qualified(&self) -> String {
-        if self.group.is_empty() {
-            self.plural.to_owned()
-        } else {
-            format!("{}.{}", self.plural, self.group)
-        }
+        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
     }
 }
 
@@ -276,16 +188,8 @@ impl Store {
     ///
     /// # Errors
     /// 404 in the API server's words.
-    pub fn get(
-        &self,
-        resource: &'static Resource,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Value, Status> {
-        self.objects()
-            .get(&key(resource, namespace, name))
-            .cloned()
-            .ok_or_else(|| Status::not_found(resource, name))
+    pub fn get(&self, resource: &'static Resource, namespace: &str, name: &str) -> Result<Value, Status> {
+        self.objects().get(&key(resource, namespace, name)).cloned().ok_or_else(|| Status::not_found(resource, name))
     }
 
     /// All objects of a kind, in every namespace.
@@ -303,32 +207,19 @@ impl Store {
     /// # Errors
     /// 400 for a broken `continue` token, 410 for one that has expired.
     pub fn list(&self, resource: &'static Resource, query: &ListQuery) -> Result<Page, Status> {
-        let start = query
-            .token
-            .as_deref()
-            .map(|token| self.decode(token))
-            .transpose()?;
+        let start = query.token.as_deref().map(|token| self.decode(token)).transpose()?;
         let objects = self.objects();
         let mut matching = objects
             .iter()
             .filter(|(key, _)| key.0 == resource.group && key.1 == resource.plural)
+            .filter(|(key, _)| query.namespace.as_ref().is_none_or(|namespace| *namespace == key.2))
             .filter(|(key, _)| {
-                query
-                    .namespace
+                start
                     .as_ref()
-                    .is_none_or(|namespace| *namespace == key.2)
-            })
-            .filter(|(key, _)| {
-                start.as_ref().is_none_or(|start| {
-                    (key.2.as_str(), key.3.as_str()) > (start.0.as_str(), start.1.as_str())
-                })
+                    .is_none_or(|start| (key.2.as_str(), key.3.as_str()) > (start.0.as_str(), start.1.as_str()))
             })
             .filter(|(_, object)| query.labels.matches(object) && query.fields.matches(object));
-        let limit = if query.limit == 0 {
-            usize::MAX
-        } else {
-            query.limit
-        };
+        let limit = if query.limit == 0 { usize::MAX } else { query.limit };
         let mut last = None;
         let items: Vec<Value> = matching
             .by_ref()
@@ -342,9 +233,8 @@ impl Store {
         let version = self.version.load(Ordering::Relaxed);
         let mut metadata = json!({"resourceVersion": version.to_string()});
         if let (true, Some((namespace, name))) = (remaining > 0, last) {
-            metadata["continue"] = json!(
-                BASE64.encode(json!({"v": version, "ns": namespace, "name": name}).to_string())
-            );
+            metadata["continue"] =
+                json!(BASE64.encode(json!({"v": version, "ns": namespace, "name": name}).to_string()));
             // The real server leaves the count out where a selector makes it expensive to know.
             if query.labels.is_empty() && query.fields.is_empty() {
                 metadata["remainingItemCount"] = json!(remaining);
@@ -354,14 +244,9 @@ impl Store {
     }
 
     fn decode(&self, token: &str) -> Result<(String, String), Status> {
-        let decoded: Option<Value> = BASE64
-            .decode(token)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let decoded: Option<Value> = BASE64.decode(token).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let Some(decoded) = decoded else {
-            return Err(Status::bad_request(
-                "continue key is not valid: illegal base64 data",
-            ));
+            return Err(Status::bad_request("continue key is not valid: illegal base64 data"));
         };
         if decoded["v"].as_u64().unwrap_or_default() < self.compacted.load(Ordering::Relaxed) {
             return Err(Status::expired());
@@ -380,20 +265,12 @@ impl Store {
     ///
     /// # Errors
     /// 400 without a name, 409 where it exists.
-    pub fn create(
-        &self,
-        resource: &'static Resource,
-        mut object: Value,
-        manager: &str,
-    ) -> Result<Value, Status> {
+    pub fn create(&self, resource: &'static Resource, mut object: Value, manager: &str) -> Result<Value, Status> {
         let metadata = &object["metadata"];
         let Some(name) = metadata["name"].as_str().map(str::to_owned) else {
             return Err(Status::bad_request("name or generateName is required"));
         };
-        let namespace = metadata["namespace"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let namespace = metadata["namespace"].as_str().unwrap_or_default().to_owned();
         let mut objects = self.objects();
         let key = key(resource, &namespace, &name);
         if objects.contains_key(&key) {
@@ -429,30 +306,22 @@ impl Store {
         change: impl FnOnce(&mut Value),
     ) -> Result<Value, Status> {
         let mut objects = self.objects();
-        let object = objects
-            .get_mut(&key(resource, namespace, name))
-            .ok_or_else(|| Status::not_found(resource, name))?;
+        let object =
+            objects.get_mut(&key(resource, namespace, name)).ok_or_else(|| Status::not_found(resource, name))?;
         let expected = &written["metadata"]["resourceVersion"];
         if expected.is_string() && *expected != object["metadata"]["resourceVersion"] {
             return Err(Status::conflict(resource, name));
         }
         let before = object.clone();
         change(object);
-        for field in [
-            "uid",
-            "creationTimestamp",
-            "managedFields",
-            "name",
-            "namespace",
-        ] {
+        for field in ["uid", "creationTimestamp", "managedFields", "name", "namespace"] {
             if !before["metadata"][field].is_null() {
                 object["metadata"][field] = before["metadata"][field].clone();
             }
         }
         object["kind"] = before["kind"].clone();
         object["apiVersion"] = before["apiVersion"].clone();
-        object["metadata"]["generation"] =
-            json!(before["metadata"]["generation"].as_u64().unwrap_or(1) + 1);
+        object["metadata"]["generation"] = json!(before["metadata"]["generation"].as_u64().unwrap_or(1) + 1);
         self.stamp(object, written, manager, operation);
         self.tell("MODIFIED", resource, object);
         Ok(object.clone())
@@ -462,12 +331,7 @@ impl Store {
     ///
     /// # Errors
     /// 404 where there is none.
-    pub fn delete(
-        &self,
-        resource: &'static Resource,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Value, Status> {
+    pub fn delete(&self, resource: &'static Resource, namespace: &str, name: &str) -> Result<Value, Status> {
         let removed = self.objects().remove(&key(resource, namespace, name));
         let object = removed.ok_or_else(|| Status::not_found(resource, name))?;
         self.version.fetch_add(1, Ordering::Relaxed);
@@ -492,9 +356,7 @@ impl Store {
             metadata["managedFields"] = json!([]);
         }
         if let Some(entries) = metadata["managedFields"].as_array_mut() {
-            let same = entries
-                .iter_mut()
-                .find(|e| e["manager"] == manager && e["operation"] == operation);
+            let same = entries.iter_mut().find(|e| e["manager"] == manager && e["operation"] == operation);
             match same {
                 Some(same) => {
                     patch::merge(&mut same["fieldsV1"], &entry["fieldsV1"]);
@@ -507,29 +369,18 @@ impl Store {
 
     fn tell(&self, kind: &'static str, resource: &'static Resource, object: &Value) {
         // Nobody watching is no error.
-        let _ = self.changes.send(Change {
-            kind,
-            resource,
-            object: object.clone(),
-        });
+        let _ = self.changes.send(Change { kind, resource, object: object.clone() });
     }
 }
 
 fn key(resource: &'static Resource, namespace: &str, name: &str) -> Key {
     let namespace = if resource.namespaced { namespace } else { "" };
-    (
-        resource.group,
-        resource.plural,
-        namespace.to_owned(),
-        name.to_owned(),
-    )
+    (resource.group, resource.plural, namespace.to_owned(), name.to_owned())
 }
 
 /// The time as Kubernetes writes it: RFC 3339, whole seconds.
 fn now() -> String {
-    Timestamp::from_second(Timestamp::now().as_second())
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-        .to_string()
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
 /// A UID that is unique here and the same in each run.

@@ -47,9 +47,7 @@ impl SilentUpstream {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("silent-upstream".to_owned())
-            .spawn(move || run(&listener, address, &theirs))?;
+        thread::Builder::new().name("silent-upstream".to_owned()).spawn(move || run(&listener, address, &theirs))?;
         let upstream = Self { address, shared };
         upstream.set_answering(false);
         Ok(upstream)

@@ -45,97 +45,45 @@ const READABLE: &[&str] = &[
     "serviceentries.networking.istio.io",
     "gateways.gateway.networking.k8s.io",
 ];
-const READ_ALL: Rule = Rule {
-    verbs: READ,
-    resources: READABLE,
-    namespaces: ANYWHERE,
-};
+const READ_ALL: Rule = Rule { verbs: READ, resources: READABLE, namespaces: ANYWHERE };
 
 /// The users of every sandbox. Each has a bearer token, and a context in the kubeconfig.
 pub const USERS: &[User] = &[
     // The context `sandbox`: may do everything.
-    User {
-        name: "admin",
-        rules: &[Rule {
-            verbs: &["*"],
-            resources: &["*"],
-            namespaces: ANYWHERE,
-        }],
-    },
+    User { name: "admin", rules: &[Rule { verbs: &["*"], resources: &["*"], namespaces: ANYWHERE }] },
     // May read, but not open a tunnel.
-    User {
-        name: "viewer",
-        rules: &[READ_ALL],
-    },
+    User { name: "viewer", rules: &[READ_ALL] },
     // May get a pod it knows by name, and open a tunnel to it, but not list.
     User {
         name: "nolist",
         rules: &[
-            Rule {
-                verbs: &["get"],
-                resources: READABLE,
-                namespaces: ANYWHERE,
-            },
-            Rule {
-                verbs: &["get", "create"],
-                resources: &["pods/portforward"],
-                namespaces: ANYWHERE,
-            },
+            Rule { verbs: &["get"], resources: READABLE, namespaces: ANYWHERE },
+            Rule { verbs: &["get", "create"], resources: &["pods/portforward"], namespaces: ANYWHERE },
         ],
     },
     // The two halves of the permission that a tunnel needs.
     User {
         name: "createonly",
-        rules: &[
-            READ_ALL,
-            Rule {
-                verbs: &["create"],
-                resources: &["pods/portforward"],
-                namespaces: ANYWHERE,
-            },
-        ],
+        rules: &[READ_ALL, Rule { verbs: &["create"], resources: &["pods/portforward"], namespaces: ANYWHERE }],
     },
     User {
         name: "getonly",
-        rules: &[
-            READ_ALL,
-            Rule {
-                verbs: &["get"],
-                resources: &["pods/portforward"],
-                namespaces: ANYWHERE,
-            },
-        ],
+        rules: &[READ_ALL, Rule { verbs: &["get"], resources: &["pods/portforward"], namespaces: ANYWHERE }],
     },
     // The least that an audit needs: pods and tunnels, and no Istio objects.
     User {
         name: "least",
         rules: &[
-            Rule {
-                verbs: &["get", "list"],
-                resources: &["pods"],
-                namespaces: ANYWHERE,
-            },
-            Rule {
-                verbs: &["get", "create"],
-                resources: &["pods/portforward"],
-                namespaces: ANYWHERE,
-            },
+            Rule { verbs: &["get", "list"], resources: &["pods"], namespaces: ANYWHERE },
+            Rule { verbs: &["get", "create"], resources: &["pods/portforward"], namespaces: ANYWHERE },
         ],
     },
     // At home in one namespace.
     User {
         name: "shop",
         rules: &[
-            Rule {
-                verbs: READ,
-                resources: READABLE,
-                namespaces: &["shop"],
-            },
-            Rule {
-                verbs: &["get", "create"],
-                resources: &["pods/portforward"],
-                namespaces: &["shop"],
-            },
+            Rule { verbs: READ, resources: READABLE, namespaces: &["shop"] },
+            Rule { verbs: &["get", "create"], resources: &["pods/portforward"], namespaces: &["shop"] },
         ],
     },
 ];
@@ -152,23 +100,14 @@ impl Identity {
     /// The user of that name; one who is not listed may do nothing.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        let rules = USERS
-            .iter()
-            .find(|user| user.name == name)
-            .map_or(&[][..], |user| user.rules);
-        Self {
-            name: name.into(),
-            rules,
-        }
+        let rules = USERS.iter().find(|user| user.name == name).map_or(&[][..], |user| user.rules);
+        Self { name: name.into(), rules }
     }
 
     /// The user that a bearer token belongs to.
     #[must_use]
     pub fn by_token(token: &str) -> Option<Self> {
-        USERS
-            .iter()
-            .find(|user| self::token(user.name) == token)
-            .map(|user| Self::named(user.name))
+        USERS.iter().find(|user| self::token(user.name) == token).map(|user| Self::named(user.name))
     }
 
     /// Whether the rules allow `verb` on `resource` with its subresource in `namespace` (empty for the
@@ -179,12 +118,10 @@ impl Identity {
         if !subresource.is_empty() {
             wanted = format!("{wanted}/{subresource}");
         }
-        let has = |list: &[&str], wanted: &str| {
-            list.iter().any(|given| *given == "*" || *given == wanted)
-        };
-        self.rules.iter().any(|rule| {
-            has(rule.verbs, verb) && has(rule.resources, &wanted) && has(rule.namespaces, namespace)
-        })
+        let has = |list: &[&str], wanted: &str| list.iter().any(|given| *given == "*" || *given == wanted);
+        self.rules
+            .iter()
+            .any(|rule| has(rule.verbs, verb) && has(rule.resources, &wanted) && has(rule.namespaces, namespace))
     }
 }
 

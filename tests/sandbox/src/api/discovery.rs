@@ -13,11 +13,7 @@ use crate::status::Status;
 use crate::store::{RESOURCES, Resource};
 use crate::users::Identity;
 
-pub(super) async fn answer(
-    _: &Arc<Cluster>,
-    identity: &Identity,
-    request: Request<Incoming>,
-) -> Answer {
+pub(super) async fn answer(_: &Arc<Cluster>, identity: &Identity, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().trim_matches('/').to_owned();
     let words: Vec<&str> = path.split('/').collect();
     let body = match words.as_slice() {
@@ -44,12 +40,7 @@ pub(super) async fn answer(
         ["openapi", "v3"] => openapi_index(),
         ["openapi", "v3", "api", version] => openapi("", version),
         ["openapi", "v3", "apis", group, version] => openapi(group, version),
-        [
-            "apis",
-            "authorization.k8s.io",
-            "v1",
-            "selfsubjectaccessreviews",
-        ] => return review(identity, request).await,
+        ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] => return review(identity, request).await,
         _ => return Err(Status::no_such_path()),
     };
     Ok(json_response(200, &body))
@@ -77,9 +68,7 @@ fn group(name: &str, versions: &[&str]) -> Value {
 }
 
 fn served<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static Resource> + 'a {
-    RESOURCES
-        .iter()
-        .filter(move |r| r.group == group && r.versions.contains(&version))
+    RESOURCES.iter().filter(move |r| r.group == group && r.versions.contains(&version))
 }
 
 fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
@@ -91,36 +80,24 @@ fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
             "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
         }));
         if resource.plural == "pods" {
-            for (name, verbs) in [
-                ("pods/log", json!(["get"])),
-                ("pods/portforward", json!(["create", "get"])),
-            ] {
-                resources.push(json!({"name": name, "singularName": "", "namespaced": true, "kind": "Pod", "verbs": verbs}));
+            for (name, verbs) in [("pods/log", json!(["get"])), ("pods/portforward", json!(["create", "get"]))] {
+                resources
+                    .push(json!({"name": name, "singularName": "", "namespaced": true, "kind": "Pod", "verbs": verbs}));
             }
         }
     }
     if resources.is_empty() {
         return Err(Status::no_such_path());
     }
-    let group_version = if group.is_empty() {
-        version.to_owned()
-    } else {
-        format!("{group}/{version}")
-    };
-    Ok(
-        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}),
-    )
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    Ok(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}))
 }
 
 fn openapi_index() -> Value {
     let mut paths = serde_json::Map::new();
     for (group, versions) in groups() {
         for version in versions {
-            let path = if group.is_empty() {
-                format!("api/{version}")
-            } else {
-                format!("apis/{group}/{version}")
-            };
+            let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
             let url = format!("/openapi/v3/{path}?hash=1");
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
@@ -133,16 +110,8 @@ fn openapi_index() -> Value {
 fn openapi(group: &str, version: &str) -> Value {
     let mut paths = serde_json::Map::new();
     for resource in served(group, version) {
-        let prefix = if group.is_empty() {
-            "/api".to_owned()
-        } else {
-            format!("/apis/{group}")
-        };
-        let scope = if resource.namespaced {
-            "/namespaces/{namespace}"
-        } else {
-            ""
-        };
+        let prefix = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+        let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
         paths.insert(
             format!("{prefix}/{version}{scope}/{}/{{name}}", resource.plural),
             json!({"patch": {
@@ -161,11 +130,8 @@ async fn review(identity: &Identity, request: Request<Incoming>) -> Answer {
     let mut review: Value = read_json(request).await?;
     let attributes = &review["spec"]["resourceAttributes"];
     let word = |name: &str| attributes[name].as_str().unwrap_or_default().to_owned();
-    let resource = RESOURCES
-        .iter()
-        .find(|r| r.group == word("group") && r.plural == word("resource"));
-    let allowed = resource
-        .is_some_and(|r| identity.may(&word("verb"), r, &word("subresource"), &word("namespace")));
+    let resource = RESOURCES.iter().find(|r| r.group == word("group") && r.plural == word("resource"));
+    let allowed = resource.is_some_and(|r| identity.may(&word("verb"), r, &word("subresource"), &word("namespace")));
     review["status"] = json!({"allowed": allowed});
     Ok(json_response(201, &review))
 }

@@ -78,21 +78,13 @@ impl Reply {
     /// An answer of JSON.
     #[must_use]
     pub fn json(body: impl Into<Bytes>) -> Self {
-        Self {
-            status: 200,
-            content_type: "application/json",
-            body: body.into(),
-        }
+        Self { status: 200, content_type: "application/json", body: body.into() }
     }
 
     /// An answer of text.
     #[must_use]
     pub fn text(status: u16, body: impl Into<Bytes>) -> Self {
-        Self {
-            status,
-            content_type: "text/plain; charset=UTF-8",
-            body: body.into(),
-        }
+        Self { status, content_type: "text/plain; charset=UTF-8", body: body.into() }
     }
 }
 
@@ -130,9 +122,7 @@ impl Cluster {
     #[must_use]
     pub fn runtime(&self, namespace: &str, pod: &str) -> Arc<Runtime> {
         let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
-        pods.get(&(namespace.to_owned(), pod.to_owned()))
-            .cloned()
-            .unwrap_or_default()
+        pods.get(&(namespace.to_owned(), pod.to_owned())).cloned().unwrap_or_default()
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -142,10 +132,7 @@ impl Cluster {
     }
 
     fn drop_connections(&self) {
-        self.tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .abort_all();
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 }
 
@@ -165,17 +152,9 @@ impl Server {
     /// [`Error::Server`] where certificates can't be made or no port can be had.
     pub async fn start(cluster: Arc<Cluster>) -> Result<Self, Error> {
         let (credentials, acceptor) = tls::issue()?;
-        let listener = TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .map_err(Error::server)?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::server)?;
         let address = listener.local_addr().map_err(Error::server)?;
-        let mut server = Self {
-            cluster,
-            acceptor,
-            credentials: Arc::new(credentials),
-            address,
-            accepting: None,
-        };
+        let mut server = Self { cluster, acceptor, credentials: Arc::new(credentials), address, accepting: None };
         server.accept_from(listener);
         Ok(server)
     }
@@ -206,53 +185,32 @@ impl Server {
     /// [`Error::Server`] where the port is taken.
     pub async fn come_back(&mut self) -> Result<(), Error> {
         if self.accepting.is_none() {
-            let listener = TcpListener::bind(self.address)
-                .await
-                .map_err(Error::server)?;
+            let listener = TcpListener::bind(self.address).await.map_err(Error::server)?;
             self.accept_from(listener);
         }
         Ok(())
     }
 
     fn accept_from(&mut self, listener: TcpListener) {
-        let (cluster, acceptor, credentials) = (
-            Arc::clone(&self.cluster),
-            self.acceptor.clone(),
-            Arc::clone(&self.credentials),
-        );
+        let (cluster, acceptor, credentials) =
+            (Arc::clone(&self.cluster), self.acceptor.clone(), Arc::clone(&self.credentials));
         self.accepting = Some(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 cluster.counters.connection();
-                let connection = serve(
-                    Arc::clone(&cluster),
-                    acceptor.clone(),
-                    Arc::clone(&credentials),
-                    stream,
-                );
+                let connection = serve(Arc::clone(&cluster), acceptor.clone(), Arc::clone(&credentials), stream);
                 cluster.spawn(connection);
             }
         }));
     }
 }
 
-async fn serve(
-    cluster: Arc<Cluster>,
-    acceptor: TlsAcceptor,
-    credentials: Arc<Credentials>,
-    stream: TcpStream,
-) {
+async fn serve(cluster: Arc<Cluster>, acceptor: TlsAcceptor, credentials: Arc<Credentials>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
-    let certificate = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(|chain| chain.first());
-    let by_certificate = certificate
-        .and_then(|certificate| credentials.user_of(certificate))
-        .map(Identity::named);
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let by_certificate = certificate.and_then(|certificate| credentials.user_of(certificate)).map(Identity::named);
     let service = service_fn(move |request| {
         let (cluster, by_certificate) = (Arc::clone(&cluster), by_certificate.clone());
         async move {
@@ -291,11 +249,7 @@ fn authenticate(headers: &HeaderMap, by_certificate: Option<Identity>) -> Result
     }
 }
 
-async fn dispatch(
-    cluster: &Arc<Cluster>,
-    identity: &Identity,
-    request: Request<Incoming>,
-) -> Answer {
+async fn dispatch(cluster: &Arc<Cluster>, identity: &Identity, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
     if let Some(rest) = path.strip_prefix("/sandbox/") {
         return control(cluster, identity, rest, request).await;
@@ -305,21 +259,11 @@ async fn dispatch(
         return discovery::answer(cluster, identity, request).await;
     };
     cluster.counters.request(target.counted());
-    if !identity.may(
-        target.verb.word(),
-        target.resource,
-        &target.subresource,
-        &target.namespace,
-    ) {
+    if !identity.may(target.verb.word(), target.resource, &target.subresource, &target.namespace) {
         return Err(target.forbidden(&identity.name, target.verb.word()));
     }
-    if let Some(Refusal {
-        status,
-        retry_after,
-        ..
-    }) = cluster
-        .faults
-        .refusal(target.verb.word(), &target.resource_and_subresource())
+    if let Some(Refusal { status, retry_after, .. }) =
+        cluster.faults.refusal(target.verb.word(), &target.resource_and_subresource())
     {
         return Err(Status::refused(status, retry_after));
     }
@@ -328,9 +272,7 @@ async fn dispatch(
         "portforward" => {
             // Since Kubernetes 1.35 a tunnel over WebSocket, a GET, needs `create` as well
             // (gate AuthorizePodWebsocketUpgradeCreatePermission).
-            if target.verb == Verb::Get
-                && !identity.may("create", target.resource, "portforward", &target.namespace)
-            {
+            if target.verb == Verb::Get && !identity.may("create", target.resource, "portforward", &target.namespace) {
                 return Err(target.forbidden(&identity.name, "create"));
             }
             portforward::answer(cluster, identity, &target, request)
@@ -341,26 +283,14 @@ async fn dispatch(
 }
 
 /// The private path by which tests in other processes set faults and read counters.
-async fn control(
-    cluster: &Arc<Cluster>,
-    identity: &Identity,
-    path: &str,
-    request: Request<Incoming>,
-) -> Answer {
+async fn control(cluster: &Arc<Cluster>, identity: &Identity, path: &str, request: Request<Incoming>) -> Answer {
     if &*identity.name != "admin" {
-        return Err(Status::new(
-            403,
-            "Forbidden",
-            "only the admin steers the sandbox",
-        ));
+        return Err(Status::new(403, "Forbidden", "only the admin steers the sandbox"));
     }
     let method = request.method().clone();
     let words: Vec<&str> = path.split('/').collect();
     match (method.as_str(), words.as_slice()) {
-        ("GET", ["stats"]) => Ok(json_response(
-            200,
-            &serde_json::to_value(cluster.counters.now()).unwrap_or_default(),
-        )),
+        ("GET", ["stats"]) => Ok(json_response(200, &serde_json::to_value(cluster.counters.now()).unwrap_or_default())),
         ("PUT", ["faults", namespace, pod]) => {
             let fault: Fault = read_json(request).await?;
             cluster.faults.set(namespace, pod, Some(fault));
@@ -383,24 +313,11 @@ async fn control(
     }
 }
 
-async fn read_json<T: serde::de::DeserializeOwned>(
-    request: Request<Incoming>,
-) -> Result<T, Status> {
-    let body = Limited::new(request.into_body(), OBJECT_LIMIT)
-        .collect()
-        .await;
-    let body = body.map_err(|_| {
-        Status::new(
-            413,
-            "RequestEntityTooLarge",
-            "the object is larger than etcd takes",
-        )
-    })?;
-    serde_json::from_slice(&body.to_bytes()).map_err(|e| {
-        Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type JSON): {e}"
-        ))
-    })
+async fn read_json<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Result<T, Status> {
+    let body = Limited::new(request.into_body(), OBJECT_LIMIT).collect().await;
+    let body = body.map_err(|_| Status::new(413, "RequestEntityTooLarge", "the object is larger than etcd takes"))?;
+    serde_json::from_slice(&body.to_bytes())
+        .map_err(|e| Status::bad_request(format!("the object provided is unrecognized (must be of type JSON): {e}")))
 }
 
 fn full(bytes: impl Into<Bytes>) -> Body {
@@ -409,12 +326,8 @@ fn full(bytes: impl Into<Bytes>) -> Body {
 
 fn json_response(code: u16, body: &Value) -> Response<Body> {
     let mut response = Response::new(full(body.to_string()));
-    *response.status_mut() =
-        StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(
-        "content-type",
-        http::HeaderValue::from_static("application/json"),
-    );
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
     response
 }
 

@@ -15,49 +15,23 @@ use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::Status;
 use crate::store::{Change, ListQuery};
 
-pub(super) async fn answer(
-    cluster: &Arc<Cluster>,
-    target: &Target,
-    request: Request<Incoming>,
-) -> Answer {
+pub(super) async fn answer(cluster: &Arc<Cluster>, target: &Target, request: Request<Incoming>) -> Answer {
     let as_table = request
         .headers()
         .get("accept")
         .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| {
-            accept
-                .split(',')
-                .next()
-                .unwrap_or_default()
-                .contains("as=Table")
-        });
-    let content_type = request
-        .headers()
-        .get("content-type")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
-    let agent = request
-        .headers()
-        .get("user-agent")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("unknown");
+        .is_some_and(|accept| accept.split(',').next().unwrap_or_default().contains("as=Table"));
+    let content_type =
+        request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or("unknown");
     // Writers that name no field manager are known by the first word of their user agent.
-    let manager = target
-        .query
-        .get("fieldManager")
-        .unwrap_or(agent.split('/').next().unwrap_or(agent))
-        .to_owned();
+    let manager = target.query.get("fieldManager").unwrap_or(agent.split('/').next().unwrap_or(agent)).to_owned();
     let (store, resource) = (&cluster.store, target.resource);
     let (namespace, name) = (target.namespace.as_str(), target.name.as_str());
     match target.verb {
         Verb::Get => {
             let object = store.get(resource, namespace, name)?;
-            let body = if as_table {
-                table::of(resource, &[object], json!({}))
-            } else {
-                versioned(object, target)
-            };
+            let body = if as_table { table::of(resource, &[object], json!({})) } else { versioned(object, target) };
             Ok(json_response(200, &body))
         }
         Verb::List => {
@@ -66,11 +40,7 @@ pub(super) async fn answer(
             let body = if as_table {
                 table::of(resource, &page.items, page.metadata)
             } else {
-                let items: Vec<Value> = page
-                    .items
-                    .into_iter()
-                    .map(|item| bare(versioned(item, target)))
-                    .collect();
+                let items: Vec<Value> = page.items.into_iter().map(|item| bare(versioned(item, target))).collect();
                 json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(&target.version),
                     "metadata": page.metadata, "items": items})
             };
@@ -87,23 +57,14 @@ pub(super) async fn answer(
             if dry_run(target) {
                 return Ok(json_response(201, &object));
             }
-            Ok(json_response(
-                201,
-                &versioned(store.create(resource, object, &manager)?, target),
-            ))
+            Ok(json_response(201, &versioned(store.create(resource, object, &manager)?, target)))
         }
         Verb::Update => {
             let written: Value = read_json(request).await?;
             let new = written.clone();
-            let object = store.update(
-                resource,
-                (namespace, name),
-                &written,
-                (&manager, "Update"),
-                |object| {
-                    *object = new;
-                },
-            )?;
+            let object = store.update(resource, (namespace, name), &written, (&manager, "Update"), |object| {
+                *object = new;
+            })?;
             Ok(json_response(200, &versioned(object, target)))
         }
         Verb::Patch => {
@@ -127,28 +88,17 @@ pub(super) async fn answer(
             if applied && store.get(resource, namespace, name).is_err() {
                 let mut object = written;
                 object["metadata"]["namespace"] = json!(namespace);
-                return Ok(json_response(
-                    201,
-                    &versioned(store.create(resource, object, &manager)?, target),
-                ));
+                return Ok(json_response(201, &versioned(store.create(resource, object, &manager)?, target)));
             }
             let operation = if applied { "Apply" } else { "Update" };
-            let object = store.update(
-                resource,
-                (namespace, name),
-                &written,
-                (&manager, operation),
-                |object| {
-                    patch::merge(object, &written);
-                },
-            )?;
+            let object = store.update(resource, (namespace, name), &written, (&manager, operation), |object| {
+                patch::merge(object, &written);
+            })?;
             Ok(json_response(200, &versioned(object, target)))
         }
-        Verb::Delete if name.is_empty() => Err(Status::new(
-            405,
-            "MethodNotAllowed",
-            "the server does not allow this method on the requested resource",
-        )),
+        Verb::Delete if name.is_empty() => {
+            Err(Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"))
+        }
         Verb::Delete => {
             let object = store.delete(resource, namespace, name)?;
             let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
@@ -169,9 +119,7 @@ fn list_query(target: &Target) -> Result<ListQuery, Status> {
         labels: LabelSelector::parse(text("labelSelector"))?,
         fields: FieldSelector::parse(text("fieldSelector"))?,
         limit: text("limit").parse().unwrap_or(0),
-        token: Some(text("continue"))
-            .filter(|token| !token.is_empty())
-            .map(str::to_owned),
+        token: Some(text("continue")).filter(|token| !token.is_empty()).map(str::to_owned),
     })
 }
 
@@ -183,9 +131,8 @@ fn versioned(mut object: Value, target: &Target) -> Value {
 
 /// Built-in kinds stand in lists without `kind` and `apiVersion`; custom ones with them.
 fn bare(mut object: Value) -> Value {
-    let built_in = object["apiVersion"]
-        .as_str()
-        .is_some_and(|version| !version.contains('.') || version.contains("k8s.io/"));
+    let built_in =
+        object["apiVersion"].as_str().is_some_and(|version| !version.contains('.') || version.contains("k8s.io/"));
     if let (true, Some(fields)) = (built_in, object.as_object_mut()) {
         fields.shift_remove("kind");
         fields.shift_remove("apiVersion");
@@ -226,16 +173,14 @@ fn watch(cluster: &Arc<Cluster>, target: &Target, as_table: bool) -> Answer {
                 () = sender.closed() => return,
             };
             match change {
-                Ok(Change {
-                    kind,
-                    resource: changed,
-                    object,
-                }) if changed == resource
-                    && query.namespace.as_ref().is_none_or(|namespace| {
-                        object["metadata"]["namespace"] == namespace.as_str()
-                    })
-                    && query.labels.matches(&object)
-                    && query.fields.matches(&object) =>
+                Ok(Change { kind, resource: changed, object })
+                    if changed == resource
+                        && query
+                            .namespace
+                            .as_ref()
+                            .is_none_or(|namespace| object["metadata"]["namespace"] == namespace.as_str())
+                        && query.labels.matches(&object)
+                        && query.fields.matches(&object) =>
                 {
                     if sender.send(line(kind, object)).await.is_err() {
                         return;
@@ -247,19 +192,14 @@ fn watch(cluster: &Arc<Cluster>, target: &Target, as_table: bool) -> Answer {
         }
     });
     let mut response = http::Response::new(streamed(receiver));
-    response.headers_mut().insert(
-        "content-type",
-        http::HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
 /// A body that ends when the sender is dropped.
 pub(super) fn streamed(mut receiver: tokio::sync::mpsc::Receiver<Bytes>) -> super::Body {
     let frames = futures_util::stream::poll_fn(move |context| {
-        receiver
-            .poll_recv(context)
-            .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        receiver.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     });
     StreamBody::new(frames).boxed_unsync()
 }

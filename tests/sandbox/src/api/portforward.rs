@@ -61,31 +61,16 @@ pub(super) fn answer(
     match &fault {
         Some(Fault::Forbidden) => return Err(target.forbidden(&identity.name, target.verb.word())),
         Some(Fault::Gone) => return Err(Status::not_found(target.resource, &target.name)),
-        Some(Fault::Refuse {
-            status,
-            retry_after,
-            ..
-        }) => return Err(Status::refused(*status, *retry_after)),
+        Some(Fault::Refuse { status, retry_after, .. }) => return Err(Status::refused(*status, *retry_after)),
         _ => {}
     }
-    let object = cluster
-        .store
-        .get(target.resource, &target.namespace, &target.name)?;
+    let object = cluster.store.get(target.resource, &target.namespace, &target.name)?;
     if !object["spec"]["nodeName"].is_string() {
-        return Err(Status::bad_request(format!(
-            "pod {} does not have a host assigned",
-            target.name
-        )));
+        return Err(Status::bad_request(format!("pod {} does not have a host assigned", target.name)));
     }
-    if matches!(
-        object["status"]["phase"].as_str(),
-        Some("Succeeded" | "Failed")
-    ) {
+    if matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) {
         // The kubelet's own words, which are no Status.
-        let mut response = Response::new(full(format!(
-            "pod not found (\"{}_{}\")\n",
-            target.name, target.namespace
-        )));
+        let mut response = Response::new(full(format!("pod not found (\"{}_{}\")\n", target.name, target.namespace)));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         return Ok(response);
     }
@@ -93,38 +78,18 @@ pub(super) fn answer(
         cluster: Arc::clone(cluster),
         namespace: target.namespace.clone(),
         name: target.name.clone(),
-        uid: object["metadata"]["uid"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        uid: object["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
         fault,
     };
-    if target.verb == Verb::Create {
-        over_spdy(pod, request)
-    } else {
-        over_websocket(pod, target, request)
-    }
+    if target.verb == Verb::Create { over_spdy(pod, request) } else { over_websocket(pod, target, request) }
 }
 
 fn over_websocket(pod: Pod, target: &Target, request: Request<Incoming>) -> Answer {
-    let header = |name: &str| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let Some(accept) = request
-        .headers()
-        .get("sec-websocket-key")
-        .map(|key| derive_accept_key(key.as_bytes()))
-    else {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(accept) = request.headers().get("sec-websocket-key").map(|key| derive_accept_key(key.as_bytes())) else {
         return Err(Status::bad_request("Upgrade request required"));
     };
-    let offered: Vec<&str> = header("sec-websocket-protocol")
-        .split(',')
-        .map(str::trim)
-        .collect();
+    let offered: Vec<&str> = header("sec-websocket-protocol").split(',').map(str::trim).collect();
     let protocol = if offered.contains(&CHANNELS) {
         CHANNELS
     } else if offered.contains(&TUNNEL) {
@@ -133,12 +98,8 @@ fn over_websocket(pod: Pod, target: &Target, request: Request<Incoming>) -> Answ
         // A kubelet that knows none of the protocols says no more than this.
         return Ok(json_free(StatusCode::FORBIDDEN));
     };
-    let ports: Option<Vec<u16>> = target
-        .query
-        .all("ports")
-        .flat_map(|ports| ports.split(','))
-        .map(|port| port.parse().ok())
-        .collect();
+    let ports: Option<Vec<u16>> =
+        target.query.all("ports").flat_map(|ports| ports.split(',')).map(|port| port.parse().ok()).collect();
     let ports = ports.filter(|ports| protocol == TUNNEL || !ports.is_empty());
     let Some(ports) = ports else {
         return Err(Status::bad_request("query parameter \"port\" is required"));
@@ -147,32 +108,20 @@ fn over_websocket(pod: Pod, target: &Target, request: Request<Incoming>) -> Answ
     let upgrade = hyper::upgrade::on(request);
     cluster.spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let socket =
-            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         let _counted = Counted::new(&pod);
-        if protocol == CHANNELS {
-            channels(socket, &pod, &ports).await
-        } else {
-            tunnel(socket, pod).await
-        }
+        if protocol == CHANNELS { channels(socket, &pod, &ports).await } else { tunnel(socket, pod).await }
     });
     let mut response = switching("websocket");
-    response.headers_mut().insert(
-        "sec-websocket-accept",
-        HeaderValue::from_str(&accept).unwrap_or(HeaderValue::from_static("")),
-    );
     response
         .headers_mut()
-        .insert("sec-websocket-protocol", HeaderValue::from_static(protocol));
+        .insert("sec-websocket-accept", HeaderValue::from_str(&accept).unwrap_or(HeaderValue::from_static("")));
+    response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(protocol));
     Ok(response)
 }
 
 fn over_spdy(pod: Pod, request: Request<Incoming>) -> Answer {
-    let asked = request
-        .headers()
-        .get("upgrade")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let asked = request.headers().get("upgrade").and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !asked.eq_ignore_ascii_case("SPDY/3.1") {
         return Err(Status::bad_request("Upgrade request required"));
     }
@@ -184,21 +133,14 @@ fn over_spdy(pod: Pod, request: Request<Incoming>) -> Answer {
         spdy::serve(TokioIo::new(upgraded), pod).await;
     });
     let mut response = switching("SPDY/3.1");
-    response.headers_mut().insert(
-        "x-stream-protocol-version",
-        HeaderValue::from_static(SPDY_PROTOCOL),
-    );
+    response.headers_mut().insert("x-stream-protocol-version", HeaderValue::from_static(SPDY_PROTOCOL));
     Ok(response)
 }
 
 fn switching(protocol: &'static str) -> Response<super::Body> {
     let mut response = json_free(StatusCode::SWITCHING_PROTOCOLS);
-    response
-        .headers_mut()
-        .insert("connection", HeaderValue::from_static("Upgrade"));
-    response
-        .headers_mut()
-        .insert("upgrade", HeaderValue::from_static(protocol));
+    response.headers_mut().insert("connection", HeaderValue::from_static("Upgrade"));
+    response.headers_mut().insert("upgrade", HeaderValue::from_static(protocol));
     response
 }
 
@@ -213,9 +155,7 @@ struct Counted(Arc<Cluster>);
 
 impl Counted {
     fn new(pod: &Pod) -> Self {
-        pod.cluster
-            .counters
-            .tunnel_opened(&pod.namespace, &pod.name);
+        pod.cluster.counters.tunnel_opened(&pod.namespace, &pod.name);
         Self(Arc::clone(&pod.cluster))
     }
 }
@@ -239,11 +179,7 @@ async fn channels(mut socket: Socket, pod: &Pod, ports: &[u16]) {
         };
         for channel in [data, data + 1] {
             let [low, high] = port.to_le_bytes();
-            if socket
-                .send(Message::binary(vec![channel, low, high]))
-                .await
-                .is_err()
-            {
+            if socket.send(Message::binary(vec![channel, low, high])).await.is_err() {
                 return;
             }
         }
@@ -251,8 +187,7 @@ async fn channels(mut socket: Socket, pod: &Pod, ports: &[u16]) {
             Ok(stream) => {
                 let (reader, writer) = tokio::io::split(stream);
                 writers.push(Some(writer));
-                pod.cluster
-                    .spawn(to_channel(reader, data, pod.clone(), *port, frames.clone()));
+                pod.cluster.spawn(to_channel(reader, data, pod.clone(), *port, frames.clone()));
             }
             Err(message) => {
                 writers.push(None);
@@ -325,9 +260,7 @@ async fn to_channel(
                 Message::binary(frame)
             }
             Err(error) => {
-                let _ = frames
-                    .send(Some(error_frame(channel + 1, &pod.broken(port, &error))))
-                    .await;
+                let _ = frames.send(Some(error_frame(channel + 1, &pod.broken(port, &error)))).await;
                 break;
             }
         };
@@ -346,11 +279,7 @@ async fn tunnel(socket: Socket, pod: Pod) {
     let outwards = async move {
         let mut buffer = vec![0; COPY_BUFFER];
         while let Ok(length @ 1..) = reader.read(&mut buffer).await {
-            if sink
-                .send(Message::binary(buffer[..length].to_vec()))
-                .await
-                .is_err()
-            {
+            if sink.send(Message::binary(buffer[..length].to_vec())).await.is_err() {
                 return;
             }
         }
@@ -383,12 +312,7 @@ impl Pod {
 
     /// Connects to a port in the pod; the error is what the kubelet writes to the error channel.
     pub(super) async fn connect(&self, port: u16) -> Result<PodStream, String> {
-        let endpoint = self
-            .cluster
-            .runtime(&self.namespace, &self.name)
-            .ports
-            .get(&port)
-            .cloned();
+        let endpoint = self.cluster.runtime(&self.namespace, &self.name).ports.get(&port).cloned();
         match &self.fault {
             Some(Fault::ErrorChannel { message }) => return Err(message.clone()),
             Some(Fault::PortClosed) => return Err(self.closed(port)),
@@ -420,26 +344,10 @@ impl Pod {
             },
         };
         Ok(match self.fault {
-            Some(Fault::Truncated { bytes }) => self.shaped(
-                stream,
-                Shape {
-                    bytes,
-                    ..Shape::default()
-                },
-            ),
-            Some(Fault::Slow {
-                latency_ms,
-                bytes_per_second,
-            }) => {
+            Some(Fault::Truncated { bytes }) => self.shaped(stream, Shape { bytes, ..Shape::default() }),
+            Some(Fault::Slow { latency_ms, bytes_per_second }) => {
                 let latency = Duration::from_millis(latency_ms);
-                self.shaped(
-                    stream,
-                    Shape {
-                        latency,
-                        bytes_per_second: Some(bytes_per_second),
-                        ..Shape::default()
-                    },
-                )
+                self.shaped(stream, Shape { latency, bytes_per_second: Some(bytes_per_second), ..Shape::default() })
             }
             _ => stream,
         })
@@ -479,10 +387,7 @@ impl Pod {
             std::io::ErrorKind::ConnectionReset => "connection reset by peer".to_owned(),
             _ => error.to_string(),
         };
-        self.failed(
-            port,
-            &format!("read tcp4 127.0.0.1:52102->127.0.0.1:{port}: read: {what}"),
-        )
+        self.failed(port, &format!("read tcp4 127.0.0.1:52102->127.0.0.1:{port}: read: {what}"))
     }
 
     fn failed(&self, port: u16, what: &str) -> String {
@@ -507,28 +412,20 @@ struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self {
-            latency: Duration::ZERO,
-            bytes_per_second: None,
-            bytes: u64::MAX,
-        }
+        Self { latency: Duration::ZERO, bytes_per_second: None, bytes: u64::MAX }
     }
 }
 
 impl Shape {
     async fn copy(&self, from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {
         // A tenth of a second's worth at a time.
-        let chunk = self.bytes_per_second.map_or(COPY_BUFFER, |rate| {
-            usize::try_from(rate / 10)
-                .unwrap_or(COPY_BUFFER)
-                .clamp(1, COPY_BUFFER)
-        });
+        let chunk = self
+            .bytes_per_second
+            .map_or(COPY_BUFFER, |rate| usize::try_from(rate / 10).unwrap_or(COPY_BUFFER).clamp(1, COPY_BUFFER));
         let mut buffer = vec![0; chunk];
         let (mut left, mut first) = (self.bytes, true);
         while left > 0 {
-            let limit = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
+            let limit = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let Ok(length @ 1..) = from.read(&mut buffer[..limit]).await else {
                 return;
             };
@@ -536,8 +433,7 @@ impl Shape {
                 tokio::time::sleep(self.latency).await;
             }
             if let Some(rate) = self.bytes_per_second {
-                tokio::time::sleep(Duration::from_secs_f64(length as f64 / rate.max(1) as f64))
-                    .await;
+                tokio::time::sleep(Duration::from_secs_f64(length as f64 / rate.max(1) as f64)).await;
             }
             if to.write_all(&buffer[..length]).await.is_err() {
                 return;
@@ -567,23 +463,16 @@ async fn serve_http(stream: DuplexStream, handler: Arc<dyn Handler>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let handler = Arc::clone(&handler);
         async move {
-            let target = request
-                .uri()
-                .path_and_query()
-                .map_or("/", |target| target.as_str())
-                .to_owned();
+            let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
             let reply = handler.answer(request.method(), &target);
             let mut response = json_response(reply.status, &serde_json::Value::Null);
             *response.body_mut() = full(reply.body);
-            response
-                .headers_mut()
-                .insert("content-type", HeaderValue::from_static(reply.content_type));
+            response.headers_mut().insert("content-type", HeaderValue::from_static(reply.content_type));
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let served: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-    );
+    let served: Pin<Box<dyn Future<Output = _> + Send>> =
+        Box::pin(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     let _ = served.await;
 }
 
@@ -608,9 +497,8 @@ async fn huge_dump(mut stream: DuplexStream, size: u64) {
             }
         }
         request.clear();
-        let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{HEAD}"
-        );
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{HEAD}");
         if stream.write_all(head.as_bytes()).await.is_err() {
             return;
         }
@@ -619,11 +507,7 @@ async fn huge_dump(mut stream: DuplexStream, size: u64) {
                 return;
             }
         }
-        if stream
-            .write_all(format!("{last}]}}").as_bytes())
-            .await
-            .is_err()
-        {
+        if stream.write_all(format!("{last}]}}").as_bytes()).await.is_err() {
             return;
         }
     }

@@ -31,10 +31,7 @@ where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let (mut reader, writer) = tokio::io::split(stream);
-    let writer: Writer<_> = Arc::new(Mutex::new(FrameWriter {
-        writer,
-        replied: false,
-    }));
+    let writer: Writer<_> = Arc::new(Mutex::new(FrameWriter { writer, replied: false }));
     let mut headers = HeaderReader::new();
     // Error streams by the client's request id, until the data stream of the same request comes.
     let mut errors: HashMap<String, u32> = HashMap::new();
@@ -43,8 +40,7 @@ where
     let mut head = [0; 8];
     while reader.read_exact(&mut head).await.is_ok() {
         let [a, b, c, d, flags, length @ ..] = head;
-        let length = usize::try_from(u32::from_be_bytes([0, length[0], length[1], length[2]]))
-            .unwrap_or(usize::MAX);
+        let length = usize::try_from(u32::from_be_bytes([0, length[0], length[1], length[2]])).unwrap_or(usize::MAX);
         if length > FRAME_LIMIT {
             return;
         }
@@ -81,9 +77,7 @@ where
                     data.insert(id, sender);
                     let error = errors.remove(&field("requestid"));
                     let (pod, writer) = (pod.clone(), Arc::clone(&writer));
-                    pod.clone().spawn(async move {
-                        forward(pod, port, id, error, receiver, writer).await
-                    });
+                    pod.clone().spawn(async move { forward(pod, port, id, error, receiver, writer).await });
                 }
             }
             RST_STREAM if body.len() >= 4 => {
@@ -109,10 +103,7 @@ async fn forward<W: AsyncWrite + Unpin>(
     writer: Writer<W>,
 ) {
     let failure = match pod.connect(port).await {
-        Ok(stream) => copy(&pod, stream, id, from_client, &writer)
-            .await
-            .map_err(|e| pod.broken(port, &e))
-            .err(),
+        Ok(stream) => copy(&pod, stream, id, from_client, &writer).await.map_err(|e| pod.broken(port, &e)).err(),
         Err(message) => Some(message),
     };
     let mut writer = writer.lock().await;
@@ -163,9 +154,7 @@ struct FrameWriter<W> {
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     async fn data(&mut self, id: u32, bytes: &[u8], flags: u8) -> std::io::Result<()> {
-        let length = u32::try_from(bytes.len())
-            .map_err(std::io::Error::other)?
-            .to_be_bytes();
+        let length = u32::try_from(bytes.len()).map_err(std::io::Error::other)?.to_be_bytes();
         let mut frame = id.to_be_bytes().to_vec();
         frame.extend_from_slice(&[flags, length[1], length[2], length[3]]);
         frame.extend_from_slice(bytes);
@@ -175,9 +164,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 
     async fn control(&mut self, kind: u16, body: &[u8]) -> std::io::Result<()> {
         let [high, low] = kind.to_be_bytes();
-        let length = u32::try_from(body.len())
-            .map_err(std::io::Error::other)?
-            .to_be_bytes();
+        let length = u32::try_from(body.len()).map_err(std::io::Error::other)?.to_be_bytes();
         let mut frame = vec![0x80, 3, high, low, 0, length[1], length[2], length[3]];
         frame.extend_from_slice(body);
         self.writer.write_all(&frame).await?;
@@ -216,10 +203,7 @@ impl HeaderReader {
         let mut window = Vec::with_capacity(DICTIONARY.len() + 1);
         // A stored block can't fail to inflate.
         let _ = inflate.decompress_vec(&block, &mut window, FlushDecompress::Sync);
-        Self {
-            inflate,
-            begun: false,
-        }
+        Self { inflate, begun: false }
     }
 
     /// The fields of one block: 32-bit count, then length and bytes of each name and value.
@@ -229,9 +213,7 @@ impl HeaderReader {
             compressed = compressed.get(6..)?;
         }
         let mut block = Vec::with_capacity(16 * 1024);
-        self.inflate
-            .decompress_vec(compressed, &mut block, FlushDecompress::Sync)
-            .ok()?;
+        self.inflate.decompress_vec(compressed, &mut block, FlushDecompress::Sync).ok()?;
         let mut rest = block.as_slice();
         let mut fields = HashMap::new();
         for _ in 0..number(&mut rest)?.min(64) {
@@ -272,9 +254,7 @@ mod tests {
             let bytes: Vec<u8> = block
                 .as_bytes()
                 .chunks(2)
-                .map(|pair| {
-                    u8::from_str_radix(&String::from_utf8_lossy(pair), 16).expect("hexadecimal")
-                })
+                .map(|pair| u8::from_str_radix(&String::from_utf8_lossy(pair), 16).expect("hexadecimal"))
                 .collect();
             let fields = reader.read(&bytes).expect("a block");
             assert_eq!(fields.get("streamtype").map(String::as_str), Some(kind));

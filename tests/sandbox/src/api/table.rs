@@ -11,11 +11,7 @@ pub(super) fn of(resource: &Resource, objects: &[Value], metadata: Value) -> Val
     let columns = if resource.plural == "pods" {
         let wide = ["IP", "Node", "Nominated Node", "Readiness Gates"];
         let narrow = ["Name", "Ready", "Status", "Restarts", "Age"];
-        narrow
-            .iter()
-            .map(|name| column(name, 0))
-            .chain(wide.iter().map(|name| column(name, 1)))
-            .collect::<Vec<_>>()
+        narrow.iter().map(|name| column(name, 0)).chain(wide.iter().map(|name| column(name, 1))).collect::<Vec<_>>()
     } else {
         vec![column("Name", 0), column("Age", 0)]
     };
@@ -32,34 +28,22 @@ pub(super) fn of(resource: &Resource, objects: &[Value], metadata: Value) -> Val
 }
 
 fn pod(pod: &Value) -> Vec<Value> {
-    let statuses: Vec<&Value> = pod["status"]["containerStatuses"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .collect();
+    let statuses: Vec<&Value> = pod["status"]["containerStatuses"].as_array().into_iter().flatten().collect();
     let native: Vec<&Value> = pod["status"]["initContainerStatuses"]
         .as_array()
         .into_iter()
         .flatten()
         .filter(|status| {
-            pod["spec"]["initContainers"]
-                .as_array()
-                .is_some_and(|containers| {
-                    containers
-                        .iter()
-                        .any(|c| c["name"] == status["name"] && c["restartPolicy"] == "Always")
-                })
+            pod["spec"]["initContainers"].as_array().is_some_and(|containers| {
+                containers.iter().any(|c| c["name"] == status["name"] && c["restartPolicy"] == "Always")
+            })
         })
         .collect();
     let all = || native.iter().chain(statuses.iter());
     let declared = pod["spec"]["containers"].as_array().map_or(0, Vec::len) + native.len();
     let ready = all().filter(|status| status["ready"] == true).count();
-    let restarts: u64 = all()
-        .filter_map(|status| status["restartCount"].as_u64())
-        .sum();
-    let waiting = statuses
-        .iter()
-        .find_map(|status| status["state"]["waiting"]["reason"].as_str());
+    let restarts: u64 = all().filter_map(|status| status["restartCount"].as_u64()).sum();
+    let waiting = statuses.iter().find_map(|status| status["state"]["waiting"]["reason"].as_str());
     let phase = match pod["status"]["phase"].as_str() {
         Some("Succeeded") => "Completed",
         Some(phase) => phase,
@@ -81,9 +65,8 @@ fn pod(pod: &Value) -> Vec<Value> {
 
 /// The age in the API server's short form, such as `3d4h`.
 fn age(object: &Value) -> Value {
-    let created: Option<Timestamp> = object["metadata"]["creationTimestamp"]
-        .as_str()
-        .and_then(|text| text.parse().ok());
+    let created: Option<Timestamp> =
+        object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
     let Some(created) = created else {
         return json!("<unknown>");
     };

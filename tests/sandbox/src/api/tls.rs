@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -42,10 +40,7 @@ impl Credentials {
 
     /// The user that a client certificate was issued to.
     pub(super) fn user_of(&self, certificate: &CertificateDer<'_>) -> Option<&'static str> {
-        self.users
-            .iter()
-            .find(|entry| entry.der == *certificate)
-            .map(|entry| entry.user)
+        self.users.iter().find(|entry| entry.der == *certificate).map(|entry| entry.user)
     }
 }
 
@@ -55,37 +50,22 @@ pub(super) fn issue() -> Result<(Credentials, TlsAcceptor), Error> {
     let (stranger, _) = self::authority("another-ca")?;
 
     let server_key = KeyPair::generate().map_err(Error::server)?;
-    let names = vec![
-        "localhost".to_owned(),
-        "127.0.0.1".to_owned(),
-        "kubernetes.default.svc".to_owned(),
-    ];
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "kubernetes.default.svc".to_owned()];
     let mut server = CertificateParams::new(names).map_err(Error::server)?;
-    server
-        .distinguished_name
-        .push(DnType::CommonName, "kube-apiserver");
+    server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let server_certificate = server
-        .signed_by(&server_key, &issuer)
-        .map_err(Error::server)?;
+    let server_certificate = server.signed_by(&server_key, &issuer).map_err(Error::server)?;
 
     let users = USERS
         .iter()
         .map(|user| {
             let key = KeyPair::generate()?;
             let mut params = CertificateParams::default();
-            params
-                .distinguished_name
-                .push(DnType::CommonName, user.name);
+            params.distinguished_name.push(DnType::CommonName, user.name);
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             let certificate = params.signed_by(&key, &issuer)?;
             let (pem, der) = (certificate.pem(), certificate.der().clone());
-            Ok(UserCertificate {
-                user: user.name,
-                certificate: pem,
-                key: key.serialize_pem(),
-                der,
-            })
+            Ok(UserCertificate { user: user.name, certificate: pem, key: key.serialize_pem(), der })
         })
         .collect::<Result<Vec<_>, rcgen::Error>>()
         .map_err(Error::server)?;
@@ -93,11 +73,10 @@ pub(super) fn issue() -> Result<(Credentials, TlsAcceptor), Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).map_err(Error::server)?;
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .allow_unauthenticated()
-            .build()
-            .map_err(Error::server)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(Error::server)?;
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(Error::server)?
@@ -109,11 +88,7 @@ pub(super) fn issue() -> Result<(Credentials, TlsAcceptor), Error> {
         .map_err(Error::server)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
 
-    let credentials = Credentials {
-        authority: authority.pem(),
-        stranger: stranger.pem(),
-        users,
-    };
+    let credentials = Credentials { authority: authority.pem(), stranger: stranger.pem(), users };
     Ok((credentials, TlsAcceptor::from(Arc::new(config))))
 }
 

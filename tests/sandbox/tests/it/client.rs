@@ -32,20 +32,13 @@ impl Answer {
     }
 
     pub(crate) fn message(&self) -> String {
-        self.json()["message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.json()["message"].as_str().unwrap_or_default().to_owned()
     }
 }
 
 /// Runs a test's asynchronous part on a runtime of its own.
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 pub(crate) fn get(sandbox: &Sandbox, user: &str, path: &str) -> Answer {
@@ -55,15 +48,9 @@ pub(crate) fn get(sandbox: &Sandbox, user: &str, path: &str) -> Answer {
 pub(crate) fn ask(sandbox: &Sandbox, user: &str, method: &str, path: &str, body: &Value) -> Answer {
     wait(async {
         let stream = connect(sandbox).await;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let content_type = if method == "PATCH" {
-            "application/merge-patch+json"
-        } else {
-            "application/json"
-        };
+        let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -71,48 +58,29 @@ pub(crate) fn ask(sandbox: &Sandbox, user: &str, method: &str, path: &str, body:
             .header("authorization", format!("Bearer {}", users::token(user)))
             .header("content-type", content_type)
             .header("user-agent", "tests/1.0")
-            .body(Full::<Bytes>::from(if body.is_null() {
-                String::new()
-            } else {
-                body.to_string()
-            }))
+            .body(Full::<Bytes>::from(if body.is_null() { String::new() } else { body.to_string() }))
             .unwrap();
         let response = sender.send_request(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body,
-        }
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     })
 }
 
 async fn connect(sandbox: &Sandbox) -> TlsStream<TcpStream> {
     let kubeconfig = std::fs::read_to_string(sandbox.kubeconfig()).unwrap();
-    let authority = kubeconfig
-        .split("certificate-authority-data: ")
-        .nth(1)
-        .unwrap()
-        .lines()
-        .next()
-        .unwrap();
+    let authority = kubeconfig.split("certificate-authority-data: ").nth(1).unwrap().lines().next().unwrap();
     let authority = CertificateDer::from_pem_slice(&BASE64.decode(authority).unwrap()).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority).unwrap();
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_root_certificates(roots)
-    .with_no_client_auth();
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let address = sandbox.server_url().replace("https://", "");
     let stream = TcpStream::connect(address).await.unwrap();
-    tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect("localhost".try_into().unwrap(), stream)
-        .await
-        .unwrap()
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await.unwrap()
 }
 
 /// A tunnel that speaks `v4.channel.k8s.io`, to one port.
@@ -131,20 +99,8 @@ pub(crate) enum Frame {
 
 impl Tunnel {
     /// Opens a tunnel, or returns the answer that refuses it.
-    pub(crate) async fn open(
-        sandbox: &Sandbox,
-        user: &str,
-        pod: &str,
-        port: u16,
-    ) -> Result<Self, Box<Answer>> {
-        Self::offering(
-            sandbox,
-            user,
-            pod,
-            port,
-            "v5.channel.k8s.io, v4.channel.k8s.io",
-        )
-        .await
+    pub(crate) async fn open(sandbox: &Sandbox, user: &str, pod: &str, port: u16) -> Result<Self, Box<Answer>> {
+        Self::offering(sandbox, user, pod, port, "v5.channel.k8s.io, v4.channel.k8s.io").await
     }
 
     pub(crate) async fn offering(
@@ -156,37 +112,25 @@ impl Tunnel {
     ) -> Result<Self, Box<Answer>> {
         let (namespace, name) = pod.split_once('/').unwrap();
         let request = http::Request::builder()
-            .uri(format!(
-                "wss://localhost/api/v1/namespaces/{namespace}/pods/{name}/portforward?ports={port}"
-            ))
+            .uri(format!("wss://localhost/api/v1/namespaces/{namespace}/pods/{name}/portforward?ports={port}"))
             .header("host", "localhost")
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")
             .header("sec-websocket-version", "13")
-            .header(
-                "sec-websocket-key",
-                tungstenite::handshake::client::generate_key(),
-            )
+            .header("sec-websocket-key", tungstenite::handshake::client::generate_key())
             .header("sec-websocket-protocol", protocols)
             .header("authorization", format!("Bearer {}", users::token(user)))
             .body(())
             .unwrap();
         match tokio_tungstenite::client_async(request, connect(sandbox).await).await {
             Ok((socket, response)) => {
-                let protocol = response.headers()["sec-websocket-protocol"]
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
+                let protocol = response.headers()["sec-websocket-protocol"].to_str().unwrap().to_owned();
                 Ok(Self { socket, protocol })
             }
             Err(tungstenite::Error::Http(response)) => {
                 let (parts, body) = response.into_parts();
                 let body = Bytes::from(body.unwrap_or_default());
-                Err(Box::new(Answer {
-                    status: parts.status.as_u16(),
-                    headers: parts.headers,
-                    body,
-                }))
+                Err(Box::new(Answer { status: parts.status.as_u16(), headers: parts.headers, body }))
             }
             Err(other) => panic!("{other}"),
         }
@@ -237,11 +181,7 @@ impl Tunnel {
 
     /// Asks for a path over the tunnel and reads until the pod closes.
     pub(crate) async fn get(&mut self, target: &str) -> (String, Option<String>) {
-        self.send(
-            format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-                .as_bytes(),
-        )
-        .await;
+        self.send(format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes()).await;
         let (data, error) = self.rest().await;
         (String::from_utf8(data).unwrap(), error)
     }

@@ -18,32 +18,15 @@ fn with(fault: Fault) -> Sandbox {
 }
 
 async fn open(sandbox: &Sandbox) -> Tunnel {
-    Tunnel::open(sandbox, "admin", POD, 15_000)
-        .await
-        .unwrap()
-        .begun(15_000)
-        .await
+    Tunnel::open(sandbox, "admin", POD, 15_000).await.unwrap().begun(15_000).await
 }
 
 #[test]
 fn a_refused_tunnel_opens_after_a_while() {
-    let sandbox = with(Fault::Refuse {
-        status: 503,
-        times: 1,
-        retry_after: Some(2),
-    });
+    let sandbox = with(Fault::Refuse { status: 503, times: 1, retry_after: Some(2) });
     wait(async {
-        let refused = Tunnel::open(&sandbox, "admin", POD, 15_000)
-            .await
-            .err()
-            .unwrap();
-        assert_eq!(
-            (
-                refused.status,
-                refused.headers["retry-after"].to_str().unwrap()
-            ),
-            (503, "2")
-        );
+        let refused = Tunnel::open(&sandbox, "admin", POD, 15_000).await.err().unwrap();
+        assert_eq!((refused.status, refused.headers["retry-after"].to_str().unwrap()), (503, "2"));
         assert!(open(&sandbox).await.get("/ready").await.0.contains("LIVE"));
     });
 }
@@ -52,32 +35,17 @@ fn a_refused_tunnel_opens_after_a_while() {
 fn a_pod_may_be_gone_or_forbidden_when_its_tunnel_is_opened() {
     for (fault, status) in [(Fault::Gone, 404), (Fault::Forbidden, 403)] {
         let sandbox = with(fault);
-        let refused = wait(Tunnel::open(&sandbox, "admin", POD, 15_000))
-            .err()
-            .unwrap();
+        let refused = wait(Tunnel::open(&sandbox, "admin", POD, 15_000)).err().unwrap();
         assert_eq!(refused.status, status);
-        assert_eq!(
-            get(
-                &sandbox,
-                "admin",
-                "/api/v1/namespaces/team-3/pods/load-6d8f7c9b54-00003"
-            )
-            .status,
-            200
-        );
+        assert_eq!(get(&sandbox, "admin", "/api/v1/namespaces/team-3/pods/load-6d8f7c9b54-00003").status, 200);
     }
 }
 
 #[test]
 fn the_error_channel_says_what_it_is_told_to() {
-    let sandbox = with(Fault::ErrorChannel {
-        message: "no such luck".to_owned(),
-    });
+    let sandbox = with(Fault::ErrorChannel { message: "no such luck".to_owned() });
     wait(async {
-        assert_eq!(
-            open(&sandbox).await.rest().await,
-            (Vec::new(), Some("no such luck".to_owned()))
-        );
+        assert_eq!(open(&sandbox).await.rest().await, (Vec::new(), Some("no such luck".to_owned())));
     });
 }
 
@@ -107,11 +75,7 @@ fn a_truncated_answer_ends_early_and_without_an_error() {
     wait(async {
         let (answer, error) = open(&sandbox).await.get("/config_dump").await;
         assert_eq!((answer.len(), error), (5_000, None));
-        assert!(
-            answer.contains("content-length: "),
-            "so that a client can know: {}",
-            &answer[..200]
-        );
+        assert!(answer.contains("content-length: "), "so that a client can know: {}", &answer[..200]);
     });
 }
 
@@ -120,14 +84,10 @@ fn a_huge_answer_streams() {
     let sandbox = with(Fault::Huge { bytes: 20_000_000 });
     wait(async {
         let mut tunnel = open(&sandbox).await;
-        tunnel
-            .send(b"GET /config_dump HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            .await;
+        tunnel.send(b"GET /config_dump HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         let (mut length, mut end) = (0, Vec::new());
         while length < 20_000_000 || !end.ends_with(b"]}") {
-            let Frame::Data(bytes) = tunnel.next().await else {
-                panic!("ended after {length} bytes")
-            };
+            let Frame::Data(bytes) = tunnel.next().await else { panic!("ended after {length} bytes") };
             length += bytes.len();
             end = bytes;
         }
@@ -137,24 +97,12 @@ fn a_huge_answer_streams() {
 
 #[test]
 fn a_slow_pod_takes_its_time() {
-    let sandbox = with(Fault::Slow {
-        latency_ms: 300,
-        bytes_per_second: 40_000,
-    });
+    let sandbox = with(Fault::Slow { latency_ms: 300, bytes_per_second: 40_000 });
     wait(async {
         let begun = Instant::now();
-        let (answer, _) = open(&sandbox)
-            .await
-            .get("/config_dump?resource=dynamic_active_clusters")
-            .await;
-        let least =
-            Duration::from_millis(300) + Duration::from_secs_f64(answer.len() as f64 / 40_000.0);
-        assert!(
-            begun.elapsed() >= least,
-            "{} bytes in {:?}",
-            answer.len(),
-            begun.elapsed()
-        );
+        let (answer, _) = open(&sandbox).await.get("/config_dump?resource=dynamic_active_clusters").await;
+        let least = Duration::from_millis(300) + Duration::from_secs_f64(answer.len() as f64 / 40_000.0);
+        assert!(begun.elapsed() >= least, "{} bytes in {:?}", answer.len(), begun.elapsed());
         assert!(answer.contains("service-0029"), "and it is whole");
     });
 }
@@ -162,11 +110,7 @@ fn a_slow_pod_takes_its_time() {
 #[test]
 fn something_else_may_listen_on_the_port() {
     let sandbox = with(Fault::NotEnvoy);
-    assert!(
-        wait(async { open(&sandbox).await.get("/config_dump").await })
-            .0
-            .contains("Welcome to nginx!")
-    );
+    assert!(wait(async { open(&sandbox).await.get("/config_dump").await }).0.contains("Welcome to nginx!"));
 }
 
 #[test]
@@ -176,21 +120,9 @@ fn faults_are_set_over_the_wire_too() {
     let fault = json!({"kind": "truncated", "bytes": 100});
     assert_eq!(ask(&sandbox, "viewer", "PUT", path, &fault).status, 403);
     assert_eq!(ask(&sandbox, "admin", "PUT", path, &fault).status, 200);
-    assert_eq!(
-        wait(async { open(&sandbox).await.get("/ready").await })
-            .0
-            .len(),
-        100
-    );
-    assert_eq!(
-        ask(&sandbox, "admin", "DELETE", path, &json!(null)).status,
-        200
-    );
-    assert!(
-        wait(async { open(&sandbox).await.get("/ready").await })
-            .0
-            .contains("LIVE")
-    );
+    assert_eq!(wait(async { open(&sandbox).await.get("/ready").await }).0.len(), 100);
+    assert_eq!(ask(&sandbox, "admin", "DELETE", path, &json!(null)).status, 200);
+    assert!(wait(async { open(&sandbox).await.get("/ready").await }).0.contains("LIVE"));
     let stats = get(&sandbox, "admin", "/sandbox/stats").json();
     assert_eq!(stats["tunnels"][POD], 2);
 }
@@ -204,10 +136,7 @@ fn the_api_server_goes_down_with_its_connections_and_comes_back() {
         assert_eq!(tunnel.next().await, Frame::End, "open tunnels are gone");
     });
     let address = sandbox.server_url().replace("https://", "");
-    assert!(
-        std::net::TcpStream::connect(&address).is_err(),
-        "nothing listens"
-    );
+    assert!(std::net::TcpStream::connect(&address).is_err(), "nothing listens");
     sandbox.set_down(false).unwrap();
     assert_eq!(get(&sandbox, "admin", "/api/v1/pods").status, 200);
 }

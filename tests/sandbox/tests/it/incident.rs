@@ -13,20 +13,13 @@ fn dump(admin: &str, resource: &str) -> BTreeMap<String, Option<String>> {
     let address = admin.replace("http://", "");
     let body = wait(async {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let target =
-            format!("/config_dump?resource={resource}&mask=cluster.name,cluster.connect_timeout");
-        meshaudit_sandbox::admin::request(stream, "GET", &target)
-            .await
-            .unwrap()
-            .1
+        let target = format!("/config_dump?resource={resource}&mask=cluster.name,cluster.connect_timeout");
+        meshaudit_sandbox::admin::request(stream, "GET", &target).await.unwrap().1
     });
     let dump: Value = serde_json::from_slice(&body).unwrap();
     let clusters = dump["configs"].as_array().unwrap().iter().map(|element| {
         let cluster = &element["cluster"];
-        (
-            cluster["name"].as_str().unwrap().to_owned(),
-            cluster["connect_timeout"].as_str().map(str::to_owned),
-        )
+        (cluster["name"].as_str().unwrap().to_owned(), cluster["connect_timeout"].as_str().map(str::to_owned))
     });
     clusters.collect()
 }
@@ -37,30 +30,15 @@ fn every_proxy_holds_what_the_incident_says() {
     assert!(expected.proxies.len() >= 12);
     for proxy in &expected.proxies {
         let admin = INCIDENT.admin_url(&proxy.namespace, &proxy.pod).unwrap();
-        let wanted: BTreeMap<_, _> = proxy
-            .clusters
-            .iter()
-            .map(|(name, timeout)| (name.clone(), timeout.map(str::to_owned)))
-            .collect();
-        assert_eq!(
-            dump(&admin, "dynamic_active_clusters"),
-            wanted,
-            "{}/{}",
-            proxy.namespace,
-            proxy.pod
-        );
+        let wanted: BTreeMap<_, _> =
+            proxy.clusters.iter().map(|(name, timeout)| (name.clone(), timeout.map(str::to_owned))).collect();
+        assert_eq!(dump(&admin, "dynamic_active_clusters"), wanted, "{}/{}", proxy.namespace, proxy.pod);
         let wanted: BTreeMap<_, _> = expected
             .bootstrap
             .iter()
             .map(|(name, timeout)| ((*name).to_owned(), Some((*timeout).to_owned())))
             .collect();
-        assert_eq!(
-            dump(&admin, "static_clusters"),
-            wanted,
-            "{}/{}",
-            proxy.namespace,
-            proxy.pod
-        );
+        assert_eq!(dump(&admin, "static_clusters"), wanted, "{}/{}", proxy.namespace, proxy.pod);
     }
 }
 
@@ -73,29 +51,15 @@ fn the_expectation_covers_every_pod() {
         .unwrap()
         .iter()
         .map(|pod| {
-            format!(
-                "{}/{}",
-                pod["metadata"]["namespace"].as_str().unwrap(),
-                pod["metadata"]["name"].as_str().unwrap()
-            )
+            format!("{}/{}", pod["metadata"]["namespace"].as_str().unwrap(), pod["metadata"]["name"].as_str().unwrap())
         })
         .collect();
     let mut covered: Vec<String> = expected
         .proxies
         .iter()
         .map(|proxy| format!("{}/{}", proxy.namespace, proxy.pod))
-        .chain(
-            expected
-                .failed
-                .iter()
-                .map(|(namespace, pod, _)| format!("{namespace}/{pod}")),
-        )
-        .chain(
-            expected
-                .skipped
-                .iter()
-                .map(|(namespace, pod)| format!("{namespace}/{pod}")),
-        )
+        .chain(expected.failed.iter().map(|(namespace, pod, _)| format!("{namespace}/{pod}")))
+        .chain(expected.skipped.iter().map(|(namespace, pod)| format!("{namespace}/{pod}")))
         .collect();
     present.sort();
     covered.sort();

@@ -18,11 +18,7 @@ fn envoys_die_with_a_killed_parent() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let line = BufReader::new(demo.stdout.take().unwrap())
-        .lines()
-        .next()
-        .unwrap()
-        .unwrap();
+    let line = BufReader::new(demo.stdout.take().unwrap()).lines().next().unwrap().unwrap();
     let kubeconfig = line.strip_prefix("export KUBECONFIG=").unwrap().to_owned();
     let directory = Path::new(&kubeconfig).parent().unwrap();
     let mut admins = Vec::new();
@@ -45,16 +41,8 @@ fn envoys_die_with_a_killed_parent() {
     demo.kill().unwrap();
     demo.wait().unwrap();
     let begun = Instant::now();
-    while directory.exists()
-        || admins
-            .iter()
-            .any(|admin| std::net::TcpStream::connect(admin).is_ok())
-    {
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "something of {} is still there",
-            directory.display()
-        );
+    while directory.exists() || admins.iter().any(|admin| std::net::TcpStream::connect(admin).is_ok()) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "something of {} is still there", directory.display());
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -1,9 +1,6 @@
 //! The sandbox held against what the real things do: Envoy, kubectl, a kubelet.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that can't go on should stop where it is"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on should stop where it is")]
 
 mod api;
 mod canned;
@@ -20,8 +17,7 @@ use meshaudit_sandbox::Sandbox;
 
 /// The incident, shared by the tests that leave it as it is. It is never dropped: the processes it has
 /// started end with this one.
-static INCIDENT: LazyLock<Sandbox> =
-    LazyLock::new(|| Sandbox::start(meshaudit_sandbox::incident::mesh()).unwrap());
+static INCIDENT: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::start(meshaudit_sandbox::incident::mesh()).unwrap());
 
 /// A small mesh without Envoys, for tests that change or break something.
 fn small() -> Sandbox {
