@@ -205,8 +205,7 @@ async fn by_tunnel(
     let driver = tokio::spawn(async move {
         let _ = connection.await;
     });
-    let encode =
-        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let encode = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
     let parameters: Vec<String> =
         query.parameters().iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     let mut request = http::Request::get(format!("/api/v1/query_range?{}", parameters.join("&")))

@@ -625,14 +625,14 @@ fn notes(reading: &Reading, series: &Series, sources: &Sources) -> Vec<String> {
     }
     if reading.without_timestamp > 0 {
         notes.push(format!(
-            "{} have no timestamp and are in no count, {} among them.",
+            "{} without a timestamp: in no count, as {} among them.",
             many(reading.without_timestamp, "record"),
             many(reading.resets_without_timestamp, "reset")
         ));
     }
     if reading.without_zone > 0 {
         notes.push(format!(
-            "{} name no time zone and were read as {}; --log-tz sets another.",
+            "{} without a time zone, read as {}; --log-tz sets another.",
             many(reading.without_zone, "timestamp"),
             sources.log_zone
         ));

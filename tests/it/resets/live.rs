@@ -117,7 +117,7 @@ fn pods_and_services_are_read_through_the_api() {
     args.extend(window);
     let (code, report, said) = with(&args);
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(report["services"][0]["name"], "shop/checkout");
+    assert_eq!(report["services"][0]["name"], "shop/checkout", "{report:#}");
     let (code, _, said) = with(&["--prometheus-service", "istio-system/prometheus"]);
     assert_eq!(code, Some(4));
     assert!(said.contains("several ports"), "{said}");
