@@ -81,7 +81,6 @@ pub fn matrix(body: &[u8]) -> Result<Vec<PrometheusSeries>, PrometheusDecodeErro
                 .values
                 .into_iter()
                 .filter_map(|(second, value)| {
-                    #[expect(clippy::cast_possible_truncation, reason = "whole seconds; a float beyond i64 saturates")]
                     let second = second.round() as i64;
                     Some((second, value.parse().ok().filter(|value: &f64| value.is_finite())?))
                 })

@@ -27,7 +27,6 @@ pub struct Exposure {
 impl Exposure {
     /// Occurrences an hour.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts below 2^52")]
     pub fn rate(self) -> f64 {
         self.count as f64 / self.hours
     }
@@ -80,7 +79,6 @@ impl RateComparison {
 
 /// The exact 95 % interval of a proportion (Clopper and Pearson 1934).
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "counts below 2^52")]
 pub fn proportion_interval(successes: u64, trials: u64) -> (f64, f64) {
     let tail = (1.0 - CONFIDENCE) / 2.0;
     let (x, n) = (successes as f64, trials as f64);
@@ -92,7 +90,6 @@ pub fn proportion_interval(successes: u64, trials: u64) -> (f64, f64) {
 
 /// The exact 95 % interval of a Poisson rate, in occurrences an hour (Garwood 1936).
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "counts below 2^52")]
 pub fn rate_interval(exposure: Exposure) -> (f64, f64) {
     let tail = (1.0 - CONFIDENCE) / 2.0;
     let quantile = |shape: f64, p: f64| Gamma::new(shape, 1.0).map_or(f64::NAN, |gamma| gamma.inverse_cdf(p));
@@ -121,7 +118,6 @@ pub struct ShareComparison {
 impl ShareComparison {
     /// Share of calls that failed, 0 to 1; none without calls.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts below 2^52")]
     pub fn share((failed, calls): (u64, u64)) -> Option<f64> {
         (calls > 0).then(|| failed as f64 / calls as f64)
     }
@@ -130,7 +126,6 @@ impl ShareComparison {
 /// How bursty counts are: their variance over their mean (1 for a Poisson process). Far above 1, the exact Poisson
 /// interval is narrower than the truth.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "counts below 2^52")]
 pub(super) fn dispersion(counts: &[u64]) -> Option<f64> {
     if counts.len() < 10 {
         return None;

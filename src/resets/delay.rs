@@ -69,12 +69,6 @@ impl DelayHistogram {
         if self.total == 0 {
             return None;
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rank within the total"
-        )]
         let rank = ((self.total as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
         for (bin, count) in self.bins.iter().enumerate() {
@@ -124,7 +118,6 @@ impl DelayHistogram {
             .into_iter()
             .find(|usual| (usual - usual / 100 - BIN_MS..=usual + usual / 20 + BIN_MS).contains(&from))
             .map(Duration::from_millis);
-        #[expect(clippy::cast_precision_loss, reason = "a share")]
         let share = count as f64 / self.total as f64;
         Some(DelayPeak {
             from: Duration::from_millis(from),

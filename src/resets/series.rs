@@ -82,11 +82,6 @@ impl Series {
                 }
                 let Some(next) = question.buckets.after(bucket) else { break };
                 if buckets.len() >= MAX_BUCKETS {
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        clippy::cast_sign_loss,
-                        reason = "an estimate for a message, not negative"
-                    )]
                     let count = ((last - first.as_second()) / (bucket.end - bucket.start)) as usize;
                     let last = Timestamp::from_second(last).unwrap_or(first);
                     return Err(TooManyBuckets { first, last, count, by: question.buckets.by.to_string() });
@@ -243,7 +238,6 @@ fn side_by_side(
         // A slot counts from the mark before, or the first record, to the next mark, or the last record.
         let from = segment.checked_sub(1).map_or(first, |before| seconds(question.marks[before].at).max(first));
         let to = question.marks.get(segment).map_or(last, |next| seconds(next.at).min(last));
-        #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch")]
         let covered: f64 = slots
             .keys()
             .map(|start| ((start + slot_seconds) as f64).min(to) - (*start as f64).max(from))

@@ -295,27 +295,23 @@ fn plain_stem(name: &str) -> String {
     let is_date = |part: &str| {
         part.len() >= 6 && part.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'T'))
     };
+    let ending = |part: &str| {
+        is_date(part)
+            || (!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+            || ["log", "txt", "json", "jsonl", "ndjson", "gz", "out", "err"]
+                .contains(&part.to_ascii_lowercase().as_str())
+    };
     let mut stem = name;
     loop {
-        let Some((before, _)) = stem.rsplit_once(['.', '_']).filter(|(_, last)| {
-            is_date(last)
-                || (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()))
-                || ["log", "txt", "json", "jsonl", "ndjson", "gz", "out", "err"]
-                    .contains(&last.to_ascii_lowercase().as_str())
-        }) else {
-            // `-2020-07-08` and `-20200708` at the end.
-            let cut = stem
-                .find(|c: char| c == '-')
-                .and_then(|_| stem.match_indices('-').map(|(at, _)| at).find(|at| is_date(&stem[at + 1..])));
-            match cut {
-                Some(at) => {
-                    stem = &stem[..at];
-                    continue;
-                }
-                None => return stem.to_owned(),
-            }
-        };
-        stem = before;
+        if let Some((before, _)) = stem.rsplit_once(['.', '_']).filter(|(_, last)| ending(last)) {
+            stem = before;
+            continue;
+        }
+        // `-2020-07-08` and `-20200708` at the end.
+        match stem.match_indices('-').map(|(at, _)| at).find(|at| is_date(&stem[at + 1..])) {
+            Some(at) => stem = &stem[..at],
+            None => return stem.to_owned(),
+        }
     }
 }
 

@@ -104,9 +104,7 @@ fn placed(
         let exact = value.max(0.0) + *rest;
         let rounded = exact.round().max(0.0);
         *rest = exact - rounded;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, not negative")]
-        let rounded = rounded as u64;
-        rounded
+        rounded as u64
     };
     for ((service, start), counted) in steps {
         let stretch = Stretch { start, end: (start + step).min(now.as_second()).max(start + 1) };
@@ -119,7 +117,6 @@ fn placed(
         }
     }
     for (target, value) in targets {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, not negative")]
         let count = value.round().max(0.0) as u64;
         if count > 0 {
             tally.add_target(&target, count);

@@ -33,11 +33,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
             fn visit_bool<E>(self, _: bool) -> Result<Json<'de>, E> {
                 Ok(Json::Bool)
             }
-            #[expect(clippy::cast_precision_loss, reason = "the exact value is kept beside it")]
             fn visit_u64<E>(self, number: u64) -> Result<Json<'de>, E> {
                 Ok(Json::Number(number as f64, Some(number)))
             }
-            #[expect(clippy::cast_precision_loss, reason = "no field that is read is negative")]
             fn visit_i64<E>(self, number: i64) -> Result<Json<'de>, E> {
                 Ok(Json::Number(number as f64, None))
             }

@@ -772,7 +772,8 @@ mod tests {
     #[test]
     fn every_envelope_is_opened() {
         let trace = ["call failed", "java.net.SocketException: Connection reset", "\tat a.b"];
-        let wrap: [(&str, fn(&str) -> String); 8] = [
+        type Wrap = fn(&str) -> String;
+        let wrap: [(&str, Wrap); 8] = [
             ("docker", |text| {
                 format!(
                     "{}\n",

@@ -158,7 +158,6 @@ fn scaled(count: u64, most: u64, room: usize) -> usize {
     if count == 0 || most == 0 {
         return 0;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "at most the room")]
     let cells = ((u128::from(count) * room as u128 + u128::from(most) / 2) / u128::from(most)) as usize;
     cells.max(1)
 }

@@ -517,7 +517,6 @@ fn hours(hours: f64) -> String {
     } else if hours < 10.0 {
         format!("{hours:.1} hours")
     } else {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hours of logs, not negative")]
         let whole = hours.round() as u64;
         format!("{} hours", grouped(whole))
     }
@@ -536,10 +535,8 @@ pub(super) fn significant(value: f64) -> String {
         return "0".to_owned();
     }
     if value >= 100.0 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rounded figure, not negative")]
         return grouped(value.round() as u64);
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number of digits")]
     let digits = (1.0 - value.log10().floor()).clamp(0.0, 6.0) as usize;
     let text = format!("{value:.digits$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
@@ -550,7 +547,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -86,7 +86,6 @@ fn draw(report: &ResetsReport, target: &mut String) -> Result<String, Box<dyn st
     }
     let most = report.total.per_bucket.iter().flatten().copied().max().unwrap_or(0).max(1);
     let (area, _) = root.split_horizontally(right);
-    #[expect(clippy::cast_precision_loss, reason = "columns and counts far below 2^52")]
     let (columns, top) = (count as f64, most as f64 * 1.08);
     let mut chart = ChartBuilder::on(&area)
         .margin_top(62)
@@ -105,14 +104,12 @@ fn draw(report: &ResetsReport, target: &mut String) -> Result<String, Box<dyn st
         .bold_line_style(GRID)
         .label_style(("sans-serif", 12).into_font().color(&INK))
         .y_label_formatter(&|value| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a label of the axis")]
             let whole = value.round() as u64;
             if (value - value.round()).abs() < 1e-9 { grouped(whole) } else { String::new() }
         })
         .draw()?;
     let gap = if count > 200 { 0.0 } else { 0.1 };
     for bucket in 0..count {
-        #[expect(clippy::cast_precision_loss, reason = "columns")]
         let x = bucket as f64;
         let mut base = 0_u64;
         for (index, row) in report.services.iter().enumerate() {
@@ -121,7 +118,6 @@ fn draw(report: &ResetsReport, target: &mut String) -> Result<String, Box<dyn st
                 continue;
             }
             let (r, g, b) = colour_of(report, index);
-            #[expect(clippy::cast_precision_loss, reason = "counts")]
             let (low, high) = (base as f64, (base + part) as f64);
             chart.draw_series(std::iter::once(Rectangle::new(
                 [(x + gap, low), (x + 1.0 - gap, high)],
@@ -138,7 +134,6 @@ fn draw(report: &ResetsReport, target: &mut String) -> Result<String, Box<dyn st
     // Labels of the columns: as many as have room, turned where there are many.
     let every = count.div_ceil(if report.by == "day" { 16 } else { 10 });
     for bucket in (0..count).step_by(every) {
-        #[expect(clippy::cast_precision_loss, reason = "columns")]
         let (x, y) = chart.backend_coord(&(bucket as f64 + 0.5, 0.0));
         let label = &report.buckets[bucket].label;
         let short = label.get(5..).filter(|_| bucket > 0).unwrap_or(label);
@@ -181,7 +176,6 @@ fn place(report: &ResetsReport, at: &str) -> Option<f64> {
     let at: jiff::Timestamp = at.parse().ok()?;
     report.buckets.iter().enumerate().find_map(|(index, bucket)| {
         let (start, end): (jiff::Timestamp, jiff::Timestamp) = (bucket.start.parse().ok()?, bucket.end.parse().ok()?);
-        #[expect(clippy::cast_precision_loss, reason = "columns")]
         (start <= at && at < end)
             .then(|| index as f64 + at.duration_since(start).as_secs_f64() / end.duration_since(start).as_secs_f64())
     })
@@ -191,7 +185,6 @@ fn place(report: &ResetsReport, at: &str) -> Option<f64> {
 fn overlay(report: &ResetsReport, at: impl Fn(f64, f64) -> (i32, i32), top: f64) -> String {
     let mut text = String::new();
     for (index, bucket) in report.buckets.iter().enumerate() {
-        #[expect(clippy::cast_precision_loss, reason = "columns")]
         let ((left, high), (right, low)) = (at(index as f64, top), at(index as f64 + 1.0, 0.0));
         let mut tip = bucket.label.clone();
         match report.total.per_bucket[index] {
