@@ -7,27 +7,14 @@ mod prometheus;
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// Runs the built binary, away from the environment's colours and clusters.
-fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"))
-        .args(args)
-        .env_remove("NO_COLOR")
-        .env_remove("CLICOLOR_FORCE")
-        .env("KUBECONFIG", "/nonexistent")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
+use crate::{is_as_committed, plugin, project};
 
-/// Runs it, and reads its JSON.
+/// Runs the plugin, and reads its JSON.
 fn json(args: &[&str]) -> Value {
-    let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    plugin(args).run().exits(0).json()
 }
 
 /// Writes the incident's four logs, one file a service.
@@ -44,7 +31,7 @@ fn write_incident(directory: &Path) -> incident::Answer {
 const CHANGE: &str = concat!("2020-07-08T20:00-07:00", "=connectTimeout 10s");
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/resets")
+    project().join("tests/fixtures/resets")
 }
 
 #[test]
@@ -103,22 +90,21 @@ fn the_chart_can_be_read_in_eighty_columns() {
     write_incident(directory.path());
     let from = directory.path().display().to_string();
     let args = ["resets", "--from", &from, "--mark", CHANGE, "--tz", "America/Los_Angeles"];
-    let output = run(&args);
-    let chart = String::from_utf8(output.stdout).unwrap();
+    let chart = plugin(args).run().exits(0).stdout;
     assert!(chart.lines().all(|line| line.chars().count() <= 80), "{chart}");
     insta::assert_snapshot!("incident_chart", chart);
     let mut table = args.to_vec();
     table.extend(["-o", "table"]);
-    insta::assert_snapshot!("incident_table", String::from_utf8(run(&table).stdout).unwrap());
+    insta::assert_snapshot!("incident_table", plugin(&table).run().exits(0).stdout);
     let mut coloured = args.to_vec();
     coloured.extend(["--color", "always"]);
-    let coloured = String::from_utf8(run(&coloured).stdout).unwrap();
+    let coloured = plugin(&coloured).run().exits(0).stdout;
     assert!(coloured.contains("\u{1b}[34m█"));
     let plain = regex::Regex::new("\u{1b}\\[[0-9;]*m").unwrap();
     assert_eq!(plain.replace_all(&coloured, ""), chart, "colour adds nothing but colour");
     let mut markdown = args.to_vec();
     markdown.extend(["-o", "markdown", "--since", "2020-06-30", "--until", "2020-07-04"]);
-    insta::assert_snapshot!("incident_markdown", String::from_utf8(run(&markdown).stdout).unwrap());
+    insta::assert_snapshot!("incident_markdown", plugin(&markdown).run().exits(0).stdout);
 }
 
 #[test]

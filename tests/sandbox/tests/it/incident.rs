@@ -3,42 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use meshaudit_sandbox::{Outcome, incident};
-use serde_json::Value;
-
 use crate::INCIDENT;
 use crate::client::{get, wait};
-
-fn dump(admin: &str, resource: &str) -> BTreeMap<String, Option<String>> {
-    let address = admin.replace("http://", "");
-    let body = wait(async {
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let target = format!("/config_dump?resource={resource}&mask=cluster.name,cluster.connect_timeout");
-        meshaudit_sandbox::admin::request(stream, "GET", &target).await.unwrap().1
-    });
-    let dump: Value = serde_json::from_slice(&body).unwrap();
-    let clusters = dump["configs"].as_array().unwrap().iter().map(|element| {
-        let cluster = &element["cluster"];
-        (cluster["name"].as_str().unwrap().to_owned(), cluster["connect_timeout"].as_str().map(str::to_owned))
-    });
-    clusters.collect()
-}
+use crate::proxy::clusters;
+use meshaudit_sandbox::{Outcome, incident};
 
 #[test]
 fn every_proxy_holds_what_the_incident_says() {
     let expected = incident::expected();
     assert!(expected.proxies.len() >= 12);
     for proxy in &expected.proxies {
-        let admin = INCIDENT.admin_url(&proxy.namespace, &proxy.pod).unwrap();
+        let dump = |resource| clusters(&INCIDENT, &proxy.namespace, &proxy.pod, resource);
         let wanted: BTreeMap<_, _> =
             proxy.clusters.iter().map(|(name, timeout)| (name.clone(), timeout.map(str::to_owned))).collect();
-        assert_eq!(dump(&admin, "dynamic_active_clusters"), wanted, "{}/{}", proxy.namespace, proxy.pod);
+        assert_eq!(dump("dynamic_active_clusters"), wanted, "{}/{}", proxy.namespace, proxy.pod);
         let wanted: BTreeMap<_, _> = expected
             .bootstrap
             .iter()
             .map(|(name, timeout)| ((*name).to_owned(), Some((*timeout).to_owned())))
             .collect();
-        assert_eq!(dump(&admin, "static_clusters"), wanted, "{}/{}", proxy.namespace, proxy.pod);
+        assert_eq!(dump("static_clusters"), wanted, "{}/{}", proxy.namespace, proxy.pod);
     }
 }
 
@@ -89,4 +73,15 @@ fn a_lost_syn_is_a_reset_after_one_second() {
         let line = log.lines().find(|line| line.contains("UF,URX")).unwrap();
         assert!(line.contains("outbound|443||cc-api.example.io"), "{line}");
     }
+}
+
+#[test]
+fn http_fails_as_envoy_fails_it() {
+    assert_eq!(INCIDENT.drive_http_client(incident::ANSWERING_HOST).unwrap().0, 200);
+    let (status, body) = INCIDENT.drive_http_client(incident::REFUSING_HOST).unwrap();
+    assert_eq!(status, 503);
+    assert!(body.contains("reset reason: remote connection failure"), "{body}");
+    let (status, body) = INCIDENT.drive_http_client(incident::SILENT_HOST).unwrap();
+    assert_eq!(status, 503);
+    assert!(body.contains("reset reason: connection timeout"), "{body}");
 }

@@ -14,7 +14,7 @@ use crate::{INCIDENT, small};
 
 static KUBECTL: LazyLock<PathBuf> = LazyLock::new(|| wheel::KUBECTL.program().unwrap());
 
-fn command(sandbox: &Sandbox, arguments: &[&str]) -> Command {
+pub(crate) fn command(sandbox: &Sandbox, arguments: &[&str]) -> Command {
     let mut command = Command::new(&*KUBECTL);
     // Discovery is cached by server address, and addresses come back.
     command
@@ -25,11 +25,11 @@ fn command(sandbox: &Sandbox, arguments: &[&str]) -> Command {
     command
 }
 
-fn kubectl(sandbox: &Sandbox, arguments: &[&str]) -> Output {
+pub(crate) fn kubectl(sandbox: &Sandbox, arguments: &[&str]) -> Output {
     command(sandbox, arguments).output().unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }

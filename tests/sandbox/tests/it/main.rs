@@ -5,10 +5,12 @@
 mod api;
 mod canned;
 mod client;
+mod control_plane;
 mod faults;
 mod incident;
 mod kubectl;
 mod lifetime;
+mod proxy;
 mod tunnel;
 
 use std::sync::LazyLock;
