@@ -4,6 +4,7 @@ mod clusters;
 mod complete;
 mod completion;
 mod console;
+mod diagnose;
 mod exit;
 mod explain;
 mod failure;
@@ -57,6 +58,7 @@ struct GlobalArgs {
 enum Command {
     Timeouts(Box<timeouts::TimeoutsArgs>),
     Clusters(Box<clusters::ClustersArgs>),
+    Diagnose(Box<diagnose::DiagnoseArgs>),
     Resets(Box<resets::ResetsArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
     Explain(explain::ExplainArgs),
@@ -86,6 +88,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.command {
         Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
+        Command::Diagnose(args) => diagnose::run(&args, &console),
         Command::Resets(args) => block_on(resets::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
@@ -109,9 +112,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The command line's definition, under the name that help shows.
+/// The command line's definition, under the name that help shows. A flag given twice counts as given last, as
+/// kubectl has it.
 fn command(name: &'static str) -> clap::Command {
-    Cli::command().bin_name(name)
+    Cli::command().bin_name(name).args_override_self(true)
 }
 
 /// The name to show in help. kubectl runs the plugin by its whole path and leaves the shell's `_`, which names

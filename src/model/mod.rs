@@ -4,6 +4,7 @@
 mod app_log;
 mod cluster;
 mod duration;
+mod log;
 mod origin;
 mod proxy;
 mod snapshot;
@@ -11,6 +12,7 @@ mod snapshot;
 pub use app_log::{AppRecord, LoggedAt, ProxyCall};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
+pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
 pub use origin::{Origin, OriginKind};
 pub use proxy::{LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};

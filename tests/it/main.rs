@@ -1,10 +1,11 @@
 //! The plugin's own binary against a real Kubernetes API conversation and real Envoy processes.
-#![expect(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test fails where it cannot go on")]
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "a test fails where it cannot go on")]
 
 mod audit;
 mod bad_input;
 mod clusters;
 mod completion;
+mod diagnose;
 mod generated;
 mod layering;
 mod offline;
