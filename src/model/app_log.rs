@@ -1,4 +1,4 @@
-//! A record of an application's log or of a proxy's access log, as far as `resets` needs it.
+//! A record of an application's log, as far as `resets` needs it.
 
 use jiff::Timestamp;
 
@@ -30,24 +30,4 @@ pub struct AppRecord<'a> {
     pub call: Option<&'a str>,
     /// Number of the record's first line in its input, from 1.
     pub line: u64,
-}
-
-/// One call in a proxy's access log.
-#[derive(Clone, Debug)]
-pub struct ProxyCall<'a> {
-    /// When the call began.
-    pub logged_at: Option<LoggedAt>,
-    /// The service that the record's envelope names, if it has one.
-    pub service: Option<&'a str>,
-    /// Envoy's response flags, short form, in the log's order.
-    pub flags: Vec<&'a str>,
-    /// `%RESPONSE_CODE_DETAILS%` and `%UPSTREAM_TRANSPORT_FAILURE_REASON%`, joined: what tells a connect timeout
-    /// that wears another flag.
-    pub details: &'a str,
-    /// The host called: the authority, else the host of the upstream cluster, else the upstream address.
-    pub target: Option<&'a str>,
-    /// From the beginning of the call to its end, in milliseconds.
-    pub duration_ms: Option<f64>,
-    /// Whether the proxy made the call for its own workload; an inbound record is not a call of this service.
-    pub outbound: bool,
 }

@@ -9,7 +9,7 @@ mod origin;
 mod proxy;
 mod snapshot;
 
-pub use app_log::{AppRecord, LoggedAt, ProxyCall};
+pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};

@@ -11,7 +11,7 @@ use super::compare::Mark;
 use super::delay::{CallStarts, DelayHistogram};
 use super::occurrence::{failing_target, root_exception};
 use super::time_buckets::{Buckets, Stretch};
-use crate::model::{AppRecord, LoggedAt, ProxyCall};
+use crate::model::{AccessLine, AppRecord, ClusterName, Direction, LoggedAt};
 
 /// Seconds of an exposure slot of logs: "hours with logs".
 pub const HOUR: i64 = 3_600;
@@ -290,23 +290,31 @@ impl<'q> StreamCounter<'q> {
         }
     }
 
-    /// Counts a call of a proxy.
-    pub fn call(&mut self, call: &ProxyCall<'_>) {
+    /// Counts a call of a proxy. What it took in for its own workload is a sign of life, and no call of this service.
+    pub fn call(&mut self, call: &AccessLine<'_>, logged_at: Option<LoggedAt>, service: Option<&str>) {
         self.tally.reading.records += 1;
-        let class = Class::of_proxy_call(call.flags.iter().copied(), call.details)
-            .filter(|class| call.outbound && self.question.patterns.wants(*class));
+        let cluster = call.cluster.as_deref().and_then(ClusterName::parse);
+        let outbound = cluster.is_none_or(|cluster| cluster.direction == Direction::Outbound);
+        let details: String = [&call.details, &call.termination, &call.transport_failure]
+            .into_iter()
+            .flatten()
+            .map(AsRef::as_ref)
+            .collect();
+        let class = Class::of_proxy_call(call.flags.split(',').map(str::trim), &details)
+            .filter(|class| outbound && self.question.patterns.wants(*class));
         let failed = u64::from(class.is_some());
-        let cell = Cell { resets: failed, calls: u64::from(call.outbound), failed_calls: failed };
-        if !self.place(call.logged_at, call.service, cell) {
+        let cell = Cell { resets: failed, calls: u64::from(outbound), failed_calls: failed };
+        if !self.place(logged_at, service, cell) {
             return;
         }
         let Some(class) = class else { return };
-        self.count_class(call.service, class);
-        if let Some(target) = call.target {
+        self.count_class(service, class);
+        let host = cluster.map(|cluster| cluster.host).filter(|host| !host.is_empty());
+        if let Some(target) = call.authority.as_deref().or(host).or(call.upstream.as_deref()) {
             bump(&mut self.tally.targets, target, 1);
         }
-        if let Some(duration) = call.duration_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok()) {
-            self.tally.delays.add(duration);
+        if let Some(duration) = call.duration {
+            self.tally.delays.add(Duration::from_millis(duration));
         }
     }
 

@@ -224,7 +224,7 @@ fn count_one(input: &LogInput, question: &Question, options: &ReaderOptions) -> 
 pub(super) fn take(counter: &mut StreamCounter<'_>, entry: &LogEntry<'_>) {
     match entry {
         LogEntry::App(record) => counter.record(record),
-        LogEntry::Call(call) => counter.call(call),
+        LogEntry::Call { call, logged_at, service } => counter.call(call, *logged_at, *service),
     }
 }
 

@@ -13,7 +13,8 @@ use memchr::{memchr, memmem};
 
 use self::json::{Json, Shape};
 pub use self::timestamp::{TimeContext, whole as parse_timestamp};
-use crate::model::{AppRecord, LoggedAt, ProxyCall};
+use super::log::access_line;
+use crate::model::{AccessLine, AppRecord, LoggedAt};
 
 /// Longest line that is read; the rest of a longer one is skipped, and the line counted.
 pub const MAX_LINE: usize = 1 << 20;
@@ -29,7 +30,14 @@ pub enum LogEntry<'a> {
     /// A record of an application.
     App(AppRecord<'a>),
     /// A call in a proxy's access log.
-    Call(ProxyCall<'a>),
+    Call {
+        /// The call.
+        call: &'a AccessLine<'a>,
+        /// When it began, or what its envelope says.
+        logged_at: Option<LoggedAt>,
+        /// The service that its envelope names.
+        service: Option<&'a str>,
+    },
 }
 
 /// How to read.
@@ -262,6 +270,13 @@ impl LogReader {
                     line = rest;
                 }
             }
+        }
+        if may_be_access_log(line)
+            && let Some(call) = access_line(line)
+        {
+            self.flush(sink);
+            let logged_at = call.start.map(|at| LoggedAt { at, zoned: true, subsecond: true }).or(outer.logged_at);
+            return sink(LogEntry::Call { call: &call, logged_at, service: outer.service });
         }
         if line.starts_with(['{', '['])
             && nesting < MAX_NESTING
@@ -506,6 +521,18 @@ impl Pending {
             let end = (0..=MAX_RECORD).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
             self.text.push_str(&line[..end]);
         }
+    }
+}
+
+/// A cheap look before the whole parse: `[2020-07-08T20:00:00.000Z] "`, or JSON with one of Envoy's own names.
+fn may_be_access_log(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    match bytes.first() {
+        Some(b'[') => bytes.get(5) == Some(&b'-') && memmem::find(&bytes[..bytes.len().min(48)], b"] \"").is_some(),
+        Some(b'{') => {
+            ["response_flags", "upstream_cluster"].iter().any(|name| memmem::find(bytes, name.as_bytes()).is_some())
+        }
+        _ => false,
     }
 }
 

@@ -1,6 +1,5 @@
 //! `resets` against a cluster: pods' logs, and Prometheus behind a Service.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,7 +8,7 @@ use meshaudit_sandbox::mesh::{Injection, Pod, Proxy, Workload, service};
 use meshaudit_sandbox::{Mesh, Sandbox};
 use serde_json::{Value, json};
 
-use super::run;
+use crate::{plugin, project};
 
 const FAILURE: [&str; 3] =
     ["call failed", "java.net.SocketException: Connection reset", "\tat java.base/java.net.X.y(X.java:1)"];
@@ -74,7 +73,7 @@ struct Recorded;
 impl Handler for Recorded {
     fn answer(&self, _: &http::Method, target: &str) -> Reply {
         let file = super::prometheus::file_of(target);
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/resets/prometheus");
+        let fixtures = project().join("tests/fixtures/resets/prometheus");
         Reply::json(std::fs::read(fixtures.join(file)).unwrap())
     }
 }
@@ -86,13 +85,12 @@ fn pods_and_services_are_read_through_the_api() {
     let with = |args: &[&str]| {
         let mut all = vec!["resets", "--kubeconfig", &kubeconfig, "-o", "json"];
         all.extend(args);
-        let output = run(&all);
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-        (output.status.code(), report, String::from_utf8_lossy(&output.stderr).into_owned())
+        let run = plugin(all).run();
+        (run.code, serde_json::from_str::<Value>(&run.stdout).unwrap_or(Value::Null), run.stderr)
     };
 
     let (code, report, said) = with(&["-n", "shop", "--by", "hour"]);
-    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(code, 0, "{said}");
     assert_eq!(report["total"]["perBucket"], json!([2, 1]));
     assert_eq!(report["services"][0]["name"], "checkout");
     assert_eq!(report["services"][0]["resets"], 3, "one a record, however many lines it has");
@@ -109,18 +107,18 @@ fn pods_and_services_are_read_through_the_api() {
     assert_eq!(report["input"]["outsideWindow"], 0);
 
     let (code, _, said) = with(&["-n", "nowhere"]);
-    assert_eq!(code, Some(4));
+    assert_eq!(code, 4);
     assert!(said.contains("nowhere"), "{said}");
 
     let window = ["--since", "2020-07-08T00:00Z", "--until", "2020-07-09T06:00Z", "--by", "hour"];
     let mut args = vec!["--prometheus-service", "istio-system/prometheus:80"];
     args.extend(window);
     let (code, report, said) = with(&args);
-    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(code, 0, "{said}");
     assert_eq!(report["services"][0]["name"], "shop/checkout", "{report:#}");
     let (code, _, said) = with(&["--prometheus-service", "istio-system/prometheus"]);
-    assert_eq!(code, Some(4));
+    assert_eq!(code, 4);
     assert!(said.contains("several ports"), "{said}");
     let (code, _, _) = with(&["--prometheus-service", "prometheus"]);
-    assert_eq!(code, Some(2));
+    assert_eq!(code, 2);
 }

@@ -5,7 +5,7 @@ mod live;
 mod prometheus;
 
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -14,7 +14,8 @@ use crate::{is_as_committed, plugin, project};
 
 /// Runs the plugin, and reads its JSON.
 fn json(args: &[&str]) -> Value {
-    plugin(args).run().exits(0).json()
+    let run = plugin(args).run().exits(0);
+    serde_json::from_str(&run.stdout).unwrap()
 }
 
 /// Writes the incident's four logs, one file a service.
@@ -112,11 +113,7 @@ fn every_output_has_the_same_numbers() {
     let directory = tempfile::tempdir().unwrap();
     let answer = write_incident(directory.path());
     let from = directory.path().display().to_string();
-    let text = |format: &str| {
-        let output = run(&["resets", "--from", &from, "-o", format, "--mark", CHANGE]);
-        assert!(output.status.success());
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let text = |format: &str| plugin(["resets", "--from", &from, "-o", format, "--mark", CHANGE]).run().exits(0).stdout;
     let total: u64 = answer.resets.values().sum();
     let csv = text("csv");
     let counted: u64 = csv.lines().skip(1).filter_map(|line| line.rsplit(',').next()?.parse::<u64>().ok()).sum();
@@ -161,6 +158,46 @@ fn recorded_clients_are_understood() {
 }
 
 #[test]
+fn access_logs_are_counted_by_their_flags() {
+    let from = fixtures().join("istio-proxy.log").display().to_string();
+    let report = json(&["resets", "--from", &from, "-o", "json"]);
+    assert_eq!(report["total"]["classes"], serde_json::json!({"proxy-connect-failure": 36}));
+    assert_eq!(report["total"]["calls"], 36);
+    assert_eq!(report["delay"]["peak"]["pointsAtSeconds"], 1.0);
+    assert_eq!(report["targets"][0]["name"], "api.example.com", "a TCP connection's host is its cluster's");
+
+    // Text and JSON, well and ill, outbound and inbound; shares before and after.
+    let mut log = String::new();
+    for minute in 0..120 {
+        let (flags, duration) = if minute < 60 && minute % 10 == 0 { ("UF,URX", 1001) } else { ("-", 20) };
+        let start = format!("2020-07-08T{:02}:{:02}:00.123Z", 20 + minute / 60, minute % 60);
+        if minute % 2 == 0 {
+            log += &format!(
+                "[{start}] \"- - -\" 0 {flags} - - \"-\" 0 0 {duration} - \"-\" \"-\" \"-\" \"-\" \"52.0.0.1:443\" outbound|443||api.example.com - 10.0.0.1:443 10.0.0.2:4711 - -\n"
+            );
+        } else {
+            log += &format!(
+                "{{\"start_time\":\"{start}\",\"method\":\"GET\",\"path\":\"/\",\"protocol\":\"HTTP/1.1\",\"response_code\":200,\"response_flags\":\"-\",\"duration\":7,\"authority\":\"api.example.com\",\"upstream_host\":\"52.0.0.1:443\",\"upstream_cluster\":\"inbound|8080||\"}}\n"
+            );
+        }
+    }
+    let report = plugin(["resets", "--from", "-", "-o", "json", "--by", "hour", "--mark", "2020-07-08T21:00Z=fix"])
+        .stdin(log)
+        .json();
+    assert_eq!(report["total"]["perBucket"], serde_json::json!([6, 0]));
+    assert_eq!(report["total"]["calls"], 60, "what came in is no call of this service");
+    let mark = &report["marks"][0];
+    assert_eq!(
+        (&mark["all"]["before"]["failureShare"], &mark["all"]["after"]["failureShare"]),
+        (&Value::from(0.2), &Value::from(0.0))
+    );
+    assert!(
+        mark["sentence"].as_str().unwrap().contains("Of the calls, 20 % of 30 failed before and 0 % of 30 after."),
+        "{mark}"
+    );
+}
+
+#[test]
 fn copies_count_once_and_rotation_has_no_order() {
     let directory = tempfile::tempdir().unwrap();
     let mut answer = incident::Answer::default();
@@ -191,9 +228,8 @@ fn copies_count_once_and_rotation_has_no_order() {
     let whole = gzip(&log);
     std::fs::write(at("orders-cut.log.gz"), &whole[..whole.len() / 2]).unwrap();
     let cut = at("orders-cut.log.gz").display().to_string();
-    let output = run(&["resets", "--from", &cut, "-o", "json"]);
-    assert_eq!(output.status.code(), Some(3));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let run = plugin(["resets", "--from", &cut, "-o", "json"]).run().exits(3);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(report["input"]["failed"][0]["name"], cut);
     assert!(report["total"]["resets"].as_u64().unwrap() > 0);
 }
@@ -222,7 +258,7 @@ fn odd_input_is_counted_and_said() {
     assert_eq!(input["withoutZone"], 1);
     assert_eq!(report["total"]["resets"], 3);
     for format in ["chart", "table", "wide", "markdown", "csv", "svg", "html", "json"] {
-        let output = run(&[
+        let run = plugin([
             "resets",
             "--from",
             &from,
@@ -232,36 +268,24 @@ fn odd_input_is_counted_and_said() {
             "2020-07-01",
             "--mark",
             "2020-07-08T21:00Z=a\u{1b}[2Jb\u{202e}|<script>",
-        ]);
-        assert!(output.status.success(), "{format}");
-        for bytes in [&output.stdout, &output.stderr] {
-            let text = String::from_utf8_lossy(bytes);
+        ])
+        .run()
+        .exits(0);
+        for text in [&run.stdout, &run.stderr] {
             assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{format}: {text}");
         }
         if matches!(format, "html" | "svg" | "markdown") {
-            assert!(!String::from_utf8_lossy(&output.stdout).contains("<script>"), "{format}");
+            assert!(!run.stdout.contains("<script>"), "{format}");
         }
     }
     // A span without end is refused with its reason, and not drawn.
-    let output = run(&["resets", "--from", &from, "--by", "10m"]);
-    assert_eq!(output.status.code(), Some(4));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--since"));
+    plugin(["resets", "--from", &from, "--by", "10m"]).run().exits(4).complains("--since");
 }
 
 #[test]
 fn standard_input_is_read() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"))
-        .args(["resets", "--from", "-", "-o", "json", "--service-field", "labels.team"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
     let line = "{\"time\":\"2020-07-08T20:00:00Z\",\"labels\":{\"team\":\"blue\"},\"msg\":\"read: connection reset by peer\"}\n";
-    child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
-    let mut text = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    assert!(child.wait().unwrap().success());
-    let report: Value = serde_json::from_str(&text).unwrap();
+    let report = plugin(["resets", "--from", "-", "-o", "json", "--service-field", "labels.team"]).stdin(line).json();
     assert_eq!(report["services"][0]["name"], "blue");
 }
 
@@ -280,11 +304,8 @@ fn what_is_wrong_is_said() {
     ] {
         let mut all = vec!["resets"];
         all.extend(args);
-        let output = run(&all);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        assert!(said.contains(words), "{args:?}: {said}");
-        assert!(output.stdout.is_empty());
+        let run = plugin(all).run().exits(code).complains(words);
+        assert!(run.stdout.is_empty(), "{args:?}");
     }
 }
 
@@ -305,18 +326,8 @@ fn classes_and_patterns_choose() {
 
 #[test]
 fn the_schema_is_published_and_held() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/resets.schema.json");
     let schema = serde_json::to_value(schemars::schema_for!(meshaudit::report::resets::ResetsReport)).unwrap();
-    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-    if std::env::var_os("MESHAUDIT_BLESS").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &text).unwrap();
-    }
-    let published = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        published == text,
-        "docs/schema/resets.schema.json is not what the types say; MESHAUDIT_BLESS=1 writes it anew"
-    );
+    is_as_committed("docs/schema/resets.schema.json", &(serde_json::to_string_pretty(&schema).unwrap() + "\n"));
     let validator = jsonschema::validator_for(&schema).unwrap();
     let directory = tempfile::tempdir().unwrap();
     write_incident(directory.path());
@@ -335,7 +346,7 @@ fn the_schema_is_published_and_held() {
 
 #[test]
 fn the_docs_list_every_class() {
-    let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/resets.md")).unwrap();
+    let docs = std::fs::read_to_string(project().join("docs/resets.md")).unwrap();
     for class in meshaudit::resets::Class::ALL {
         assert!(docs.contains(&format!("| `{class}` |")), "{class}");
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{json, run};
+use super::{fixtures, json};
+use crate::plugin;
 
 /// 2020-07-08T00:00:00Z.
 const START: i64 = 1_594_166_400;
@@ -151,8 +152,7 @@ fn check(report: &serde_json::Value) {
 fn the_real_server_is_asked() {
     let directory = tempfile::tempdir().unwrap();
     let Some(server) = real(directory.path()) else {
-        // The recorded conversation below is held either way.
-        println!("no prometheus and promtool in PATH");
+        // The recorded conversation is held either way.
         return;
     };
     let mut args = vec!["resets", "--prometheus", &server.url, "--by", "hour", "-o", "json", "--mark", CHANGE];
@@ -167,7 +167,7 @@ fn the_real_server_is_asked() {
 fn record(url: &str, to: &Path) {
     let recorder = Recorder::start(Box::new({
         let (url, to) = (url.to_owned(), to.to_owned());
-        move |target| {
+        move |target, _| {
             let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
             write!(stream, "GET {target} HTTP/1.0\r\nAccept-Encoding: identity\r\n\r\n").unwrap();
             let mut answer = String::new();
@@ -191,18 +191,16 @@ pub(super) fn file_of(target: &str) -> &'static str {
     }
 }
 
-/// A server that gives each request line's target to a function.
+/// Status and body of an answer, from a request's target and header.
+type Answer = Box<dyn Fn(&str, &str) -> (u16, String) + Send>;
+
+/// A server that gives each request to a function.
 struct Recorder {
     url: String,
 }
 
 impl Recorder {
-    fn start(answer: Box<dyn Fn(&str) -> (u16, String) + Send>) -> Self {
-        Self::with_header(Box::new(move |target, _| answer(target)))
-    }
-
-    /// The function sees the request's header too.
-    fn with_header(answer: Box<dyn Fn(&str, &str) -> (u16, String) + Send>) -> Self {
+    fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         std::thread::spawn(move || {
@@ -225,8 +223,8 @@ impl Recorder {
 }
 
 fn recorded() -> Recorder {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/resets/prometheus");
-    Recorder::with_header(Box::new(move |target, header| {
+    let fixtures = fixtures().join("prometheus");
+    Recorder::start(Box::new(move |target, header| {
         assert!(target.starts_with("/metrics/api/v1/query_range?"), "{target}");
         if !header.to_lowercase().contains("authorization: bearer s3cret") {
             return (401, "no".to_owned());
@@ -264,9 +262,7 @@ fn the_recorded_conversation_gives_the_same_answer() {
 fn what_prometheus_refuses_is_said() {
     let server = recorded();
     let url = format!("{}/metrics", server.url);
-    let output = run(&["resets", "--prometheus", &url]);
-    assert_eq!(output.status.code(), Some(4));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("does not accept these credentials (401)"));
+    plugin(["resets", "--prometheus", &url]).run().exits(4).complains("does not accept these credentials (401)");
     for (code, body, words) in [
         (
             400,
@@ -277,12 +273,8 @@ fn what_prometheus_refuses_is_said() {
         (200, "<html>login</html>", "not one of Prometheus"),
         (404, "page not found", "says 404: page not found"),
     ] {
-        let server = Recorder::start(Box::new(move |_| (code, body.to_owned())));
-        let output = run(&["resets", "--prometheus", &server.url]);
-        assert_eq!(output.status.code(), Some(4), "{words}");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains(words) && said.contains("hint:"), "{said}");
+        let server = Recorder::start(Box::new(move |_, _| (code, body.to_owned())));
+        plugin(["resets", "--prometheus", &server.url]).run().exits(4).complains(words).complains("hint:");
     }
-    let output = run(&["resets", "--prometheus", "ftp://x"]);
-    assert_eq!(output.status.code(), Some(2));
+    plugin(["resets", "--prometheus", "ftp://x"]).run().exits(2);
 }
