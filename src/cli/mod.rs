@@ -9,6 +9,7 @@ mod exit;
 mod explain;
 mod failure;
 mod kube_args;
+mod resets;
 mod snapshot;
 mod timeouts;
 
@@ -58,6 +59,7 @@ enum Command {
     Timeouts(Box<timeouts::TimeoutsArgs>),
     Clusters(Box<clusters::ClustersArgs>),
     Diagnose(Box<diagnose::DiagnoseArgs>),
+    Resets(Box<resets::ResetsArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
     Explain(explain::ExplainArgs),
     Completion(completion::CompletionArgs),
@@ -87,6 +89,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
         Command::Diagnose(args) => diagnose::run(&args, &console),
+        Command::Resets(args) => block_on(resets::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Completion(args) => completion::run(&args, &console),

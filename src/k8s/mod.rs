@@ -1,13 +1,16 @@
 //! The Kubernetes API: clients, what a selection means, pods, and ports in pods.
 
 mod client;
+mod logs;
 mod names;
 mod no_proxy;
 mod pods;
 mod port;
+mod services;
 mod targets;
 
 pub use client::{ApiError, ConnectOptions, Connection, connect, kubeconfig_contexts};
+pub use logs::{LogError, LogSource, log_sources, read_log};
 pub use names::NamesOf;
 pub use pods::{Found, Pod, PodSelection, select};
 pub use port::{OpenError, PortErrors, PortStream, open_port};

@@ -1,6 +1,7 @@
 //! Plain types and where their values came from. Everything that touches the outside world ends in a
 //! [`MeshSnapshot`]; everything after it is a pure function of one.
 
+mod app_log;
 mod cluster;
 mod duration;
 mod log;
@@ -8,6 +9,7 @@ mod origin;
 mod proxy;
 mod snapshot;
 
+pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};

@@ -13,6 +13,7 @@ mod output;
 mod plugin;
 mod reading;
 mod registry;
+mod resets;
 mod selection;
 
 use std::ffi::OsStr;
