@@ -2,6 +2,7 @@
 
 pub mod dump;
 mod elements;
+pub mod lease;
 pub mod log;
 pub mod loggers;
 pub mod pod_config;

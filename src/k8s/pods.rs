@@ -430,6 +430,6 @@ impl Connection {
 /// Everything but RFC 3986's unreserved characters.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-fn encode(text: &str) -> impl std::fmt::Display {
+pub(super) fn encode(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, ESCAPED)
 }

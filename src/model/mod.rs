@@ -2,6 +2,7 @@
 //! [`MeshSnapshot`]; everything after it is a pure function of one.
 
 mod cluster;
+mod debug_log;
 mod duration;
 mod log;
 mod origin;
@@ -9,6 +10,7 @@ mod proxy;
 mod snapshot;
 
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
+pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
 pub use origin::{Origin, OriginKind};
