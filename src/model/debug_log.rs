@@ -142,22 +142,18 @@ impl fmt::Display for LevelSpec {
 pub struct LevelDifference {
     /// The logger.
     pub logger: String,
-    /// The level it has; `None` where the Envoy no longer has such a logger.
-    pub level: Option<String>,
+    /// The level it has.
+    pub level: String,
     /// The level it should have.
     pub wanted: String,
 }
 
-/// The loggers that do not have the level they should have.
+/// The loggers that do not have the level they should have. One that an Envoy does not have has no level to differ.
 #[must_use]
 pub fn differences(present: &LoggerLevels, wanted: &Levels) -> Vec<LevelDifference> {
     let differs = |(logger, wanted): (&String, &String)| {
-        let level = present.0.get(logger.as_str()).map(|level| level.to_string());
-        (level.as_ref() != Some(wanted)).then(|| LevelDifference {
-            logger: logger.clone(),
-            level,
-            wanted: wanted.clone(),
-        })
+        let level = present.0.get(logger.as_str()).filter(|level| ***level != **wanted)?.to_string();
+        Some(LevelDifference { logger: logger.clone(), level, wanted: wanted.clone() })
     };
     wanted.iter().filter_map(differs).collect()
 }
@@ -257,7 +253,7 @@ mod tests {
         let present = levels(&[("connection", "debug"), ("pool", "warning")]);
         let wanted = owned(&[("connection", "warning"), ("gone", "info"), ("pool", "warning")]);
         let found: Vec<_> = differences(&present, &wanted).into_iter().map(|d| (d.logger, d.level)).collect();
-        assert_eq!(found, [("connection".to_owned(), Some("debug".to_owned())), ("gone".to_owned(), None)]);
+        assert_eq!(found, [("connection".to_owned(), "debug".to_owned())]);
     }
 
     proptest! {
