@@ -8,9 +8,9 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::collect;
-use crate::decode::log::{AccessFormat, Lines, LogCounts, LogDecoder, wrapped_rest};
+use crate::decode::log::{AccessFormat, Lines, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
-use crate::model::{ClusterTimeouts, LogContent};
+use crate::model::ClusterTimeouts;
 use crate::reach::{ArchiveLimits, Entry, walk};
 use crate::report::audit_table::Look;
 use crate::report::diagnosis::{self as render, DiagnosisInput};
@@ -35,13 +35,28 @@ pub(super) struct DiagnoseArgs {
     #[arg(long, value_name = "PATH")]
     config_dump: Vec<String>,
     /// table, timeline, json, yaml or ndjson (each failure as it is found)
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true, help_heading = "Report")]
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Report"
+    )]
     output: Format,
     /// No headings in tables
     #[arg(long, help_heading = "Report")]
     no_headers: bool,
     /// The severity of a cause from which on the exit code is 1: error, warning, info or never
-    #[arg(long, value_name = "SEVERITY", value_enum, default_value_t, hide_possible_values = true, help_heading = "Report")]
+    #[arg(
+        long,
+        value_name = "SEVERITY",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Report"
+    )]
     fail_on: FailOn,
     /// Exit code 0 in place of 1
     #[arg(long, help_heading = "Report")]
@@ -143,7 +158,8 @@ impl Reading<'_> {
         if pod.is_some() && !entry.path.ends_with(".log") {
             return Ok(());
         }
-        let beginning = entry.reader.fill_buf().map_err(|error| ReadingError::Input(format!("{}: {error}", entry.name)))?;
+        let beginning =
+            entry.reader.fill_buf().map_err(|error| ReadingError::Input(format!("{}: {error}", entry.name)))?;
         if is_dump(beginning) {
             return Ok(());
         }
@@ -163,27 +179,29 @@ impl Reading<'_> {
         let mut decoder = LogDecoder::new(self.formats.clone());
         let mut lines = Lines::new(reader);
         let outcome = loop {
-            let line = match lines.next_line() {
-                Ok(Some(line)) => line,
+            match lines.next_line() {
+                Ok(Some(line)) => {
+                    if let Err(failure) = self.line(&mut decoder, line, source) {
+                        break Err(ReadingError::Output(failure));
+                    }
+                }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(ReadingError::Input(error.to_string())),
-            };
-            let Some(record) = decoder.decode(line) else { continue };
-            if let LogContent::Continuation = record.content {
-                if let Some(rest) = wrapped_rest(record.text) {
-                    self.diagnoser.amend(source, &record, &rest);
-                }
-            }
-            let events = self.diagnoser.push(&record, source);
-            if let (false, Some(console)) = (events.is_empty(), self.stream) {
-                if let Err(failure) = print_lines(console, &events) {
-                    break Err(ReadingError::Output(failure));
-                }
             }
         };
         self.counts += decoder.counts;
         self.cut += lines.cut;
         outcome
+    }
+
+    /// Reads one line of a log; prints what it completes, where failures are printed as they are found.
+    fn line(&mut self, decoder: &mut LogDecoder, line: &[u8], source: &str) -> Result<(), Failure> {
+        let Some(record) = decoder.decode(line) else { return Ok(()) };
+        let events = self.diagnoser.push(&record, source);
+        match self.stream {
+            Some(console) => print_lines(console, &events),
+            None => Ok(()),
+        }
     }
 }
 
@@ -198,7 +216,8 @@ fn bug_report_pod(path: &str) -> Option<String> {
 fn is_dump(beginning: &[u8]) -> bool {
     let text = beginning.trim_ascii_start();
     let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    matches!(first.trim_ascii_end(), b"{" | b"[") || memchr::memmem::find(&text[..text.len().min(64)], b"\"configs\"").is_some()
+    matches!(first.trim_ascii_end(), b"{" | b"[")
+        || memchr::memmem::find(&text[..text.len().min(64)], b"\"configs\"").is_some()
 }
 
 /// Connect timeouts and access log formats, of what was named and of the dumps that lie beside the logs.
@@ -210,7 +229,8 @@ fn configuration(args: &DiagnoseArgs, console: &Console) -> Result<(ClusterTimeo
     }
     let snapshot = collect::offline(&inputs, &ArchiveLimits::default());
     if snapshot.proxies.is_empty() && !args.config_dump.is_empty() {
-        let why = snapshot.failed.first().map(|failed| format!(": {}: {}", failed.id, failed.message)).unwrap_or_default();
+        let why =
+            snapshot.failed.first().map(|failed| format!(": {}: {}", failed.id, failed.message)).unwrap_or_default();
         return Err(Failure::cannot_run(format!("--config-dump has no configuration of a proxy{why}"))
             .hint("it reads what `/config_dump` or `istioctl proxy-config all -o json` prints, and snapshots"));
     }

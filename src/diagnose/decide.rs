@@ -13,9 +13,10 @@ use super::cause::{Cause, Verdict};
 pub(super) fn says(text: &str, needle: &str) -> bool {
     let needle = needle.as_bytes();
     text.as_bytes().windows(needle.len()).any(|window| {
-        window.iter().zip(needle).all(|(byte, wanted)| {
-            byte.eq_ignore_ascii_case(wanted) || (*wanted == b' ' && *byte == b'_')
-        })
+        window
+            .iter()
+            .zip(needle)
+            .all(|(byte, wanted)| byte.eq_ignore_ascii_case(wanted) || (*wanted == b' ' && *byte == b'_'))
     })
 }
 
@@ -29,7 +30,13 @@ pub(super) fn transport(reason: &str) -> Option<Verdict> {
         let digits = number.bytes().take_while(u8::is_ascii_digit).count();
         (digits > 0 && digits <= 3).then(|| number[..digits].parse::<u32>().ok()).flatten()
     };
-    if any(&["wrong version number", "openssl internal:http request", "https proxy request", "certificate required", "peer did not return a certificate"]) {
+    if any(&[
+        "wrong version number",
+        "openssl internal:http request",
+        "https proxy request",
+        "certificate required",
+        "peer did not return a certificate",
+    ]) {
         return Some(Verdict::certain(Cause::MtlsMismatch));
     }
     if any(&["tls error", "ssl error", "openssl internal", "verify cert failed", "secret is not supplied"]) {
@@ -98,7 +105,9 @@ pub(super) fn reset(reason: &str, transport_reason: &str, after_response: bool) 
 /// What a response's details prove, as an access log or `Sending local reply with details` has them.
 pub(super) fn details(details: &str) -> Option<Verdict> {
     let starts = |needle: &str| details.len() >= needle.len() && says(&details[..floor(details, needle.len())], needle);
-    for (prefix, after) in [("upstream reset before response started", false), ("upstream reset after response started", true)] {
+    for (prefix, after) in
+        [("upstream reset before response started", false), ("upstream reset after response started", true)]
+    {
         if starts(prefix) {
             let inner = details[prefix.len()..].trim_start_matches('{');
             let inner = inner.strip_suffix('}').unwrap_or(inner);
@@ -113,9 +122,15 @@ pub(super) fn details(details: &str) -> Option<Verdict> {
     if starts("ext proc error") {
         return certain(Cause::ExtProcFailure);
     }
-    if ["response timeout", "upstream response timeout", "upstream per try timeout", "upstream per try idle timeout", "upstream max stream duration reached"]
-        .iter()
-        .any(|prefix| starts(prefix))
+    if [
+        "response timeout",
+        "upstream response timeout",
+        "upstream per try timeout",
+        "upstream per try idle timeout",
+        "upstream max stream duration reached",
+    ]
+    .iter()
+    .any(|prefix| starts(prefix))
     {
         return certain(Cause::UpstreamResponseTimeout);
     }
@@ -307,7 +322,9 @@ fn unconnected(line: &AccessLine, reason: &str, timeout: Option<Duration>, other
     }
     let Some(waited) = line.duration.map(Duration::from_millis) else { return otherwise };
     match timeout {
-        Some(timeout) if multiple(waited, timeout).is_some() && line.has_flag("UF") => Verdict::certain(Cause::ConnectTimeout),
+        Some(timeout) if multiple(waited, timeout).is_some() && line.has_flag("UF") => {
+            Verdict::certain(Cause::ConnectTimeout)
+        }
         Some(timeout) if multiple(waited, timeout).is_some() => Verdict::probable(Cause::ConnectTimeout),
         Some(_) => Verdict::UNKNOWN,
         None if suggested(waited).is_some() => Verdict::probable(Cause::ConnectTimeout),
@@ -348,7 +365,10 @@ mod tests {
         ] {
             assert_eq!(details(text).unwrap(), Verdict::certain(Cause::ConnectTimeout), "{text}");
         }
-        assert_eq!(details("upstream_reset_before_response_started{connection_failure}").unwrap().confidence, Confidence::Probable);
+        assert_eq!(
+            details("upstream_reset_before_response_started{connection_failure}").unwrap().confidence,
+            Confidence::Probable
+        );
         assert_eq!(
             details("upstream_reset_before_response_started{connection_failure,TLS_error:_268435703:SSL_routines:OPENSSL_internal:WRONG_VERSION_NUMBER}").unwrap(),
             Verdict::certain(Cause::MtlsMismatch)

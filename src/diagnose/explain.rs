@@ -21,9 +21,10 @@ pub(super) fn explain(event: &Event, reason: Option<&str>, idle: Option<Duration
             " The address lies in 240.240.0.0/16: Istio made it up for a ServiceEntry without addresses, and no host \
              answers there.",
         );
-        remedy = "Give the ServiceEntry `resolution: DNS` (or real endpoints), so that the proxy calls an address that \
+        remedy =
+            "Give the ServiceEntry `resolution: DNS` (or real endpoints), so that the proxy calls an address that \
                   exists. No timeout helps here."
-            .to_owned();
+                .to_owned();
     }
     if event.rescued {
         explanation.push_str(" A retry got through, so the application saw only the delay.");
@@ -46,7 +47,11 @@ pub(super) fn explain(event: &Event, reason: Option<&str>, idle: Option<Duration
         explanation.push_str(&format!(
             " The proxy at the other end wrote {}{cause}{}.",
             other.outcome,
-            if other.source.is_empty() { format!(" (line {})", other.line) } else { format!(" ({}, line {})", other.source, other.line) },
+            if other.source.is_empty() {
+                format!(" (line {})", other.line)
+            } else {
+                format!(" ({}, line {})", other.source, other.line)
+            },
         ));
     }
     (explanation, remedy)

@@ -193,12 +193,13 @@ impl Pending {
     /// Adds a clue to the failure it is about, or makes it a new one. Returns the failure's number.
     pub(super) fn add(&mut self, clue: Clue, line: u64, window_ms: i64) -> Option<u64> {
         let keys = keys(&clue);
-        let found = keys.iter().find_map(|key| {
-            let candidates = self.index.get(key)?;
-            candidates.iter().rev().take(32).copied().find(|number| {
-                self.failures.get(number).is_some_and(|failure| failure.takes(&clue, key, window_ms))
-            })
-        });
+        let found =
+            keys.iter().find_map(|key| {
+                let candidates = self.index.get(key)?;
+                candidates.iter().rev().take(32).copied().find(|number| {
+                    self.failures.get(number).is_some_and(|failure| failure.takes(&clue, key, window_ms))
+                })
+            });
         let number = match found {
             Some(number) => {
                 let failure = self.failures.get_mut(&number)?;
@@ -229,23 +230,23 @@ impl Pending {
     }
 
     /// The latest failure of this downstream connection (and stream).
-    pub(super) fn of_downstream(&mut self, source: u32, thread: u64, id: u64, stream: Option<u64>) -> Option<&mut Failure> {
+    pub(super) fn of_downstream(
+        &mut self,
+        source: u32,
+        thread: u64,
+        id: u64,
+        stream: Option<u64>,
+    ) -> Option<&mut Failure> {
         let numbers = self.index.get(&Key::Down(source, thread, id))?;
-        let number = numbers.iter().rev().copied().find(|number| {
-            self.failures.get(number).is_some_and(|failure| !differ(&failure.clue.stream, &stream))
-        })?;
+        let number =
+            numbers.iter().rev().copied().find(|number| {
+                self.failures.get(number).is_some_and(|failure| !differ(&failure.clue.stream, &stream))
+            })?;
         self.failures.get_mut(&number)
     }
 
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Failure> {
         self.failures.get_mut(&number)
-    }
-
-    /// The pending failure of a request in another log.
-    pub(super) fn of_request(&mut self, request_id: &str, not_source: u32) -> Option<&mut Failure> {
-        self.failures.values_mut().rev().take(1024).find(|failure| {
-            failure.clue.source != not_source && failure.clue.request_id.as_deref() == Some(request_id)
-        })
     }
 
     pub(super) fn is_empty(&self) -> bool {

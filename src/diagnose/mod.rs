@@ -161,6 +161,8 @@ struct CallEnd {
     line: u64,
     outcome: Box<str>,
     cause: Option<Cause>,
+    /// The failure that it is evidence of, while that is pending.
+    failure: Option<u64>,
 }
 
 /// Reads a log, record by record.
@@ -177,7 +179,7 @@ pub struct Diagnoser {
     names: HashSet<Arc<str>>,
     unresolved: VecDeque<Box<str>>,
     calls: HashMap<Box<str>, CallEnd>,
-    call_order: VecDeque<Box<str>>,
+    call_order: [VecDeque<Box<str>>; 2],
     now: Option<Timestamp>,
     line: u64,
     swept: Option<Timestamp>,
@@ -200,7 +202,7 @@ impl Diagnoser {
             names: HashSet::new(),
             unresolved: VecDeque::new(),
             calls: HashMap::new(),
-            call_order: VecDeque::new(),
+            call_order: Default::default(),
             now: None,
             line: 0,
             swept: None,
@@ -233,6 +235,7 @@ impl Diagnoser {
                 self.logs[log as usize].headers_of = None;
                 self.access(log, record, line);
             }
+            LogContent::AccessRest(rest) => self.amend(log, record, rest),
             LogContent::Continuation => self.continuation(log, record.text),
             LogContent::Agent | LogContent::Unrecognized => {}
         }
@@ -249,18 +252,6 @@ impl Diagnoser {
             }
         }
         Vec::new()
-    }
-
-    /// Takes the further text of an access log line that was wrapped behind its upstream host.
-    pub fn amend(&mut self, source: &str, record: &LogRecord, rest: &AccessLine) {
-        let log = self.log(source, record.source);
-        let Some(number) = self.logs[log as usize].wrapped.take() else { return };
-        let cluster = rest.cluster.as_deref().map(|name| self.name(name));
-        if let Some(failure) = self.pending.get_mut(number) {
-            failure.clue.cluster = failure.clue.cluster.take().or(cluster);
-            failure.clue.client = failure.clue.client.take().or(rest.downstream_remote.as_deref().map(Into::into));
-            failure.clue.evidence.push(evidence(record));
-        }
     }
 
     /// Gives back what still waits for evidence although none has come until `now`: for a log that is followed and
@@ -284,7 +275,8 @@ impl Diagnoser {
         self.diagnosis.entries.sort_by(|one, other| {
             let worse = other.event.cause.severity().cmp(&one.event.cause.severity());
             let more = other.occurrences.cmp(&one.occurrences);
-            let key = |entry: &DiagnosisEntry| (entry.event.cause, entry.event.cluster.clone(), entry.event.upstream.clone());
+            let key =
+                |entry: &DiagnosisEntry| (entry.event.cause, entry.event.cluster.clone(), entry.event.upstream.clone());
             worse.then(more).then_with(|| key(one).cmp(&key(other)))
         });
         self.diagnosis
@@ -331,6 +323,18 @@ impl Diagnoser {
             self.names.insert(known.clone());
         }
         known
+    }
+
+    /// The further text of an access log line that was wrapped behind its upstream host.
+    fn amend(&mut self, log: u32, record: &LogRecord, rest: &AccessLine) {
+        let Some(number) = self.logs[log as usize].wrapped.take() else { return };
+        let cluster = rest.cluster.as_deref().map(|name| self.name(clip(name, 256)));
+        if let Some(failure) = self.pending.get_mut(number) {
+            failure.clue.cluster = failure.clue.cluster.take().or(cluster);
+            let client = rest.downstream_remote.as_deref().map(|address| clip(address, 256).into());
+            failure.clue.client = failure.clue.client.take().or(client);
+            failure.clue.evidence.push(evidence(record));
+        }
     }
 
     /// Header dumps say which request a stream carries.
@@ -502,13 +506,17 @@ impl Diagnoser {
                         connection.remote_close = true;
                         connection.note(id, time, number, message);
                     }
-                } else if let Some((_, error)) = message.strip_prefix("remote address:").and_then(|rest| rest.split_once(',')) {
+                } else if let Some((_, error)) =
+                    message.strip_prefix("remote address:").and_then(|rest| rest.split_once(','))
+                {
                     self.tls_error(key, log, record, line, error);
                 } else if message == "response complete" {
                     if let Some(connection) = self.connections.get_mut(key) {
                         connection.last_response = time;
                     }
-                } else if message.starts_with("request headers complete") || message.starts_with("router decoding headers") {
+                } else if message.starts_with("request headers complete")
+                    || message.starts_with("router decoding headers")
+                {
                     self.headers(key, log, line, message);
                 }
             }
@@ -534,7 +542,14 @@ impl Diagnoser {
         }
     }
 
-    fn on_upstream_message(&mut self, key: ConnectionKey, log: u32, record: &LogRecord, line: &ProxyLine, message: &str) {
+    fn on_upstream_message(
+        &mut self,
+        key: ConnectionKey,
+        log: u32,
+        record: &LogRecord,
+        line: &ProxyLine,
+        message: &str,
+    ) {
         if let Some(rest) = message.strip_prefix("upstream reset: reset reason") {
             return self.upstream_reset(key, log, record, line, rest);
         }
@@ -591,7 +606,8 @@ impl Diagnoser {
                 if message.starts_with("cancelling pending") || message.starts_with("canceling pending") {
                     self.threads.entry((log, thread)).or_default().cancelled = record.time;
                 } else if message.contains("no matching filter chain found") {
-                    let client = message.strip_prefix("closing connection from ").and_then(|rest| rest.split(": ").next());
+                    let client =
+                        message.strip_prefix("closing connection from ").and_then(|rest| rest.split(": ").next());
                     let clue = self.clue(log, record, line, Verdict::certain(Cause::NoFilterChain));
                     self.add(Clue { client: client.map(Into::into), inbound: true, ..clue });
                 }
@@ -605,9 +621,16 @@ impl Diagnoser {
             }
             Some(b'd' | b'D') if message.len() > 4 && message.as_bytes()[..3].eq_ignore_ascii_case(b"dns") => {
                 self.dns(&message[3..]);
-            },
+            }
             Some(b'r') => {
-                if starts_any(message, &["removing draining filter chains from listener", "removing listener", "removing draining listener"]) {
+                if starts_any(
+                    message,
+                    &[
+                        "removing draining filter chains from listener",
+                        "removing listener",
+                        "removing draining listener",
+                    ],
+                ) {
                     self.logs[log as usize].drained = record.time;
                 }
             }
@@ -626,22 +649,20 @@ impl Diagnoser {
             None => connection.cluster = Some(cluster.clone()),
         }
         let context = self.threads.entry((key.source, key.thread)).or_default();
-        *context = ThreadContext { time, cluster: Some(cluster), down: Some(key.id), stream, ..std::mem::take(context) };
+        *context =
+            ThreadContext { time, cluster: Some(cluster), down: Some(key.id), stream, ..std::mem::take(context) };
         if self.threads.len() > 4 * MAX_SOURCES {
             self.threads.clear();
         }
     }
 
     fn connecting(&mut self, key: ConnectionKey, record: &LogRecord, message: &str, address: &str) {
-        let context = self.threads.get(&(key.source, key.thread)).filter(|context| {
-            match (context.time, record.time) {
-                (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
-                _ => false,
-            }
+        let context = self.threads.get(&(key.source, key.thread)).filter(|context| match (context.time, record.time) {
+            (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
+            _ => false,
         });
-        let (cluster, down, stream) = context
-            .map(|context| (context.cluster.clone(), context.down, context.stream))
-            .unwrap_or_default();
+        let (cluster, down, stream) =
+            context.map(|context| (context.cluster.clone(), context.down, context.stream)).unwrap_or_default();
         let connection = self.connections.start(key);
         connection.upstream = true;
         connection.started = record.time;
@@ -827,7 +848,8 @@ impl Diagnoser {
             && !connection.remote_close
             && !connection.decided;
         let serves_tcp = other.and_then(|key| self.connections.get(key)).is_some_and(|own| own.tcp && !own.closed);
-        let session = !upstream && !by_peer && self.connections.get(key).is_some_and(|own| own.tcp && own.other.is_some());
+        let session =
+            !upstream && !by_peer && self.connections.get(key).is_some_and(|own| own.tcp && own.other.is_some());
         self.connections.close(key, record.time);
         if reset && serves_tcp {
             let clue = self.clue(log, record, line, Verdict::probable(Cause::UpstreamClosedConnection));
@@ -852,9 +874,10 @@ impl Diagnoser {
         let answered = down
             .and_then(|down| self.connections.get(down)?.stream(connection.stream))
             .is_some_and(|stream| stream.headers);
-        let idle = connection.last_response.zip(record.time).and_then(|(last, now)| {
-            Duration::try_from(now.duration_since(last)).ok()
-        });
+        let idle = connection
+            .last_response
+            .zip(record.time)
+            .and_then(|(last, now)| Duration::try_from(now.duration_since(last)).ok());
         let verdict = match connection.protocol_error {
             Some(true) if answered => Verdict::certain(Cause::UpstreamClosedConnection),
             Some(true) => Verdict::probable(Cause::UpstreamClosedConnection),
@@ -876,9 +899,9 @@ impl Diagnoser {
         let Some(up) = self.connections.get(key).and_then(|own| own.other) else { return false };
         let Some(connection) = self.connections.get(ConnectionKey { id: up, ..key }) else { return false };
         let Some((Some(attached), down, of)) = connection.attached else { return false };
-        let at_once = connection.connected.is_some_and(|connected| {
-            (0..=100).contains(&(attached.as_millisecond() - connected.as_millisecond()))
-        });
+        let at_once = connection
+            .connected
+            .is_some_and(|connected| (0..=100).contains(&(attached.as_millisecond() - connected.as_millisecond())));
         at_once && !connection.reused && connection.attachments == 1 && down == key.id && of.is_some() && of == stream
     }
 
@@ -963,7 +986,8 @@ impl Diagnoser {
             verdict = Some(self.without_hosts(line.cluster.as_deref()));
         }
         let inbound = line.cluster.as_deref().is_some_and(|cluster| cluster.starts_with("inbound"));
-        let other = self.other_end(log, record, line, inbound, verdict);
+        let keys = call_keys(line, inbound);
+        let other = self.other_end(log, record, line, inbound, verdict, &keys);
         let Some(verdict) = verdict else { return };
         if verdict.cause == Cause::UpstreamApplicationError {
             // The application answered: it is the other proxy that knows better, where its log was given.
@@ -993,82 +1017,103 @@ impl Diagnoser {
             }),
             total: line.duration.map(Duration::from_millis),
             attempts: line.attempts,
-            flags: line.flags.split(',').filter(|flag| !flag.is_empty()).take(16).map(|flag| clip(flag, 8).to_owned()).collect(),
+            flags: line
+                .flags
+                .split(',')
+                .filter(|flag| !flag.is_empty())
+                .take(16)
+                .map(|flag| clip(flag, 8).to_owned())
+                .collect(),
             connected: line.tells_upstream_local.then_some(line.upstream_local.is_some()),
             reason: text(&line.transport_failure),
             access: true,
             inbound,
             other_end: other,
             evidence: vec![evidence(record)],
-            moments: vec![Moment { time: record.time, line: record.line, connection: None, what: in_words(line).into() }],
+            moments: vec![Moment {
+                time: record.time,
+                line: record.line,
+                connection: None,
+                what: in_words(line).into(),
+            }],
             ..Clue::default()
         };
         let number = self.add(clue);
+        for key in keys.iter().flatten() {
+            if let Some(end) = self.calls.get_mut(key).filter(|end| end.source == log && end.line == record.line) {
+                end.failure = number;
+            }
+        }
         self.logs[log as usize].wrapped = number.filter(|_| line.cluster.is_none());
     }
 
     /// Joins the two ends of a call, by request id or by the addresses of the connection between them.
-    fn other_end(&mut self, log: u32, record: &LogRecord, line: &AccessLine, inbound: bool, verdict: Option<Verdict>) -> Option<OtherEnd> {
-        let between = if inbound {
-            line.downstream_remote.as_deref().zip(line.downstream_local.as_deref())
-        } else {
-            line.upstream_local.as_deref().zip(line.upstream.as_deref())
-        };
-        let keys: [Option<Box<str>>; 2] = [
-            line.request_id.as_deref().map(|id| clip(id, 128).into()),
-            between.map(|(from, to)| format!("{from}>{to}").into()),
-        ];
+    fn other_end(
+        &mut self,
+        log: u32,
+        record: &LogRecord,
+        line: &AccessLine,
+        inbound: bool,
+        verdict: Option<Verdict>,
+        keys: &[Option<Box<str>>],
+    ) -> Option<OtherEnd> {
+        let flags = if line.flags.is_empty() { "-" } else { clip(&line.flags, 32) };
         let own = CallEnd {
             source: log,
             inbound,
             line: record.line,
-            outcome: format!("{} {}", line.code, if line.flags.is_empty() { "-" } else { clip(&line.flags, 32) }).into(),
+            outcome: format!("{} {flags}", line.code).into(),
             cause: verdict.map(|verdict| verdict.cause),
+            failure: None,
         };
         let mut found = None;
-        for key in keys.into_iter().flatten() {
-            match self.calls.get(&key) {
+        for key in keys.iter().flatten() {
+            match self.calls.get(key) {
                 Some(other) if other.source != log || other.inbound != inbound => {
                     found = found.or_else(|| Some(other.clone()));
                 }
                 Some(_) => {}
                 None => {
-                    if self.call_order.len() >= MAX_CALLS {
-                        if let Some(oldest) = self.call_order.pop_front() {
+                    // Failures are kept apart: healthy calls are many, and would push them out.
+                    let order = &mut self.call_order[usize::from(own.cause.is_some())];
+                    if order.len() >= MAX_CALLS {
+                        if let Some(oldest) = order.pop_front() {
                             self.calls.remove(&oldest);
                         }
                     }
-                    self.call_order.push_back(key.clone());
-                    self.calls.insert(key, own.clone());
+                    order.push_back(key.clone());
+                    self.calls.insert(key.clone(), own.clone());
                 }
             }
         }
         let found = found?;
         // The end that was read first hears of this one.
-        if let Some(request_id) = line.request_id.as_deref() {
-            let name = self.logs[log as usize].name.clone();
-            if let Some(failure) = self.pending.of_request(request_id, log) {
-                failure.clue.other_end.get_or_insert(OtherEnd {
-                    source: name,
-                    line: own.line,
-                    outcome: own.outcome.to_string(),
-                    cause: own.cause,
-                });
-            }
+        let own = self.named(own);
+        if let Some(failure) = found.failure.and_then(|number| self.pending.get_mut(number)) {
+            failure.clue.other_end.get_or_insert(own);
         }
-        Some(OtherEnd {
-            source: self.logs[found.source as usize].name.clone(),
-            line: found.line,
-            outcome: found.outcome.to_string(),
-            cause: found.cause,
-        })
+        Some(self.named(found))
+    }
+
+    fn named(&self, end: CallEnd) -> OtherEnd {
+        OtherEnd {
+            source: self.logs[end.source as usize].name.clone(),
+            line: end.line,
+            outcome: end.outcome.into(),
+            cause: end.cause,
+        }
     }
 
     fn finished(&mut self, failures: Vec<Failure>) -> Vec<Event> {
         let mut events = Vec::with_capacity(failures.len());
         for failure in failures {
             let superseded = failure.verdict.cause == Cause::UpstreamApplicationError
-                && failure.clue.other_end.as_ref().and_then(|other| other.cause).is_some_and(|cause| cause != failure.verdict.cause);
+                && failure
+                    .clue
+                    .other_end
+                    .as_ref()
+                    .and_then(|other| other.cause)
+                    .is_some_and(|cause| cause != failure.verdict.cause);
             if superseded {
                 continue;
             }
@@ -1167,6 +1212,19 @@ impl Diagnoser {
 
 fn evidence(record: &LogRecord) -> Evidence {
     Evidence { line: record.line, text: clip(record.text, 600).into() }
+}
+
+/// What both ends of a call write: its request id, and the addresses of the connection between them.
+fn call_keys(line: &AccessLine, inbound: bool) -> [Option<Box<str>>; 2] {
+    let between = if inbound {
+        line.downstream_remote.as_deref().zip(line.downstream_local.as_deref())
+    } else {
+        line.upstream_local.as_deref().zip(line.upstream.as_deref())
+    };
+    [
+        line.request_id.as_deref().map(|id| clip(id, 128).into()),
+        between.map(|(from, to)| format!("{}>{}", clip(from, 128), clip(to, 128)).into()),
+    ]
 }
 
 /// An access log line as a moment of the connection's life.

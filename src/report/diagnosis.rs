@@ -229,7 +229,8 @@ fn timeout(event: &Event) -> String {
 }
 
 fn place(event: &Event) -> (String, String) {
-    let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "-".to_owned(), |value| escape(value).into_owned());
+    let shown =
+        |value: &Option<String>| value.as_deref().map_or_else(|| "-".to_owned(), |value| escape(value).into_owned());
     let cluster = if event.cluster.is_some() { shown(&event.cluster) } else { shown(&event.host) };
     (cluster, shown(&event.upstream))
 }
@@ -245,7 +246,9 @@ pub fn table(diagnosis: &Diagnosis, look: Look) -> String {
     let mut sections: Vec<Vec<&Event>> = Vec::new();
     for DiagnosisEntry { event, .. } in &diagnosis.entries {
         let same = |section: &&mut Vec<&Event>| {
-            section[0].cause == event.cause && section[0].confidence == event.confidence && place(section[0]).0 == place(event).0
+            section[0].cause == event.cause
+                && section[0].confidence == event.confidence
+                && place(section[0]).0 == place(event).0
         };
         match sections.iter_mut().find(same) {
             Some(section) => section.push(event),
@@ -296,7 +299,12 @@ fn evidence(event: &Event, palette: Palette) -> String {
         let _ = writeln!(out, "  {}", palette.faint(&escape(&event.source)));
     }
     for evidence in &event.evidence {
-        let _ = writeln!(out, "  {} {}", palette.faint(&format!("{:>6}", evidence.line)), escape(&evidence.text));
+        let _ = writeln!(
+            out,
+            "  {} {}",
+            palette.faint(&format!("{:>6}", evidence.line)),
+            escape(&evidence.text.replace('\t', "  "))
+        );
     }
     out
 }
@@ -317,7 +325,7 @@ fn rows(diagnosis: &Diagnosis, look: Look) -> String {
             let times = if first == last { first } else { format!("{first} to {last}") };
             let below = look.palette.faint(&format!("{upstream}  {times}"));
             vec![
-                format!("{}\n{cluster}\n{below}", paint(look.palette, event)),
+                format!("{}\n  {cluster}\n  {below}", paint(look.palette, event)),
                 sure,
                 count,
                 waited(event),
@@ -390,7 +398,8 @@ pub fn timelines(diagnosis: &Diagnosis, look: Look) -> String {
 #[must_use]
 pub fn timeline(event: &Event, look: Look) -> String {
     let (cluster, upstream) = place(event);
-    let mut out = format!("{} ({}) {}", paint(look.palette, event), event.confidence.as_str(), look.palette.strong(&cluster));
+    let mut out =
+        format!("{} ({}) {}", paint(look.palette, event), event.confidence.as_str(), look.palette.strong(&cluster));
     if upstream != "-" {
         let _ = write!(out, " {upstream}");
     }

@@ -74,7 +74,9 @@ fn fields(text: &str) -> Vec<Field<'_>> {
         if bytes[at] == b'"' {
             // A quote ends the field only where a blank or the end follows: user agents hold bare quotes.
             let mut close = at + 1;
-            while close < bytes.len() && !(bytes[close] == b'"' && matches!(bytes.get(close + 1), None | Some(b' ' | b'\t'))) {
+            while close < bytes.len()
+                && !(bytes[close] == b'"' && matches!(bytes.get(close + 1), None | Some(b' ' | b'\t')))
+            {
                 close += 1;
             }
             fields.push(Field { text: &text[start + 1..close.min(bytes.len())], quoted: true });
@@ -117,7 +119,8 @@ pub(super) fn text_line(line: &str) -> Option<AccessLine<'_>> {
     let code = fields.first().filter(|field| field.is_number())?.text.parse().unwrap_or(0);
     let flags = fields.get(1)?.text;
     // RX TX DURATION: the first three numbers in a row.
-    let numbers = (2..fields.len().saturating_sub(2)).find(|&at| fields[at..at + 3].iter().all(|field| field.is_number()))?;
+    let numbers =
+        (2..fields.len().saturating_sub(2)).find(|&at| fields[at..at + 3].iter().all(|field| field.is_number()))?;
     let before = &fields[2..numbers];
     let after = |offset: usize| fields.get(numbers + offset).and_then(|field| present(field.text));
     let mut access = AccessLine {
@@ -162,8 +165,7 @@ fn request_end(rest: &str) -> Option<usize> {
 }
 
 /// The rest of an access log line that was wrapped behind its upstream host: `CLUSTER LOCAL LOCAL REMOTE SNI ROUTE`.
-#[must_use]
-pub fn wrapped_rest(line: &str) -> Option<AccessLine<'_>> {
+pub(super) fn wrapped_rest(line: &str) -> Option<AccessLine<'_>> {
     let fields = fields(line);
     let cluster = fields.first().filter(|field| !field.quoted && field.text.contains('|'))?;
     if fields.len() < 4 {
@@ -222,7 +224,8 @@ mod tests {
 
     #[test]
     fn envoys_own_default() {
-        let line = text_line(r#"[2020-05-29T22:04:05.066Z] "GET / HTTP/2" 503 UH 0 19 0 - "-" "curl" "id" "host" "-""#).unwrap();
+        let line = text_line(r#"[2020-05-29T22:04:05.066Z] "GET / HTTP/2" 503 UH 0 19 0 - "-" "curl" "id" "host" "-""#)
+            .unwrap();
         assert_eq!((line.code, line.duration, line.upstream), (503, Some(0), None));
         assert!(!line.tells_upstream_local);
     }

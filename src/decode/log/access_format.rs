@@ -141,9 +141,9 @@ impl AccessFormat {
         if !rest.is_empty() {
             pieces.push(Piece::Literal(rest.to_owned()));
         }
-        let telling = pieces.iter().any(|piece| {
-            matches!(piece, Piece::Operator(Operator::Flags | Operator::Code | Operator::Details))
-        });
+        let telling = pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Operator(Operator::Flags | Operator::Code | Operator::Details)));
         telling.then_some(Self(Layout::Text(pieces)))
     }
 
@@ -223,8 +223,21 @@ fn merge(into: &mut AccessLine<'static>, from: AccessLine<'_>) {
         ($($field:ident),*) => { $( if from.$field.is_some() { into.$field = own(from.$field); } )* };
     }
     take!(
-        method, protocol, grpc_status, details, termination, transport_failure, request_id, authority, upstream,
-        cluster, upstream_local, downstream_local, downstream_remote, server_name, route
+        method,
+        protocol,
+        grpc_status,
+        details,
+        termination,
+        transport_failure,
+        request_id,
+        authority,
+        upstream,
+        cluster,
+        upstream_local,
+        downstream_local,
+        downstream_remote,
+        server_name,
+        route
     );
     into.start = into.start.or(from.start);
     into.duration = into.duration.or(from.duration);
@@ -243,9 +256,10 @@ fn gather(value: &Value, formats: &mut Vec<AccessFormat>) {
         Value::Object(members) => {
             for (key, value) in members {
                 let format = match (key.as_str(), value) {
-                    ("inline_string" | "inlineString" | "text_format" | "textFormat" | "format", Value::String(text)) => {
-                        AccessFormat::text(text)
-                    }
+                    (
+                        "inline_string" | "inlineString" | "text_format" | "textFormat" | "format",
+                        Value::String(text),
+                    ) => AccessFormat::text(text),
                     ("json_format" | "jsonFormat", Value::Object(format)) => AccessFormat::json(format),
                     _ => {
                         gather(value, formats);

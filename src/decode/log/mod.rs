@@ -14,7 +14,6 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-pub use access::wrapped_rest;
 pub use access_format::AccessFormat;
 pub use lines::{Lines, MAX_LINE};
 
@@ -37,6 +36,8 @@ pub struct LogDecoder {
     line: u64,
     /// Whether the record before may go on in further lines.
     open: bool,
+    /// Whether the line before is of an access log and ends before its cluster.
+    wrapped: bool,
     /// What was read so far.
     pub counts: LogCounts,
 }
@@ -82,7 +83,10 @@ impl LogDecoder {
         let unwrapped = unwrap(text, None, "", &self.formats, &mut self.scratch, &mut self.pieces)?;
         let mut content = unwrapped.content;
         if let LogContent::Unrecognized = content {
-            if continues(unwrapped.text, self.open) {
+            if let Some(rest) = self.wrapped.then(|| access::wrapped_rest(unwrapped.text)).flatten() {
+                content = LogContent::AccessRest(Box::new(rest));
+                self.wrapped = false;
+            } else if continues(unwrapped.text, self.open) {
                 content = LogContent::Continuation;
                 self.open = self.open && text::thread_behind(unwrapped.text).is_none();
             } else if !unwrapped.text.trim().is_empty() {
@@ -93,11 +97,17 @@ impl LogDecoder {
             // From 1.17 on a record ends with its thread: without one, it goes on.
             self.open = match &content {
                 LogContent::Proxy(line) => line.thread == 0 || line.message.ends_with(':'),
-                LogContent::Access(line) => line.cluster.is_none(),
                 _ => false,
             };
+            self.wrapped = matches!(&content, LogContent::Access(line) if line.cluster.is_none());
         }
-        Some(LogRecord { line: self.line, source: unwrapped.source, time: unwrapped.time, text: unwrapped.text, content })
+        Some(LogRecord {
+            line: self.line,
+            source: unwrapped.source,
+            time: unwrapped.time,
+            text: unwrapped.text,
+            content,
+        })
     }
 }
 

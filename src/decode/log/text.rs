@@ -64,9 +64,9 @@ fn request_line(text: &str) -> bool {
     let words = text[1..=close].split(' ').count();
     words >= 2
         && fields.next().is_some_and(|code| code.len() <= 3 && code.bytes().all(|byte| byte.is_ascii_digit()))
-        && fields.next().is_some_and(|flags| {
-            flags == "-" || flags.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b',')
-        })
+        && fields
+            .next()
+            .is_some_and(|flags| flags == "-" || flags.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b','))
 }
 
 /// `YYYY-MM-DD` and a `T` or a space.
@@ -223,7 +223,11 @@ mod tests {
             "2024-09-01T10:00:00.000000Z debug envoy pool external/envoy/source/common/conn_pool/conn_pool_base.cc:878 [Tags: \"ConnectionId\":\"332\"] connect timeout thread=12",
         ] {
             let line = proxy(text);
-            assert_eq!((&*line.logger, line.connection, &*line.message), ("pool", Some(332), "connect timeout"), "{text}");
+            assert_eq!(
+                (&*line.logger, line.connection, &*line.message),
+                ("pool", Some(332), "connect timeout"),
+                "{text}"
+            );
         }
     }
 

@@ -38,7 +38,11 @@ pub(super) fn peel(line: &str) -> Option<Peeled<'_>> {
         0x1b => Some(Peeled { inner: Cow::Owned(without_colours(line)), ..Peeled::inner("")? }),
         b'[' => kubectl_prefix(line).or_else(|| marked(line)),
         _ if is_date(bytes) => cri(line).or_else(|| timestamped(line)).or_else(|| marked(line)),
-        _ => grep(line).or_else(|| compose(line)).or_else(|| journal(line)).or_else(|| stern(line)).or_else(|| marked(line)),
+        _ => grep(line)
+            .or_else(|| compose(line))
+            .or_else(|| journal(line))
+            .or_else(|| stern(line))
+            .or_else(|| marked(line)),
     }
 }
 
@@ -50,8 +54,12 @@ fn without_marks(peeled: Peeled<'_>) -> Peeled<'_> {
 /// `**` in the middle of a line, as it is pasted into an issue.
 fn marked(line: &str) -> Option<Peeled<'_>> {
     let inner = line.replace("**", "");
-    (inner.len() < line.len() && shape(inner.trim_start()).is_some())
-        .then(|| Peeled { inner: Cow::Owned(inner), time: None, source: None, piece: Piece::Whole })
+    (inner.len() < line.len() && shape(inner.trim_start()).is_some()).then(|| Peeled {
+        inner: Cow::Owned(inner),
+        time: None,
+        source: None,
+        piece: Piece::Whole,
+    })
 }
 
 /// Terminal colours, as stern writes them.
@@ -60,7 +68,9 @@ fn without_colours(line: &str) -> String {
     let mut rest = line;
     while let Some((before, after)) = rest.split_once('\x1b') {
         plain.push_str(before);
-        rest = after.strip_prefix('[').map_or(after, |after| after.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
+        rest = after
+            .strip_prefix('[')
+            .map_or(after, |after| after.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
         rest = rest.strip_prefix('m').unwrap_or(rest);
     }
     plain.push_str(rest);

@@ -22,11 +22,8 @@ where
 {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = http::Request::builder()
-        .method(method)
-        .uri(target)
-        .header("host", "localhost")
-        .body(Empty::<Bytes>::new())?;
+    let request =
+        http::Request::builder().method(method).uri(target).header("host", "localhost").body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status().as_u16();
     Ok((status, response.into_body().collect().await?.to_bytes()))

@@ -18,17 +18,18 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::eds::Routes;
 use crate::istio::Role;
 use crate::log::ContainerLog;
 use crate::wheel::Wheel;
-use crate::eds::Routes;
 use crate::{Error, admin, eds};
 
 /// How long an Envoy may take until it is live; machines that run tests are slow at times.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Starts the program in `$@`, and kills it when standard input ends.
-const SUPERVISOR: &str = r#"exec 3<&0; "$@" 2>&1 3<&- & pid=$!; exec >/dev/null; read -r _ <&3; kill -9 "$pid" 2>/dev/null"#;
+const SUPERVISOR: &str =
+    r#"exec 3<&0; "$@" 2>&1 3<&- & pid=$!; exec >/dev/null; read -r _ <&3; kill -9 "$pid" 2>/dev/null"#;
 
 /// Istio's access log format for text (`pilot/pkg/model/telemetry_logging.go`).
 const ACCESS_LOG: &str = concat!(
@@ -92,7 +93,8 @@ impl Envoy {
         fs::create_dir_all(&directory).map_err(|e| failed(e.to_string()))?;
         write_clusters(&directory, clusters, &routes, &version()).map_err(|e| failed(e.to_string()))?;
         let bootstrap = directory.join("envoy-rev.json");
-        fs::write(&bootstrap, bootstrap_json(spec, &directory, agent).to_string()).map_err(|e| failed(e.to_string()))?;
+        fs::write(&bootstrap, bootstrap_json(spec, &directory, agent).to_string())
+            .map_err(|e| failed(e.to_string()))?;
         let admin_path = directory.join("admin-address");
         let mut supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR, "supervisor"])
@@ -235,12 +237,8 @@ fn bootstrap_json(spec: &EnvoySpec, directory: &Path, agent: SocketAddr) -> Valu
 /// The clusters that come with Istio's bootstrap, with the timeouts they have there; `agent` is
 /// pilot-agent's port, 15020 in a pod.
 pub(crate) fn static_clusters(agent: u16) -> Vec<Value> {
-    let at = |name: &str, address: Value| {
-        json!({"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]})
-    };
-    let local = |name: &str, port: u16| {
-        json!({"name": name, "type": "STATIC", "connect_timeout": "0.250s", "load_assignment": at(name, loopback(port))})
-    };
+    let at = |name: &str, address: Value| json!({"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]});
+    let local = |name: &str, port: u16| json!({"name": name, "type": "STATIC", "connect_timeout": "0.250s", "load_assignment": at(name, loopback(port))});
     let pipe = |name: &str, path: &str| {
         json!({"name": name, "type": "STATIC", "connect_timeout": "1s", "load_assignment": at(name, json!({"pipe": {"path": path}})),
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {

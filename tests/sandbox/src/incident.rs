@@ -28,10 +28,12 @@ const STALE_TIMEOUT: &str = "2s";
 const CHECKOUT: Workload = Workload::new("shop", "checkout", "7d9f8b6c5d", &["m8q2z", "x2k4p"]);
 const CART: Workload =
     Workload { injection: Injection::Native, ..Workload::new("shop", "cart", "6c4bb9f7d8", &["5tqvn"]) };
-const WEB: Workload = Workload { injection: Injection::Native, ..Workload::new("shop", "web", "84d7c5b9f6", &["wz7hd"]) };
+const WEB: Workload =
+    Workload { injection: Injection::Native, ..Workload::new("shop", "web", "84d7c5b9f6", &["wz7hd"]) };
 const ORDERS: Workload = Workload::new("shop", "orders", "5f7c9d8b64", &["k9d2r"]);
 const CATALOG: Workload = Workload::new("shop", "catalog", "79b5d6c8f9", &["p4x8c"]);
-const PAYMENTS: Workload = Workload { ports: &[8443], ..Workload::new("billing", "payments", "66d8f9c7b5", &["c7n2w", "j5r8t"]) };
+const PAYMENTS: Workload =
+    Workload { ports: &[8443], ..Workload::new("billing", "payments", "66d8f9c7b5", &["c7n2w", "j5r8t"]) };
 const INVOICES: Workload =
     Workload { injection: Injection::Native, ..Workload::new("billing", "invoices", "58c6b7d9f4", &["2hx9m"]) };
 const LEDGER: Workload = Workload {
@@ -57,11 +59,16 @@ const PROXIED: [Workload; 11] =
 /// Two versions of one service, without sidecars.
 const REVIEWS: [Workload; 2] = [
     Workload {
-        app: Some("reviews"), injection: Injection::None, ports: &[9080],
+        app: Some("reviews"),
+        injection: Injection::None,
+        ports: &[9080],
         ..Workload::new("shop", "reviews-v1", "75c4d9b8f7", &["8wq5n"])
     },
     Workload {
-        app: Some("reviews"), version: "v2", injection: Injection::None, ports: &[9080],
+        app: Some("reviews"),
+        version: "v2",
+        injection: Injection::None,
+        ports: &[9080],
         ..Workload::new("shop", "reviews-v2", "6b8f7d9c54", &["r3t9c"])
     },
 ];
@@ -204,7 +211,10 @@ fn expected_of_waypoint() -> BTreeMap<String, Option<&'static str>> {
     ]);
     for (port, host) in [(8080, "reports"), (7070, "quotes")] {
         for protocol in ["http", "tcp"] {
-            clusters.insert(format!("inbound-vip|{port}|{protocol}|{host}.analytics.svc.cluster.local"), Some(MESH_TIMEOUT));
+            clusters.insert(
+                format!("inbound-vip|{port}|{protocol}|{host}.analytics.svc.cluster.local"),
+                Some(MESH_TIMEOUT),
+            );
         }
     }
     clusters
@@ -274,9 +284,7 @@ fn control_plane(mesh: &mut Mesh) {
     let labels = json!({"app": "istiod", "app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/name": "istiod",
         "app.kubernetes.io/version": ISTIO_VERSION, "helm.sh/chart": format!("istiod-{ISTIO_VERSION}"), "istio": "pilot",
         "istio.io/rev": "default", "release": "istiod", "operator.istio.io/component": "Pilot"});
-    let metadata = |name: &str| {
-        json!({"name": name, "namespace": "istio-system", "labels": labels, "annotations": helm, "creationTimestamp": mesh::started()})
-    };
+    let metadata = |name: &str| json!({"name": name, "namespace": "istio-system", "labels": labels, "annotations": helm, "creationTimestamp": mesh::started()});
     let mesh_config = format!(
         "accessLogFile: /dev/stdout\nconnectTimeout: {MESH_TIMEOUT}\ndefaultConfig:\n  discoveryAddress: istiod.istio-system.svc:15012\nenablePrometheusMerge: true\nrootNamespace: istio-system\ntrustDomain: cluster.local\n"
     );
@@ -329,7 +337,11 @@ fn odd_pods() -> Vec<Pod> {
     pending["status"] = json!({"phase": "Pending", "qosClass": "Burstable", "conditions": [{"type": "PodScheduled", "status": "False",
         "reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient memory."}]});
 
-    let job = Workload { injection: Injection::Native, ports: &[], ..Workload::new("shop", "orders-migrate", "", &["4t8kd"]) };
+    let job = Workload {
+        injection: Injection::Native,
+        ports: &[],
+        ..Workload::new("shop", "orders-migrate", "", &["4t8kd"])
+    };
     let mut completed = job.pod("4t8kd");
     completed["metadata"]["name"] = json!("orders-migrate-4t8kd");
     completed["metadata"]["ownerReferences"] = json!([mesh::owner("batch/v1", "Job", "shop", "orders-migrate")]);
@@ -354,7 +366,11 @@ fn odd_pods() -> Vec<Pod> {
         environment.push(json!({"name": "DISABLE_ENVOY", "value": "true"}));
     }
 
-    let agent = Workload { injection: Injection::None, ports: &[8080], ..Workload::new("istio-ingress", "agentgateway", "85b6f7c9d4", &["x6c2p"]) };
+    let agent = Workload {
+        injection: Injection::None,
+        ports: &[8080],
+        ..Workload::new("istio-ingress", "agentgateway", "85b6f7c9d4", &["x6c2p"])
+    };
     let mut agentgateway = agent.pod("x6c2p");
     agentgateway["metadata"]["labels"]["gateway.networking.k8s.io/gateway-name"] = json!("agentgateway");
     agentgateway["spec"]["containers"][0]["name"] = json!("agentgateway");
@@ -380,32 +396,82 @@ fn policies() -> Vec<Value> {
         job,
         daemon_set,
         waypoint,
-        object("ServiceEntry", "shop", "card-processor", json!({"hosts": [SILENT_HOST], "location": "MESH_EXTERNAL", "resolution": "DNS",
-            "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]})),
+        object(
+            "ServiceEntry",
+            "shop",
+            "card-processor",
+            json!({"hosts": [SILENT_HOST], "location": "MESH_EXTERNAL", "resolution": "DNS",
+            "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]}),
+        ),
         // The ledger is slow to accept, and its team knows it.
-        object("DestinationRule", "billing", "ledger", json!({"host": "ledger.billing.svc.cluster.local", "trafficPolicy": connect("10s")})),
-        object("DestinationRule", "shop", "catalog-fail-fast", json!({"host": "catalog", "trafficPolicy": connect("250ms")})),
+        object(
+            "DestinationRule",
+            "billing",
+            "ledger",
+            json!({"host": "ledger.billing.svc.cluster.local", "trafficPolicy": connect("10s")}),
+        ),
+        object(
+            "DestinationRule",
+            "shop",
+            "catalog-fail-fast",
+            json!({"host": "catalog", "trafficPolicy": connect("250ms")}),
+        ),
         // Shows in the proxies' metadata as the cluster's rule, and sets no timeout.
-        object("DestinationRule", "shop", "cart-stickiness", json!({"host": "cart.shop.svc.cluster.local",
-            "trafficPolicy": {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-session"}}}})),
+        object(
+            "DestinationRule",
+            "shop",
+            "cart-stickiness",
+            json!({"host": "cart.shop.svc.cluster.local",
+            "trafficPolicy": {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-session"}}}}),
+        ),
         // The second subset's connection pool replaces the parent's whole, and so drops its timeout.
-        object("DestinationRule", "shop", "reviews", json!({"host": "reviews.shop.svc.cluster.local", "trafficPolicy": connect("5s"), "subsets": [
+        object(
+            "DestinationRule",
+            "shop",
+            "reviews",
+            json!({"host": "reviews.shop.svc.cluster.local", "trafficPolicy": connect("5s"), "subsets": [
             {"name": "v1", "labels": {"version": "v1"}},
-            {"name": "v2", "labels": {"version": "v2"}, "trafficPolicy": {"connectionPool": {"http": {"http1MaxPendingRequests": 100}}}}]})),
+            {"name": "v2", "labels": {"version": "v2"}, "trafficPolicy": {"connectionPool": {"http": {"http1MaxPendingRequests": 100}}}}]}),
+        ),
         // Only for clients in its own namespace, whose rules are looked up first.
-        object("DestinationRule", "analytics", "payments-patient", json!({"host": "payments.billing.svc.cluster.local", "trafficPolicy": connect("4s")})),
-        object("Sidecar", "billing", "payments", json!({"workloadSelector": {"labels": {"app": "payments"}},
-            "inboundConnectionPool": {"tcp": {"connectTimeout": "3s"}}, "egress": [{"hosts": ["*/*"]}]})),
-        object("EnvoyFilter", "shop", "web-payments-fail-fast", json!({"workloadSelector": {"labels": {"app": "web"}}, "configPatches": [
+        object(
+            "DestinationRule",
+            "analytics",
+            "payments-patient",
+            json!({"host": "payments.billing.svc.cluster.local", "trafficPolicy": connect("4s")}),
+        ),
+        object(
+            "Sidecar",
+            "billing",
+            "payments",
+            json!({"workloadSelector": {"labels": {"app": "payments"}},
+            "inboundConnectionPool": {"tcp": {"connectTimeout": "3s"}}, "egress": [{"hosts": ["*/*"]}]}),
+        ),
+        object(
+            "EnvoyFilter",
+            "shop",
+            "web-payments-fail-fast",
+            json!({"workloadSelector": {"labels": {"app": "web"}}, "configPatches": [
             {"applyTo": "CLUSTER", "match": {"context": "SIDECAR_OUTBOUND", "cluster": {"service": "payments.billing.svc.cluster.local"}},
-                "patch": {"operation": "MERGE", "value": {"connect_timeout": "0.500s"}}}]})),
-        object("EnvoyFilter", "analytics", "legacy-ledger", json!({"workloadSelector": {"labels": {"app": "reports"}}, "configPatches": [
+                "patch": {"operation": "MERGE", "value": {"connect_timeout": "0.500s"}}}]}),
+        ),
+        object(
+            "EnvoyFilter",
+            "analytics",
+            "legacy-ledger",
+            json!({"workloadSelector": {"labels": {"app": "reports"}}, "configPatches": [
             {"applyTo": "CLUSTER", "match": {"context": "SIDECAR_OUTBOUND"}, "patch": {"operation": "ADD", "value":
                 {"name": "outbound|8443||legacy-ledger.example.net", "type": "STRICT_DNS", "lb_policy": "ROUND_ROBIN", "load_assignment":
-                    {"cluster_name": "outbound|8443||legacy-ledger.example.net", "endpoints": []}}}}]})),
-        object("VirtualService", "billing", "ledger", json!({"hosts": ["ledger.billing.svc.cluster.local"], "http": [
+                    {"cluster_name": "outbound|8443||legacy-ledger.example.net", "endpoints": []}}}}]}),
+        ),
+        object(
+            "VirtualService",
+            "billing",
+            "ledger",
+            json!({"hosts": ["ledger.billing.svc.cluster.local"], "http": [
             {"timeout": "8s", "retries": {"attempts": 2, "perTryTimeout": "4s", "retryOn": "connect-failure"},
-                "route": [{"destination": {"host": "ledger.billing.svc.cluster.local"}}]}]})),
+                "route": [{"destination": {"host": "ledger.billing.svc.cluster.local"}}]}]}),
+        ),
     ]
 }
 
@@ -419,7 +485,10 @@ fn last_week() -> Vec<(Timestamp, String)> {
             let Ok(at) = now.checked_sub(ago) else { continue };
             lines.extend(reset_lines(at));
             if let Ok(later) = at.checked_add(SignedDuration::from_secs(7)) {
-                lines.push((later, format!("{later:.3} INFO  [http-nio-8080-exec-4] c.e.s.checkout.CheckoutService : order placed")));
+                lines.push((
+                    later,
+                    format!("{later:.3} INFO  [http-nio-8080-exec-4] c.e.s.checkout.CheckoutService : order placed"),
+                ));
             }
         }
     }

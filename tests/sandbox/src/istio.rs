@@ -107,9 +107,8 @@ impl World {
                 subsets.extend(rule.iter().flat_map(|rule| array(&rule["spec"]["subsets"])).map(Some));
                 for subset in subsets {
                     let name = subset.and_then(|subset| subset["name"].as_str());
-                    let timeout = rule
-                        .and_then(|rule| rule_timeout(rule, *port, subset))
-                        .unwrap_or_else(|| self.mesh_timeout());
+                    let timeout =
+                        rule.and_then(|rule| rule_timeout(rule, *port, subset)).unwrap_or_else(|| self.mesh_timeout());
                     clusters.push(host.outbound_cluster(*port, name, &timeout, rule));
                 }
             }
@@ -127,8 +126,7 @@ impl World {
                     .sidecar_inbound_timeout(node)
                     .or_else(|| rule.and_then(|rule| rule_timeout(rule, *port, None)))
                     .unwrap_or_else(|| self.mesh_timeout());
-                let mut cluster =
-                    original_destination(&format!("inbound|{port}||"), Some(&timeout), Some("127.0.0.6"));
+                let mut cluster = original_destination(&format!("inbound|{port}||"), Some(&timeout), Some("127.0.0.6"));
                 cluster["metadata"] = host.metadata(None, rule);
                 clusters.push(cluster);
             }
@@ -139,7 +137,8 @@ impl World {
     fn waypoint(&self, node: &Node) -> Vec<Value> {
         // These two carry no connect_timeout at all, so Envoy's 5 s holds
         // (`pilot/pkg/networking/core/cluster_waypoint.go`).
-        let mut clusters = vec![internal("main_internal", "main_internal", None), internal("encap", "connect_originate", None)];
+        let mut clusters =
+            vec![internal("main_internal", "main_internal", None), internal("encap", "connect_originate", None)];
         clusters.push(original_destination("connect_originate", Some(&self.mesh_timeout()), None));
         for host in self.hosts().into_iter().filter(|host| host.namespace == node.namespace && !host.external) {
             let rule = self.rule_for(node, &host);
@@ -390,14 +389,16 @@ fn specificity(rule: &Value, host: &str) -> Option<usize> {
         return host.ends_with(suffix).then_some(suffix.len());
     }
     let namespace = text(&rule["metadata"]["namespace"]);
-    let exact = written == host || (!written.contains('.') && format!("{written}.{namespace}.svc.cluster.local") == host);
+    let exact =
+        written == host || (!written.contains('.') && format!("{written}.{namespace}.svc.cluster.local") == host);
     exact.then_some(usize::MAX)
 }
 
 fn visible(rule: &Value, client: &str) -> bool {
     let mut scopes = array(&rule["spec"]["exportTo"]).filter_map(Value::as_str).peekable();
     scopes.peek().is_none()
-        || scopes.any(|scope| scope == "*" || scope == client || (scope == "." && rule["metadata"]["namespace"] == client))
+        || scopes
+            .any(|scope| scope == "*" || scope == client || (scope == "." && rule["metadata"]["namespace"] == client))
 }
 
 fn patch_matches(wanted: &Value, cluster: &Value) -> bool {
@@ -442,7 +443,14 @@ mod tests {
 
     #[test]
     fn durations_are_printed_as_protobuf_prints_them() {
-        for (written, printed) in [("250ms", "0.250s"), ("1s", "1s"), ("1.5s", "1.500s"), ("1m", "60s"), ("0.25s", "0.250s"), ("1m30s", "90s")] {
+        for (written, printed) in [
+            ("250ms", "0.250s"),
+            ("1s", "1s"),
+            ("1.5s", "1.500s"),
+            ("1m", "60s"),
+            ("0.25s", "0.250s"),
+            ("1m30s", "90s"),
+        ] {
             assert_eq!(protobuf_duration(written).as_deref(), Some(printed), "{written}");
         }
         assert_eq!(protobuf_duration("soon"), None);
@@ -451,13 +459,13 @@ mod tests {
     #[test]
     fn a_subset_replaces_its_parents_connection_pool_whole() {
         let rule = json!({"spec": {
-            "trafficPolicy": {"connectionPool": {"tcp": {"connectTimeout": "5s"}},
-                "portLevelSettings": [{"port": {"number": 9443}}]},
-            "subsets": [
-                {"name": "keeps"},
-                {"name": "drops", "trafficPolicy": {"connectionPool": {"http": {"maxRetries": 1}}}},
-                {"name": "sets", "trafficPolicy": {"connectionPool": {"tcp": {"connectTimeout": "3s"}}}},
-            ]}});
+        "trafficPolicy": {"connectionPool": {"tcp": {"connectTimeout": "5s"}},
+            "portLevelSettings": [{"port": {"number": 9443}}]},
+        "subsets": [
+            {"name": "keeps"},
+            {"name": "drops", "trafficPolicy": {"connectionPool": {"http": {"maxRetries": 1}}}},
+            {"name": "sets", "trafficPolicy": {"connectionPool": {"tcp": {"connectTimeout": "3s"}}}},
+        ]}});
         let subset = |index: usize| Some(&rule["spec"]["subsets"][index]);
         assert_eq!(rule_timeout(&rule, 80, None).as_deref(), Some("5s"));
         assert_eq!(rule_timeout(&rule, 80, subset(0)).as_deref(), Some("5s"));

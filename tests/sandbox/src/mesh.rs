@@ -98,10 +98,22 @@ pub struct Workload {
 impl Workload {
     /// A workload of one replica with a proxy in an ordinary container.
     #[must_use]
-    pub const fn new(namespace: &'static str, name: &'static str, hash: &'static str, replicas: &'static [&'static str]) -> Self {
+    pub const fn new(
+        namespace: &'static str,
+        name: &'static str,
+        hash: &'static str,
+        replicas: &'static [&'static str],
+    ) -> Self {
         Self {
-            namespace, name, app: None, version: "v1", hash, replicas,
-            injection: Injection::Container, ports: &[8080], proxy_config: "{}",
+            namespace,
+            name,
+            app: None,
+            version: "v1",
+            hash,
+            replicas,
+            injection: Injection::Container,
+            ports: &[8080],
+            proxy_config: "{}",
         }
     }
 
@@ -157,7 +169,8 @@ impl Workload {
 
     fn application(&self) -> Value {
         let name = self.app.unwrap_or(self.name);
-        let ports: Vec<Value> = self.ports.iter().map(|port| json!({"containerPort": port, "protocol": "TCP"})).collect();
+        let ports: Vec<Value> =
+            self.ports.iter().map(|port| json!({"containerPort": port, "protocol": "TCP"})).collect();
         json!({"name": name, "image": format!("registry.example.com/{}/{name}:2.14.0", self.namespace), "ports": ports, "resources": {}})
     }
 
@@ -169,7 +182,8 @@ impl Workload {
         labels["pod-template-hash"] = json!(self.hash);
         let mut annotations = json!({});
         let mut spec = json!({"serviceAccountName": self.app.unwrap_or(self.name), "nodeName": node(&name), "restartPolicy": "Always"});
-        let (application, proxy) = (self.application(), |role: Role| proxy_container(namespace, role, self.proxy_config));
+        let (application, proxy) =
+            (self.application(), |role: Role| proxy_container(namespace, role, self.proxy_config));
         if self.injection != Injection::None {
             labels["service.istio.io/canonical-name"] = json!(self.app.unwrap_or(self.name));
             labels["service.istio.io/canonical-revision"] = json!(self.version);
@@ -193,7 +207,8 @@ impl Workload {
                 native["restartPolicy"] = json!("Always");
                 spec["initContainers"] = json!([init_container(), native]);
                 spec["containers"] = json!([application]);
-                annotations["sidecar.istio.io/status"] = json!(injected(json!(["istio-init", "istio-proxy"]), json!(null)));
+                annotations["sidecar.istio.io/status"] =
+                    json!(injected(json!(["istio-init", "istio-proxy"]), json!(null)));
             }
             Injection::Alone(role) => {
                 spec["containers"] = json!([proxy(role)]);
@@ -237,11 +252,30 @@ pub fn service(namespace: &str, name: &str, selector: &Value, ports: &[Value]) -
 pub fn proxy_container(namespace: &str, role: Role, proxy_config: &str) -> Value {
     let field = |path: &str| json!({"fieldRef": {"apiVersion": "v1", "fieldPath": path}});
     let args = if role == Role::Waypoint {
-        json!(["proxy", "waypoint", "--domain", "$(POD_NAMESPACE).svc.cluster.local", "--serviceCluster", format!("waypoint.{namespace}"),
-            "--proxyLogLevel", "warning", "--proxyComponentLogLevel", "misc:error", "--log_output_level", "default:info"])
+        json!([
+            "proxy",
+            "waypoint",
+            "--domain",
+            "$(POD_NAMESPACE).svc.cluster.local",
+            "--serviceCluster",
+            format!("waypoint.{namespace}"),
+            "--proxyLogLevel",
+            "warning",
+            "--proxyComponentLogLevel",
+            "misc:error",
+            "--log_output_level",
+            "default:info"
+        ])
     } else {
-        json!(["proxy", role.word(), "--domain", "$(POD_NAMESPACE).svc.cluster.local", "--proxyLogLevel=warning",
-            "--proxyComponentLogLevel=misc:error", "--log_output_level=default:info"])
+        json!([
+            "proxy",
+            role.word(),
+            "--domain",
+            "$(POD_NAMESPACE).svc.cluster.local",
+            "--proxyLogLevel=warning",
+            "--proxyComponentLogLevel=misc:error",
+            "--log_output_level=default:info"
+        ])
     };
     json!({
         "name": "istio-proxy",

@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::Error;
 use crate::api::{Cluster, Endpoint, Runtime as PodRuntime, Server};
 use crate::eds::{self, Routes};
 use crate::envoy::Envoy;
@@ -32,7 +33,6 @@ use crate::status::Status;
 use crate::store::{Resource, Store};
 use crate::upstream::SilentUpstream;
 use crate::users::{self, USERS};
-use crate::Error;
 
 /// Envoys started at once.
 const STARTS_AT_ONCE: usize = 3;
@@ -227,7 +227,10 @@ impl Sandbox {
         }
         // Not on this thread: a test may itself run inside a runtime.
         thread::scope(|scope| {
-            scope.spawn(|| self.runtime.block_on(server.come_back())).join().unwrap_or_else(|_| Err(Error::Server("could not come back".to_owned())))
+            scope
+                .spawn(|| self.runtime.block_on(server.come_back()))
+                .join()
+                .unwrap_or_else(|_| Err(Error::Server("could not come back".to_owned())))
         })
     }
 
@@ -267,8 +270,11 @@ fn create(store: &Store, object: Value, manager: &str) -> Result<Value, Status> 
 pub(crate) fn world(store: &Store) -> World {
     let istio = |plural: &str| store.all("networking.istio.io", plural);
     let config_maps = store.all("", "configmaps");
-    let config_map = config_maps.iter().find(|map| map["metadata"]["namespace"] == "istio-system" && map["metadata"]["name"] == "istio");
-    let mesh = config_map.and_then(|map| map["data"]["mesh"].as_str()).and_then(|text| serde_saphyr::from_str(text).ok());
+    let config_map = config_maps
+        .iter()
+        .find(|map| map["metadata"]["namespace"] == "istio-system" && map["metadata"]["name"] == "istio");
+    let mesh =
+        config_map.and_then(|map| map["data"]["mesh"].as_str()).and_then(|text| serde_saphyr::from_str(text).ok());
     World {
         mesh: mesh.unwrap_or_default(),
         services: store.all("", "services"),
@@ -281,7 +287,12 @@ pub(crate) fn world(store: &Store) -> World {
 
 type Envoys = HashMap<(String, String), Arc<Envoy>>;
 
-async fn start(mesh: &Mesh, cluster: &Arc<Cluster>, directory: &Path, upstream: SocketAddr) -> Result<(Server, Envoys), Error> {
+async fn start(
+    mesh: &Mesh,
+    cluster: &Arc<Cluster>,
+    directory: &Path,
+    upstream: SocketAddr,
+) -> Result<(Server, Envoys), Error> {
     let world = world(&cluster.store);
     let limit = Arc::new(Semaphore::new(STARTS_AT_ONCE));
     let routes: Arc<Routes> = Arc::new(mesh.silent_hosts.iter().map(|host| ((*host).to_owned(), upstream)).collect());
@@ -289,7 +300,8 @@ async fn start(mesh: &Mesh, cluster: &Arc<Cluster>, directory: &Path, upstream: 
     let mut starting = JoinSet::new();
     for pod in &mesh.pods {
         let (namespace, name) = pod.key();
-        create(&cluster.store, pod.object.clone(), "kube-controller-manager").map_err(|status| Error::Server(status.message))?;
+        create(&cluster.store, pod.object.clone(), "kube-controller-manager")
+            .map_err(|status| Error::Server(status.message))?;
         cluster.faults.set(&namespace, &name, pod.fault.clone());
         let mut runtime = runtime_of(pod);
         let Proxy::Envoy { spec, stale } = &pod.proxy else {
@@ -377,7 +389,9 @@ fn call(address: SocketAddr) -> Call {
     let outcome = match attempt() {
         Ok(0) => Outcome::Closed,
         Ok(_) => Outcome::Answered,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => Outcome::TimedOut,
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Outcome::TimedOut
+        }
         Err(_) => Outcome::Reset,
     };
     Call { outcome, took: begun.elapsed() }
@@ -403,7 +417,10 @@ fn kubeconfig_of(mesh: &str, server: &Server) -> String {
     let mut text = "apiVersion: v1\nkind: Config\npreferences: {}\nclusters:\n".to_owned();
     let mut cluster = |name: &str, port: u16, authority: &str| {
         let authority = encode(authority);
-        let _ = write!(text, "- name: {name}\n  cluster:\n    server: https://127.0.0.1:{port}\n    certificate-authority-data: {authority}\n");
+        let _ = write!(
+            text,
+            "- name: {name}\n  cluster:\n    server: https://127.0.0.1:{port}\n    certificate-authority-data: {authority}\n"
+        );
     };
     cluster(mesh, address.port(), &credentials.authority);
     cluster("untrusted", address.port(), &credentials.stranger);
@@ -413,13 +430,17 @@ fn kubeconfig_of(mesh: &str, server: &Server) -> String {
     for user in USERS {
         if let Some(certificate) = credentials.of(user.name) {
             let (name, data, key) = (user.name, encode(&certificate.certificate), encode(&certificate.key));
-            let _ = write!(text, "- name: {name}\n  user:\n    client-certificate-data: {data}\n    client-key-data: {key}\n");
+            let _ = write!(
+                text,
+                "- name: {name}\n  user:\n    client-certificate-data: {data}\n    client-key-data: {key}\n"
+            );
         }
     }
     let _ = write!(text, "- name: admin-token\n  user:\n    token: {}\n", users::token("admin"));
     text += "- name: badtoken\n  user:\n    token: expired-long-ago\ncontexts:\n";
     let mut context = |name: &str, cluster: &str, user: &str| {
-        let _ = write!(text, "- name: {name}\n  context:\n    cluster: {cluster}\n    user: {user}\n    namespace: shop\n");
+        let _ =
+            write!(text, "- name: {name}\n  context:\n    cluster: {cluster}\n    user: {user}\n    namespace: shop\n");
     };
     context(mesh, mesh, "admin");
     context(&format!("{mesh}-token"), mesh, "admin-token");

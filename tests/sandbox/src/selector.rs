@@ -22,7 +22,13 @@ impl LabelSelector {
     /// # Errors
     /// 400, in the API server's words.
     pub fn parse(text: &str) -> Result<Self, Status> {
-        split_outside_parentheses(text).into_iter().map(str::trim).filter(|part| !part.is_empty()).map(requirement).collect::<Result<_, _>>().map(Self)
+        split_outside_parentheses(text)
+            .into_iter()
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(requirement)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -35,7 +41,9 @@ impl LabelSelector {
         let label = |key: &str| object["metadata"]["labels"][key].as_str();
         self.0.iter().all(|requirement| match requirement {
             Requirement::In(key, values) => label(key).is_some_and(|value| values.iter().any(|wanted| wanted == value)),
-            Requirement::NotIn(key, values) => label(key).is_none_or(|value| values.iter().all(|unwanted| unwanted != value)),
+            Requirement::NotIn(key, values) => {
+                label(key).is_none_or(|value| values.iter().all(|unwanted| unwanted != value))
+            }
             Requirement::Exists(key) => label(key).is_some(),
             Requirement::Absent(key) => label(key).is_none(),
         })
@@ -79,7 +87,9 @@ fn requirement(part: &str) -> Result<Requirement, Status> {
     }
     let plain = part.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
     if !plain {
-        return Err(Status::bad_request(format!("unable to parse requirement: found '{part}', expected: in, notin, =, ==, !=, gt, lt")));
+        return Err(Status::bad_request(format!(
+            "unable to parse requirement: found '{part}', expected: in, notin, =, ==, !=, gt, lt"
+        )));
     }
     Ok(Requirement::Exists(owned(part)))
 }
@@ -95,8 +105,13 @@ impl FieldSelector {
     /// 400 for a field that the API server does not index.
     pub fn parse(text: &str) -> Result<Self, Status> {
         const INDEXED: [&str; 7] = [
-            "metadata.name", "metadata.namespace", "status.phase", "spec.nodeName", "spec.serviceAccountName",
-            "spec.restartPolicy", "status.podIP",
+            "metadata.name",
+            "metadata.namespace",
+            "status.phase",
+            "spec.nodeName",
+            "spec.serviceAccountName",
+            "spec.restartPolicy",
+            "status.podIP",
         ];
         let mut pairs = Vec::new();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -139,9 +154,19 @@ mod tests {
     fn label_selectors_match_as_kubernetes_matches_them() {
         let object = json!({"metadata": {"labels": {"app": "web", "version": "v2"}}});
         for (selector, matches) in [
-            ("", true), ("app=web", true), ("app==web,version=v2", true), ("app=cart", false), ("app!=cart", true),
-            ("tier!=x", true), ("app in (web,cart)", true), ("app in (web, cart),version notin (v2)", false),
-            ("app", true), ("!app", false), ("!tier", true), ("tier", false), ("version notin (v1,v3)", true),
+            ("", true),
+            ("app=web", true),
+            ("app==web,version=v2", true),
+            ("app=cart", false),
+            ("app!=cart", true),
+            ("tier!=x", true),
+            ("app in (web,cart)", true),
+            ("app in (web, cart),version notin (v2)", false),
+            ("app", true),
+            ("!app", false),
+            ("!tier", true),
+            ("tier", false),
+            ("version notin (v1,v3)", true),
         ] {
             let parsed = LabelSelector::parse(selector).expect("a valid selector");
             assert_eq!(parsed.matches(&object), matches, "{selector}");

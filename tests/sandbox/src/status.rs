@@ -77,7 +77,11 @@ impl Status {
     /// 429 or 503, as an overloaded or a starting server answers.
     pub(crate) fn refused(code: u16, retry_after: Option<u64>) -> Self {
         let mut status = if code == 429 {
-            Self::new(429, "TooManyRequests", "the server has received too many requests and has asked us to try again later")
+            Self::new(
+                429,
+                "TooManyRequests",
+                "the server has received too many requests and has asked us to try again later",
+            )
         } else {
             Self::new(503, "ServiceUnavailable", "the server is currently unable to handle the request")
         };

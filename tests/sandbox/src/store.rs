@@ -69,9 +69,21 @@ pub const RESOURCES: &[Resource] = &[
     resource("install.istio.io", &["v1alpha1"], "istiooperators", "IstioOperator", &["iop"]),
     resource("gateway.networking.k8s.io", &["v1", "v1beta1"], "gateways", "Gateway", &["gtw"]),
     Resource { namespaced: false, ..resource("sailoperator.io", &["v1", "v1alpha1"], "istios", "Istio", &[]) },
-    Resource { namespaced: false, ..resource("sailoperator.io", &["v1", "v1alpha1"], "istiorevisions", "IstioRevision", &["istiorev"]) },
+    Resource {
+        namespaced: false,
+        ..resource("sailoperator.io", &["v1", "v1alpha1"], "istiorevisions", "IstioRevision", &["istiorev"])
+    },
     resource("maistra.io", &["v2", "v1"], "servicemeshcontrolplanes", "ServiceMeshControlPlane", &["smcp"]),
-    Resource { namespaced: false, ..resource("admissionregistration.k8s.io", &["v1"], "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", &[]) },
+    Resource {
+        namespaced: false,
+        ..resource(
+            "admissionregistration.k8s.io",
+            &["v1"],
+            "mutatingwebhookconfigurations",
+            "MutatingWebhookConfiguration",
+            &[],
+        )
+    },
 ];
 
 impl Resource {
@@ -183,7 +195,11 @@ impl Store {
     /// All objects of a kind, in every namespace.
     #[must_use]
     pub fn all(&self, group: &str, plural: &str) -> Vec<Value> {
-        self.objects().iter().filter(|(key, _)| key.0 == group && key.1 == plural).map(|(_, object)| object.clone()).collect()
+        self.objects()
+            .iter()
+            .filter(|(key, _)| key.0 == group && key.1 == plural)
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     /// A page of objects, ordered by namespace and name.
@@ -197,7 +213,11 @@ impl Store {
             .iter()
             .filter(|(key, _)| key.0 == resource.group && key.1 == resource.plural)
             .filter(|(key, _)| query.namespace.as_ref().is_none_or(|namespace| *namespace == key.2))
-            .filter(|(key, _)| start.as_ref().is_none_or(|start| (key.2.as_str(), key.3.as_str()) > (start.0.as_str(), start.1.as_str())))
+            .filter(|(key, _)| {
+                start
+                    .as_ref()
+                    .is_none_or(|start| (key.2.as_str(), key.3.as_str()) > (start.0.as_str(), start.1.as_str()))
+            })
             .filter(|(_, object)| query.labels.matches(object) && query.fields.matches(object));
         let limit = if query.limit == 0 { usize::MAX } else { query.limit };
         let mut last = None;
@@ -213,7 +233,8 @@ impl Store {
         let version = self.version.load(Ordering::Relaxed);
         let mut metadata = json!({"resourceVersion": version.to_string()});
         if let (true, Some((namespace, name))) = (remaining > 0, last) {
-            metadata["continue"] = json!(BASE64.encode(json!({"v": version, "ns": namespace, "name": name}).to_string()));
+            metadata["continue"] =
+                json!(BASE64.encode(json!({"v": version, "ns": namespace, "name": name}).to_string()));
             // The real server leaves the count out where a selector makes it expensive to know.
             if query.labels.is_empty() && query.fields.is_empty() {
                 metadata["remainingItemCount"] = json!(remaining);
@@ -285,9 +306,8 @@ impl Store {
         change: impl FnOnce(&mut Value),
     ) -> Result<Value, Status> {
         let mut objects = self.objects();
-        let object = objects
-            .get_mut(&key(resource, namespace, name))
-            .ok_or_else(|| Status::not_found(resource, name))?;
+        let object =
+            objects.get_mut(&key(resource, namespace, name)).ok_or_else(|| Status::not_found(resource, name))?;
         let expected = &written["metadata"]["resourceVersion"];
         if expected.is_string() && *expected != object["metadata"]["resourceVersion"] {
             return Err(Status::conflict(resource, name));

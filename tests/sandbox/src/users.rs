@@ -27,10 +27,23 @@ pub struct User {
 const ANYWHERE: &[&str] = &["*"];
 const READ: &[&str] = &["get", "list", "watch"];
 const READABLE: &[&str] = &[
-    "pods", "pods/log", "services", "configmaps", "namespaces", "nodes", "deployments.apps", "replicasets.apps",
-    "statefulsets.apps", "daemonsets.apps", "jobs.batch", "destinationrules.networking.istio.io",
-    "sidecars.networking.istio.io", "envoyfilters.networking.istio.io", "virtualservices.networking.istio.io",
-    "serviceentries.networking.istio.io", "gateways.gateway.networking.k8s.io",
+    "pods",
+    "pods/log",
+    "services",
+    "configmaps",
+    "namespaces",
+    "nodes",
+    "deployments.apps",
+    "replicasets.apps",
+    "statefulsets.apps",
+    "daemonsets.apps",
+    "jobs.batch",
+    "destinationrules.networking.istio.io",
+    "sidecars.networking.istio.io",
+    "envoyfilters.networking.istio.io",
+    "virtualservices.networking.istio.io",
+    "serviceentries.networking.istio.io",
+    "gateways.gateway.networking.k8s.io",
 ];
 const READ_ALL: Rule = Rule { verbs: READ, resources: READABLE, namespaces: ANYWHERE };
 
@@ -106,7 +119,9 @@ impl Identity {
             wanted = format!("{wanted}/{subresource}");
         }
         let has = |list: &[&str], wanted: &str| list.iter().any(|given| *given == "*" || *given == wanted);
-        self.rules.iter().any(|rule| has(rule.verbs, verb) && has(rule.resources, &wanted) && has(rule.namespaces, namespace))
+        self.rules
+            .iter()
+            .any(|rule| has(rule.verbs, verb) && has(rule.resources, &wanted) && has(rule.namespaces, namespace))
     }
 }
 

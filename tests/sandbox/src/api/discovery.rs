@@ -17,11 +17,15 @@ pub(super) async fn answer(_: &Arc<Cluster>, identity: &Identity, request: Reque
     let path = request.uri().path().trim_matches('/').to_owned();
     let words: Vec<&str> = path.split('/').collect();
     let body = match words.as_slice() {
-        ["version"] => json!({"major": "1", "minor": "37", "gitVersion": "v1.37.0", "gitCommit": "", "gitTreeState": "clean",
-            "buildDate": "2026-08-26T00:00:00Z", "goVersion": "go1.26", "compiler": "gc", "platform": "linux/amd64"}),
+        ["version"] => {
+            json!({"major": "1", "minor": "37", "gitVersion": "v1.37.0", "gitCommit": "", "gitTreeState": "clean",
+            "buildDate": "2026-08-26T00:00:00Z", "goVersion": "go1.26", "compiler": "gc", "platform": "linux/amd64"})
+        }
         ["healthz" | "livez" | "readyz"] => return Ok(http::Response::new(full("ok"))),
         ["api"] => json!({"kind": "APIVersions", "versions": ["v1"]}),
-        ["apis"] => json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups().iter().filter(|(name, _)| !name.is_empty()).map(|(name, versions)| group(name, versions)).collect::<Vec<_>>()}),
+        ["apis"] => {
+            json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups().iter().filter(|(name, _)| !name.is_empty()).map(|(name, versions)| group(name, versions)).collect::<Vec<_>>()})
+        }
         ["apis", name] => match groups().get(name) {
             Some(versions) => {
                 let mut body = group(name, versions);
@@ -56,8 +60,10 @@ fn groups() -> BTreeMap<&'static str, Vec<&'static str>> {
 }
 
 fn group(name: &str, versions: &[&str]) -> Value {
-    let versions: Vec<Value> =
-        versions.iter().map(|version| json!({"groupVersion": format!("{name}/{version}"), "version": version})).collect();
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|version| json!({"groupVersion": format!("{name}/{version}"), "version": version}))
+        .collect();
     json!({"name": name, "preferredVersion": versions[0], "versions": versions})
 }
 
@@ -75,7 +81,8 @@ fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
         }));
         if resource.plural == "pods" {
             for (name, verbs) in [("pods/log", json!(["get"])), ("pods/portforward", json!(["create", "get"]))] {
-                resources.push(json!({"name": name, "singularName": "", "namespaced": true, "kind": "Pod", "verbs": verbs}));
+                resources
+                    .push(json!({"name": name, "singularName": "", "namespaced": true, "kind": "Pod", "verbs": verbs}));
             }
         }
     }

@@ -31,13 +31,13 @@ use tokio_rustls::TlsAcceptor;
 
 pub use tls::Credentials;
 
+use crate::Error;
 use crate::faults::{Fault, Faults, Refusal};
 use crate::log::ContainerLog;
 use crate::stats::Counters;
 use crate::status::Status;
 use crate::store::Store;
 use crate::users::Identity;
-use crate::Error;
 use route::{Target, Verb};
 
 /// The body of every answer.
@@ -238,7 +238,10 @@ fn authenticate(headers: &HeaderMap, by_certificate: Option<Identity>) -> Result
         Some(user) => Err(Status::new(
             403,
             "Forbidden",
-            format!("users \"{user}\" is forbidden: User \"{}\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope", identity.name),
+            format!(
+                "users \"{user}\" is forbidden: User \"{}\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope",
+                identity.name
+            ),
         )),
         None => Ok(identity),
     }

@@ -69,7 +69,10 @@ pub(super) async fn answer(cluster: &Arc<Cluster>, target: &Target, request: Req
         }
         Verb::Patch => {
             let applied = content_type.starts_with("application/apply-patch");
-            if !applied && content_type != "application/merge-patch+json" && content_type != "application/strategic-merge-patch+json" {
+            if !applied
+                && content_type != "application/merge-patch+json"
+                && content_type != "application/strategic-merge-patch+json"
+            {
                 return Err(Status::new(
                     415,
                     "UnsupportedMediaType",
@@ -93,7 +96,9 @@ pub(super) async fn answer(cluster: &Arc<Cluster>, target: &Target, request: Req
             })?;
             Ok(json_response(200, &versioned(object, target)))
         }
-        Verb::Delete if name.is_empty() => Err(Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")),
+        Verb::Delete if name.is_empty() => {
+            Err(Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"))
+        }
         Verb::Delete => {
             let object = store.delete(resource, namespace, name)?;
             let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
@@ -126,7 +131,8 @@ fn versioned(mut object: Value, target: &Target) -> Value {
 
 /// Built-in kinds stand in lists without `kind` and `apiVersion`; custom ones with them.
 fn bare(mut object: Value) -> Value {
-    let built_in = object["apiVersion"].as_str().is_some_and(|version| !version.contains('.') || version.contains("k8s.io/"));
+    let built_in =
+        object["apiVersion"].as_str().is_some_and(|version| !version.contains('.') || version.contains("k8s.io/"));
     if let (true, Some(fields)) = (built_in, object.as_object_mut()) {
         fields.shift_remove("kind");
         fields.shift_remove("apiVersion");
@@ -140,7 +146,9 @@ fn watch(cluster: &Arc<Cluster>, target: &Target, as_table: bool) -> Answer {
     let mut changes = cluster.store.watch();
     let (resource, version) = (target.resource, target.version.clone());
     let line = move |kind: &str, object: Value| {
-        let object = if as_table { table::of(resource, &[object], json!({})) } else {
+        let object = if as_table {
+            table::of(resource, &[object], json!({}))
+        } else {
             let mut object = object;
             object["apiVersion"] = json!(resource.api_version(&version));
             object
@@ -167,7 +175,10 @@ fn watch(cluster: &Arc<Cluster>, target: &Target, as_table: bool) -> Answer {
             match change {
                 Ok(Change { kind, resource: changed, object })
                     if changed == resource
-                        && query.namespace.as_ref().is_none_or(|namespace| object["metadata"]["namespace"] == namespace.as_str())
+                        && query
+                            .namespace
+                            .as_ref()
+                            .is_none_or(|namespace| object["metadata"]["namespace"] == namespace.as_str())
                         && query.labels.matches(&object)
                         && query.fields.matches(&object) =>
                 {

@@ -51,7 +51,12 @@ pub(super) struct Pod {
     fault: Option<Fault>,
 }
 
-pub(super) fn answer(cluster: &Arc<Cluster>, identity: &Identity, target: &Target, request: Request<Incoming>) -> Answer {
+pub(super) fn answer(
+    cluster: &Arc<Cluster>,
+    identity: &Identity,
+    target: &Target,
+    request: Request<Incoming>,
+) -> Answer {
     let fault = cluster.faults.meet(&target.namespace, &target.name);
     match &fault {
         Some(Fault::Forbidden) => return Err(target.forbidden(&identity.name, target.verb.word())),
@@ -106,7 +111,9 @@ fn over_websocket(pod: Pod, target: &Target, request: Request<Incoming>) -> Answ
         if protocol == CHANNELS { channels(socket, &pod, &ports).await } else { tunnel(socket, pod).await }
     });
     let mut response = switching("websocket");
-    response.headers_mut().insert("sec-websocket-accept", HeaderValue::from_str(&accept).unwrap_or(HeaderValue::from_static("")));
+    response
+        .headers_mut()
+        .insert("sec-websocket-accept", HeaderValue::from_str(&accept).unwrap_or(HeaderValue::from_static("")));
     response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(protocol));
     Ok(response)
 }
@@ -277,7 +284,11 @@ async fn tunnel(socket: Socket, pod: Pod) {
     let inwards = async move {
         while let Some(Ok(message)) = source.next().await {
             match message {
-                Message::Binary(bytes) => if writer.write_all(&bytes).await.is_err() { return },
+                Message::Binary(bytes) => {
+                    if writer.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
                 Message::Close(_) => return,
                 _ => {}
             }
@@ -405,7 +416,9 @@ impl Default for Shape {
 impl Shape {
     async fn copy(&self, from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {
         // A tenth of a second's worth at a time.
-        let chunk = self.bytes_per_second.map_or(COPY_BUFFER, |rate| usize::try_from(rate / 10).unwrap_or(COPY_BUFFER).clamp(1, COPY_BUFFER));
+        let chunk = self
+            .bytes_per_second
+            .map_or(COPY_BUFFER, |rate| usize::try_from(rate / 10).unwrap_or(COPY_BUFFER).clamp(1, COPY_BUFFER));
         let mut buffer = vec![0; chunk];
         let (mut left, mut first) = (self.bytes, true);
         while left > 0 {
@@ -479,7 +492,8 @@ async fn huge_dump(mut stream: DuplexStream, size: u64) {
             }
         }
         request.clear();
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{HEAD}");
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{HEAD}");
         if stream.write_all(head.as_bytes()).await.is_err() {
             return;
         }

@@ -50,7 +50,9 @@ where
         }
         if a & 0x80 == 0 {
             let id = u32::from_be_bytes([a, b, c, d]);
-            if let Some(stream) = data.get(&id) && !body.is_empty() {
+            if let Some(stream) = data.get(&id)
+                && !body.is_empty()
+            {
                 let _ = stream.send(body);
             }
             if flags & FIN != 0 {

@@ -7,9 +7,7 @@ use crate::store::Resource;
 
 /// A `Table` of objects, with the columns of the real server for pods and a name and an age for the rest.
 pub(super) fn of(resource: &Resource, objects: &[Value], metadata: Value) -> Value {
-    let column = |name: &str, priority: u8| {
-        json!({"name": name, "type": "string", "format": if name == "Name" { "name" } else { "" }, "description": "", "priority": priority})
-    };
+    let column = |name: &str, priority: u8| json!({"name": name, "type": "string", "format": if name == "Name" { "name" } else { "" }, "description": "", "priority": priority});
     let columns = if resource.plural == "pods" {
         let wide = ["IP", "Node", "Nominated Node", "Readiness Gates"];
         let narrow = ["Name", "Ready", "Status", "Restarts", "Age"];
@@ -36,9 +34,9 @@ fn pod(pod: &Value) -> Vec<Value> {
         .into_iter()
         .flatten()
         .filter(|status| {
-            pod["spec"]["initContainers"]
-                .as_array()
-                .is_some_and(|containers| containers.iter().any(|c| c["name"] == status["name"] && c["restartPolicy"] == "Always"))
+            pod["spec"]["initContainers"].as_array().is_some_and(|containers| {
+                containers.iter().any(|c| c["name"] == status["name"] && c["restartPolicy"] == "Always")
+            })
         })
         .collect();
     let all = || native.iter().chain(statuses.iter());
@@ -67,7 +65,8 @@ fn pod(pod: &Value) -> Vec<Value> {
 
 /// The age in the API server's short form, such as `3d4h`.
 fn age(object: &Value) -> Value {
-    let created: Option<Timestamp> = object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
+    let created: Option<Timestamp> =
+        object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
     let Some(created) = created else { return json!("<unknown>") };
     let seconds = Timestamp::now().as_second() - created.as_second();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);

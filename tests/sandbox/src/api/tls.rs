@@ -81,7 +81,10 @@ pub(super) fn issue() -> Result<(Credentials, TlsAcceptor), Error> {
         .with_safe_default_protocol_versions()
         .map_err(Error::server)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![server_certificate.der().clone()], PrivateKeyDer::Pkcs8(server_key.serialize_der().into()))
+        .with_single_cert(
+            vec![server_certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(server_key.serialize_der().into()),
+        )
         .map_err(Error::server)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
 
