@@ -4,6 +4,7 @@ mod clusters;
 mod complete;
 mod completion;
 mod console;
+mod debug_log;
 mod diagnose;
 mod exit;
 mod explain;
@@ -59,6 +60,8 @@ enum Command {
     Clusters(Box<clusters::ClustersArgs>),
     Diagnose(Box<diagnose::DiagnoseArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
+    #[command(name = "debug-log")]
+    DebugLog(Box<debug_log::DebugLogArgs>),
     Explain(explain::ExplainArgs),
     Completion(completion::CompletionArgs),
     #[command(name = "__complete", hide = true)]
@@ -88,6 +91,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
         Command::Diagnose(args) => diagnose::run(&args, &console),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
+        Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Completion(args) => completion::run(&args, &console),
         Command::Complete(args) => complete::run(&args, &console),
