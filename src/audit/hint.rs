@@ -15,8 +15,32 @@ pub(super) struct Hints {
     mesh: Vec<Option<Duration>>,
 }
 
+/// The values that proxies hold for the mesh's, with how many hold each, by context and revision.
+type Counts<'a> = BTreeMap<(&'a str, &'a str), BTreeMap<Duration, usize>>;
+
+fn count<'a>(snapshot: &'a MeshSnapshot, held: &[Option<Duration>]) -> Counts<'a> {
+    let mut counts = Counts::new();
+    for (read, value) in snapshot.proxies.iter().zip(held) {
+        if let Some(value) = value {
+            let plane = counts.entry((&read.proxy.id.context, &read.proxy.revision)).or_default();
+            *plane.entry(*value).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// The value that most hold, and how many do.
+fn most(values: &BTreeMap<Duration, usize>) -> Option<(Duration, usize)> {
+    values.iter().max_by_key(|(value, count)| (**count, **value)).map(|(value, count)| (*value, *count))
+}
+
 impl Hints {
     pub(super) fn new(snapshot: &MeshSnapshot) -> Self {
+        Self::held(snapshot).fill(snapshot)
+    }
+
+    /// What each proxy itself holds.
+    fn held(snapshot: &MeshSnapshot) -> Self {
         let black_holes: Vec<(u32, Option<Duration>)> = (0u32..)
             .zip(&snapshot.clusters)
             .filter(|(_, cluster)| cluster.kind() == ClusterKind::BlackHole && cluster.source == ClusterSource::Active)
@@ -25,6 +49,16 @@ impl Hints {
         let value =
             |held: &ClusterSet| black_holes.iter().find(|(at, _)| held.contains(*at)).and_then(|(_, value)| *value);
         Self { mesh: snapshot.proxies.iter().map(|proxy| value(&proxy.clusters)).collect() }
+    }
+
+    /// Gives a proxy without such a cluster, a waypoint, what most of its control plane's proxies hold.
+    fn fill(mut self, snapshot: &MeshSnapshot) -> Self {
+        let counts = count(snapshot, &self.mesh);
+        for (read, value) in snapshot.proxies.iter().zip(&mut self.mesh) {
+            let plane = (read.proxy.id.context.as_str(), read.proxy.revision.as_str());
+            *value = value.or_else(|| counts.get(&plane).and_then(most).map(|(value, _)| value));
+        }
+        self
     }
 
     /// The origins of a cluster's value, each with the proxies for which it holds.
@@ -74,9 +108,8 @@ fn origin(cluster: &EnvoyCluster, mesh: Option<Duration>) -> Origin {
             (Some(rule), Some(_)) => Origin::plain(OriginKind::MeshConfig, false)
                 .with_note(format!("DestinationRule {rule} matched, but the value is the mesh's")),
             (Some(rule), None) => unknown(format!("DestinationRule {rule} matched, which may or may not set it")),
-            (None, Some(mesh)) if mesh == timeout => {
-                Origin::plain(OriginKind::MeshConfig, false).with_note("the value that BlackHoleCluster has too")
-            }
+            (None, Some(mesh)) if mesh == timeout => Origin::plain(OriginKind::MeshConfig, false)
+                .with_note("the value of BlackHoleCluster, which is the mesh's"),
             (None, Some(mesh)) => {
                 unknown(format!("no DestinationRule matched, and the mesh's value is {}", format_duration(mesh)))
             }
@@ -87,19 +120,12 @@ fn origin(cluster: &EnvoyCluster, mesh: Option<Duration>) -> Origin {
 
 /// The value that most proxies of each control plane hold for the mesh's.
 pub(super) fn mesh_values(snapshot: &MeshSnapshot) -> Vec<MeshValue> {
-    let hints = Hints::new(snapshot);
-    let mut counts: BTreeMap<(&str, &str), BTreeMap<Duration, usize>> = BTreeMap::new();
-    for (read, value) in snapshot.proxies.iter().zip(&hints.mesh) {
-        if let Some(value) = value {
-            let plane = counts.entry((&read.proxy.id.context, &read.proxy.revision)).or_default();
-            *plane.entry(*value).or_default() += 1;
-        }
-    }
-    counts
+    let held = Hints::held(snapshot);
+    count(snapshot, &held.mesh)
         .into_iter()
         .filter_map(|((context, revision), values)| {
             let total: usize = values.values().sum();
-            let (&connect_timeout, &count) = values.iter().max_by_key(|(value, count)| (**count, **value))?;
+            let (connect_timeout, count) = most(&values)?;
             Some(MeshValue {
                 context: context.to_owned(),
                 revision: revision.to_owned(),
