@@ -4,6 +4,7 @@ mod clusters;
 mod complete;
 mod completion;
 mod console;
+mod debug_log;
 mod diagnose;
 mod exit;
 mod explain;
@@ -61,6 +62,8 @@ enum Command {
     Diagnose(Box<diagnose::DiagnoseArgs>),
     Resets(Box<resets::ResetsArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
+    #[command(name = "debug-log")]
+    DebugLog(Box<debug_log::DebugLogArgs>),
     Explain(explain::ExplainArgs),
     Completion(completion::CompletionArgs),
     #[command(name = "__complete", hide = true)]
@@ -91,6 +94,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diagnose(args) => diagnose::run(&args, &console),
         Command::Resets(args) => block_on(resets::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
+        Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Completion(args) => completion::run(&args, &console),
         Command::Complete(args) => complete::run(&args, &console),

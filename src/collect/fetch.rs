@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, Node};
-use crate::decode::{ElementError, Shape, loggers};
+use super::lease::read_levels;
+use crate::decode::{ElementError, Shape};
 use crate::model::{
-    ClusterSet, ClusterSource, FailureCause, LoggerLevels, Proxy, ProxyId, ProxySnapshot, SkippedProxy,
+    ClusterSet, ClusterSource, FailureCause, Proxy, ProxyId, ProxySnapshot, SkippedProxy,
     SnapshotBuilder, UnreadProxy,
 };
 use crate::reach::{AdminError, AdminRequest, AdminSource, Section};
@@ -232,7 +233,8 @@ pub(super) async fn read(
         return Err(ReadError::NoClusters);
     }
     if loggers {
-        reading.snapshot.loggers = read_loggers(source).await.map(Arc::new);
+        // Worth having, and an audit is none the worse without them.
+        reading.snapshot.loggers = read_levels(source).await.ok().map(Arc::new);
     }
     Ok(reading)
 }
@@ -273,20 +275,6 @@ async fn fetch_dump(
         Some(error) => Err(error.into()),
         None => Ok(decoder.finish()?),
     }
-}
-
-/// Logger levels are worth having, and an audit is none the worse without them.
-async fn read_loggers(source: &mut impl AdminSource) -> Option<LoggerLevels> {
-    const MOST: usize = 1 << 20;
-    let mut text = Vec::new();
-    source
-        .send(&AdminRequest::GetLoggers, &mut |chunk| {
-            text.extend_from_slice(chunk);
-            if text.len() > MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .await
-        .ok()?;
-    loggers::read(&String::from_utf8_lossy(&text))
 }
 
 /// A cluster as Envoy's own object, in istioctl's form, and where in the dump it stood.

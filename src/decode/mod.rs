@@ -3,6 +3,7 @@
 pub mod app_log;
 pub mod dump;
 mod elements;
+pub mod lease;
 pub mod log;
 pub mod loggers;
 pub mod pod_config;

@@ -3,6 +3,7 @@
 
 mod app_log;
 mod cluster;
+mod debug_log;
 mod duration;
 mod log;
 mod origin;
@@ -11,6 +12,7 @@ mod snapshot;
 
 pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
+pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
 pub use origin::{Origin, OriginKind};

@@ -2,6 +2,7 @@
 
 pub mod audit_json;
 pub mod audit_table;
+pub mod debug_log;
 pub mod diagnosis;
 pub mod document;
 pub mod escape;

@@ -5,6 +5,7 @@ mod audit;
 mod bad_input;
 mod clusters;
 mod completion;
+mod debug_log;
 mod diagnose;
 mod generated;
 mod layering;
