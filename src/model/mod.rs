@@ -3,6 +3,7 @@
 
 mod cluster;
 mod duration;
+pub mod objects;
 mod origin;
 mod proxy;
 mod snapshot;

@@ -1,6 +1,6 @@
 //! Everything an audit reads, as one value. `snapshot` writes it and `--from` reads it back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::objects::IstioObjects;
 use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
 
 /// A set of positions in a table: clusters a proxy holds, or proxies that hold a cluster. Runs cost a few bytes,
@@ -165,6 +166,9 @@ pub struct MeshSnapshot {
     pub skipped: Vec<SkippedProxy>,
     /// The proxies that could not be read, by name.
     pub failed: Vec<UnreadProxy>,
+    /// What each Kubernetes cluster says about Istio, by [`ProxyId::context`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub objects: BTreeMap<String, IstioObjects>,
 }
 
 /// Puts a snapshot together out of what proxies hold, keeping each distinct cluster once.
@@ -176,6 +180,7 @@ pub struct SnapshotBuilder {
     proxies: Vec<ProxySnapshot>,
     skipped: Vec<SkippedProxy>,
     failed: Vec<UnreadProxy>,
+    objects: BTreeMap<String, IstioObjects>,
 }
 
 impl SnapshotBuilder {
@@ -211,6 +216,12 @@ impl SnapshotBuilder {
     /// Adds a proxy that could not be read.
     pub fn fail(&mut self, failed: UnreadProxy) {
         self.failed.push(failed);
+    }
+
+    /// Adds what a Kubernetes cluster says about Istio.
+    pub fn objects(&mut self, context: impl Into<String>, mut objects: IstioObjects) {
+        objects.sort();
+        self.objects.insert(context.into(), objects);
     }
 
     /// The names of the proxies that were read or could not be.
@@ -250,6 +261,6 @@ impl SnapshotBuilder {
         skipped.sort_by(|a, b| a.id.cmp(&b.id));
         let mut failed = self.failed;
         failed.sort_by(|a, b| a.id.cmp(&b.id));
-        MeshSnapshot { taken_at, clusters, proxies, skipped, failed }
+        MeshSnapshot { taken_at, clusters, proxies, skipped, failed, objects: self.objects }
     }
 }
