@@ -1,3 +1,4 @@
 //! kubectl-meshaudit.
+pub mod attribute;
 pub mod cli;
 pub mod model;

@@ -22,6 +22,11 @@ impl ClusterSet {
         self.0.insert(position);
     }
 
+    /// Adds every position of another set.
+    pub fn union(&mut self, other: &Self) {
+        self.0 |= &other.0;
+    }
+
     /// Gives back what fewer runs need no more.
     pub fn shrink(&mut self) {
         self.0.optimize();
