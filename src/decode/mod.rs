@@ -3,6 +3,8 @@
 pub mod dump;
 mod elements;
 pub mod loggers;
+pub mod mesh_config;
+pub mod objects;
 pub mod pod_config;
 
 pub use elements::{ElementError, Elements, Shape};

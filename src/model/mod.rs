@@ -3,6 +3,7 @@
 
 mod cluster;
 mod duration;
+pub mod evidence;
 pub mod objects;
 mod origin;
 mod proxy;

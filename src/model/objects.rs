@@ -478,6 +478,34 @@ pub struct Evidence {
     pub owners: Vec<String>,
 }
 
+impl Evidence {
+    /// Who owns the object and will write it again: a GitOps application, or a Helm release. Empty for nobody.
+    #[must_use]
+    pub fn owner(&self) -> String {
+        let get = |key: &str| self.annotations.get(key).or_else(|| self.labels.get(key)).map(String::as_str);
+        let with = |namespace: Option<&str>, name: &str| match namespace {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name.to_owned(),
+        };
+        if let Some(tracking) = get("argocd.argoproj.io/tracking-id") {
+            return format!("Argo CD application {}", tracking.split(':').next().unwrap_or(tracking));
+        }
+        if let Some(name) = get("argocd.argoproj.io/instance") {
+            return format!("Argo CD application {name}");
+        }
+        if let Some(name) = get("kustomize.toolkit.fluxcd.io/name") {
+            return format!("Flux Kustomization {}", with(get("kustomize.toolkit.fluxcd.io/namespace"), name));
+        }
+        if let Some(name) = get("helm.toolkit.fluxcd.io/name") {
+            return format!("Flux HelmRelease {}", with(get("helm.toolkit.fluxcd.io/namespace"), name));
+        }
+        match get("meta.helm.sh/release-name") {
+            Some(name) => format!("Helm release {}", with(get("meta.helm.sh/release-namespace"), name)),
+            None => String::new(),
+        }
+    }
+}
+
 /// The Deployment of a control plane.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

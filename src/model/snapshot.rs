@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::evidence::ClusterEvidence;
 use super::objects::IstioObjects;
 use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
 
@@ -101,6 +102,9 @@ pub struct ProxySnapshot {
     /// Its logger levels; `None` where they were not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loggers: Option<Arc<LoggerLevels>>,
+    /// What it counted of connection attempts, for clusters that saw any; `None` where it was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Vec<ClusterEvidence>>,
 }
 
 /// A pod that was selected and is no proxy that could be audited.
