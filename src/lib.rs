@@ -1,6 +1,8 @@
 //! kubectl-meshaudit.
 pub mod attribute;
 pub mod cli;
+pub mod collect;
 pub mod decode;
 pub mod k8s;
 pub mod model;
+pub mod reach;

@@ -103,8 +103,19 @@ impl DumpDecoder {
     }
 }
 
-/// Decodes one element: a section with many clusters, one cluster in its wrapper, or a bare one.
-pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMut(Item)) -> Result<(), String> {
+/// What an element turned out to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// All sections' clusters: the whole dump's, whatever was asked for.
+    Sections,
+    /// One cluster.
+    Cluster,
+    /// Nothing that is read here.
+    Other,
+}
+
+/// Decodes one element: the sections with many clusters, one cluster in its wrapper, or a bare one.
+pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMut(Item)) -> Result<Held, String> {
     let read: Element<'_, ClusterJson<'_>> = from_slice(element)?;
     match read.kind() {
         ElementKind::Section => {
@@ -121,6 +132,7 @@ pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMu
                     }
                 }
             }
+            Ok(Held::Sections)
         }
         ElementKind::Entry(fixed) => {
             if let Some(cluster) = read.cluster {
@@ -128,19 +140,21 @@ pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMu
                 let cluster = cluster.model(fixed.unwrap_or(source), error)?;
                 each(Item::Cluster(cluster, read.version_info.map(Arc::from)));
             }
+            Ok(Held::Cluster)
         }
         ElementKind::Cluster => {
             let cluster: ClusterJson<'_> = from_slice(element)?;
             each(Item::Cluster(cluster.model(source, None)?, None));
+            Ok(Held::Cluster)
         }
         ElementKind::Bootstrap => {
             if let Some(node) = read.bootstrap.and_then(|bootstrap| bootstrap.node).and_then(NodeJson::model) {
                 each(Item::Node(node));
             }
+            Ok(Held::Other)
         }
-        ElementKind::Other => {}
+        ElementKind::Other => Ok(Held::Other),
     }
-    Ok(())
 }
 
 /// The clusters of one element as JSON objects in istioctl's form: bare, with camelCase field names by protobuf's
@@ -546,6 +560,7 @@ mod tests {
                     found.push(cluster);
                 }
             })
+            .map(|_| ())
         })?;
         decoder.finish()?;
         Ok(found)

@@ -6,5 +6,6 @@ pub mod loggers;
 pub mod mesh_config;
 pub mod objects;
 pub mod pod_config;
+pub mod snapshot;
 
 pub use elements::{ElementError, Elements, Shape};

@@ -8,5 +8,5 @@ mod targets;
 
 pub use client::{ApiError, ConnectOptions, Connection, connect, kubeconfig_contexts};
 pub use pods::{Found, Pod, PodSelection, select};
-pub use port::{OpenError, PortStream, open_port};
+pub use port::{OpenError, PortErrors, PortStream, open_port};
 pub use targets::{Target, TargetError, WorkloadKind};

@@ -38,6 +38,12 @@ impl ClusterSet {
         self.0.iter()
     }
 
+    /// The last position.
+    #[must_use]
+    pub fn last(&self) -> Option<u32> {
+        self.0.max()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
