@@ -397,7 +397,8 @@ impl<'a> Attributor<'a> {
         }
         let filters_read = self.objects(class).is_some_and(|objects| objects.is_read(ObjectKind::EnvoyFilter));
         let (verdict, note) = if expected.origin.certain && filters_read {
-            let note = format!("no readable object accounts for it; expected {should} from {}", describe(&expected.origin));
+            let note =
+                format!("no readable object accounts for it; expected {should} from {}", describe(&expected.origin));
             (Verdict::Unexplained, note)
         } else {
             (Verdict::Unknown, self.missing(class))
@@ -412,7 +413,8 @@ impl<'a> Attributor<'a> {
             return "the mesh configuration and DestinationRules were not read".to_owned();
         };
         let mut missing = Vec::new();
-        for kind in [ObjectKind::MeshConfig, ObjectKind::DestinationRule, ObjectKind::Sidecar, ObjectKind::EnvoyFilter] {
+        for kind in [ObjectKind::MeshConfig, ObjectKind::DestinationRule, ObjectKind::Sidecar, ObjectKind::EnvoyFilter]
+        {
             match objects.coverage(kind) {
                 Coverage::Read => {}
                 Coverage::Partly(reason) => missing.push(format!("{kind} partly read ({reason})")),
@@ -445,7 +447,8 @@ impl<'a> Attributor<'a> {
             (None, None) => return self.rule_alone(class, cluster, mesh),
         };
         let mut current = Current::new(Some(mesh_origin.0), mesh_origin.1);
-        let label = if current.origin.kind == OriginKind::MeshDefault { "Istio's built-in value" } else { "the mesh value" };
+        let label =
+            if current.origin.kind == OriginKind::MeshDefault { "Istio's built-in value" } else { "the mesh value" };
         record(&mut chain, || Candidate {
             origin: current.origin.clone(),
             value: current.value,
@@ -542,8 +545,7 @@ impl<'a> Attributor<'a> {
             Direction::Inbound => "",
         };
         let labels = (!inbound).then_some(&proxy.labels);
-        let found =
-            if host.is_empty() { None } else { mesh.rules.find(&proxy.id.namespace, host, namespace, labels) };
+        let found = if host.is_empty() { None } else { mesh.rules.find(&proxy.id.namespace, host, namespace, labels) };
         if let Some((rule, place)) = found {
             let resolved = policy::resolve(rule, port, subset);
             apply_baseline(baseline, resolved.winner.is_some() || resolved.clears_baseline, current, chain);
@@ -701,7 +703,9 @@ fn apply_baseline(
         value: pool.connect_timeout,
         outcome,
         reason: match outcome {
-            Outcome::Lost => "a DestinationRule has settings of its own for this cluster, which replace these whole".into(),
+            Outcome::Lost => {
+                "a DestinationRule has settings of its own for this cluster, which replace these whole".into()
+            }
             Outcome::Silent => "it sets no connectTimeout".into(),
             _ => "no DestinationRule has a connectionPool for this cluster".into(),
         },
@@ -724,11 +728,8 @@ fn apply_rule(
         if value.is_none() {
             let set = |part: &policy::Part<'_>| part.pool.and_then(|pool| pool.connect_timeout);
             let lost = resolved.parts[..decider].iter().rev().find_map(|part| set(part).map(|value| (part, value)));
-            current.dropped = lost.map(|(part, value)| Dropped {
-                origin: rule_origin(part.rule, &part.name),
-                value,
-                by: by.clone(),
-            });
+            current.dropped =
+                lost.map(|(part, value)| Dropped { origin: rule_origin(part.rule, &part.name), value, by: by.clone() });
         }
     }
     for (index, part) in resolved.parts.iter().enumerate() {
@@ -771,8 +772,7 @@ fn apply_rule(
         current.value = Some(value);
         current.origin = rule_origin(part.rule, &part.name);
         if part.rule.meta != rule.first.meta {
-            current.origin.note =
-                format!("merged into {}, which Envoy's metadata name", rule.first.meta);
+            current.origin.note = format!("merged into {}, which Envoy's metadata name", rule.first.meta);
         }
     }
 }
@@ -848,17 +848,13 @@ fn sidecar_of<'a>(mesh: &Mesh<'a>, namespace: &str, role: ProxyRole, labels: &La
         let wanted = wanted.to_owned();
         mesh.objects.sidecars.iter().filter(move |sidecar| sidecar.meta.namespace == wanted)
     };
-    let selecting = |sidecar: &&Sidecar| sidecar.workload_selector.as_ref().is_some_and(|labels_| selects(labels_, labels));
+    let selecting =
+        |sidecar: &&Sidecar| sidecar.workload_selector.as_ref().is_some_and(|labels_| selects(labels_, labels));
     let for_all = |sidecar: &&Sidecar| sidecar.workload_selector.is_none();
     of(namespace).find(selecting).or_else(|| of(namespace).find(for_all)).or_else(|| of(&mesh.root).find(for_all))
 }
 
-fn apply_sidecar(
-    sidecar: Option<&Sidecar>,
-    port: u16,
-    current: &mut Current,
-    chain: &mut Option<&mut Vec<Candidate>>,
-) {
+fn apply_sidecar(sidecar: Option<&Sidecar>, port: u16, current: &mut Current, chain: &mut Option<&mut Vec<Candidate>>) {
     let Some(sidecar) = sidecar else { return };
     let listener = sidecar.ingress.iter().find(|ingress| ingress.port == port).and_then(|found| found.connection_pool);
     let (part, pool) = match (listener, sidecar.inbound_connection_pool) {
@@ -890,7 +886,8 @@ fn apply_sidecar(
                 (current.value, current.origin) = current.mesh.clone();
                 if let Some(mesh) = chain.as_mut().and_then(|chain| chain.first_mut()) {
                     mesh.outcome = Outcome::Won;
-                    mesh.reason = "the mesh value: the Sidecar's connection pool replaces the rest and sets none".into();
+                    mesh.reason =
+                        "the mesh value: the Sidecar's connection pool replaces the rest and sets none".into();
                 }
             }
         }

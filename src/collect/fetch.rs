@@ -82,7 +82,8 @@ impl ReadError {
 
 impl Reading {
     pub(super) fn new(proxy: Proxy) -> Self {
-        let snapshot = ProxySnapshot { proxy, clusters: ClusterSet::default(), version: None, loggers: None };
+        let snapshot =
+            ProxySnapshot { proxy, clusters: ClusterSet::default(), version: None, loggers: None, evidence: None };
         Self { snapshot, whole: false, node: None }
     }
 

@@ -3,6 +3,7 @@
 
 mod fetch;
 mod limiter;
+mod objects;
 mod offline;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use fetch::{ClusterObject, read_objects};
+pub use objects::{ObjectOptions, read_istio_objects};
 pub use offline::{offline, offline_objects};
 
 use crate::k8s::{ApiError, Connection, Found, PodSelection, select};

@@ -35,7 +35,10 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
         File::Snapshot { snapshot } => {
             taken_at = taken_at.min(Some(snapshot.taken_at)).or(Some(snapshot.taken_at));
             ingest.with(|builder| {
-                let MeshSnapshot { clusters, proxies, skipped, failed, .. } = *snapshot;
+                let MeshSnapshot { clusters, proxies, skipped, failed, objects, .. } = *snapshot;
+                for (context, objects) in objects {
+                    builder.objects(context, objects);
+                }
                 let positions: Vec<u32> = clusters.into_iter().map(|cluster| builder.intern(cluster)).collect();
                 for mut proxy in proxies {
                     proxy.clusters = proxy.clusters.iter().map(|position| positions[position as usize]).collect();
@@ -88,7 +91,10 @@ pub fn offline_objects(
             File::Snapshot { snapshot } => {
                 for proxy in &snapshot.proxies {
                     let held = proxy.clusters.iter().map(|position| &snapshot.clusters[position as usize]);
-                    proxies.push((proxy.proxy.id.clone(), held.map(|cluster| (object(cluster), cluster.source)).collect()));
+                    proxies.push((
+                        proxy.proxy.id.clone(),
+                        held.map(|cluster| (object(cluster), cluster.source)).collect(),
+                    ));
                 }
                 unread.extend(snapshot.failed);
             }
@@ -138,9 +144,7 @@ impl FileError {
             Self::Read(error @ ReadError::NoClusters) => (error.cause(), "no cluster in it".to_owned()),
             Self::Read(read @ ReadError::Dump(error)) => (read.cause(), format!("no config dump: {error}")),
             Self::Read(error) => (error.cause(), error.to_string()),
-            Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => {
-                (FailureCause::Truncated, self.to_string())
-            }
+            Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
             Self::Snapshot(_) => (FailureCause::NotEnvoy, self.to_string()),
             Self::Input(_) => (FailureCause::Unreachable, self.to_string()),
         };
@@ -152,11 +156,7 @@ impl FileError {
 ///
 /// In `istioctl bug-report`'s layout (`…/proxies/NAMESPACE/POD/FILE`, `tools/bug-report/pkg/archive`) a proxy's
 /// dump lies among many files that are no dumps, and only the dump is read.
-fn each_file(
-    inputs: &[String],
-    limits: &ArchiveLimits,
-    take: &mut dyn FnMut(File<'_>) -> Result<(), FileError>,
-) {
+fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(File<'_>) -> Result<(), FileError>) {
     for input in inputs {
         let mut report = false;
         let mut strangers = Vec::new();

@@ -53,11 +53,32 @@ impl Page {
         self.items.is_empty()
     }
 
+    /// The names of its objects.
+    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
+        self.items
+            .iter()
+            .filter_map(|item| serde_json::from_str::<RawObject<'_>>(item.get()).ok())
+            .map(|raw| raw.metadata.name)
+    }
+
     /// Adds its objects; `kind` is what was listed, since items of a list do not repeat it.
     pub fn add_to(&self, objects: &mut IstioObjects, kind: &str) {
         for item in &self.items {
             add(objects, kind, item.get());
         }
+    }
+}
+
+/// One object, as the API server answers.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Object(Box<RawValue>);
+
+impl Object {
+    /// The object as JSON.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.0.get()
     }
 }
 
@@ -799,7 +820,10 @@ spec:
         assert_eq!(objects.control_planes.len(), 1);
         assert_eq!((plane.revision.as_str(), plane.version.as_str()), ("canary", "1.24.1"));
         let effective = plane.effective().unwrap();
-        assert_eq!((effective.connect_timeout, effective.origin.name.as_str()), (Duration::from_secs(3), "istio-canary"));
+        assert_eq!(
+            (effective.connect_timeout, effective.origin.name.as_str()),
+            (Duration::from_secs(3), "istio-canary")
+        );
         assert_eq!(plane.mesh.len(), 2);
     }
 

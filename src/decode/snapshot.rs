@@ -75,7 +75,8 @@ pub fn read(reader: impl Read) -> Result<MeshSnapshot, SnapshotError> {
         Some(snapshot) if kind == wanted && api_version == API_VERSION => snapshot,
         _ => return Err(SnapshotError::Kind { api_version, kind }),
     };
-    let dangling = |set: &crate::model::ClusterSet| set.last().is_some_and(|last| last as usize >= snapshot.clusters.len());
+    let dangling =
+        |set: &crate::model::ClusterSet| set.last().is_some_and(|last| last as usize >= snapshot.clusters.len());
     if let Some(proxy) = snapshot.proxies.iter().find(|proxy| dangling(&proxy.clusters)) {
         return Err(SnapshotError::Dangling(proxy.proxy.id.to_string()));
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod no_proxy;
+mod objects;
 mod pods;
 mod port;
 mod targets;

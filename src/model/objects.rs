@@ -644,7 +644,13 @@ impl ControlPlane {
         let rules_are_private = last(|config| config.default_destination_rule_export_to.is_some())
             .and_then(|source| source.config.default_destination_rule_export_to.as_ref())
             .is_some_and(|export_to| export_to.iter().any(|target| target == "."));
-        Some(EffectiveMesh { connect_timeout, origin, default_connection_pool: pool, root_namespace, rules_are_private })
+        Some(EffectiveMesh {
+            connect_timeout,
+            origin,
+            default_connection_pool: pool,
+            root_namespace,
+            rules_are_private,
+        })
     }
 }
 

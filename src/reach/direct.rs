@@ -97,9 +97,7 @@ impl Direct {
 impl AdminSource for Direct {
     async fn send(&mut self, request: &AdminRequest, sink: &mut Sink<'_>) -> Result<(), AdminError> {
         let deadline = self.limits.request_timeout;
-        tokio::time::timeout(deadline, self.exchange(request, sink))
-            .await
-            .unwrap_or(Err(AdminError::Timeout(deadline)))
+        tokio::time::timeout(deadline, self.exchange(request, sink)).await.unwrap_or(Err(AdminError::Timeout(deadline)))
     }
 }
 

@@ -47,12 +47,12 @@ impl<'a> Tunnel<'a> {
         let open = match self.open.take() {
             Some(open) if !open.sender.is_closed() => open,
             _ => {
-                let (stream, mut errors) =
-                    match open_port(self.connection, &self.namespace, &self.pod, self.port).await {
-                        Ok(opened) => opened,
-                        Err(OpenError::Api(error)) => return Err(error.into()),
-                        Err(error @ OpenError::NoStream(_)) => return Err(AdminError::Unreachable(error.to_string())),
-                    };
+                let (stream, mut errors) = match open_port(self.connection, &self.namespace, &self.pod, self.port).await
+                {
+                    Ok(opened) => opened,
+                    Err(OpenError::Api(error)) => return Err(error.into()),
+                    Err(error @ OpenError::NoStream(_)) => return Err(AdminError::Unreachable(error.to_string())),
+                };
                 let (sender, connection) = match handshake(TokioIo::new(stream)).await {
                     Ok(pair) => pair,
                     Err(error) => return Err(broken(&mut errors, &error, 0).await),
