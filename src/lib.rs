@@ -1,5 +1,6 @@
 //! kubectl-meshaudit.
 pub mod attribute;
+pub mod audit;
 pub mod cli;
 pub mod collect;
 pub mod decode;

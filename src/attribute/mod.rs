@@ -25,8 +25,8 @@ use crate::model::objects::{
     ObjectKind, ObjectMeta, PatchOperation, Service, Sidecar,
 };
 use crate::model::{
-    ClusterKind, ClusterSet, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, ProxyRole, ProxySnapshot,
-    format_duration,
+    ClusterKind, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, ProxyRole,
+    ProxySnapshot, format_duration,
 };
 
 /// What became of a candidate.
@@ -109,7 +109,7 @@ pub struct ProxyClass<'a> {
     /// One of them.
     pub representative: &'a ProxySnapshot,
     /// All of them: positions in [`MeshSnapshot::proxies`].
-    pub proxies: Vec<usize>,
+    pub proxies: ClusterSet,
     /// Every cluster that one of them holds.
     pub clusters: ClusterSet,
     mesh: Option<&'a str>,
@@ -228,11 +228,11 @@ impl<'a> Attributor<'a> {
     fn classify(&mut self) {
         let black_holes: Vec<u32> = (0u32..)
             .zip(&self.snapshot.clusters)
-            .filter(|(_, cluster)| cluster.kind() == ClusterKind::BlackHole)
+            .filter(|(_, cluster)| cluster.kind() == ClusterKind::BlackHole && cluster.source == ClusterSource::Active)
             .map(|(position, _)| position)
             .collect();
         let mut known: HashMap<_, usize> = HashMap::new();
-        for (position, read) in self.snapshot.proxies.iter().enumerate() {
+        for (position, read) in (0u32..).zip(&self.snapshot.proxies) {
             let proxy = &read.proxy;
             let mesh = self.meshes.get_key_value(proxy.id.context.as_str());
             let told = black_holes
@@ -277,7 +277,7 @@ impl<'a> Attributor<'a> {
             let class = *known.entry(key).or_insert_with(|| {
                 self.classes.push(ProxyClass {
                     representative: read,
-                    proxies: Vec::new(),
+                    proxies: ClusterSet::default(),
                     clusters: ClusterSet::default(),
                     mesh: mesh.map(|(context, _)| *context),
                     plane,
@@ -289,8 +289,8 @@ impl<'a> Attributor<'a> {
                 });
                 self.classes.len() - 1
             });
-            self.classes[class].proxies.push(position);
-            self.classes[class].clusters.union(&read.clusters);
+            self.classes[class].proxies.insert(position);
+            self.classes[class].clusters.extend(&read.clusters);
             self.class_of.push(class);
         }
     }
@@ -350,13 +350,27 @@ impl<'a> Attributor<'a> {
             return Attribution { origin, expected: None, verdict: Verdict::Explained };
         }
         let Some(expected) = self.expected(class, cluster, kind, chain) else {
-            let origin = match cluster.connect_timeout {
-                None => Origin::plain(OriginKind::EnvoyDefault, true),
-                Some(_) => Origin::plain(OriginKind::Unknown, false).with_note(self.missing(class)),
-            };
-            return Attribution { origin, expected: None, verdict: Verdict::Unknown };
+            return Attribution { origin: self.guess(class, cluster, kind), expected: None, verdict: Verdict::Unknown };
         };
         self.judge(class, cluster, expected)
+    }
+
+    /// What the dump alone suggests, where not even the mesh value is known.
+    fn guess(&self, class: &ProxyClass<'a>, cluster: &EnvoyCluster, kind: ClusterKind) -> Origin {
+        if cluster.connect_timeout.is_none() {
+            return Origin::plain(OriginKind::EnvoyDefault, true);
+        }
+        let unknown = |note: String| Origin::plain(OriginKind::Unknown, false).with_note(note);
+        match (kind, &cluster.destination_rule_hint) {
+            (ClusterKind::BlackHole | ClusterKind::Passthrough | ClusterKind::Internal, _) => {
+                Origin::plain(OriginKind::MeshConfig, false).with_note("no DestinationRule reaches this cluster")
+            }
+            (ClusterKind::Other, _) => {
+                unknown("not one of Istio's own names: an EnvoyFilter or another control plane".to_owned())
+            }
+            (_, Some(rule)) => unknown(format!("DestinationRule {rule} matched, which may or may not set it")),
+            (_, None) => unknown(format!("the mesh's value is not in the dump; {}", self.missing(class))),
+        }
     }
 
     fn judge(&self, class: &ProxyClass<'a>, cluster: &EnvoyCluster, expected: Expected) -> Attribution {
@@ -401,7 +415,15 @@ impl<'a> Attributor<'a> {
                 format!("no readable object accounts for it; expected {should} from {}", describe(&expected.origin));
             (Verdict::Unexplained, note)
         } else {
-            (Verdict::Unknown, self.missing(class))
+            let matched = cluster.destination_rule_hint.as_ref();
+            let matched =
+                matched.map_or_else(|| "no DestinationRule".to_owned(), |rule| format!("DestinationRule {rule}"));
+            let note = format!(
+                "{matched} matched, and {} gives {should}; {}",
+                describe(&expected.origin),
+                self.missing(class)
+            );
+            (Verdict::Unknown, note)
         };
         let origin = Origin::plain(OriginKind::Unknown, false).with_note(note);
         Attribution { origin, expected: Some(expected), verdict }

@@ -7,5 +7,6 @@ pub mod mesh_config;
 pub mod objects;
 pub mod pod_config;
 pub mod snapshot;
+pub mod stats;
 
 pub use elements::{ElementError, Elements, Shape};

@@ -23,9 +23,28 @@ impl ClusterSet {
         self.0.insert(position);
     }
 
-    /// Adds every position of another set.
-    pub fn union(&mut self, other: &Self) {
+    /// Adds all positions of another set.
+    pub fn extend(&mut self, other: &Self) {
         self.0 |= &other.0;
+    }
+
+    /// The set as runs of positions, first and last.
+    #[must_use]
+    pub fn runs(&self) -> Vec<[u32; 2]> {
+        let mut runs: Vec<[u32; 2]> = Vec::new();
+        for position in &self.0 {
+            match runs.last_mut() {
+                Some([_, last]) if *last + 1 == position => *last = position,
+                _ => runs.push([position, position]),
+            }
+        }
+        runs
+    }
+
+    /// The positions that are in both.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(&self.0 & &other.0)
     }
 
     /// Gives back what fewer runs need no more.
@@ -72,14 +91,7 @@ impl FromIterator<u32> for ClusterSet {
 /// As runs: `[[first, last], …]`.
 impl Serialize for ClusterSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut runs: Vec<[u32; 2]> = Vec::new();
-        for position in &self.0 {
-            match runs.last_mut() {
-                Some([_, last]) if *last + 1 == position => *last = position,
-                _ => runs.push([position, position]),
-            }
-        }
-        runs.serialize(serializer)
+        self.runs().serialize(serializer)
     }
 }
 
@@ -184,6 +196,25 @@ pub struct MeshSnapshot {
     /// What each Kubernetes cluster says about Istio, by [`ProxyId::context`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub objects: BTreeMap<String, IstioObjects>,
+}
+
+impl MeshSnapshot {
+    /// Leaves of each proxy's connection counters what happened since an earlier snapshot. A proxy that was not in it,
+    /// or was restarted since, keeps its figures: they began after it.
+    pub fn evidence_since(&mut self, earlier: &Self) {
+        for read in &mut self.proxies {
+            let Ok(at) = earlier.proxies.binary_search_by(|known| known.proxy.id.cmp(&read.proxy.id)) else { continue };
+            let before = &earlier.proxies[at];
+            let same = before.proxy.uid == read.proxy.uid && before.proxy.restart_count == read.proxy.restart_count;
+            let (Some(now), Some(before), true) = (&mut read.evidence, &before.evidence, same) else { continue };
+            for entry in now.iter_mut() {
+                if let Ok(at) = before.binary_search_by(|known| known.cluster.cmp(&entry.cluster)) {
+                    *entry = entry.since(&before[at]);
+                }
+            }
+            now.retain(|entry| entry.attempts > 0 || entry.failures > 0);
+        }
+    }
 }
 
 /// Puts a snapshot together out of what proxies hold, keeping each distinct cluster once.

@@ -40,7 +40,7 @@ pub enum AdminRequest {
     AllClusters,
     /// `GET /clusters?format=json`: endpoints and their counters.
     Endpoints,
-    /// `GET /stats?filter=REGEX`.
+    /// `GET /stats?filter=REGEX`, unused ones too: a counter at 0 says that nothing happened, an absent one nothing.
     Stats {
         /// A regular expression on the names.
         filter: &'static str,
@@ -89,7 +89,7 @@ impl AdminRequest {
             }
             Self::AllClusters => format!("/config_dump?mask={SECTIONS_MASK}"),
             Self::Endpoints => "/clusters?format=json".to_owned(),
-            Self::Stats { filter } => format!("/stats?usedonly&filter={}", encode(filter)),
+            Self::Stats { filter } => format!("/stats?filter={}", encode(filter)),
             Self::ServerInfo => "/server_info".to_owned(),
             Self::Istiod(IstiodPage::Mesh) => "/debug/mesh".to_owned(),
             Self::Istiod(IstiodPage::Syncz) => "/debug/syncz".to_owned(),
