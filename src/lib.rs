@@ -4,6 +4,7 @@ pub mod audit;
 pub mod cli;
 pub mod collect;
 pub mod decode;
+pub mod fix;
 pub mod k8s;
 pub mod model;
 pub mod reach;

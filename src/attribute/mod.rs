@@ -103,6 +103,17 @@ pub struct Attribution {
     pub verdict: Verdict,
 }
 
+/// The rule for a host, and where one would be looked for.
+#[derive(Debug, Clone, Default)]
+pub struct RuleFor<'a> {
+    /// The rule; of merged ones the one whose `trafficPolicy` counts.
+    pub rule: Option<&'a DestinationRule>,
+    /// The namespace of the service; empty where unknown.
+    pub service_namespace: String,
+    /// The mesh's root namespace.
+    pub root_namespace: String,
+}
+
 /// Proxies that nothing which can be read tells apart.
 #[derive(Debug)]
 pub struct ProxyClass<'a> {
@@ -318,6 +329,25 @@ impl<'a> Attributor<'a> {
     #[must_use]
     pub fn objects(&self, class: &ProxyClass<'a>) -> Option<&'a IstioObjects> {
         self.meshes.get(class.mesh?).map(|mesh| mesh.objects)
+    }
+
+    /// The DestinationRule that an outbound cluster's host has for a class, and the namespaces that matter for a new
+    /// one.
+    #[must_use]
+    pub fn rule_for(&self, class: &ProxyClass<'a>, cluster: &'a EnvoyCluster) -> RuleFor<'a> {
+        let mut found = RuleFor::default();
+        let (Some(mesh), Some(name)) = (class.mesh.and_then(|context| self.meshes.get(context)), cluster.parts())
+        else {
+            return found;
+        };
+        let proxy = &class.representative.proxy;
+        let namespace = mesh.service_namespace(cluster, name.host);
+        let rule = mesh.rules.find(&proxy.id.namespace, name.host, namespace, Some(&proxy.labels));
+        // Of merged rules the one whose policy counts is the one to change.
+        found.rule = rule.map(|(merged, _)| merged.policy.map_or(merged.first, |(owner, _)| owner));
+        namespace.clone_into(&mut found.service_namespace);
+        found.root_namespace.clone_from(&mesh.root);
+        found
     }
 
     /// Where a cluster of a class has its timeout from; `cluster` is a position in [`MeshSnapshot::clusters`].

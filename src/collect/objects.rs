@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
@@ -283,8 +284,14 @@ async fn ask(connection: &Connection, namespace: &str, pod: &str, limits: Limits
             Ok(config) => (config, None),
             Err(error) => (Default::default(), Some(error)),
         };
-        let source =
-            MeshConfigSource { kind: MeshConfigKind::Effective, meta, config, error, evidence: Evidence::default() };
+        let source = MeshConfigSource {
+            kind: MeshConfigKind::Effective,
+            meta,
+            config,
+            text: Arc::from(""),
+            error,
+            evidence: Evidence::default(),
+        };
         let sync = match fetch(&mut tunnel, IstiodPage::Syncz).await {
             Ok(text) => mesh_config::parse_syncz(&text).unwrap_or_default(),
             Err(_) => Vec::new(),

@@ -5,6 +5,7 @@ mod elements;
 pub mod loggers;
 pub mod mesh_config;
 pub mod objects;
+pub mod patch;
 pub mod pod_config;
 pub mod snapshot;
 pub mod stats;

@@ -166,6 +166,15 @@ impl RawObject<'_> {
         Source {
             api_version: self.api_version.clone(),
             spec: self.spec.map_or_else(|| Arc::from(""), |spec| Arc::from(spec.get())),
+            labels: self.metadata.labels.clone().unwrap_or_default(),
+            annotations: self
+                .metadata
+                .annotations
+                .iter()
+                .flatten()
+                .filter(|(key, _)| *key != "kubectl.kubernetes.io/last-applied-configuration")
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
             managed_by: self.metadata.evidence().owner(),
         }
     }
@@ -668,6 +677,7 @@ fn add_mesh_config(objects: &mut IstioObjects, raw: &RawObject<'_>, meta: Object
             kind,
             meta: meta.clone(),
             config: config.clone(),
+            text: Arc::from(text.as_str()),
             error: error.clone(),
             evidence: raw.metadata.evidence(),
         };

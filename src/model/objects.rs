@@ -121,6 +121,12 @@ pub struct Source {
     /// The whole `spec`, as JSON text.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub spec: Arc<str>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: Labels,
+    /// Its annotations, but for kubectl's record of the last `apply`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: Labels,
     /// Who owns it beside Kubernetes: an Argo CD or Flux application, a Helm release; empty where nobody does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub managed_by: String,
@@ -452,6 +458,9 @@ pub struct MeshConfigSource {
     /// What it says.
     #[serde(default)]
     pub config: MeshConfig,
+    /// A ConfigMap's text as it was read; what changes it must keep the rest. Empty for what istiod says.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub text: Arc<str>,
     /// Why it could not be understood. Istio ignores a source like that, or keeps its last state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -807,6 +816,7 @@ mod tests {
             kind,
             meta: ObjectMeta { namespace: "istio-system".into(), name: format!("{kind:?}"), created: None },
             config: MeshConfig { connect_timeout: timeout.map(Duration::from_secs), ..MeshConfig::default() },
+            text: Arc::from(""),
             error: None,
             evidence: Evidence::default(),
         }
