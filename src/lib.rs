@@ -8,3 +8,4 @@ pub mod fix;
 pub mod k8s;
 pub mod model;
 pub mod reach;
+pub mod report;

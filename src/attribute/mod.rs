@@ -242,14 +242,32 @@ impl<'a> Attributor<'a> {
             .filter(|(_, cluster)| cluster.kind() == ClusterKind::BlackHole && cluster.source == ClusterSource::Active)
             .map(|(position, _)| position)
             .collect();
+        let own: Vec<Option<Duration>> = self
+            .snapshot
+            .proxies
+            .iter()
+            .map(|read| {
+                let row = black_holes.iter().find(|&&row| read.clusters.contains(row))?;
+                self.snapshot.clusters[*row as usize].connect_timeout
+            })
+            .collect();
+        // A waypoint has no such cluster; what most of its control plane's proxies were told holds for it.
+        let mut counts: HashMap<(&str, &str), BTreeMap<Duration, usize>> = HashMap::new();
+        for (read, value) in self.snapshot.proxies.iter().zip(&own) {
+            if let Some(value) = value {
+                let plane = (read.proxy.id.context.as_str(), read.proxy.revision.as_str());
+                *counts.entry(plane).or_default().entry(*value).or_default() += 1;
+            }
+        }
         let mut known: HashMap<_, usize> = HashMap::new();
         for (position, read) in (0u32..).zip(&self.snapshot.proxies) {
             let proxy = &read.proxy;
             let mesh = self.meshes.get_key_value(proxy.id.context.as_str());
-            let told = black_holes
-                .iter()
-                .find(|&&row| read.clusters.contains(row))
-                .and_then(|&row| self.snapshot.clusters[row as usize].connect_timeout);
+            let own = own[position as usize];
+            let told = own.or_else(|| {
+                let values = counts.get(&(proxy.id.context.as_str(), proxy.revision.as_str()))?;
+                values.iter().max_by_key(|(value, count)| (**count, **value)).map(|(value, _)| *value)
+            });
             // Labels matter only as far as a selector of the proxy's namespace or the root namespace asks for them.
             let (plane, lags, sidecar, filters, rules) = match mesh {
                 None => (None, false, None, Vec::new(), Vec::new()),
@@ -258,7 +276,7 @@ impl<'a> Attributor<'a> {
                         mesh.objects.control_planes.iter().position(|plane| std::ptr::eq(plane, found))
                     });
                     let value = plane.and_then(|plane| mesh.planes[plane].as_ref()).map(|mesh| mesh.connect_timeout);
-                    let lags = matches!((value, told), (Some(value), Some(told)) if value != told);
+                    let lags = matches!((value, own), (Some(value), Some(own)) if value != own);
                     let sidecar = sidecar_of(mesh, &proxy.id.namespace, proxy.role, &proxy.labels);
                     let filters = mesh.filters.of_proxy(&proxy.id.namespace, &mesh.root, &proxy.labels);
                     let rules: Vec<&ObjectMeta> = mesh

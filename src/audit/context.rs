@@ -66,7 +66,16 @@ pub struct Row {
     pub proxy_set: usize,
 }
 
+/// What tells one row from another.
+pub type RowKey = (Arc<str>, Option<Duration>, Origin);
+
 impl Row {
+    /// What tells it from the others.
+    #[must_use]
+    pub fn key(&self) -> RowKey {
+        (Arc::clone(&self.name), self.connect_timeout, self.origin.clone())
+    }
+
     /// The timeout that is in force.
     #[must_use]
     pub fn effective_timeout(&self) -> Duration {

@@ -11,12 +11,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use context::{Context, Finding, MeshValue, Row, Rule, RuleInfo, Severity};
+pub use context::{Context, Finding, MeshValue, Row, RowKey, Rule, RuleInfo, Severity};
 pub use evidence::{Summary, Trouble};
 pub use policy::Policy;
 
 use crate::attribute::{Attribution, Attributor, Dropped};
-use crate::model::{ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot, Origin};
+use crate::model::{ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot};
 
 /// Which clusters an audit looks at.
 #[derive(Debug, Clone, Default)]
@@ -143,7 +143,7 @@ fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attributor<'_>, s
             holders[position as usize].insert(proxy);
         }
     }
-    let mut grouped: HashMap<(Arc<str>, Option<Duration>, Origin), Growing> = HashMap::new();
+    let mut grouped: HashMap<RowKey, Growing> = HashMap::new();
     for class in attributor.classes() {
         let mesh = attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
         for position in class.clusters.intersection(&kept).iter() {

@@ -23,6 +23,9 @@ const MEMO_ELEMENT: usize = 16 << 10;
 /// How many bytes of elements are remembered in all.
 const MEMO: usize = 64 << 20;
 
+/// Takes one undecoded element of a dump, or says what is wrong with it.
+pub(super) type TakeElement<'a> = dyn FnMut(&[u8], ClusterSource) -> Result<(), String> + Send + 'a;
+
 /// Where all proxies' clusters come together.
 #[derive(Default)]
 pub(super) struct Ingest(Mutex<Shared>);
@@ -271,7 +274,7 @@ async fn fetch_dump(
     source: &mut impl AdminSource,
     request: &AdminRequest,
     kind: ClusterSource,
-    each: &mut (dyn FnMut(&[u8], ClusterSource) -> Result<(), String> + Send),
+    each: &mut TakeElement<'_>,
 ) -> Result<Shape, ReadError> {
     let mut decoder = DumpDecoder::new(MAX_ELEMENT, kind);
     let mut failed = None;

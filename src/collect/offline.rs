@@ -6,7 +6,7 @@ use std::io::BufRead;
 
 use jiff::Timestamp;
 
-use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, ReadError, Reading};
+use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, ReadError, Reading, TakeElement};
 use crate::decode::dump::{self, DumpDecoder, Item, Node};
 use crate::decode::snapshot::{self, SnapshotError};
 use crate::model::{
@@ -235,10 +235,7 @@ fn describe(proxy: &mut Proxy, pod: Option<(&str, &str)>, node: Option<Node>, na
 }
 
 /// Feeds a whole file to a decoder.
-fn decode(
-    reader: &mut dyn BufRead,
-    each: &mut dyn FnMut(&[u8], ClusterSource) -> Result<(), String>,
-) -> Result<(), FileError> {
+fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<(), FileError> {
     let mut decoder = DumpDecoder::new(MAX_ELEMENT, ClusterSource::Active);
     loop {
         let chunk = reader.fill_buf().map_err(InputError::from)?;

@@ -201,6 +201,13 @@ fn from_slice<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(json).map_err(|error| error.to_string())
 }
 
+/// The model of one cluster object, in either spelling.
+pub fn cluster(object: &serde_json::Value, source: ClusterSource) -> Result<EnvoyCluster, String> {
+    let text = object.to_string();
+    let read: ClusterJson<'_> = from_slice(text.as_bytes())?;
+    read.model(source, None)
+}
+
 /// Fields whose keys are the user's own and not protobuf's: maps and `google.protobuf.Struct`s.
 /// `true` where the values under those keys are messages again.
 const FREE_KEYS: [(&str, bool); 8] = [

@@ -267,9 +267,18 @@ pub fn kubeconfig_contexts(options: &ConnectOptions) -> Result<Vec<String>, ApiE
 impl Connection {
     /// Gets one object or one page, within the deadline. `path` is the API's, with its query.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
-        let request = http::Request::get(path)
-            .body(Vec::new())
-            .map_err(|error| ApiError::Config(format!("{path:?} is no path: {error}")))?;
+        self.request(http::Request::get(path), path).await
+    }
+
+    /// Gets a list with nothing but its objects' metadata.
+    pub(super) async fn get_metadata<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+        self.request(http::Request::get(path).header(http::header::ACCEPT, accept), path).await
+    }
+
+    async fn request<T: DeserializeOwned>(&self, request: http::request::Builder, path: &str) -> Result<T, ApiError> {
+        let request =
+            request.body(Vec::new()).map_err(|error| ApiError::Config(format!("{path:?} is no path: {error}")))?;
         match tokio::time::timeout(self.request_timeout, self.client.request(request)).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(ApiError::Timeout(self.request_timeout)),

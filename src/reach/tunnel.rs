@@ -125,12 +125,21 @@ impl AdminSource for Tunnel<'_> {
 
 /// What a broken connection means; the kubelet's own words come first where there are some.
 async fn broken(errors: &mut PortErrors, error: &hyper::Error, received: u64) -> AdminError {
-    let message = errors.take().await;
+    let message = errors.take().await.map(|message| kubelet_words(&message).to_owned());
     if error.is_parse() && message.is_none() {
         return AdminError::NotHttp(error.to_string());
     }
     let message = message.unwrap_or_else(|| error.to_string());
     if received > 0 { AdminError::Truncated { received, message } } else { AdminError::Unreachable(message) }
+}
+
+/// The part of the kubelet's message that is about the port: before it stand the sandbox's id and the path of its
+/// network namespace, which say nothing to whoever asks.
+fn kubelet_words(message: &str) -> &str {
+    message
+        .split_once("in network namespace \"")
+        .and_then(|(_, rest)| rest.split_once("\": "))
+        .map_or(message, |(_, words)| words)
 }
 
 /// The beginning of an error's body.
@@ -145,4 +154,17 @@ async fn read_error(mut body: Incoming) -> String {
         }
     }
     String::from_utf8_lossy(&text).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kubelet_words;
+
+    #[test]
+    fn keeps_what_the_kubelet_says_of_the_port() {
+        let message = "error forwarding port 15000 to pod 1b7f, uid : failed to execute portforward in network \
+                       namespace \"/var/run/netns/cni-1\": read tcp4 127.0.0.1:1->127.0.0.1:15000: connection reset by peer";
+        assert_eq!(kubelet_words(message), "read tcp4 127.0.0.1:1->127.0.0.1:15000: connection reset by peer");
+        assert_eq!(kubelet_words("lost connection to pod"), "lost connection to pod");
+    }
 }

@@ -41,25 +41,21 @@ impl Rule for ProxiesDisagree {
                     counts.iter().map(|(count, value)| format!("{} on {count}", format_duration(*value))).collect();
                 // The odd ones out are the ones to look at; where there is no majority, all of them.
                 let majority = (counts[0].0 > counts[1].0).then_some(counts[0].1);
-                let mut odd = ClusterSet::default();
-                for (value, proxies) in &values {
-                    if Some(*value) != majority {
-                        odd.extend(proxies);
+                let plane_of =
+                    values.values().flat_map(ClusterSet::iter).next().map(|proxy| context.control_plane(proxy));
+                let odd = rows.iter().filter(|row| Some(row.effective_timeout()) != majority);
+                for row in odd {
+                    let proxies: ClusterSet =
+                        row.proxies.iter().filter(|proxy| Some(context.control_plane(*proxy)) == plane_of).collect();
+                    if proxies.is_empty() {
+                        continue;
                     }
+                    let message = format!("proxies of one control plane disagree: {}", list.join(", "));
+                    let remedy = "see whether the proxies that differ are connected (`istioctl proxy-status`), then \
+                                  whether an EnvoyFilter patches the cluster on some of them";
+                    let finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy.to_owned());
+                    report(Finding { proxies: Arc::new(proxies), ..finding });
                 }
-                report(Finding {
-                    rule: &INFO,
-                    severity: INFO.severity,
-                    message: format!("proxies of one control plane disagree: {}", list.join(", ")),
-                    cluster: Arc::clone(&rows[0].name),
-                    timeout: None,
-                    proxies: Arc::new(odd),
-                    origin: None,
-                    remedy:
-                        "see whether the proxies that differ are connected (`istioctl proxy-status`), then whether \
-                             an EnvoyFilter patches the cluster on some of them"
-                            .to_owned(),
-                });
             }
         }
     }

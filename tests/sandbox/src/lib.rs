@@ -1,1 +1,58 @@
-//! sandbox
+//! A mesh to test against: a small Kubernetes API server in front of real Envoy processes, and the
+//! incident that `kubectl meshaudit` exists for.
+
+pub mod admin;
+pub mod api;
+mod eds;
+pub mod envoy;
+pub mod faults;
+pub mod incident;
+pub mod istio;
+pub mod log;
+pub mod mesh;
+mod patch;
+mod sandbox;
+pub mod selector;
+pub mod stats;
+pub mod status;
+pub mod store;
+pub mod upstream;
+pub mod users;
+pub mod wheel;
+
+pub use mesh::Mesh;
+pub use sandbox::{Call, Outcome, Sandbox};
+
+/// What keeps a sandbox from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A program could not be had.
+    #[error("{package} {version}: {message}; put the program there yourself and name it in {variable}")]
+    Wheel {
+        /// The package.
+        package: &'static str,
+        /// Its version.
+        version: &'static str,
+        /// The environment variable that names a program instead.
+        variable: &'static str,
+        /// What happened.
+        message: String,
+    },
+    /// An Envoy did not come up.
+    #[error("envoy of {pod}: {message}")]
+    Envoy {
+        /// Whose.
+        pod: String,
+        /// What happened.
+        message: String,
+    },
+    /// The API server could not start.
+    #[error("api server: {0}")]
+    Server(String),
+}
+
+impl Error {
+    fn server(error: impl std::fmt::Display) -> Self {
+        Self::Server(error.to_string())
+    }
+}

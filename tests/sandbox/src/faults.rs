@@ -1,0 +1,116 @@
+//! What can go wrong, as data: set for a pod's tunnel, or for a kind of request.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// What goes wrong with the tunnels of one pod, until it is taken back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Fault {
+    /// The upgrade is refused with 403, though the user's rules allow it (an admission webhook, say).
+    Forbidden,
+    /// 404: the pod is in the list, but gone when the tunnel is opened.
+    Gone,
+    /// The tunnel opens, and its error channel says this.
+    ErrorChannel {
+        /// The kubelet's words.
+        message: String,
+    },
+    /// Nothing listens on the port in the pod.
+    PortClosed,
+    /// The pod takes the request and never answers.
+    Hang,
+    /// The pod resets the connection when the request arrives.
+    Reset,
+    /// The tunnel ends after so many bytes of answer.
+    Truncated {
+        /// Bytes let through.
+        bytes: u64,
+    },
+    /// Every answer is a well-formed dump of about so many bytes.
+    Huge {
+        /// Bytes of body.
+        bytes: u64,
+    },
+    /// The upgrade is refused with this status for a number of times, and then works.
+    Refuse {
+        /// 429 or 503.
+        status: u16,
+        /// How often.
+        times: u32,
+        /// Seconds for `Retry-After`, where it is sent.
+        retry_after: Option<u64>,
+    },
+    /// Answers come late and slowly.
+    Slow {
+        /// Milliseconds before the first byte.
+        latency_ms: u64,
+        /// Bytes a second after it.
+        bytes_per_second: u64,
+    },
+    /// Some other HTTP server answers on the port, with a page of HTML.
+    NotEnvoy,
+}
+
+/// Requests that the API server itself turns away for a while.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// Verb, such as `list`.
+    pub verb: String,
+    /// Resource with its subresource, such as `pods` or `pods/log`.
+    pub resource: String,
+    /// 429, 503 or any other status.
+    pub status: u16,
+    /// How often; then it works.
+    pub times: u32,
+    /// Seconds for `Retry-After`, where it is sent.
+    #[serde(default)]
+    pub retry_after: Option<u64>,
+}
+
+/// The faults in force.
+#[derive(Debug, Default)]
+pub struct Faults {
+    pods: Mutex<HashMap<(String, String), Fault>>,
+    refusals: Mutex<Vec<Refusal>>,
+}
+
+impl Faults {
+    /// Sets a pod's fault, or takes it back with `None`.
+    pub fn set(&self, namespace: &str, pod: &str, fault: Option<Fault>) {
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), pod.to_owned());
+        match fault {
+            Some(fault) => pods.insert(key, fault),
+            None => pods.remove(&key),
+        };
+    }
+
+    /// The fault that meets a new tunnel; a refusal counts down with each call.
+    #[must_use]
+    pub fn meet(&self, namespace: &str, pod: &str) -> Option<Fault> {
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = pods.get_mut(&(namespace.to_owned(), pod.to_owned()))?;
+        if let Fault::Refuse { times, .. } = fault {
+            *times = times.checked_sub(1)?;
+        }
+        Some(fault.clone())
+    }
+
+    /// Adds a refusal.
+    pub fn refuse(&self, refusal: Refusal) {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
+    }
+
+    /// The refusal that meets a request, counted down.
+    #[must_use]
+    pub fn refusal(&self, verb: &str, resource: &str) -> Option<Refusal> {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = refusals.iter_mut().find(|r| r.verb == verb && r.resource == resource && r.times > 0)?;
+        met.times -= 1;
+        Some(met.clone())
+    }
+}
