@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use regex::Regex;
 
 use super::rules::selects;
-use crate::model::objects::{ClusterPatch, EnvoyFilter, Labels, PatchContext, PatchOperation};
+use crate::model::objects::{ClusterPatch, EnvoyFilter, Labels, PatchContext};
 use crate::model::{ClusterName, Direction, EnvoyCluster, ProxyRole};
 
 /// Whether a patch is for a cluster.
@@ -95,20 +95,6 @@ impl<'a> Filters<'a> {
             return Match::Perhaps("it matches proxies by their metadata, which can't be judged from outside");
         }
         Match::Yes
-    }
-
-    /// The filter that adds a cluster of this name for a proxy, and its patch.
-    pub(super) fn adds(
-        &self,
-        name: &str,
-        namespace: &str,
-        root: &str,
-        labels: &Labels,
-    ) -> Option<(&'a EnvoyFilter, &'a ClusterPatch)> {
-        self.of_proxy(namespace, root, labels).into_iter().find_map(|filter| {
-            let adds = |patch: &&ClusterPatch| patch.operation == PatchOperation::Add && patch.adds == name;
-            filter.patches.iter().find(adds).map(|patch| (filter, patch))
-        })
     }
 }
 

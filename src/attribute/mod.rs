@@ -21,7 +21,7 @@ use rules::{RuleIndex, selects};
 pub use rules::full_host;
 
 use crate::model::objects::{
-    ConnectionPool, ControlPlane, Coverage, DestinationRule, EffectiveMesh, EnvoyFilter, IstioObjects, Labels,
+    ClusterPatch, ConnectionPool, ControlPlane, Coverage, DestinationRule, EffectiveMesh, EnvoyFilter, IstioObjects, Labels,
     ObjectKind, ObjectMeta, PatchOperation, Service, Sidecar,
 };
 use crate::model::{
@@ -528,11 +528,13 @@ impl<'a> Attributor<'a> {
         let baseline = effective.and_then(|effective| effective.default_connection_pool);
         let role = class.representative.proxy.role;
         match kind {
+            // What a filter adds may well go by a service's name.
+            _ if adder(class, cluster).is_some() => added(class, cluster, &mut current, &mut chain)?,
             ClusterKind::Service => self.service(class, cluster, mesh, baseline, &mut current, &mut chain),
             ClusterKind::Passthrough if *cluster.name == *"PassthroughCluster" => {
                 apply_baseline(baseline, false, &mut current, &mut chain);
             }
-            ClusterKind::Other => self.added(class, cluster, mesh, &mut current, &mut chain)?,
+            ClusterKind::Other => return None,
             _ => {}
         }
         let mut perhaps = Vec::new();
@@ -634,29 +636,33 @@ impl<'a> Attributor<'a> {
             }
         }
     }
+}
 
-    /// A cluster that is not Istio's: an EnvoyFilter added it, or nobody knows.
-    fn added(
-        &self,
-        class: &ProxyClass<'a>,
-        cluster: &EnvoyCluster,
-        mesh: Option<&Mesh<'a>>,
-        current: &mut Current,
-        chain: &mut Option<&mut Vec<Candidate>>,
-    ) -> Option<()> {
-        let mesh = mesh?;
-        let proxy = &class.representative.proxy;
-        let (filter, patch) = mesh.filters.adds(&cluster.name, &proxy.id.namespace, &mesh.root, &proxy.labels)?;
-        lose(chain, "a cluster that an EnvoyFilter adds gets nothing from Istio");
-        *current = Current::new(patch.connect_timeout, filter_origin(filter, patch.index, true));
-        record(chain, || Candidate {
-            origin: current.origin.clone(),
-            value: current.value,
-            outcome: Outcome::Won,
-            reason: "it adds this cluster".to_owned(),
-        });
-        Some(())
-    }
+/// The EnvoyFilter that adds a cluster of this name.
+fn adder<'a>(class: &ProxyClass<'a>, cluster: &EnvoyCluster) -> Option<(&'a EnvoyFilter, &'a ClusterPatch)> {
+    class.filters.iter().find_map(|filter| {
+        let adds = |patch: &&ClusterPatch| patch.operation == PatchOperation::Add && patch.adds == *cluster.name;
+        filter.patches.iter().find(adds).map(|patch| (*filter, patch))
+    })
+}
+
+/// A cluster that is not Istio's: an EnvoyFilter added it, or nobody knows.
+fn added(
+    class: &ProxyClass<'_>,
+    cluster: &EnvoyCluster,
+    current: &mut Current,
+    chain: &mut Option<&mut Vec<Candidate>>,
+) -> Option<()> {
+    let (filter, patch) = adder(class, cluster)?;
+    lose(chain, "a cluster that an EnvoyFilter adds gets nothing from Istio");
+    *current = Current::new(patch.connect_timeout, filter_origin(filter, patch.index, true));
+    record(chain, || Candidate {
+        origin: current.origin.clone(),
+        value: current.value,
+        outcome: Outcome::Won,
+        reason: "it adds this cluster".to_owned(),
+    });
+    Some(())
 }
 
 /// The value so far, while stronger candidates are looked at.

@@ -7,6 +7,7 @@ mod console;
 mod exit;
 mod explain;
 mod failure;
+mod fix;
 mod kube_args;
 mod snapshot;
 mod timeouts;
@@ -56,6 +57,7 @@ struct GlobalArgs {
 enum Command {
     Timeouts(Box<timeouts::TimeoutsArgs>),
     Clusters(Box<clusters::ClustersArgs>),
+    Fix(Box<fix::FixArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
     Explain(explain::ExplainArgs),
     Completion(completion::CompletionArgs),
@@ -84,6 +86,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.command {
         Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
+        Command::Fix(args) => block_on(fix::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Completion(args) => completion::run(&args, &console),

@@ -68,6 +68,20 @@ struct Wanted<'a> {
     notes: BTreeSet<String>,
 }
 
+impl<'a> Wanted<'a> {
+    /// Asks for a change of one part of an object.
+    fn change(&mut self, context: &str, origin: &Origin, finding: &'a Finding, meant: Option<Duration>) {
+        let key = (context.to_owned(), origin.kind, origin.namespace.clone(), origin.name.clone());
+        let part = self.objects.entry(key).or_default().entry(origin.part.clone()).or_insert_with(|| Part {
+            origin: origin.clone(),
+            findings: Vec::new(),
+            meant: None,
+        });
+        part.findings.push(finding);
+        part.meant = meant.or(part.meant);
+    }
+}
+
 struct Part<'a> {
     origin: Origin,
     findings: Vec<&'a Finding>,
@@ -142,26 +156,23 @@ fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOption
             continue;
         }
         let slow = finding.rule.code == "MA011" && finding.severity == Severity::Error;
-        let is_dropped = finding.rule.code == "MA008";
-        if !(too_short_mesh_wide(finding) || slow || is_dropped || finding.rule.code == "MA007") {
+        let contexts = contexts(attributor, finding);
+        if finding.rule.code == "MA008" {
+            for (origin, meant) in dropped_by(now, finding) {
+                for context in &contexts {
+                    wanted.change(context, &origin, finding, Some(meant));
+                }
+            }
+            continue;
+        }
+        if !(too_short_mesh_wide(finding) || slow || finding.rule.code == "MA007") {
             continue;
         }
         let Some(origin) = &finding.origin else { continue };
-        let contexts = contexts(attributor, finding);
         match origin.kind {
             OriginKind::DestinationRule | OriginKind::Sidecar | OriginKind::EnvoyFilter if origin.certain => {
-                for context in contexts {
-                    let key = (context, origin.kind, origin.namespace.clone(), origin.name.clone());
-                    let parts = wanted.objects.entry(key).or_default();
-                    let part = parts.entry(origin.part.clone()).or_insert_with(|| Part {
-                        origin: origin.clone(),
-                        findings: Vec::new(),
-                        meant: None,
-                    });
-                    part.findings.push(finding);
-                    if is_dropped {
-                        part.meant = dropped_value(now, finding).or(part.meant);
-                    }
+                for context in &contexts {
+                    wanted.change(context, origin, finding, None);
                 }
             }
             OriginKind::DestinationRule | OriginKind::EnvoyFilter => {
@@ -176,7 +187,7 @@ fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOption
             }
             OriginKind::MeshConfig | OriginKind::MeshDefault | OriginKind::MeshDefaultTrafficPolicy => {
                 if !options.hosts.is_empty() || !too_short_mesh_wide(finding) {
-                    wanted.hosts.extend(contexts.into_iter().map(|context| (context, finding)));
+                    wanted.hosts.extend(contexts.iter().map(|context| (context.clone(), finding)));
                 } else {
                     for key in planes(attributor, finding, origin.kind) {
                         wanted.mesh.entry(key).or_default().push(finding);
@@ -189,12 +200,15 @@ fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOption
     wanted
 }
 
-/// The value that MA008 says is lost.
-fn dropped_value(now: &Audit, finding: &Finding) -> Option<Duration> {
-    let rows = now.rows.iter().filter(|row| row.name == finding.cluster);
+/// The blocks that MA008 says lose a value, and the values.
+fn dropped_by(now: &Audit, finding: &Finding) -> Vec<(Origin, Duration)> {
+    let rows = now.rows.iter().filter(|row| {
+        row.name == finding.cluster && row.connect_timeout == finding.timeout && Some(&row.origin) == finding.origin.as_ref()
+    });
     rows.flat_map(|row| &row.dropped)
-        .find(|(dropped, _)| finding.origin.as_ref() == Some(&dropped.by))
-        .map(|(dropped, _)| dropped.value)
+        .filter(|(_, proxies)| !proxies.intersection(&finding.proxies).is_empty())
+        .map(|(dropped, _)| (dropped.by.clone(), dropped.value))
+        .collect()
 }
 
 fn classes_of<'c, 'a>(

@@ -4,6 +4,7 @@ pub mod audit_json;
 pub mod audit_table;
 pub mod document;
 pub mod escape;
+pub mod fix;
 pub mod palette;
 pub mod progress;
 pub mod table;

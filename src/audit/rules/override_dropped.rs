@@ -37,7 +37,6 @@ impl Rule for OverrideDropped {
                 );
                 let mut finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy);
                 finding.proxies = Arc::new(proxies.clone());
-                finding.origin = Some(dropped.by.clone());
                 report(finding);
             }
         }

@@ -30,6 +30,8 @@ impl Rule for OverrideShadowsMesh {
             let lost = syn_retransmissions(mesh).saturating_sub(syn_retransmissions(value));
             let what = if lost > 0 {
                 format!("{lost} SYN retransmissions fewer")
+            } else if value < mesh && syn_retransmissions(value) == 0 {
+                "shorter still".to_owned()
             } else if value > longest && mesh <= longest {
                 "longer than the policy allows".to_owned()
             } else {
