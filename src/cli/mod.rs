@@ -11,6 +11,7 @@ mod fix;
 mod kube_args;
 mod snapshot;
 mod timeouts;
+mod verify;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -58,6 +59,7 @@ enum Command {
     Timeouts(Box<timeouts::TimeoutsArgs>),
     Clusters(Box<clusters::ClustersArgs>),
     Fix(Box<fix::FixArgs>),
+    Verify(Box<verify::VerifyArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
     Explain(explain::ExplainArgs),
     Completion(completion::CompletionArgs),
@@ -87,6 +89,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
         Command::Fix(args) => block_on(fix::run(&args, &console)),
+        Command::Verify(args) => block_on(verify::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Completion(args) => completion::run(&args, &console),

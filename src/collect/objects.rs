@@ -261,7 +261,7 @@ async fn ask_istiods(connection: &Connection, options: &ObjectOptions, objects: 
             objects.control_planes[index].sync = Some(sync);
         }
         if let Some(failure) = failure {
-            objects.notes.push(format!("istiod's debug endpoint gave no answer, {failure}"));
+            objects.notes.push(format!("istiod could not be asked what it uses, so its ConfigMaps are taken for that: {failure}"));
         }
     }
 }
@@ -275,7 +275,7 @@ async fn ask(connection: &Connection, namespace: &str, pod: &str, limits: Limits
         let mesh = match fetch(&mut tunnel, IstiodPage::Mesh).await {
             Ok(text) => text,
             Err(error) => {
-                last = Some(error);
+                last.get_or_insert(error);
                 continue;
             }
         };

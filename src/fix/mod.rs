@@ -5,6 +5,7 @@ mod effect;
 mod installation;
 mod overrides;
 mod recommend;
+pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -165,10 +166,13 @@ fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOption
             }
             continue;
         }
-        if !(too_short_mesh_wide(finding) || slow || finding.rule.code == "MA007") {
+        let Some(origin) = &finding.origin else { continue };
+        // A cluster that an EnvoyFilter adds without a timeout can be given one there.
+        let unset = finding.rule.code == "MA004" && origin.kind == OriginKind::EnvoyFilter;
+        let shadows = finding.rule.code == "MA007" && finding.severity > Severity::Info;
+        if !(too_short_mesh_wide(finding) || slow || shadows || unset) {
             continue;
         }
-        let Some(origin) = &finding.origin else { continue };
         match origin.kind {
             OriginKind::DestinationRule | OriginKind::Sidecar | OriginKind::EnvoyFilter if origin.certain => {
                 for context in &contexts {

@@ -8,5 +8,6 @@ pub mod fix;
 pub mod palette;
 pub mod progress;
 pub mod table;
+pub mod verify;
 
 pub use palette::Palette;

@@ -29,7 +29,7 @@ impl Rule for OverrideShadowsMesh {
             }
             let lost = syn_retransmissions(mesh).saturating_sub(syn_retransmissions(value));
             let what = if lost > 0 {
-                format!("{lost} SYN retransmissions fewer")
+                format!("{lost} SYN retransmission{} fewer", if lost == 1 { "" } else { "s" })
             } else if value < mesh && syn_retransmissions(value) == 0 {
                 "shorter still".to_owned()
             } else if value > longest && mesh <= longest {
@@ -37,7 +37,9 @@ impl Rule for OverrideShadowsMesh {
             } else {
                 continue;
             };
-            let severity = if row.is_inbound() { Severity::Info } else { INFO.severity };
+            // Two retransmissions are enough for most; whoever wrote the object may well have meant it.
+            let mild = row.is_inbound() || (lost > 0 && syn_retransmissions(value) >= 2);
+            let severity = if mild { Severity::Info } else { INFO.severity };
             let message = format!(
                 "{} gives {} where the mesh's value is {}: {what}",
                 describe(&row.origin),
