@@ -13,7 +13,7 @@ use super::fix::timeout;
 use super::kube_args::{SourceArgs, Wanted, duration};
 use crate::attribute::describe;
 use crate::fix::verify::{Expectation, verify};
-use crate::model::{MeshSnapshot, format_duration};
+use crate::model::{MeshSnapshot, ProxyId, format_duration};
 use crate::report::audit_table::Look;
 use crate::report::fix::SavedPlan;
 use crate::report::{document, verify as report};
@@ -77,10 +77,14 @@ pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Fa
     let started = Instant::now();
     let wanted = Wanted { objects: true, ..Wanted::default() };
     let mut told = None;
+    let mut unread: Option<Vec<ProxyId>> = None;
     let (snapshot, verification) = loop {
         let snapshot = args.source.collect(console, wanted).await?;
         let verification = verify(&snapshot, &expectation);
-        let settled = verification.stragglers.is_empty() && snapshot.failed.is_empty();
+        // A proxy that could not be read twice in a row will not be waited for.
+        let failed: Vec<ProxyId> = snapshot.failed.iter().map(|failed| failed.id.clone()).collect();
+        let settled = verification.stragglers.is_empty() && (failed.is_empty() || unread.as_ref() == Some(&failed));
+        unread = Some(failed);
         let left = args.what.wait.unwrap_or_default().saturating_sub(started.elapsed());
         if settled || left.is_zero() || verification.unknown == verification.proxies {
             break (snapshot, verification);

@@ -138,7 +138,15 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
     for_hosts(snapshot, &attributor, &wanted, &value_for, &mut plan);
     unread(snapshot, &mut plan);
     plan.effect = effect::effect(snapshot, now, filter, policy, &plan);
+    let in_scope = |finding: &Finding| options.hosts.is_empty() || is_for(&options.hosts, finding);
+    plan.effect.remain.retain(|remaining| in_scope(&remaining.finding));
     plan
+}
+
+/// Whether a finding is about one of some hosts, given by parts of their names.
+fn is_for(hosts: &[String], finding: &Finding) -> bool {
+    let host = ClusterName::parse(&finding.cluster).map_or("", |name| name.host);
+    !host.is_empty() && hosts.iter().any(|part| host.contains(part.as_str()))
 }
 
 fn held(finding: &Finding) -> Duration {

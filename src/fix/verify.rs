@@ -123,8 +123,8 @@ pub fn verify(snapshot: &MeshSnapshot, expectation: &Expectation) -> Verificatio
                 continue;
             }
             let attribution = attributor.attribute(class, row);
-            // A plan names proxies; everything else holds for a class as a whole.
-            let whole = planned.is_none().then(|| expected(expectation, cluster, &attribution)).flatten();
+            // A plan names proxies; everything else, and what a plan leaves alone, holds for a class as a whole.
+            let whole = expected(expectation, cluster, &attribution);
             if planned.is_none() && whole.is_none() {
                 continue;
             }
@@ -133,11 +133,8 @@ pub fn verify(snapshot: &MeshSnapshot, expectation: &Expectation) -> Verificatio
                 if !read.clusters.contains(row) {
                     continue;
                 }
-                let wanted = match &planned {
-                    Some(planned) => planned.get(&cluster.name, &read.proxy.id),
-                    None => whole,
-                };
-                let Some(wanted) = wanted.filter(|wanted| *wanted != cluster.connect_timeout) else { continue };
+                let named = planned.as_ref().and_then(|planned| planned.get(&cluster.name, &read.proxy.id));
+                let Some(wanted) = named.or(whole).filter(|wanted| *wanted != cluster.connect_timeout) else { continue };
                 let reason = reason(&attributor, class, &read.proxy.id, cluster, &attribution, wanted);
                 let mismatch =
                     Mismatch { cluster: Arc::clone(&cluster.name), held: cluster.connect_timeout, expected: wanted };
@@ -185,7 +182,7 @@ fn expected(
     attribution: &Attribution,
 ) -> Option<Option<Duration>> {
     match expectation {
-        Expectation::Objects => Some(attribution.expected.as_ref()?.timeout),
+        Expectation::Objects | Expectation::Plan(_) => Some(attribution.expected.as_ref()?.timeout),
         Expectation::Value(value) => {
             // A longer override is somebody's choice, and so is any that leads to the proxy's own workload.
             let overridden = attribution.expected.as_ref().is_some_and(|expected| is_override(expected.origin.kind));
@@ -193,7 +190,6 @@ fn expected(
             let enough = syn_retransmissions(cluster.effective_timeout()) >= syn_retransmissions(*value);
             if overridden && (inbound || enough) { None } else { Some(Some(*value)) }
         }
-        Expectation::Plan(_) => None,
     }
 }
 

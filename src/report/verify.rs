@@ -1,6 +1,6 @@
 //! A verification, for people and for machines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::audit_json::{Coverage, Tool, coverage};
 use super::audit_table::{Look, count, failure_hint, show_timeout};
 use super::escape::escape;
-use super::table::{self, number, text as column, wrap};
+use super::table::wrap;
 use crate::fix::verify::{Straggler, Verification};
 use crate::model::{MeshSnapshot, format_duration};
 
@@ -56,31 +56,48 @@ pub fn text(snapshot: &MeshSnapshot, verification: &Verification, expected: &str
     out
 }
 
+/// How many proxies or clusters of a group are named before the rest is counted, unless `-v`.
+const NAMED: usize = 10;
+
+/// Stragglers by what is wrong with them, the most first.
 fn stragglers(stragglers: &[Straggler], look: Look) -> String {
-    let cells = stragglers.iter().map(|straggler| {
-        let held: BTreeSet<String> =
-            straggler.mismatches.iter().map(|mismatch| show_timeout(mismatch.held)).collect();
-        let wanted: BTreeSet<String> = straggler
-            .mismatches
-            .iter()
-            .map(|mismatch| mismatch.expected.map_or_else(|| "none".to_owned(), format_duration))
-            .collect();
+    let mut groups: BTreeMap<(String, String, Vec<&str>), Vec<String>> = BTreeMap::new();
+    for straggler in stragglers {
         let list = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(", ");
-        let reason = escape(&straggler.reason.to_string()).into_owned();
-        let subject = match straggler.mismatches.as_slice() {
-            [only] => format!("{reason} ({})", escape(&only.cluster)),
-            _ => reason,
-        };
-        vec![
-            escape(&straggler.proxy.to_string()).into_owned(),
-            list(held),
-            list(wanted),
-            straggler.mismatches.len().to_string(),
-            subject,
-        ]
-    });
-    let columns = [column("PROXY"), number("HOLDS"), number("EXPECTED"), number("CLUSTERS"), column("REASON")];
-    table::render(&columns, cells.collect(), look.headings)
+        let held = list(straggler.mismatches.iter().map(|mismatch| show_timeout(mismatch.held)).collect());
+        let wanted = list(
+            straggler
+                .mismatches
+                .iter()
+                .map(|mismatch| mismatch.expected.map_or_else(|| "none".to_owned(), format_duration))
+                .collect(),
+        );
+        let clusters = straggler.mismatches.iter().map(|mismatch| &*mismatch.cluster).collect();
+        let key = (straggler.reason.to_string(), format!("holds {held} in place of {wanted}"), clusters);
+        groups.entry(key).or_default().push(straggler.proxy.to_string());
+    }
+    let mut ordered: Vec<_> = groups.into_iter().collect();
+    ordered.sort_by_key(|(_, proxies)| std::cmp::Reverse(proxies.len()));
+    let width = look.columns.unwrap_or(usize::MAX);
+    let named = if look.verbose { usize::MAX } else { NAMED };
+    let some = |names: &[&str], many: &str| {
+        let mut shown: Vec<String> = names.iter().take(named).map(|name| escape(name).into_owned()).collect();
+        if names.len() > named {
+            shown.push(format!("and {} more {many}", names.len() - named));
+        }
+        shown.join(", ")
+    };
+    let mut out = String::new();
+    for ((reason, values, clusters), proxies) in ordered {
+        let _ = writeln!(out, "{}", look.palette.strong(&wrap(&escape(&reason), width, 2)));
+        let proxies: Vec<&str> = proxies.iter().map(String::as_str).collect();
+        let line = format!("{}: {}", count(proxies.len(), "proxy", "proxies"), some(&proxies, "proxies"));
+        let _ = writeln!(out, "  {}", wrap(&line, width, 4));
+        let line = format!("{values}, {}: {}", count(clusters.len(), "cluster", "clusters"), some(&clusters[..clusters.len().min(3)], ""));
+        let more = if clusters.len() > 3 { format!(" and {} more", clusters.len() - 3) } else { String::new() };
+        let _ = writeln!(out, "  {}", wrap(&format!("{line}{more}"), width, 4));
+    }
+    out
 }
 
 /// Whether every proxy holds what it should.
