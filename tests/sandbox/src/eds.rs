@@ -16,7 +16,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// Where each host really is on this machine.
-pub(crate) type Routes = HashMap<String, SocketAddr>;
+#[derive(Debug)]
+pub(crate) struct Routes {
+    /// Hosts with a place of their own.
+    pub(crate) named: HashMap<String, SocketAddr>,
+    /// Where every other host is.
+    pub(crate) otherwise: SocketAddr,
+}
 
 const ASSIGNMENT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 
@@ -52,14 +58,10 @@ async fn answer(routes: Arc<Routes>, request: Request<Incoming>) -> Result<Respo
     Ok(Response::new(Full::from(body.to_string())))
 }
 
-/// The endpoints of a cluster, by the host at the end of its name; a host nobody routes has none.
+/// The endpoints of a cluster, by the host at the end of its name.
 pub(crate) fn endpoints(routes: &Routes, cluster: &str) -> Value {
     let host = cluster.rsplit('|').next().unwrap_or_default();
-    routes.get(host).map_or_else(
-        || json!([]),
-        |address| {
-            json!([{"lb_endpoints": [{"endpoint": {"address": {"socket_address":
-                {"address": address.ip().to_string(), "port_value": address.port()}}}}]}])
-        },
-    )
+    let address = routes.named.get(host).unwrap_or(&routes.otherwise);
+    json!([{"lb_endpoints": [{"endpoint": {"address": {"socket_address":
+        {"address": address.ip().to_string(), "port_value": address.port()}}}}]}])
 }

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -55,8 +56,26 @@ pub struct EnvoySpec {
     pub wheel: Wheel,
     /// The Istio version in the node's metadata.
     pub istio_version: String,
-    /// TCP listeners: the name of each, and the cluster it forwards to.
-    pub listeners: Vec<(String, String)>,
+    /// What the application beside it can talk through.
+    pub listeners: Vec<Listener>,
+}
+
+/// A listener for outbound traffic.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The listener's name, as istiod would give it.
+    pub name: &'static str,
+    /// What it does with a connection.
+    pub filter: Filter,
+}
+
+/// What a listener does with a connection.
+#[derive(Debug, Clone)]
+pub enum Filter {
+    /// Forwards its bytes to this cluster.
+    Tcp(&'static str),
+    /// Routes its requests by host: each of these to its cluster, with Istio's default retries.
+    Http(&'static [(&'static str, &'static str)]),
 }
 
 /// A running Envoy.
@@ -66,6 +85,8 @@ pub struct Envoy {
     pub admin: SocketAddr,
     /// Where its listeners listen on this machine, by name.
     pub listeners: HashMap<String, SocketAddr>,
+    /// The version of the clusters it was started with.
+    pub version: String,
     /// What it writes to standard output and error.
     pub log: Arc<ContainerLog>,
     directory: PathBuf,
@@ -81,7 +102,7 @@ impl Envoy {
     ///
     /// # Errors
     /// [`Error::Envoy`] with the end of the Envoy's own log where it does not come up.
-    pub async fn start(
+    pub(crate) async fn start(
         spec: &EnvoySpec,
         directory: PathBuf,
         clusters: &[Value],
@@ -91,7 +112,8 @@ impl Envoy {
         let failed = |message: String| Error::Envoy { pod: format!("{}/{}", spec.namespace, spec.pod), message };
         let program = spec.wheel.program()?;
         fs::create_dir_all(&directory).map_err(|e| failed(e.to_string()))?;
-        write_clusters(&directory, clusters, &routes, &version()).map_err(|e| failed(e.to_string()))?;
+        let version = version();
+        write_clusters(&directory, clusters, &routes, &version).map_err(|e| failed(e.to_string()))?;
         let bootstrap = directory.join("envoy-rev.json");
         fs::write(&bootstrap, bootstrap_json(spec, &directory, agent).to_string())
             .map_err(|e| failed(e.to_string()))?;
@@ -135,21 +157,24 @@ impl Envoy {
             failed(format!("{what}; it said: {}", beginning.join(" | ")))
         })?;
         let listeners = listeners(admin).await.map_err(failed)?;
-        Ok(Self { admin, listeners, log, directory, routes, _supervisor: supervisor })
+        Ok(Self { admin, listeners, version, log, directory, routes, _supervisor: supervisor })
     }
 
-    /// Gives the Envoy new clusters, as a push from istiod would, under a new version.
+    /// Gives the Envoy new clusters, as a push from istiod would, and returns their version.
     ///
     /// # Errors
     /// Any error of writing the files.
-    pub fn push(&self, clusters: &[Value]) -> std::io::Result<()> {
-        write_clusters(&self.directory, clusters, &self.routes, &version())
+    pub fn push(&self, clusters: &[Value]) -> std::io::Result<String> {
+        let version = version();
+        write_clusters(&self.directory, clusters, &self.routes, &version)?;
+        Ok(version)
     }
 }
 
 /// Istio's version of a push: the time and a counter.
 fn version() -> String {
-    format!("{:.0}/{}", Timestamp::now(), Timestamp::now().subsec_nanosecond() % 997)
+    static PUSHES: AtomicU64 = AtomicU64::new(1);
+    format!("{:.0}/{}", Timestamp::now(), PUSHES.fetch_add(1, Ordering::Relaxed))
 }
 
 async fn wait_until_live(admin_path: &Path) -> SocketAddr {
@@ -229,7 +254,7 @@ fn bootstrap_json(spec: &EnvoySpec, directory: &Path, agent: SocketAddr) -> Valu
         }},
         "static_resources": {
             "clusters": static_clusters(agent.port()),
-            "listeners": spec.listeners.iter().map(|(name, cluster)| tcp_listener(name, cluster)).collect::<Vec<_>>(),
+            "listeners": spec.listeners.iter().map(listener).collect::<Vec<_>>(),
         },
     })
 }
@@ -258,26 +283,55 @@ fn loopback(port: u16) -> Value {
     json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
 }
 
-fn tcp_listener(name: &str, cluster: &str) -> Value {
+fn listener(listener: &Listener) -> Value {
+    let access_log = json!([{
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": "/dev/stdout",
+            "log_format": {"text_format_source": {"inline_string": ACCESS_LOG}},
+        },
+    }]);
+    let (name, config) = match &listener.filter {
+        Filter::Tcp(cluster) => (
+            "envoy.filters.network.tcp_proxy",
+            json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                "stat_prefix": cluster, "cluster": cluster, "access_log": access_log,
+            }),
+        ),
+        Filter::Http(routes) => (
+            "envoy.filters.network.http_connection_manager",
+            json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": format!("outbound_{}", listener.name), "access_log": access_log,
+                "route_config": {
+                    "name": listener.name.rsplit('_').next(),
+                    "validate_clusters": false,
+                    "virtual_hosts": routes.iter().map(|(host, cluster)| virtual_host(host, cluster)).collect::<Vec<_>>(),
+                },
+                "http_filters": [{"name": "envoy.filters.http.router", "typed_config":
+                    {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+            }),
+        ),
+    };
     json!({
-        "name": name,
+        "name": listener.name,
         "address": loopback(0),
         "traffic_direction": "OUTBOUND",
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.tcp_proxy",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                "stat_prefix": cluster,
-                "cluster": cluster,
-                "access_log": [{
-                    "name": "envoy.access_loggers.file",
-                    "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-                        "path": "/dev/stdout",
-                        "log_format": {"text_format_source": {"inline_string": ACCESS_LOG}},
-                    },
-                }],
-            },
-        }]}],
+        "filter_chains": [{"filters": [{"name": name, "typed_config": config}]}],
+    })
+}
+
+/// A route with the retries Istio gives every one (`pilot/pkg/networking/core/route/retry/retry.go`).
+fn virtual_host(host: &str, cluster: &str) -> Value {
+    json!({
+        "name": host,
+        "domains": [host],
+        "routes": [{"name": "default", "match": {"prefix": "/"}, "route": {
+            "cluster": cluster,
+            "timeout": "0s",
+            "retry_policy": {"retry_on": "connect-failure,refused-stream,unavailable,cancelled", "num_retries": 2},
+        }}],
     })
 }

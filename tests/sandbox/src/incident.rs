@@ -9,16 +9,25 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::envoy::{Filter, Listener};
 use crate::faults::Fault;
 use crate::istio::Role;
 use crate::mesh::{self, ISTIO_VERSION, Injection, Mesh, Pod, Proxy, Workload};
 
-/// The host whose server does not answer SYNs.
-pub const SILENT_HOST: &str = "cc-api.example.io";
+/// The host the network to which loses SYNs now and then.
+pub const LOSSY_HOST: &str = "cc-api.example.io";
 /// The listener in `shop/checkout` that forwards to it.
 pub const LISTENER: &str = "0.0.0.0_443";
 /// The cluster it forwards to.
-pub const SILENT_CLUSTER: &str = "outbound|443||cc-api.example.io";
+pub const LOSSY_CLUSTER: &str = "outbound|443||cc-api.example.io";
+/// The listener in `shop/web` for HTTP by host: [`ANSWERING_HOST`], [`REFUSING_HOST`], [`SILENT_HOST`].
+pub const HTTP_LISTENER: &str = "0.0.0.0_8080";
+/// A service that answers.
+pub const ANSWERING_HOST: &str = "cart.shop.svc.cluster.local";
+/// A service at whose port nothing listens.
+pub const REFUSING_HOST: &str = "reviews.shop.svc.cluster.local";
+/// A service whose server does not answer SYNs, over HTTP.
+pub const SILENT_HOST: &str = "orders.shop.svc.cluster.local";
 
 /// The mesh's value, which is the mistake.
 const MESH_TIMEOUT: &str = "1s";
@@ -223,7 +232,13 @@ fn expected_of_waypoint() -> BTreeMap<String, Option<&'static str>> {
 /// The mesh.
 #[must_use]
 pub fn mesh() -> Mesh {
-    let mut mesh = Mesh { name: "sandbox".to_owned(), silent_hosts: vec![SILENT_HOST], ..Mesh::default() };
+    let mut mesh = Mesh {
+        name: "sandbox".to_owned(),
+        lossy_hosts: vec![LOSSY_HOST],
+        silent_hosts: vec![SILENT_HOST],
+        refusing_hosts: vec![REFUSING_HOST],
+        ..Mesh::default()
+    };
     for namespace in ["analytics", "billing", "istio-ingress", "istio-system", "legacy", "shop"] {
         let mut labels = json!({"kubernetes.io/metadata.name": namespace});
         if matches!(namespace, "shop" | "billing" | "legacy") {
@@ -262,8 +277,17 @@ fn proxied(workload: &Workload, replica: &str) -> Pod {
     let object = workload.pod(replica);
     let role = if let Injection::Alone(role) = workload.injection { role } else { Role::Sidecar };
     let mut spec = mesh::envoy(&object, role);
-    if workload.name == "checkout" {
-        spec.listeners.push((LISTENER.to_owned(), SILENT_CLUSTER.to_owned()));
+    match workload.name {
+        "checkout" => spec.listeners.push(Listener { name: LISTENER, filter: Filter::Tcp(LOSSY_CLUSTER) }),
+        "web" => spec.listeners.push(Listener {
+            name: HTTP_LISTENER,
+            filter: Filter::Http(&[
+                (ANSWERING_HOST, "outbound|8080||cart.shop.svc.cluster.local"),
+                (REFUSING_HOST, "outbound|9080||reviews.shop.svc.cluster.local"),
+                (SILENT_HOST, "outbound|8080||orders.shop.svc.cluster.local"),
+            ]),
+        }),
+        _ => {}
     }
     let mut pod = Pod::with_envoy(object, spec);
     if workload.name == "ledger" {
@@ -400,7 +424,7 @@ fn policies() -> Vec<Value> {
             "ServiceEntry",
             "shop",
             "card-processor",
-            json!({"hosts": [SILENT_HOST], "location": "MESH_EXTERNAL", "resolution": "DNS",
+            json!({"hosts": [LOSSY_HOST], "location": "MESH_EXTERNAL", "resolution": "DNS",
             "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]}),
         ),
         // The ledger is slow to accept, and its team knows it.
@@ -482,7 +506,9 @@ fn last_week() -> Vec<(Timestamp, String)> {
     for (days_ago, resets) in [(7, 4), (6, 3), (5, 6), (4, 5), (3, 9), (2, 14), (1, 17)] {
         for number in 0..resets {
             let ago = SignedDuration::from_hours(days_ago * 24) - SignedDuration::from_mins(number * 1_200 / resets);
-            let Ok(at) = now.checked_sub(ago) else { continue };
+            let Ok(at) = now.checked_sub(ago) else {
+                continue;
+            };
             lines.extend(reset_lines(at));
             if let Ok(later) = at.checked_add(SignedDuration::from_secs(7)) {
                 lines.push((
@@ -498,7 +524,7 @@ fn last_week() -> Vec<(Timestamp, String)> {
 /// What the application writes when a call to the card processor is reset.
 pub(crate) fn reset_lines(at: Timestamp) -> Vec<(Timestamp, String)> {
     [
-        format!("{at:.3} ERROR [http-nio-8080-exec-3] c.e.s.checkout.CardGateway : POST https://{SILENT_HOST}/v1/charges failed"),
+        format!("{at:.3} ERROR [http-nio-8080-exec-3] c.e.s.checkout.CardGateway : POST https://{LOSSY_HOST}/v1/charges failed"),
         "java.net.SocketException: Connection reset".to_owned(),
         "\tat java.base/sun.nio.ch.NioSocketImpl.implRead(NioSocketImpl.java:318)".to_owned(),
         "\tat java.base/java.net.Socket$SocketInputStream.read(Socket.java:1099)".to_owned(),

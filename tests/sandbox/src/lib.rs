@@ -3,6 +3,9 @@
 
 pub mod admin;
 pub mod api;
+mod application;
+pub mod canned;
+mod control_plane;
 mod eds;
 pub mod envoy;
 pub mod faults;

@@ -26,8 +26,12 @@ pub struct Mesh {
     pub objects: Vec<(Value, &'static str)>,
     /// Pods.
     pub pods: Vec<Pod>,
-    /// Hosts whose server does not answer SYNs.
+    /// Hosts the network to which loses SYNs now and then, as [`crate::Sandbox::drive_client`] says.
+    pub lossy_hosts: Vec<&'static str>,
+    /// Hosts whose server never answers a SYN.
     pub silent_hosts: Vec<&'static str>,
+    /// Hosts at whose port nothing listens.
+    pub refusing_hosts: Vec<&'static str>,
 }
 
 /// A pod and what runs in it.
@@ -356,6 +360,12 @@ impl Pod {
     pub fn key(&self) -> (String, String) {
         let part = |name: &str| self.object["metadata"][name].as_str().unwrap_or_default().to_owned();
         (part("namespace"), part("name"))
+    }
+
+    /// Whether something answers on its admin port.
+    #[must_use]
+    pub fn has_proxy(&self) -> bool {
+        !matches!(self.proxy, Proxy::None)
     }
 
     /// The pod's labels.

@@ -21,11 +21,13 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::api::{Cluster, Endpoint, Runtime as PodRuntime, Server};
+use crate::application;
+use crate::control_plane::{self, ControlPlane};
 use crate::eds::{self, Routes};
 use crate::envoy::Envoy;
 use crate::faults::{Fault, Refusal};
 use crate::incident;
-use crate::istio::{Node, World};
+use crate::istio::Node;
 use crate::log::ContainerLog;
 use crate::mesh::{Mesh, Pod, Proxy};
 use crate::stats::Stats;
@@ -36,6 +38,10 @@ use crate::users::{self, USERS};
 
 /// Envoys started at once.
 const STARTS_AT_ONCE: usize = 3;
+/// Port 1 of the loopback interface.
+const NOTHING_LISTENS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+/// Calls that go well before the sandbox is handed out, so that counters tell of loss and not of an outage.
+const CALLS_BEFORE: usize = 3;
 /// How long the network loses the SYNs of a call: the first one and its first retransmission.
 const LOSS: Duration = Duration::from_millis(1_300);
 /// How long a client of [`Sandbox::drive_client`] waits for an answer.
@@ -46,8 +52,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Sandbox {
     cluster: Arc<Cluster>,
     server: Mutex<Server>,
-    envoys: Arc<HashMap<(String, String), Arc<Envoy>>>,
-    upstream: Arc<SilentUpstream>,
+    envoys: Envoys,
+    istiod: Arc<ControlPlane>,
+    lossy: SilentUpstream,
+    _silent: SilentUpstream,
     /// One round of calls at a time: they share the upstream.
     driving: Mutex<()>,
     kubeconfig: PathBuf,
@@ -100,26 +108,33 @@ impl Sandbox {
             .map_err(Error::server)?;
         let directory = tempfile::Builder::new().prefix("meshaudit-sandbox-").tempdir().map_err(Error::server)?.keep();
         let sweeper = sweep_at_the_end(&directory).map_err(Error::server)?;
-        let upstream = Arc::new(SilentUpstream::start().map_err(Error::server)?);
+        let [lossy, silent] = [SilentUpstream::start(), SilentUpstream::start()];
+        let (lossy, silent) = (lossy.map_err(Error::server)?, silent.map_err(Error::server)?);
         let cluster = Arc::new(Cluster::default());
         for (object, manager) in &mesh.objects {
             create(&cluster.store, object.clone(), manager).map_err(|status| Error::Server(status.message))?;
         }
-        let started = runtime.block_on(start(&mesh, &cluster, &directory, upstream.address()));
-        let (server, envoys) = started?;
+        let started = runtime.block_on(start(&mesh, &cluster, &directory, [lossy.address(), silent.address()]));
+        let (server, envoys, istiod) = started?;
         let kubeconfig = directory.join("kubeconfig");
         std::fs::write(&kubeconfig, kubeconfig_of(&mesh.name, &server)).map_err(Error::server)?;
-        Ok(Self {
+        let sandbox = Self {
             cluster,
             server: Mutex::new(server),
-            envoys: Arc::new(envoys),
-            upstream,
+            envoys,
+            istiod,
+            lossy,
+            _silent: silent,
             driving: Mutex::new(()),
             kubeconfig,
             directory,
             _sweeper: sweeper,
             runtime,
-        })
+        };
+        for _ in 0..CALLS_BEFORE {
+            sandbox.drive_healthy_client();
+        }
+        Ok(sandbox)
     }
 
     /// A kubeconfig with a context for each user, named after the user; the admin's is named after the
@@ -234,13 +249,92 @@ impl Sandbox {
         })
     }
 
+    /// Cuts a proxy off from istiod, so that it keeps the clusters it has, or connects it again.
+    pub fn set_connected(&self, namespace: &str, pod: &str, connected: bool) {
+        let key = (namespace.to_owned(), pod.to_owned());
+        let _entered = self.runtime.enter();
+        self.istiod.set_connected(&self.cluster.store, &key, connected);
+    }
+
+    /// Waits until every change of an object has reached every proxy that is connected to istiod, and
+    /// returns whether that happened within half a minute.
+    #[must_use]
+    pub fn settle(&self) -> bool {
+        let begun = Instant::now();
+        while !self.istiod.is_settled(&self.cluster.store) {
+            if begun.elapsed() > Duration::from_secs(30) {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        true
+    }
+
     /// Makes the incident's call through every `shop/checkout` proxy at once: the network loses the SYN
     /// and its first retransmission, so that a proxy with one second to connect gives up.
     ///
     /// What the clients see also goes to the application's log.
     #[must_use]
     pub fn drive_client(&self) -> Vec<Call> {
-        drive(&self.driving, &self.envoys, &self.upstream, &self.cluster)
+        self.calls(LOSS)
+    }
+
+    /// The same call with a network that loses nothing.
+    pub fn drive_healthy_client(&self) -> Vec<Call> {
+        self.calls(Duration::ZERO)
+    }
+
+    /// Requests `http://HOST/` through the HTTP listener of `shop/web`: status and body.
+    ///
+    /// # Errors
+    /// Any error of the connection to the proxy, or an answer that is not HTTP.
+    pub fn drive_http_client(&self, host: &str) -> std::io::Result<(u16, String)> {
+        let listener = self.envoys.values().find_map(|envoy| envoy.listeners.get(incident::HTTP_LISTENER));
+        let mut stream = TcpStream::connect(listener.ok_or(std::io::ErrorKind::NotFound)?)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET / HTTP/1.1\r\nhost: {host}\r\nuser-agent: sandbox\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::InvalidData)?;
+        let status =
+            head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok((status, body.to_owned()))
+    }
+
+    fn calls(&self, loss: Duration) -> Vec<Call> {
+        let _one_at_a_time = self.driving.lock().unwrap_or_else(PoisonError::into_inner);
+        if loss.is_zero() {
+            self.lossy.set_answering(true);
+        }
+        let mut listeners: Vec<_> = self
+            .envoys
+            .iter()
+            .filter_map(|(key, envoy)| Some((key.clone(), *envoy.listeners.get(incident::LISTENER)?)))
+            .collect();
+        listeners.sort();
+        thread::scope(|scope| {
+            let calls: Vec<_> = listeners
+                .into_iter()
+                .map(|((namespace, pod), address)| {
+                    scope.spawn(move || {
+                        let call = call(address);
+                        if call.outcome == Outcome::Reset
+                            && let Some(log) = self.cluster.runtime(&namespace, &pod).logs.get("checkout")
+                        {
+                            for (time, line) in incident::reset_lines(Timestamp::now()) {
+                                log.push(time, line);
+                            }
+                        }
+                        call
+                    })
+                })
+                .collect();
+            thread::sleep(loss);
+            self.lossy.set_answering(true);
+            let calls = calls.into_iter().filter_map(|call| call.join().ok()).collect();
+            self.lossy.set_answering(false);
+            calls
+        })
     }
 
     fn envoy(&self, namespace: &str, pod: &str) -> Option<&Arc<Envoy>> {
@@ -266,36 +360,26 @@ fn create(store: &Store, object: Value, manager: &str) -> Result<Value, Status> 
     store.create(resource, object, manager)
 }
 
-/// The objects that istiod would watch.
-pub(crate) fn world(store: &Store) -> World {
-    let istio = |plural: &str| store.all("networking.istio.io", plural);
-    let config_maps = store.all("", "configmaps");
-    let config_map = config_maps
-        .iter()
-        .find(|map| map["metadata"]["namespace"] == "istio-system" && map["metadata"]["name"] == "istio");
-    let mesh =
-        config_map.and_then(|map| map["data"]["mesh"].as_str()).and_then(|text| serde_saphyr::from_str(text).ok());
-    World {
-        mesh: mesh.unwrap_or_default(),
-        services: store.all("", "services"),
-        service_entries: istio("serviceentries"),
-        destination_rules: istio("destinationrules"),
-        sidecars: istio("sidecars"),
-        envoy_filters: istio("envoyfilters"),
-    }
-}
-
 type Envoys = HashMap<(String, String), Arc<Envoy>>;
 
 async fn start(
     mesh: &Mesh,
     cluster: &Arc<Cluster>,
     directory: &Path,
-    upstream: SocketAddr,
-) -> Result<(Server, Envoys), Error> {
-    let world = world(&cluster.store);
+    [lossy, silent]: [SocketAddr; 2],
+) -> Result<(Server, Envoys, Arc<ControlPlane>), Error> {
+    let configuration = control_plane::read_mesh(&cluster.store).map_err(Error::Server)?;
+    let world = control_plane::world(&cluster.store, configuration.clone());
     let limit = Arc::new(Semaphore::new(STARTS_AT_ONCE));
-    let routes: Arc<Routes> = Arc::new(mesh.silent_hosts.iter().map(|host| ((*host).to_owned(), upstream)).collect());
+    let named = |hosts: &[&str], address: SocketAddr| {
+        hosts.iter().map(move |host| ((*host).to_owned(), address)).collect::<Vec<_>>()
+    };
+    let otherwise = application::serve().await.map_err(Error::server)?;
+    let mut routes = Routes { named: HashMap::new(), otherwise };
+    routes.named.extend(named(&mesh.lossy_hosts, lossy));
+    routes.named.extend(named(&mesh.silent_hosts, silent));
+    routes.named.extend(named(&mesh.refusing_hosts, NOTHING_LISTENS));
+    let routes = Arc::new(routes);
     let agent = eds::serve(Arc::clone(&routes)).await.map_err(Error::server)?;
     let mut starting = JoinSet::new();
     for pod in &mesh.pods {
@@ -312,7 +396,8 @@ async fn start(
         if let Some(stale) = stale {
             world.mesh["connectTimeout"] = (*stale).into();
         }
-        let clusters = world.clusters(&Node { namespace: namespace.clone(), labels: pod.labels(), role: spec.role });
+        let node = Node { namespace: namespace.clone(), labels: pod.labels(), role: spec.role };
+        let (clusters, connected) = (world.clusters(&node), stale.is_none());
         let (spec, routes, limit) = (spec.clone(), Arc::clone(&routes), Arc::clone(&limit));
         let (cluster, port) = (Arc::clone(cluster), pod.admin_port);
         let directory = directory.join(format!("{namespace}.{name}"));
@@ -322,12 +407,23 @@ async fn start(
             let envoy = Arc::new(Envoy::start(&spec, directory, &clusters, (routes, agent), log).await?);
             runtime.ports.insert(port, Endpoint::Tcp(envoy.admin));
             cluster.run(&namespace, &name, runtime);
-            Ok(((namespace, name), envoy))
+            let proxy = control_plane::Proxy { node, envoy, connected, clusters };
+            Ok(((namespace, name), proxy))
         });
     }
-    let envoys = starting.join_all().await.into_iter().collect::<Result<Envoys, Error>>()?;
+    let proxies = starting.join_all().await.into_iter().collect::<Result<HashMap<_, _>, Error>>()?;
+    let envoys = proxies
+        .iter()
+        .map(|(key, proxy): (_, &control_plane::Proxy)| (key.clone(), Arc::clone(&proxy.envoy)))
+        .collect();
+    let istiod = ControlPlane::new(configuration, proxies);
+    for pod in mesh.pods.iter().filter(|pod| pod.labels().get("app") == Some(&"istiod".into())) {
+        let (namespace, name) = pod.key();
+        cluster.run(&namespace, &name, istiod.runtime());
+    }
+    tokio::spawn(Arc::clone(&istiod).watch(Arc::clone(cluster)));
     let server = Server::start(Arc::clone(cluster)).await?;
-    Ok((server, envoys))
+    Ok((server, envoys, istiod))
 }
 
 fn runtime_of(pod: &Pod) -> PodRuntime {
@@ -343,38 +439,6 @@ fn runtime_of(pod: &Pod) -> PodRuntime {
         runtime.ports.insert(pod.admin_port, Endpoint::Http(Arc::clone(handler)));
     }
     runtime
-}
-
-fn drive(driving: &Mutex<()>, envoys: &Envoys, upstream: &SilentUpstream, cluster: &Cluster) -> Vec<Call> {
-    let _one_at_a_time = driving.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut listeners: Vec<_> = envoys
-        .iter()
-        .filter_map(|(key, envoy)| Some((key.clone(), *envoy.listeners.get(incident::LISTENER)?)))
-        .collect();
-    listeners.sort();
-    thread::scope(|scope| {
-        let calls: Vec<_> = listeners
-            .into_iter()
-            .map(|((namespace, pod), address)| {
-                scope.spawn(move || {
-                    let call = call(address);
-                    if call.outcome == Outcome::Reset
-                        && let Some(log) = cluster.runtime(&namespace, &pod).logs.get("checkout")
-                    {
-                        for (time, line) in incident::reset_lines(Timestamp::now()) {
-                            log.push(time, line);
-                        }
-                    }
-                    call
-                })
-            })
-            .collect();
-        thread::sleep(LOSS);
-        upstream.set_answering(true);
-        let calls = calls.into_iter().filter_map(|call| call.join().ok()).collect();
-        upstream.set_answering(false);
-        calls
-    })
 }
 
 /// One call, as an application makes it through its sidecar.
@@ -450,6 +514,6 @@ fn kubeconfig_of(mesh: &str, server: &Server) -> String {
     context("badtoken", mesh, "badtoken");
     context("gone", "gone", "admin");
     context("untrusted", "untrusted", "admin");
-    let _ = write!(text, "current-context: {mesh}\n");
+    let _ = writeln!(text, "current-context: {mesh}");
     text
 }

@@ -133,8 +133,8 @@ pub struct Change {
 pub struct Store {
     objects: Mutex<BTreeMap<Key, Value>>,
     version: AtomicU64,
-    /// The oldest list version whose `continue` tokens still work.
-    compacted: AtomicU64,
+    /// How often lists were compacted; a `continue` token works until the next time.
+    compactions: AtomicU64,
     changes: broadcast::Sender<Change>,
 }
 
@@ -143,7 +143,7 @@ impl Default for Store {
         Self {
             objects: Mutex::default(),
             version: AtomicU64::new(1_000),
-            compacted: AtomicU64::new(0),
+            compactions: AtomicU64::new(0),
             changes: broadcast::Sender::new(1_024),
         }
     }
@@ -176,6 +176,12 @@ pub struct Page {
 impl Store {
     fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, Value>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that grows with every change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
     }
 
     /// Changes from now on.
@@ -230,11 +236,12 @@ impl Store {
             })
             .collect();
         let remaining = matching.count();
-        let version = self.version.load(Ordering::Relaxed);
+        let version = self.version.load(Ordering::SeqCst);
         let mut metadata = json!({"resourceVersion": version.to_string()});
         if let (true, Some((namespace, name))) = (remaining > 0, last) {
-            metadata["continue"] =
-                json!(BASE64.encode(json!({"v": version, "ns": namespace, "name": name}).to_string()));
+            metadata["continue"] = json!(BASE64.encode(
+                json!({"v": self.compactions.load(Ordering::SeqCst), "ns": namespace, "name": name}).to_string()
+            ));
             // The real server leaves the count out where a selector makes it expensive to know.
             if query.labels.is_empty() && query.fields.is_empty() {
                 metadata["remainingItemCount"] = json!(remaining);
@@ -248,7 +255,7 @@ impl Store {
         let Some(decoded) = decoded else {
             return Err(Status::bad_request("continue key is not valid: illegal base64 data"));
         };
-        if decoded["v"].as_u64().unwrap_or_default() < self.compacted.load(Ordering::Relaxed) {
+        if decoded["v"] != self.compactions.load(Ordering::SeqCst) {
             return Err(Status::expired());
         }
         let part = |name: &str| decoded[name].as_str().unwrap_or_default().to_owned();
@@ -257,8 +264,7 @@ impl Store {
 
     /// Makes every `continue` token handed out so far answer 410, as compaction does after a while.
     pub fn expire_continue_tokens(&self) {
-        let next = self.version.fetch_add(1, Ordering::Relaxed) + 1;
-        self.compacted.store(next, Ordering::Relaxed);
+        self.compactions.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Adds an object; `manager` is the field manager its writer names.
@@ -278,7 +284,7 @@ impl Store {
         }
         let written = object.clone();
         let defaults = [
-            ("uid", json!(uid(self.version.load(Ordering::Relaxed)))),
+            ("uid", json!(uid(self.version.load(Ordering::SeqCst)))),
             ("creationTimestamp", json!(now())),
             ("generation", json!(1)),
         ];
@@ -334,14 +340,14 @@ impl Store {
     pub fn delete(&self, resource: &'static Resource, namespace: &str, name: &str) -> Result<Value, Status> {
         let removed = self.objects().remove(&key(resource, namespace, name));
         let object = removed.ok_or_else(|| Status::not_found(resource, name))?;
-        self.version.fetch_add(1, Ordering::Relaxed);
+        self.version.fetch_add(1, Ordering::SeqCst);
         self.tell("DELETED", resource, &object);
         Ok(object)
     }
 
     /// Sets the version and the entry in `managedFields`, as every write does.
     fn stamp(&self, object: &mut Value, written: &Value, manager: &str, operation: &str) {
-        let version = self.version.fetch_add(1, Ordering::Relaxed) + 1;
+        let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
         let api_version = object["apiVersion"].clone();
         let metadata = &mut object["metadata"];
         metadata["resourceVersion"] = json!(version.to_string());

@@ -206,7 +206,9 @@ impl Server {
 
 async fn serve(cluster: Arc<Cluster>, acceptor: TlsAcceptor, credentials: Arc<Credentials>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
-    let Ok(stream) = acceptor.accept(stream).await else { return };
+    let Ok(stream) = acceptor.accept(stream).await else {
+        return;
+    };
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let by_certificate = certificate.and_then(|certificate| credentials.user_of(certificate)).map(Identity::named);
     let service = service_fn(move |request| {

@@ -40,7 +40,9 @@ pub(super) fn answer(cluster: &Arc<Cluster>, target: &Target) -> Answer {
     let timestamps = query.is_true("timestamps");
     let mut present: String = lines.iter().map(|line| printed(line, timestamps)).collect();
     if let Some(limit) = query.get("limitBytes").and_then(|text| text.parse::<usize>().ok()) {
-        present.truncate(present.floor_char_boundary(limit));
+        // A kubelet cuts anywhere; here the cut stays between characters.
+        let cut = (0..=limit.min(present.len())).rev().find(|at| present.is_char_boundary(*at));
+        present.truncate(cut.unwrap_or_default());
     }
     let body = if query.is_true("follow") { follow(cluster, &log, present, next, timestamps) } else { full(present) };
     let mut response = http::Response::new(body);

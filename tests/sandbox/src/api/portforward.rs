@@ -101,7 +101,9 @@ fn over_websocket(pod: Pod, target: &Target, request: Request<Incoming>) -> Answ
     let ports: Option<Vec<u16>> =
         target.query.all("ports").flat_map(|ports| ports.split(',')).map(|port| port.parse().ok()).collect();
     let ports = ports.filter(|ports| protocol == TUNNEL || !ports.is_empty());
-    let Some(ports) = ports else { return Err(Status::bad_request("query parameter \"port\" is required")) };
+    let Some(ports) = ports else {
+        return Err(Status::bad_request("query parameter \"port\" is required"));
+    };
     let cluster = Arc::clone(&pod.cluster);
     let upgrade = hyper::upgrade::on(request);
     cluster.spawn(async move {
@@ -172,7 +174,9 @@ async fn channels(mut socket: Socket, pod: &Pod, ports: &[u16]) {
     let (frames, mut to_client) = mpsc::channel::<Option<Message>>(8);
     let mut writers = Vec::new();
     for (index, port) in ports.iter().enumerate() {
-        let Ok(data) = u8::try_from(2 * index) else { return };
+        let Ok(data) = u8::try_from(2 * index) else {
+            return;
+        };
         for channel in [data, data + 1] {
             let [low, high] = port.to_le_bytes();
             if socket.send(Message::binary(vec![channel, low, high])).await.is_err() {
@@ -283,14 +287,11 @@ async fn tunnel(socket: Socket, pod: Pod) {
     };
     let inwards = async move {
         while let Some(Ok(message)) = source.next().await {
-            match message {
-                Message::Binary(bytes) => {
-                    if writer.write_all(&bytes).await.is_err() {
-                        return;
-                    }
-                }
-                Message::Close(_) => return,
-                _ => {}
+            let Message::Binary(bytes) = message else {
+                continue;
+            };
+            if writer.write_all(&bytes).await.is_err() {
+                return;
             }
         }
     };
@@ -320,7 +321,9 @@ impl Pod {
                 self.spawn(swallow(far));
                 return Ok(Box::new(near));
             }
-            Some(Fault::Reset) => return resetting().await.map_err(|error| self.broken(port, &error)),
+            Some(Fault::Reset) => {
+                return resetting().await.map_err(|error| self.broken(port, &error));
+            }
             Some(Fault::Huge { bytes }) => {
                 let (near, far) = tokio::io::duplex(COPY_BUFFER);
                 self.spawn(huge_dump(far, *bytes));
@@ -423,7 +426,9 @@ impl Shape {
         let (mut left, mut first) = (self.bytes, true);
         while left > 0 {
             let limit = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let Ok(length @ 1..) = from.read(&mut buffer[..limit]).await else { return };
+            let Ok(length @ 1..) = from.read(&mut buffer[..limit]).await else {
+                return;
+            };
             if std::mem::take(&mut first) {
                 tokio::time::sleep(self.latency).await;
             }

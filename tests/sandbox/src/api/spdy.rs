@@ -63,7 +63,9 @@ where
         match u16::from_be_bytes([c, d]) {
             SYN_STREAM if body.len() > 10 => {
                 let id = u32::from_be_bytes([body[0], body[1], body[2], body[3]]);
-                let Some(fields) = headers.read(&body[10..]) else { return };
+                let Some(fields) = headers.read(&body[10..]) else {
+                    return;
+                };
                 let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
                 if writer.lock().await.reply(id).await.is_err() {
                     return;
@@ -81,10 +83,9 @@ where
             RST_STREAM if body.len() >= 4 => {
                 data.remove(&u32::from_be_bytes([body[0], body[1], body[2], body[3]]));
             }
+            // Answered as it came. Where that fails, so does the next read.
             PING => {
-                if writer.lock().await.control(PING, &body).await.is_err() {
-                    return;
-                }
+                let _ = writer.lock().await.control(PING, &body).await;
             }
             GO_AWAY => return,
             _ => {}

@@ -67,13 +67,15 @@ fn pod(pod: &Value) -> Vec<Value> {
 fn age(object: &Value) -> Value {
     let created: Option<Timestamp> =
         object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
-    let Some(created) = created else { return json!("<unknown>") };
+    let Some(created) = created else {
+        return json!("<unknown>");
+    };
     let seconds = Timestamp::now().as_second() - created.as_second();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     json!(match seconds {
         ..120 => format!("{seconds}s"),
-        ..7_200 => format!("{minutes}m"),
-        ..172_800 => format!("{hours}h"),
+        120..7_200 => format!("{minutes}m"),
+        7_200..172_800 => format!("{hours}h"),
         _ => format!("{days}d"),
     })
 }
