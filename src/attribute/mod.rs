@@ -21,8 +21,8 @@ use rules::{RuleIndex, selects};
 pub use rules::full_host;
 
 use crate::model::objects::{
-    ClusterPatch, ConnectionPool, ControlPlane, Coverage, DestinationRule, EffectiveMesh, EnvoyFilter, IstioObjects, Labels,
-    ObjectKind, ObjectMeta, PatchOperation, Service, Sidecar,
+    ClusterPatch, ConnectionPool, ControlPlane, Coverage, DestinationRule, EffectiveMesh, EnvoyFilter, IstioObjects,
+    Labels, ObjectKind, ObjectMeta, PatchOperation, Service, Sidecar,
 };
 use crate::model::{
     ClusterKind, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, ProxyRole,

@@ -262,7 +262,8 @@ impl SourceArgs {
     async fn read_objects(&self, connections: &[Connection], snapshot: &mut MeshSnapshot) {
         for connection in connections {
             let context = if connections.len() > 1 { connection.context.as_str() } else { "" };
-            let proxies = || snapshot.proxies.iter().map(|read| &read.proxy).filter(|proxy| proxy.id.context == context);
+            let proxies =
+                || snapshot.proxies.iter().map(|read| &read.proxy).filter(|proxy| proxy.id.context == context);
             let options = ObjectOptions {
                 istio_namespace: self.kube.istio_namespace.clone(),
                 revisions: proxies().map(|proxy| proxy.revision.clone()).filter(|name| !name.is_empty()).collect(),

@@ -12,7 +12,7 @@ use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::{self, Audit, Filter, Policy, Severity};
 use crate::model::{Direction, MeshSnapshot};
 use crate::report::audit_table::{self, Look};
-use crate::report::{audit_json, document};
+use crate::report::{audit_json, document, origin};
 
 /// Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why
 #[derive(Debug, Args)]
@@ -33,6 +33,9 @@ pub(super) struct TimeoutsArgs {
     evidence: EvidenceArgs,
     #[command(flatten)]
     report: ReportArgs,
+    /// Show for each cluster what could have given it its timeout, and why it did or did not; best with --host
+    #[arg(long, help_heading = "Report")]
+    explain_origin: bool,
 }
 
 /// Which clusters.
@@ -131,6 +134,10 @@ pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, 
     let started = Instant::now();
     let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
     let audit = audit::audit(&snapshot, &args.filter.filter(), &Policy::default());
+    if args.explain_origin {
+        console.print(&origin::explain(&snapshot, &audit, look(args, console)))?;
+        return Ok(exit(&args.report, &snapshot, &audit));
+    }
     console.print(&render(args, &snapshot, &audit, started.elapsed(), console)?)?;
     Ok(exit(&args.report, &snapshot, &audit))
 }
@@ -142,12 +149,7 @@ fn render(
     took: Duration,
     console: &Console,
 ) -> Result<String, Failure> {
-    let look = Look {
-        palette: console.out,
-        columns: console.columns,
-        headings: !args.report.no_headers,
-        verbose: console.verbose > 0,
-    };
+    let look = look(args, console);
     let everything = args.filter.all_clusters;
     let table = |rows: String| {
         let mut out = rows;
@@ -164,6 +166,15 @@ fn render(
         Format::Yaml => document::yaml(&audit_json::timeout_audit(snapshot, audit, took))?,
         Format::Ndjson => audit_json::lines(&audit_json::timeout_audit(snapshot, audit, took))?,
     })
+}
+
+fn look(args: &TimeoutsArgs, console: &Console) -> Look {
+    Look {
+        palette: console.out,
+        columns: console.columns,
+        headings: !args.report.no_headers,
+        verbose: console.verbose > 0,
+    }
 }
 
 fn exit(args: &ReportArgs, snapshot: &MeshSnapshot, audit: &Audit) -> Exit {

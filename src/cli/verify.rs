@@ -91,7 +91,10 @@ pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Fa
         }
         let progress = report::progress(&verification);
         if told.as_ref() != Some(&progress) {
-            console.note(&format!("{progress}; waiting up to {} more", format_duration(Duration::from_secs(left.as_secs()))));
+            console.note(&format!(
+                "{progress}; waiting up to {} more",
+                format_duration(Duration::from_secs(left.as_secs()))
+            ));
             told = Some(progress);
         }
         tokio::time::sleep(args.what.interval.min(left)).await;

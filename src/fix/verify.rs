@@ -134,7 +134,9 @@ pub fn verify(snapshot: &MeshSnapshot, expectation: &Expectation) -> Verificatio
                     continue;
                 }
                 let named = planned.as_ref().and_then(|planned| planned.get(&cluster.name, &read.proxy.id));
-                let Some(wanted) = named.or(whole).filter(|wanted| *wanted != cluster.connect_timeout) else { continue };
+                let Some(wanted) = named.or(whole).filter(|wanted| *wanted != cluster.connect_timeout) else {
+                    continue;
+                };
                 let reason = reason(&attributor, class, &read.proxy.id, cluster, &attribution, wanted);
                 let mismatch =
                     Mismatch { cluster: Arc::clone(&cluster.name), held: cluster.connect_timeout, expected: wanted };
@@ -176,11 +178,7 @@ impl<'a> Planned<'a> {
 }
 
 /// What a cluster should hold, if anything can be asked of it.
-fn expected(
-    expectation: &Expectation,
-    cluster: &EnvoyCluster,
-    attribution: &Attribution,
-) -> Option<Option<Duration>> {
+fn expected(expectation: &Expectation, cluster: &EnvoyCluster, attribution: &Attribution) -> Option<Option<Duration>> {
     match expectation {
         Expectation::Objects | Expectation::Plan(_) => Some(attribution.expected.as_ref()?.timeout),
         Expectation::Value(value) => {
@@ -223,9 +221,8 @@ fn reason(
             _ => Reason::Override(given.origin.clone()),
         };
     }
-    let plane = attributor
-        .objects(class)
-        .and_then(|objects| objects.control_plane(&class.representative.proxy.revision));
+    let plane =
+        attributor.objects(class).and_then(|objects| objects.control_plane(&class.representative.proxy.revision));
     if let Some(sync) = plane.and_then(|plane| plane.sync.as_ref()) {
         let name = format!("{}.{}", proxy.name, proxy.namespace);
         match sync.iter().find(|known| known.proxy == name) {

@@ -213,8 +213,11 @@ fn effect(out: &mut String, snapshot: &MeshSnapshot, plan: &FixPlan, look: Look)
 }
 
 fn names(snapshot: &MeshSnapshot, proxies: &ClusterSet) -> String {
-    let ids: Vec<String> =
-        proxies.iter().take(NAMED).map(|at| escape(&snapshot.proxies[at as usize].proxy.id.to_string()).into_owned()).collect();
+    let ids: Vec<String> = proxies
+        .iter()
+        .take(NAMED)
+        .map(|at| escape(&snapshot.proxies[at as usize].proxy.id.to_string()).into_owned())
+        .collect();
     ids.join(", ")
 }
 
@@ -239,12 +242,15 @@ pub fn files(plan: &FixPlan) -> String {
         out.push_str("---\n");
         match step {
             Step::Mesh(step) => {
-                comment(&mut out, &format!(
-                    "Mesh-wide: meshConfig.connectTimeout {} -> {}, installed by {}.",
-                    format_duration(step.before),
-                    format_duration(step.after),
-                    step.install.method.describe()
-                ));
+                comment(
+                    &mut out,
+                    &format!(
+                        "Mesh-wide: meshConfig.connectTimeout {} -> {}, installed by {}.",
+                        format_duration(step.before),
+                        format_duration(step.after),
+                        step.install.method.describe()
+                    ),
+                );
                 step.commands.iter().for_each(|command| comment(&mut out, &format!("Run: {command}")));
                 step.warnings.iter().for_each(|warning| comment(&mut out, &format!("Mind: {warning}")));
                 for fragment in &step.fragments {

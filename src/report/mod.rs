@@ -5,6 +5,7 @@ pub mod audit_table;
 pub mod document;
 pub mod escape;
 pub mod fix;
+pub mod origin;
 pub mod palette;
 pub mod progress;
 pub mod table;

@@ -33,8 +33,7 @@ pub fn text(snapshot: &MeshSnapshot, verification: &Verification, expected: &str
         out.push('\n');
     }
     let line = progress(verification);
-    let painted =
-        if verification.good == verification.proxies { palette.good(&line) } else { palette.warning(&line) };
+    let painted = if verification.good == verification.proxies { palette.good(&line) } else { palette.warning(&line) };
     let _ = writeln!(out, "{painted}");
     if verification.unknown > 0 {
         let _ = writeln!(
@@ -47,9 +46,18 @@ pub fn text(snapshot: &MeshSnapshot, verification: &Verification, expected: &str
         );
     }
     if !snapshot.failed.is_empty() {
-        let _ = writeln!(out, "{}", palette.error(&format!("{} not read", count(snapshot.failed.len(), "proxy", "proxies"))));
+        let _ = writeln!(
+            out,
+            "{}",
+            palette.error(&format!("{} not read", count(snapshot.failed.len(), "proxy", "proxies")))
+        );
         for failed in &snapshot.failed {
-            let line = format!("{}: {} ({})", escape(&failed.id.to_string()), escape(&failed.message), failure_hint(failed.cause));
+            let line = format!(
+                "{}: {} ({})",
+                escape(&failed.id.to_string()),
+                escape(&failed.message),
+                failure_hint(failed.cause)
+            );
             let _ = writeln!(out, "  {}", wrap(&line, width, 4));
         }
     }
@@ -93,7 +101,11 @@ fn stragglers(stragglers: &[Straggler], look: Look) -> String {
         let proxies: Vec<&str> = proxies.iter().map(String::as_str).collect();
         let line = format!("{}: {}", count(proxies.len(), "proxy", "proxies"), some(&proxies, "proxies"));
         let _ = writeln!(out, "  {}", wrap(&line, width, 4));
-        let line = format!("{values}, {}: {}", count(clusters.len(), "cluster", "clusters"), some(&clusters[..clusters.len().min(3)], ""));
+        let line = format!(
+            "{values}, {}: {}",
+            count(clusters.len(), "cluster", "clusters"),
+            some(&clusters[..clusters.len().min(3)], "")
+        );
         let more = if clusters.len() > 3 { format!(" and {} more", clusters.len() - 3) } else { String::new() };
         let _ = writeln!(out, "  {}", wrap(&format!("{line}{more}"), width, 4));
     }

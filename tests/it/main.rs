@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod clusters;
 mod completion;
+mod fix;
 mod generated;
 mod layering;
 mod offline;
@@ -14,6 +15,7 @@ mod plugin;
 mod reading;
 mod registry;
 mod selection;
+mod verify;
 
 use std::ffi::OsStr;
 use std::io::Write;
