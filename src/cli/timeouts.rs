@@ -1,5 +1,6 @@
 //! `timeouts`: the audit.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::{self, Audit, Filter, Policy, Severity};
+use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot};
 use crate::report::audit_table::{self, Look};
 use crate::report::{audit_json, document, origin};
@@ -139,6 +141,9 @@ pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, 
         return Ok(exit(&args.report, &snapshot, &audit));
     }
     console.print(&render(args, &snapshot, &audit, started.elapsed(), console)?)?;
+    if args.source.is_live() {
+        unread_objects(&snapshot, console);
+    }
     Ok(exit(&args.report, &snapshot, &audit))
 }
 
@@ -166,6 +171,32 @@ fn render(
         Format::Yaml => document::yaml(&audit_json::timeout_audit(snapshot, audit, took))?,
         Format::Ndjson => audit_json::lines(&audit_json::timeout_audit(snapshot, audit, took))?,
     })
+}
+
+/// Says which objects could not be read, once for each reason.
+fn unread_objects(snapshot: &MeshSnapshot, console: &Console) {
+    let mut reasons: BTreeMap<(&str, &str, bool), Vec<&str>> = BTreeMap::new();
+    for (context, objects) in &snapshot.objects {
+        for (kind, coverage) in &objects.coverage {
+            let (reason, partly) = match coverage {
+                Coverage::Denied(reason) => (reason, false),
+                Coverage::Partly(reason) => (reason, true),
+                Coverage::Read | Coverage::NotRead => continue,
+            };
+            // What only `fix` needs is left for it to say.
+            if matches!(kind, ObjectKind::Deployment | ObjectKind::Installer | ObjectKind::VirtualService) {
+                continue;
+            }
+            reasons.entry((context, reason, partly)).or_default().push(kind.as_str());
+        }
+        objects.notes.iter().for_each(|note| console.warn(note));
+    }
+    for ((context, reason, partly), kinds) in reasons {
+        let at = if context.is_empty() { String::new() } else { format!("context {context}: ") };
+        let how = if partly { "only partly" } else { "not" };
+        let kinds = kinds.join(", ");
+        console.warn(&format!("{at}{kinds} {how} read, so some origins rest on dumps alone: {reason}"));
+    }
 }
 
 fn look(args: &TimeoutsArgs, console: &Console) -> Look {

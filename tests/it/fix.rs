@@ -12,6 +12,7 @@ use meshaudit::model::objects::{IstioObjects, ObjectKind};
 use meshaudit::model::{
     ClusterSet, ClusterSource, EnvoyCluster, MeshSnapshot, Proxy, ProxyId, ProxySnapshot, SnapshotBuilder,
 };
+use meshaudit_sandbox::{Sandbox, canned};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -154,8 +155,8 @@ fn each_installation_is_told_and_has_its_own_change() {
             "meshConfig:\n  connectTimeout: 10s\n",
             "Argo CD application istiod-prod writes",
         ),
-        ("hand-edited", "helm", "helm upgrade istiod", "connectTimeout: 10s", "edited by hand (kubectl-edit)"),
-        ("hand-edited", "helm", "helm upgrade istiod", "connectTimeout: 10s", "defaultConfig.connectTimeout (10s)"),
+        ("hand-edited", "helm", "helm upgrade mesh", "connectTimeout: 10s", "edited by hand (kubectl-edit)"),
+        ("hand-edited", "helm", "helm upgrade mesh", "connectTimeout: 10s", "defaultConfig.connectTimeout (10s)"),
         ("unknown", "unknown", "kubectl apply", "-connectTimeout: 1s\n+connectTimeout: 10s", "last resort"),
     ] {
         let (snapshot, step) = installation(name);
@@ -351,4 +352,30 @@ fn bad_values_are_refused() {
     for value in ["0s", "2h", "1.5ms", "soon", "-1s"] {
         plugin(["fix", "--from", "x", &format!("--set={value}")]).run().exits(2);
     }
+}
+
+/// What reading objects and counters costs beside the clusters: a number of requests to the API server that does not
+/// grow with the proxies, and two more answers on each proxy's own tunnel.
+#[test]
+fn objects_and_evidence_have_their_price() {
+    let proxies = 500;
+    let sandbox = Sandbox::start(canned::mesh(proxies, 100)).unwrap();
+    let cost = |extra: &[&str]| {
+        drop(sandbox.take_stats());
+        plugin(["timeouts", "-A", "-o", "json", "--exit-zero"].iter().chain(extra)).on(&sandbox).run().exits(0);
+        sandbox.take_stats()
+    };
+    let (without, with) = (cost(&["--no-evidence"]), cost(&[]));
+    let proxies = u64::try_from(proxies).unwrap();
+    let of_objects: u64 = with
+        .requests
+        .iter()
+        .filter(|(what, _)| !what.contains("pods/portforward") && *what != "list pods")
+        .map(|(_, count)| count)
+        .sum();
+    println!("objects: {of_objects} requests; counters: {} bytes a proxy more, {} before", (with.tunnel_bytes - without.tunnel_bytes) / proxies, without.tunnel_bytes / proxies);
+    println!("{:?}", with.requests);
+    assert!(of_objects <= 20, "{:?}", with.requests);
+    let tunnels: u64 = with.tunnels.values().sum();
+    assert!(tunnels <= proxies + 4, "{tunnels}: evidence goes over the tunnel that is open");
 }
