@@ -26,7 +26,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// `0` means no deadline.
-fn deadline(duration: Duration) -> Duration {
+pub(super) fn deadline(duration: Duration) -> Duration {
     if duration.is_zero() { FOREVER } else { duration }
 }
 

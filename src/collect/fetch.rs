@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::lease::read_levels;
 use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, Node};
-use crate::decode::{ElementError, Shape, loggers, stats};
+use crate::decode::{ElementError, Shape, stats};
 use crate::model::evidence::ClusterEvidence;
 use crate::model::{
-    ClusterSet, ClusterSource, FailureCause, LoggerLevels, Proxy, ProxyId, ProxySnapshot, SkippedProxy,
-    SnapshotBuilder, UnreadProxy,
+    ClusterSet, ClusterSource, FailureCause, Proxy, ProxyId, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy,
 };
 use crate::reach::{AdminError, AdminRequest, AdminSource, Section};
 
@@ -199,7 +199,7 @@ impl PartialEq for dyn MemoKey + '_ {
 impl Eq for dyn MemoKey + '_ {}
 
 /// What is read beside the clusters; an audit is none the worse without.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Extras {
     loggers: bool,
     evidence: bool,
@@ -247,7 +247,8 @@ pub(super) async fn read(
         return Err(ReadError::NoClusters);
     }
     if extras.loggers {
-        reading.snapshot.loggers = read_loggers(source).await.map(Arc::new);
+        // Worth having, and an audit is none the worse without them.
+        reading.snapshot.loggers = read_levels(source).await.ok().map(Arc::new);
     }
     if extras.evidence {
         reading.snapshot.evidence = read_evidence(source).await;
@@ -291,20 +292,6 @@ async fn fetch_dump(
         Some(error) => Err(error.into()),
         None => Ok(decoder.finish()?),
     }
-}
-
-/// Logger levels are worth having, and an audit is none the worse without them.
-async fn read_loggers(source: &mut impl AdminSource) -> Option<LoggerLevels> {
-    const MOST: usize = 1 << 20;
-    let mut text = Vec::new();
-    source
-        .send(&AdminRequest::GetLoggers, &mut |chunk| {
-            text.extend_from_slice(chunk);
-            if text.len() > MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .await
-        .ok()?;
-    loggers::read(&String::from_utf8_lossy(&text))
 }
 
 /// Connection counters of every cluster that saw attempts.

@@ -1,7 +1,9 @@
 //! Reads proxies into a snapshot: selects, reaches, fetches and decodes them side by side, with a deadline for each
 //! and for the whole. A proxy that cannot be read is part of the snapshot, never an error of the others.
 
+mod debug_session;
 mod fetch;
+mod lease;
 mod limiter;
 mod objects;
 mod offline;
@@ -13,7 +15,9 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use debug_session::{EndedBy, SessionEnd, SessionEvent, SessionOptions, SessionOutcome, Stop, Stopper, session};
 pub use fetch::{ClusterObject, read_objects};
+pub use lease::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels};
 pub use objects::{ObjectOptions, read_istio_objects};
 pub use offline::{offline, offline_objects};
 

@@ -3,6 +3,7 @@
 mod archive;
 mod direct;
 mod istiod;
+mod prometheus;
 mod request;
 mod tunnel;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use archive::{ArchiveLimits, Entry, InputError, walk};
 pub use direct::{Direct, DirectError};
 pub use istiod::IstiodPage;
+pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};
 pub use request::{AdminRequest, Section};
 pub use tunnel::Tunnel;
 

@@ -45,6 +45,8 @@ pub enum AdminRequest {
     GetLoggers,
     /// `POST /logging?paths=…`: sets loggers, all or none.
     SetLoggers(Vec<(String, String)>),
+    /// `POST /logging?NAME=LEVEL`: sets one logger, for an Envoy that is too old for `paths`.
+    SetLogger(String, String),
 }
 
 /// The fields that an audit reads. `mask` applies inside each element and through the `Any`
@@ -60,7 +62,7 @@ impl AdminRequest {
     #[must_use]
     pub fn method(&self) -> http::Method {
         match self {
-            Self::GetLoggers | Self::SetLoggers(_) => http::Method::POST,
+            Self::GetLoggers | Self::SetLoggers(_) | Self::SetLogger(..) => http::Method::POST,
             _ => http::Method::GET,
         }
     }
@@ -93,6 +95,7 @@ impl AdminRequest {
                 }
                 path
             }
+            Self::SetLogger(name, level) => format!("/logging?{}={}", encode(name), encode(level)),
         }
     }
 }

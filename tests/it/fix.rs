@@ -373,7 +373,11 @@ fn objects_and_evidence_have_their_price() {
         .filter(|(what, _)| !what.contains("pods/portforward") && *what != "list pods")
         .map(|(_, count)| count)
         .sum();
-    println!("objects: {of_objects} requests; counters: {} bytes a proxy more, {} before", (with.tunnel_bytes - without.tunnel_bytes) / proxies, without.tunnel_bytes / proxies);
+    println!(
+        "objects: {of_objects} requests; counters: {} bytes a proxy more, {} before",
+        (with.tunnel_bytes - without.tunnel_bytes) / proxies,
+        without.tunnel_bytes / proxies
+    );
     println!("{:?}", with.requests);
     assert!(of_objects <= 20, "{:?}", with.requests);
     let tunnels: u64 = with.tunnels.values().sum();
