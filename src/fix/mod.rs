@@ -17,7 +17,7 @@ pub use overrides::{ObjectStep, PartChange};
 pub use recommend::{Recommendation, RouteLimit};
 
 use crate::attribute::{Attributor, ProxyClass, full_host};
-use crate::audit::{Audit, Filter, Finding, Policy, Severity};
+use crate::audit::{Audit, Counters, Filter, Finding, Policy, Severity};
 use crate::model::objects::{IstioObjects, ObjectKind};
 use crate::model::{ClusterName, ClusterSet, Direction, MeshSnapshot, Origin, OriginKind, format_duration};
 use installation::{Target, mesh_step};
@@ -96,6 +96,7 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
     let attributor = Attributor::new(snapshot);
     let wanted = sort_out(&attributor, now, options);
     let routes = route_limits(snapshot);
+    let counters = Counters::new(snapshot);
     let mut plan = FixPlan { notes: wanted.notes.iter().cloned().collect(), ..FixPlan::default() };
     let value_for = |findings: &[&Finding]| {
         let names: Vec<(&str, &ClusterSet, Duration)> =
@@ -109,7 +110,7 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
             })
             .map(|(_, limit)| limit.clone())
             .collect();
-        recommend(snapshot, &names, &touched, policy, options.value)
+        recommend(&counters, &names, &touched, policy, options.value)
     };
     for (key, findings) in &wanted.mesh {
         let recommendation = value_for(findings);

@@ -541,6 +541,11 @@ fn step_json(step: &Step) -> StepJson {
     }
 }
 
+/// The JSON Schema of a plan, as published under docs/schema.
+pub fn schema() -> Result<String, serde_json::Error> {
+    super::document::json(&schemars::schema_for!(FixPlanJson))
+}
+
 /// What `verify --plan` needs of a saved plan.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -197,3 +197,8 @@ pub fn verification_json(
             .collect(),
     }
 }
+
+/// The JSON Schema of a verification, as published under docs/schema.
+pub fn schema() -> Result<String, serde_json::Error> {
+    super::document::json(&schemars::schema_for!(VerificationJson))
+}

@@ -8,6 +8,7 @@ mod clusters;
 mod completion;
 mod debug_log;
 mod diagnose;
+mod fix;
 mod generated;
 mod layering;
 mod offline;
@@ -17,6 +18,7 @@ mod reading;
 mod registry;
 mod resets;
 mod selection;
+mod verify;
 
 use std::ffi::OsStr;
 use std::io::Write;
