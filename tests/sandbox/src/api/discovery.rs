@@ -2,18 +2,17 @@
 //! to know that the server validates fields itself.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use http::Request;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{Answer, Cluster, full, json_response, read_json};
+use super::{Answer, full, json_response, read_json};
 use crate::status::Status;
 use crate::store::{RESOURCES, Resource};
 use crate::users::Identity;
 
-pub(super) async fn answer(_: &Arc<Cluster>, identity: &Identity, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(identity: &Identity, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().trim_matches('/').to_owned();
     let words: Vec<&str> = path.split('/').collect();
     let body = match words.as_slice() {

@@ -256,7 +256,7 @@ async fn dispatch(cluster: &Arc<Cluster>, identity: &Identity, request: Request<
     }
     let Some(target) = Target::parse(request.method(), request.uri()) else {
         cluster.counters.request(format!("get {path}"));
-        return discovery::answer(cluster, identity, request).await;
+        return discovery::answer(identity, request).await;
     };
     cluster.counters.request(target.counted());
     if !identity.may(target.verb.word(), target.resource, &target.subresource, &target.namespace) {
