@@ -1,2 +1,10 @@
 //! kubectl-meshaudit.
+pub mod audit;
 pub mod cli;
+pub mod collect;
+pub mod decode;
+pub mod diagnose;
+pub mod k8s;
+pub mod model;
+pub mod reach;
+pub mod report;

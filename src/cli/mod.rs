@@ -1,4 +1,171 @@
-//! cli
+//! The command line: names, flags, dispatch. Flags only say what is wanted; the modules below do it.
+
+mod clusters;
+mod complete;
+mod completion;
+mod console;
+mod diagnose;
+mod exit;
+mod explain;
+mod failure;
+mod kube_args;
+mod snapshot;
+mod timeouts;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
-/// run
-pub fn run(_args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode { ExitCode::SUCCESS }
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use console::{ColorWhen, Console};
+use exit::Exit;
+use failure::{Failure, FailureKind};
+
+/// Audits Envoy connect timeouts across an Istio mesh, and explains the connection resets they cause
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-meshaudit", version, disable_help_subcommand = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct GlobalArgs {
+    /// When to colour
+    #[arg(
+        long,
+        value_name = "WHEN",
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "When to colour: auto, always or never"
+    )]
+    color: ColorWhen,
+    /// Only results and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more; -vv shows what is sent
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Timeouts(Box<timeouts::TimeoutsArgs>),
+    Clusters(Box<clusters::ClustersArgs>),
+    Diagnose(Box<diagnose::DiagnoseArgs>),
+    Snapshot(Box<snapshot::SnapshotArgs>),
+    Explain(explain::ExplainArgs),
+    Completion(completion::CompletionArgs),
+    #[command(name = "__complete", hide = true)]
+    Complete(complete::CompleteArgs),
+    #[command(name = "__generate", hide = true)]
+    Generate(completion::GenerateArgs),
+}
+
+/// Runs one command line.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let name = display_name(args.first().map_or(OsStr::new(""), OsString::as_os_str), std::env::var_os("_").as_deref());
+    let parsed = command(name).try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
+            // Help into a closed pipe is no failure.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let console = Console::new(cli.global.color, cli.global.quiet, cli.global.verbose);
+    trace(cli.global.verbose);
+    let outcome = match cli.command {
+        Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
+        Command::Clusters(args) => block_on(clusters::run(&args, &console)),
+        Command::Diagnose(args) => diagnose::run(&args, &console),
+        Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
+        Command::Explain(args) => explain::run(&args, &console),
+        Command::Completion(args) => completion::run(&args, &console),
+        Command::Complete(args) => complete::run(&args, &console),
+        Command::Generate(args) => completion::generate(&args, &console),
+    };
+    match outcome {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => match failure.kind {
+            FailureKind::ClosedPipe => ExitCode::SUCCESS,
+            FailureKind::Usage => {
+                console.fail(&failure);
+                ExitCode::from(exit::USAGE)
+            }
+            FailureKind::CannotRun => {
+                console.fail(&failure);
+                ExitCode::from(exit::CANNOT_RUN)
+            }
+        },
+    }
+}
+
+/// The command line's definition, under the name that help shows. A flag given twice counts as given last, as
+/// kubectl has it.
+fn command(name: &'static str) -> clap::Command {
+    Cli::command().bin_name(name).args_override_self(true)
+}
+
+/// The name to show in help. kubectl runs the plugin by its whole path and leaves the shell's `_`, which names
+/// kubectl, in the environment; a user types the plugin's own name.
+fn display_name(program: &OsStr, underscore: Option<&OsStr>) -> &'static str {
+    let file = |path: &OsStr| Path::new(path).file_stem().map(OsStr::to_os_string);
+    let typed = underscore.and_then(file);
+    let by_name = Path::new(program).components().count() == 1;
+    match typed.as_deref().and_then(OsStr::to_str) {
+        Some("kubectl") => "kubectl meshaudit",
+        Some("kubectl-meshaudit") => "kubectl-meshaudit",
+        _ if by_name => "kubectl-meshaudit",
+        _ => "kubectl meshaudit",
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::cannot_run(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // Tunnels that hang are not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Shows what the libraries do with `-vv`. kube's own target is left out: it logs whole answers that it cannot
+/// decode.
+fn trace(verbose: u8) {
+    if verbose < 2 {
+        return;
+    }
+    let filter = tracing_subscriber::EnvFilter::new("warn,meshaudit=debug,hyper_util=debug,kube=off,kube_client=off");
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        command("kubectl meshaudit").debug_assert();
+    }
+
+    #[test]
+    fn help_shows_the_name_that_was_typed() {
+        let name =
+            |program: &str, underscore: Option<&str>| display_name(OsStr::new(program), underscore.map(OsStr::new));
+        assert_eq!(name("/usr/local/bin/kubectl-meshaudit", Some("/usr/bin/kubectl")), "kubectl meshaudit");
+        assert_eq!(name("kubectl-meshaudit", Some("/usr/local/bin/kubectl-meshaudit")), "kubectl-meshaudit");
+        assert_eq!(name("kubectl-meshaudit", None), "kubectl-meshaudit");
+        assert_eq!(name("/opt/krew/bin/kubectl-meshaudit", None), "kubectl meshaudit");
+    }
+}

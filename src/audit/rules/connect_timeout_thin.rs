@@ -1,0 +1,32 @@
+//! MA002.
+
+use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::remedy;
+use crate::model::format_duration;
+
+/// A timeout that allows only one SYN retransmission.
+pub(super) struct ConnectTimeoutThin;
+
+static INFO: RuleInfo = RuleInfo {
+    code: "MA002",
+    name: "connect-timeout-thin",
+    severity: Severity::Warning,
+    page: include_str!("../../../docs/rules/MA002.md"),
+};
+
+impl Rule for ConnectTimeoutThin {
+    fn info(&self) -> &'static RuleInfo {
+        &INFO
+    }
+
+    fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+        for row in context.judged().filter(|row| row.syn_retransmissions() == 1) {
+            let severity = if row.is_inbound() { Severity::Info } else { INFO.severity };
+            let message = format!(
+                "{} allows one SYN retransmission: two lost packets in a row fail the connection",
+                format_duration(row.effective_timeout())
+            );
+            report(Finding::of_row(&INFO, severity, row, message, remedy(row, "10s")));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! MA003.
+
+use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::remedy;
+use crate::model::format_duration;
+
+/// A timeout that makes callers hang.
+pub(super) struct ConnectTimeoutTooLong;
+
+static INFO: RuleInfo = RuleInfo {
+    code: "MA003",
+    name: "connect-timeout-too-long",
+    severity: Severity::Warning,
+    page: include_str!("../../../docs/rules/MA003.md"),
+};
+
+/// Istio's default retries on a failed connection, for HTTP (`pilot/pkg/networking/core/route/retry`, `defaultPolicy`).
+const DEFAULT_RETRIES: u32 = 2;
+
+impl Rule for ConnectTimeoutTooLong {
+    fn info(&self) -> &'static RuleInfo {
+        &INFO
+    }
+
+    fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+        let longest = context.policy.max_connect_timeout;
+        for row in context.judged().filter(|row| row.effective_timeout() > longest) {
+            let timeout = row.effective_timeout();
+            let message = format!(
+                "{} is longer than {}: a caller of an unreachable host hangs that long, and with Istio's {} retries {}",
+                format_duration(timeout),
+                format_duration(longest),
+                DEFAULT_RETRIES,
+                format_duration(timeout.saturating_mul(DEFAULT_RETRIES + 1)),
+            );
+            report(Finding::of_row(&INFO, INFO.severity, row, message, remedy(row, "10s")));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! MA001.
+
+use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::remedy;
+use crate::model::format_duration;
+
+/// A timeout that allows no SYN retransmission.
+pub(super) struct ConnectTimeoutTooShort;
+
+static INFO: RuleInfo = RuleInfo {
+    code: "MA001",
+    name: "connect-timeout-too-short",
+    severity: Severity::Error,
+    page: include_str!("../../../docs/rules/MA001.md"),
+};
+
+impl Rule for ConnectTimeoutTooShort {
+    fn info(&self) -> &'static RuleInfo {
+        &INFO
+    }
+
+    fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+        for row in context.judged().filter(|row| row.syn_retransmissions() == 0) {
+            // Over loopback no SYN is lost; a sidecar that cannot reach its own workload has another problem.
+            let severity = if row.is_inbound() { Severity::Info } else { INFO.severity };
+            let message = format!(
+                "{} is over before the first SYN retransmission (1 s): one lost packet fails the connection",
+                format_duration(row.effective_timeout())
+            );
+            report(Finding::of_row(&INFO, severity, row, message, remedy(row, "10s")));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! MA013.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use crate::model::ClusterSet;
+
+/// A proxy with loggers at debug or trace.
+pub(super) struct DebugLoggingLeftOn;
+
+static INFO: RuleInfo = RuleInfo {
+    code: "MA013",
+    name: "debug-logging-left-on",
+    severity: Severity::Warning,
+    page: include_str!("../../../docs/rules/MA013.md"),
+};
+
+/// How many loggers a message names.
+const NAMED: usize = 7;
+
+impl Rule for DebugLoggingLeftOn {
+    fn info(&self) -> &'static RuleInfo {
+        &INFO
+    }
+
+    fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+        let mut groups: BTreeMap<String, ClusterSet> = BTreeMap::new();
+        for (proxy, read) in (0u32..).zip(&context.snapshot.proxies) {
+            let Some(levels) = &read.loggers else { continue };
+            let verbose: Vec<String> = levels.verbose().map(|(name, level)| format!("{name}:{level}")).collect();
+            if verbose.is_empty() {
+                continue;
+            }
+            let mut list = verbose[..verbose.len().min(NAMED)].join(", ");
+            if verbose.len() > NAMED {
+                list = format!("{list} and {} more", verbose.len() - NAMED);
+            }
+            groups.entry(list).or_default().insert(proxy);
+        }
+        for (list, proxies) in groups {
+            report(Finding {
+                rule: &INFO,
+                severity: INFO.severity,
+                message: format!("loggers are at debug or trace: {list}"),
+                cluster: Arc::from(""),
+                timeout: None,
+                proxies: Arc::new(proxies),
+                origin: None,
+                remedy: "kubectl meshaudit debug-log --off POD puts every logger back".to_owned(),
+            });
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! MA005.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{Context, Finding, Row, Rule, RuleInfo, Severity};
+use crate::model::{ClusterSet, OriginKind, format_duration};
+
+/// Different values for the same cluster under one control plane.
+pub(super) struct ProxiesDisagree;
+
+static INFO: RuleInfo = RuleInfo {
+    code: "MA005",
+    name: "proxies-disagree",
+    severity: Severity::Warning,
+    page: include_str!("../../../docs/rules/MA005.md"),
+};
+
+impl Rule for ProxiesDisagree {
+    fn info(&self) -> &'static RuleInfo {
+        &INFO
+    }
+
+    fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+        // Inbound clusters of different workloads only share a name.
+        let shared: Vec<&Row> = context.judged().filter(|row| !row.is_inbound() && !is_explained(row)).collect();
+        for rows in shared.chunk_by(|a, b| a.name == b.name) {
+            let mut planes: BTreeMap<(&str, &str), BTreeMap<Duration, ClusterSet>> = BTreeMap::new();
+            for row in rows {
+                for proxy in row.proxies.iter() {
+                    let values = planes.entry(context.control_plane(proxy)).or_default();
+                    values.entry(row.effective_timeout()).or_default().insert(proxy);
+                }
+            }
+            for values in planes.into_values().filter(|values| values.len() > 1) {
+                let mut counts: Vec<(usize, Duration)> =
+                    values.iter().map(|(value, proxies)| (proxies.len(), *value)).collect();
+                counts.sort_by_key(|&(count, value)| (std::cmp::Reverse(count), value));
+                let list: Vec<String> =
+                    counts.iter().map(|(count, value)| format!("{} on {count}", format_duration(*value))).collect();
+                // The odd ones out are the ones to look at; where there is no majority, all of them.
+                let majority = (counts[0].0 > counts[1].0).then_some(counts[0].1);
+                let plane_of =
+                    values.values().flat_map(ClusterSet::iter).next().map(|proxy| context.control_plane(proxy));
+                let odd = rows.iter().filter(|row| Some(row.effective_timeout()) != majority);
+                for row in odd {
+                    let proxies: ClusterSet =
+                        row.proxies.iter().filter(|proxy| Some(context.control_plane(*proxy)) == plane_of).collect();
+                    if proxies.is_empty() {
+                        continue;
+                    }
+                    let message = format!("proxies of one control plane disagree: {}", list.join(", "));
+                    let remedy = "see whether the proxies that differ are connected (`istioctl proxy-status`), then \
+                                  whether an EnvoyFilter patches the cluster on some of them";
+                    let finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy.to_owned());
+                    report(Finding { proxies: Arc::new(proxies), ..finding });
+                }
+            }
+        }
+    }
+}
+
+/// Whether an object accounts for the value: rules of another namespace may well differ.
+fn is_explained(row: &Row) -> bool {
+    matches!(row.origin.kind, OriginKind::DestinationRule | OriginKind::Sidecar | OriginKind::EnvoyFilter)
+}

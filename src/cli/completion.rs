@@ -1,0 +1,118 @@
+//! `completion`: static scripts; and everything else that is generated from the definition of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use clap_complete::Shell;
+
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::report::audit_json;
+
+/// Print a completion script, or install kubectl's live completion
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  source <(kubectl-meshaudit completion bash)
+  kubectl-meshaudit completion --install        kubectl_complete-meshaudit beside this binary")]
+pub(super) struct CompletionArgs {
+    /// bash, zsh, fish or powershell
+    #[arg(value_name = "SHELL", required_unless_present = "install", hide_possible_values = true)]
+    shell: Option<Shell>,
+    /// Write kubectl_complete-meshaudit, which kubectl asks for live completion, into DIR (beside this binary, if not given)
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    install: Option<Option<PathBuf>>,
+}
+
+/// The companion that kubectl looks for on PATH.
+const COMPANION: &str = include_str!("../../completions/kubectl_complete-meshaudit");
+const COMPANION_NAME: &str = "kubectl_complete-meshaudit";
+
+pub(super) fn run(args: &CompletionArgs, console: &Console) -> Result<Exit, Failure> {
+    if let Some(directory) = &args.install {
+        let directory = match directory {
+            Some(directory) => directory.clone(),
+            None => std::env::current_exe()
+                .ok()
+                .and_then(|path| Some(path.parent()?.to_path_buf()))
+                .ok_or_else(|| Failure::cannot_run("cannot tell where this binary is; name a directory"))?,
+        };
+        let path = directory.join(COMPANION_NAME);
+        install(&path).map_err(|error| {
+            Failure::cannot_run(format!("cannot write {}: {error}", path.display()))
+                .hint("name a directory on PATH that you may write to: completion --install DIR")
+        })?;
+        console.note(&format!("Wrote {}; kubectl finds it on PATH", path.display()));
+        return Ok(Exit::Success);
+    }
+    if let Some(shell) = args.shell {
+        console.print(&script(shell))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn install(path: &std::path::Path) -> std::io::Result<()> {
+    std::fs::write(path, COMPANION)?;
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(())
+}
+
+fn script(shell: Shell) -> String {
+    let mut out = Vec::new();
+    let name = "kubectl-meshaudit";
+    clap_complete::generate(shell, &mut super::command(name), name, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Print a generated file (for this project's own tests)
+#[derive(Debug, Args)]
+pub(super) struct GenerateArgs {
+    /// Which
+    #[arg(value_enum)]
+    what: Generated,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Generated {
+    Man,
+    Cli,
+    Schema,
+}
+
+pub(super) fn generate(args: &GenerateArgs, console: &Console) -> Result<Exit, Failure> {
+    let text = match args.what {
+        Generated::Man => {
+            let mut out = Vec::new();
+            clap_mangen::Man::new(super::command("kubectl-meshaudit")).render(&mut out)?;
+            String::from_utf8_lossy(&out).into_owned()
+        }
+        Generated::Cli => reference(),
+        Generated::Schema => audit_json::schema()?,
+    };
+    console.print(&text)?;
+    Ok(Exit::Success)
+}
+
+/// The help of every command, for docs/cli.md.
+fn reference() -> String {
+    let mut command = super::command("kubectl meshaudit").term_width(100);
+    command.build();
+    let mut out =
+        "# Command line\n\nGenerated from the program; `kubectl meshaudit COMMAND --help` says the same.\n".to_owned();
+    let mut section = |heading: &str, command: &mut clap::Command| {
+        let help: String =
+            command.render_long_help().to_string().lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+        out.push_str(&format!("\n## {heading}\n\n```\n{}```\n", help));
+    };
+    section("kubectl meshaudit", &mut command);
+    let names: Vec<String> =
+        command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| sub.get_name().to_owned()).collect();
+    for name in names {
+        if let Some(sub) = command.find_subcommand_mut(&name) {
+            let mut sub = sub.clone();
+            section(&format!("kubectl meshaudit {name}"), &mut sub);
+        }
+    }
+    out
+}

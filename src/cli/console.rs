@@ -1,0 +1,101 @@
+//! The one place that writes: data to stdout, everything else to stderr.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use terminal_size::{Width, terminal_size_of};
+
+use super::failure::Failure;
+use crate::report::Palette;
+use crate::report::escape::escape;
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The two streams, and how each wants its text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Console {
+    /// Colours for stdout.
+    pub(super) out: Palette,
+    /// Colours for stderr.
+    pub(super) err: Palette,
+    /// The columns of the terminal that stdout is; `None` where it is none.
+    pub(super) columns: Option<usize>,
+    /// Nothing but results and errors.
+    pub(super) quiet: bool,
+    /// How often `-v` was given.
+    pub(super) verbose: u8,
+}
+
+impl Console {
+    /// Looks at both streams and the environment, once.
+    #[must_use]
+    pub(super) fn new(color: ColorWhen, quiet: bool, verbose: u8) -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let colored = |terminal: bool| match color {
+            ColorWhen::Always => true,
+            ColorWhen::Never => false,
+            // https://no-color.org and https://bixense.com/clicolors: an empty variable counts as none.
+            ColorWhen::Auto if set("NO_COLOR") => false,
+            ColorWhen::Auto if set("CLICOLOR_FORCE") => true,
+            ColorWhen::Auto => terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+        };
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let columns = terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
+        Self {
+            out: Palette::new(colored(out)),
+            err: Palette::new(colored(err)),
+            columns: columns.filter(|columns| out && *columns > 0),
+            quiet,
+            verbose,
+        }
+    }
+
+    /// Writes a result.
+    pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+
+    /// Says something besides the result, unless `-q`.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    /// Warns of something that the result alone does not show.
+    pub(super) fn warn(&self, text: &str) {
+        self.say(&format!("{} {}", self.err.warning("warning:"), escape(text)));
+    }
+
+    /// Says why a command failed, and what to do next.
+    pub(super) fn fail(&self, failure: &Failure) {
+        self.say(&format!("{} {}", self.err.error("error:"), escape(&failure.to_string())));
+        if let Some(hint) = failure.next() {
+            self.say(&format!("{} {}", self.err.info("hint:"), escape(hint)));
+        }
+    }
+
+    /// Whether stderr is a terminal that may show progress.
+    #[must_use]
+    pub(super) fn shows_progress(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    #[expect(clippy::unused_self, reason = "a stream is the console's, though standard streams are the process's")]
+    fn say(self, text: &str) {
+        // Nowhere is left to say that stderr cannot be written to.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}

@@ -1,0 +1,30 @@
+//! Exit codes, as docs/exit-codes.md has them.
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Done, and nothing at or above `--fail-on`.
+    Success,
+    /// Findings at or above `--fail-on`, or stragglers.
+    Findings,
+    /// Some proxies could not be read.
+    Incomplete,
+}
+
+impl Exit {
+    /// The process's exit code.
+    #[must_use]
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Findings => 1,
+            Self::Incomplete => 3,
+        }
+    }
+}
+
+/// Wrong usage or a wrong policy file; clap uses it too.
+pub(super) const USAGE: u8 = 2;
+
+/// The command could not run.
+pub(super) const CANNOT_RUN: u8 = 4;

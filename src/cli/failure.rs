@@ -1,0 +1,131 @@
+//! What a user is told when a command cannot do what it was asked.
+
+use std::fmt;
+
+use crate::collect::CollectError;
+use crate::k8s::{ApiError, TargetError};
+use crate::report::document::DocumentError;
+
+/// What kind of failure, which decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// Wrong usage or a wrong policy file: 2.
+    Usage,
+    /// No cluster, no permission, no proxies, unreadable input: 4.
+    CannotRun,
+    /// The reader of our output has closed it, which is no failure at all: 0.
+    ClosedPipe,
+}
+
+/// A failure: what happened, to whom, and what to do next.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What kind.
+    pub(super) kind: FailureKind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// Wrong usage.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Usage, message: message.into(), hint: None }
+    }
+
+    /// The command cannot run.
+    pub(super) fn cannot_run(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::CannotRun, message: message.into(), hint: None }
+    }
+
+    /// The same failure with what to do next.
+    #[must_use]
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub(super) fn next(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self { kind: FailureKind::ClosedPipe, message: String::new(), hint: None };
+        }
+        Self::cannot_run(format!("cannot write the output: {error}"))
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::cannot_run(format!("cannot write the output as JSON: {error}"))
+    }
+}
+
+impl From<DocumentError> for Failure {
+    fn from(error: DocumentError) -> Self {
+        Self::cannot_run(format!("cannot write the output {error}"))
+    }
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        Self::usage(error.to_string()).hint("a target is POD, POD.NAMESPACE, or KIND/NAME such as deploy/web")
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let hint = match &error {
+            ApiError::Config(_) => "name a kubeconfig with --kubeconfig, or read files with --from".to_owned(),
+            ApiError::UnknownContext { known, .. } if known.is_empty() => {
+                "the kubeconfig has no contexts at all; is it the right one?".to_owned()
+            }
+            ApiError::UnknownContext { known, .. } => format!("it has: {}", known.join(", ")),
+            ApiError::Credentials(_) | ApiError::Unauthorized(_) => {
+                "log in again; `kubectl auth whoami` shows who the server takes you for".to_owned()
+            }
+            ApiError::Forbidden(_) => {
+                "the least that is needed: get and list on pods, get and create on pods/portforward \
+                 (docs/rbac-and-safety.md); without a right to all namespaces, name one with -n"
+                    .to_owned()
+            }
+            ApiError::NotFound(message) if message.contains("namespace \"") && !message.contains(" in namespace") => {
+                "`kubectl get namespaces` lists the ones there are".to_owned()
+            }
+            ApiError::NotFound(_) => "`kubectl get pods -A` shows what there is; name the namespace with -n".to_owned(),
+            ApiError::Unreachable(_) => "does `kubectl version` reach it? Is the context the right one?".to_owned(),
+            ApiError::Busy(_) => "try again, with a lower --concurrency".to_owned(),
+            ApiError::Timeout(_) => "try again, or with a longer --request-timeout".to_owned(),
+            ApiError::Expired(_) | ApiError::Other { .. } => {
+                "if a selector was given, is it one that the API server accepts?".to_owned()
+            }
+        };
+        Self::cannot_run(error.to_string()).hint(hint)
+    }
+}
+
+impl From<CollectError> for Failure {
+    fn from(error: CollectError) -> Self {
+        match error {
+            CollectError::Api { context, source } => {
+                let mut failure = Self::from(source);
+                if !context.is_empty() {
+                    failure.message = format!("context {context:?}: {}", failure.message);
+                }
+                failure
+            }
+            CollectError::Direct(error) => Self::usage(error.to_string()),
+        }
+    }
+}

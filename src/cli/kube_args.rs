@@ -1,0 +1,234 @@
+//! kubectl's flags, and the ones that say which proxies and how they are read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::complete;
+use super::console::Console;
+use super::failure::Failure;
+use crate::collect::{self, CollectOptions, Progress};
+use crate::k8s::{ConnectOptions, Connection, PodSelection, Target, connect};
+use crate::model::{MeshSnapshot, parse_duration};
+use crate::reach::{ArchiveLimits, Limits};
+use crate::report::progress::Bar;
+
+/// Reads a duration; a number alone is seconds, as kubectl has it for `--request-timeout`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Ok(Duration::from_secs(seconds.into()));
+    }
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// As good as no deadline: kubectl's `0`.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// `0` means no deadline.
+fn deadline(duration: Duration) -> Duration {
+    if duration.is_zero() { FOREVER } else { duration }
+}
+
+/// Which cluster, and as whom.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(super) struct KubeArgs {
+    /// Path to the kubeconfig file
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// The kubeconfig context; repeat it to audit several clusters at once
+    #[arg(long, value_name = "NAME", add = complete::contexts())]
+    pub(super) context: Vec<String>,
+    /// The kubeconfig cluster
+    #[arg(long, value_name = "NAME")]
+    pub(super) cluster: Option<String>,
+    /// The kubeconfig user
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
+    /// User to impersonate
+    #[arg(long = "as", value_name = "USER")]
+    pub(super) impersonate: Option<String>,
+    /// Group to impersonate; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP")]
+    pub(super) impersonate_groups: Vec<String>,
+    /// UID to impersonate
+    #[arg(long = "as-uid", value_name = "UID")]
+    pub(super) impersonate_uid: Option<String>,
+    /// Deadline of each single request, e.g. 15s; 0 means none
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub(super) request_timeout: Duration,
+    /// Istio's own namespace
+    #[arg(short = 'i', long, value_name = "NAMESPACE", default_value = "istio-system")]
+    pub(super) istio_namespace: String,
+    /// Never let a credential plugin ask for anything
+    #[arg(long)]
+    pub(super) non_interactive: bool,
+}
+
+impl KubeArgs {
+    /// What the flags say of one context.
+    pub(super) fn options(&self, context: Option<&String>) -> ConnectOptions {
+        ConnectOptions {
+            kubeconfig: self.kubeconfig.clone(),
+            context: context.cloned(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+            impersonate: self.impersonate.clone(),
+            impersonate_groups: self.impersonate_groups.clone(),
+            impersonate_uid: self.impersonate_uid.clone(),
+            request_timeout: deadline(self.request_timeout),
+            non_interactive: self.non_interactive,
+        }
+    }
+
+    /// A client for the chosen context; where several are named, for the first.
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        Ok(connect(&self.options(self.context.first())).await?)
+    }
+
+    /// A client for each context.
+    pub(super) async fn connect_all(&self) -> Result<Vec<Connection>, Failure> {
+        if self.context.is_empty() {
+            return Ok(vec![self.connect().await?]);
+        }
+        let mut connections: Vec<Connection> = Vec::new();
+        for context in &self.context {
+            if connections.iter().all(|known| known.context != *context) {
+                connections.push(connect(&self.options(Some(context))).await?);
+            }
+        }
+        Ok(connections)
+    }
+}
+
+/// Which pods.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Selection")]
+pub(super) struct SelectArgs {
+    /// The namespace; the context's, if not given
+    #[arg(short = 'n', long, value_name = "NAME", conflicts_with = "all_namespaces", add = complete::namespaces())]
+    pub(super) namespace: Option<String>,
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub(super) all_namespaces: bool,
+    /// Label selector, e.g. app=web,tier!=test
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub(super) selector: Option<String>,
+    /// Field selector, e.g. spec.nodeName=node-1
+    #[arg(long, value_name = "SELECTOR")]
+    pub(super) field_selector: Option<String>,
+    /// The admin port of every proxy, in place of what the pods say
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) admin_port: Option<u16>,
+}
+
+impl SelectArgs {
+    /// What the flags and the targets select.
+    pub(super) fn selection(&self, targets: &[String]) -> Result<PodSelection, Failure> {
+        if self.all_namespaces && !targets.is_empty() {
+            return Err(Failure::usage("a target and --all-namespaces exclude each other")
+                .hint("name the target's namespace with -n, or as NAME.NAMESPACE"));
+        }
+        Ok(PodSelection {
+            targets: targets.iter().map(|target| target.parse::<Target>()).collect::<Result<_, _>>()?,
+            namespace: self.namespace.clone(),
+            all_namespaces: self.all_namespaces,
+            labels: self.selector.clone(),
+            fields: self.field_selector.clone(),
+            admin_port: self.admin_port,
+        })
+    }
+}
+
+/// Where proxies are read from, and how.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Reading")]
+pub(super) struct SourceArgs {
+    /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
+    #[arg(value_name = "TARGET", help_heading = None, add = complete::targets())]
+    pub(super) targets: Vec<String>,
+    /// Read files instead of a cluster: config dumps, istioctl's output, bug-report archives, snapshots; - is stdin
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["targets", "namespace", "all_namespaces", "selector", "field_selector", "context", "admin_url"])]
+    pub(super) from: Vec<String>,
+    /// Read the admin endpoint at this URL instead of a cluster's
+    #[arg(long, value_name = "URL", conflicts_with_all = ["targets", "namespace", "all_namespaces", "selector", "field_selector", "context"])]
+    pub(super) admin_url: Vec<String>,
+    /// The most proxies read at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) concurrency: u16,
+    /// Deadline of the whole, e.g. 5m; 0 means none
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(super) timeout: Duration,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) kube: KubeArgs,
+}
+
+impl SourceArgs {
+    /// Limits on each read.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { request_timeout: deadline(self.kube.request_timeout), max_body: Limits::MAX_BODY }
+    }
+
+    /// Reads everything that was selected; that nothing could be read is a failure.
+    pub(super) async fn collect(&self, console: &Console, loggers: bool) -> Result<MeshSnapshot, Failure> {
+        let snapshot = self.read(console, loggers).await?;
+        if !snapshot.proxies.is_empty() {
+            return Ok(snapshot);
+        }
+        if let [first, rest @ ..] = snapshot.failed.as_slice() {
+            let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+            return Err(Failure::cannot_run(format!("nothing could be read: {}: {}{others}", first.id, first.message))
+                .hint(crate::report::audit_table::failure_hint(first.cause)));
+        }
+        Err(self.nothing_selected(&snapshot))
+    }
+
+    async fn read(&self, console: &Console, loggers: bool) -> Result<MeshSnapshot, Failure> {
+        if !self.from.is_empty() {
+            return Ok(collect::offline(&self.from, &ArchiveLimits::default()));
+        }
+        let options = CollectOptions {
+            limits: self.limits(),
+            concurrency: usize::from(self.concurrency),
+            timeout: deadline(self.timeout),
+            loggers,
+        };
+        let bar = Bar::new(console.shows_progress(), "reading proxies");
+        let progress = |event: Progress| match event {
+            Progress::Selected(count) => bar.set_length(count),
+            Progress::Done { .. } => bar.advance(),
+        };
+        if !self.admin_url.is_empty() {
+            return Ok(collect::direct(&self.admin_url, &options, &progress).await?);
+        }
+        let selection = self.select.selection(&self.targets)?;
+        let connections = self.kube.connect_all().await?;
+        Ok(collect::live(&connections, &selection, &options, &progress).await?)
+    }
+
+    /// An empty selection, with what stood in the way.
+    fn nothing_selected(&self, snapshot: &MeshSnapshot) -> Failure {
+        if !self.from.is_empty() {
+            return Failure::cannot_run("there is no dump in the input")
+                .hint("`--from` reads config dumps and snapshots");
+        }
+        let scope = match (&self.select.namespace, self.select.all_namespaces) {
+            (_, true) => " in any namespace".to_owned(),
+            (Some(namespace), _) => format!(" in namespace {namespace:?}"),
+            (None, false) if self.targets.is_empty() => " in the context's namespace".to_owned(),
+            (None, false) => String::new(),
+        };
+        match snapshot.skipped.as_slice() {
+            [] => Failure::cannot_run(format!("no pods are selected{scope}"))
+                .hint("-A looks in all namespaces; -n names another one; is the selector right?"),
+            [first, rest @ ..] => {
+                let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+                Failure::cannot_run(format!("no proxy among the pods{scope}: {}: {}{others}", first.id, first.reason))
+                    .hint("-A looks in all namespaces; -n names another one")
+            }
+        }
+    }
+}

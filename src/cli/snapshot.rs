@@ -1,0 +1,104 @@
+//! `snapshot`: keeps what an audit reads.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::kube_args::SourceArgs;
+use crate::decode::snapshot::write;
+use crate::model::MeshSnapshot;
+use crate::report::audit_table::count;
+
+/// Keep what an audit reads, for later or for another machine; every read command takes it back with --from
+#[derive(Debug, Args)]
+pub(super) struct SnapshotArgs {
+    /// A directory, or a file whose name ends in .tar.gz
+    #[arg(value_name = "DIR|FILE.tar.gz")]
+    to: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Exit code 0 even if some proxies could not be read
+    #[arg(long)]
+    exit_zero: bool,
+    /// Write over a snapshot that is already there
+    #[arg(long)]
+    force: bool,
+}
+
+/// The document's name in a directory and in an archive.
+const DOCUMENT: &str = "snapshot.json";
+
+pub(super) async fn run(args: &SnapshotArgs, console: &Console) -> Result<Exit, Failure> {
+    let packed = args.to.to_string_lossy().ends_with(".tar.gz");
+    let file = if packed { args.to.clone() } else { args.to.join(DOCUMENT) };
+    if file.exists() && !args.force {
+        return Err(Failure::usage(format!("{} is already there", file.display()))
+            .hint("choose another place, or write over it with --force"));
+    }
+    let snapshot = args.source.collect(console, true).await?;
+    save(&snapshot, &args.to, &file, packed).map_err(|error| {
+        Failure::cannot_run(format!("cannot write {}: {error}", file.display())).hint("is the directory writable?")
+    })?;
+    let failed = if snapshot.failed.is_empty() {
+        String::new()
+    } else {
+        format!(", {} could not be read", count(snapshot.failed.len(), "proxy", "proxies"))
+    };
+    console.note(&format!(
+        "Wrote {} with {}{failed}; read it back with --from {}",
+        file.display(),
+        count(snapshot.proxies.len(), "proxy", "proxies"),
+        args.to.display(),
+    ));
+    Ok(if snapshot.failed.is_empty() || args.exit_zero { Exit::Success } else { Exit::Incomplete })
+}
+
+/// Writes beside the place and then renames, so that no half of a snapshot is ever there.
+fn save(snapshot: &MeshSnapshot, to: &Path, file: &Path, packed: bool) -> io::Result<()> {
+    if !packed {
+        std::fs::create_dir_all(to)?;
+    }
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let written = (|| {
+        let mut out = BufWriter::new(private(&beside)?);
+        if packed {
+            let mut document = Vec::new();
+            write(snapshot, &mut document).map_err(io::Error::other)?;
+            let mut header = tar::Header::new_ustar();
+            header.set_size(document.len() as u64);
+            header.set_mode(0o600);
+            header.set_mtime(u64::try_from(snapshot.taken_at.as_second()).unwrap_or(0));
+            let mut archive = tar::Builder::new(GzEncoder::new(&mut out, Compression::default()));
+            archive.append_data(&mut header, DOCUMENT, document.as_slice())?;
+            archive.into_inner()?.finish()?;
+        } else {
+            write(snapshot, &mut out).map_err(io::Error::other)?;
+        }
+        out.flush()?;
+        out.get_ref().sync_all()
+    })();
+    let outcome = written.and_then(|()| std::fs::rename(&beside, file));
+    if outcome.is_err() {
+        // What is left of it is of no use to anybody.
+        let _ = std::fs::remove_file(&beside);
+    }
+    outcome
+}
+
+/// A new file that only its owner can read: host names and namespaces are nobody else's business.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}

@@ -1,0 +1,324 @@
+//! Reads one proxy: asks for little, falls back to more where the Envoy is too old for that, and puts what comes
+//! into the snapshot while it comes.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, Node};
+use crate::decode::{ElementError, Shape, loggers};
+use crate::model::{
+    ClusterSet, ClusterSource, FailureCause, LoggerLevels, Proxy, ProxyId, ProxySnapshot, SkippedProxy,
+    SnapshotBuilder, UnreadProxy,
+};
+use crate::reach::{AdminError, AdminRequest, AdminSource, Section};
+
+/// The most bytes that one element of a dump may have: the section with all clusters, in a whole dump.
+pub(super) const MAX_ELEMENT: usize = 256 << 20;
+
+/// Elements up to this size, in bytes, are remembered undecoded.
+const MEMO_ELEMENT: usize = 16 << 10;
+
+/// How many bytes of elements are remembered in all.
+const MEMO: usize = 64 << 20;
+
+/// Takes one undecoded element of a dump, or says what is wrong with it.
+pub(super) type TakeElement<'a> = dyn FnMut(&[u8], ClusterSource) -> Result<(), String> + Send + 'a;
+
+/// Where all proxies' clusters come together.
+#[derive(Default)]
+pub(super) struct Ingest(Mutex<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    builder: SnapshotBuilder,
+    /// Most proxies of a mesh hold most clusters to the byte alike: what an element said the last time need not be
+    /// decoded again.
+    memo: HashMap<(ClusterSource, Box<[u8]>), Known>,
+    memo_bytes: usize,
+}
+
+#[derive(Clone)]
+struct Known {
+    position: u32,
+    version: Option<Arc<str>>,
+}
+
+/// A proxy, as far as it has been read.
+pub(super) struct Reading {
+    pub(super) snapshot: ProxySnapshot,
+    /// Whether what came was the whole dump, and nothing else need be asked for.
+    whole: bool,
+    /// What the dump says of its proxy.
+    pub(super) node: Option<Node>,
+}
+
+/// Why a proxy could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error("what it answered is no config dump: {0}")]
+    Dump(#[from] DumpError),
+    #[error("it answers like Envoy, but has no cluster at all")]
+    NoClusters,
+}
+
+impl ReadError {
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Admin(error) if error.is_busy())
+    }
+
+    pub(super) fn cause(&self) -> FailureCause {
+        match self {
+            Self::Admin(error) => error.cause(),
+            Self::Dump(DumpError::Elements(ElementError::Truncated(_))) => FailureCause::Truncated,
+            Self::Dump(DumpError::Elements(ElementError::TooLarge(_))) => FailureCause::TooLarge,
+            Self::Dump(_) | Self::NoClusters => FailureCause::NotEnvoy,
+        }
+    }
+
+    pub(super) fn unread(&self, id: ProxyId) -> UnreadProxy {
+        UnreadProxy { id, cause: self.cause(), message: self.to_string() }
+    }
+}
+
+impl Reading {
+    pub(super) fn new(proxy: Proxy) -> Self {
+        let snapshot = ProxySnapshot { proxy, clusters: ClusterSet::default(), version: None, loggers: None };
+        Self { snapshot, whole: false, node: None }
+    }
+
+    fn hold(&mut self, known: Known) {
+        self.snapshot.clusters.insert(known.position);
+        if known.version > self.snapshot.version {
+            self.snapshot.version = known.version;
+        }
+    }
+}
+
+impl Ingest {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one element of a proxy's dump.
+    pub(super) fn element(&self, reading: &mut Reading, element: &[u8], source: ClusterSource) -> Result<(), String> {
+        let mut shared = self.lock();
+        let remember = element.len() <= MEMO_ELEMENT;
+        if remember && let Some(known) = shared.memo.get(&(source, element) as &dyn MemoKey) {
+            reading.hold(known.clone());
+            return Ok(());
+        }
+        let mut last = None;
+        let held = dump::decode_element(element, source, |item| match item {
+            Item::Cluster(cluster, version) => {
+                let known = Known { position: shared.builder.intern(cluster), version };
+                reading.hold(known.clone());
+                last = Some(known);
+            }
+            Item::Node(node) => reading.node = Some(node),
+        })?;
+        reading.whole |= held == Held::Sections;
+        if let (true, Held::Cluster, Some(known)) = (remember, held, last)
+            && shared.memo_bytes + element.len() <= MEMO
+        {
+            shared.memo_bytes += element.len();
+            shared.memo.insert((source, element.into()), known);
+        }
+        Ok(())
+    }
+
+    /// Adds a proxy that was read, or could not be; says whether it could not.
+    pub(super) fn add(&self, outcome: Result<Reading, UnreadProxy>) -> bool {
+        let builder = &mut self.lock().builder;
+        match outcome {
+            Ok(reading) => {
+                builder.read(reading.snapshot);
+                false
+            }
+            Err(unread) => {
+                builder.fail(unread);
+                true
+            }
+        }
+    }
+
+    pub(super) fn skip(&self, skipped: SkippedProxy) {
+        self.lock().builder.skip(skipped);
+    }
+
+    /// Gives what has come together, and starts anew.
+    pub(super) fn take(&self) -> SnapshotBuilder {
+        std::mem::take(&mut *self.lock()).builder
+    }
+
+    /// Works on what has come together so far.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut SnapshotBuilder) -> T) -> T {
+        work(&mut self.lock().builder)
+    }
+}
+
+/// Looks up an element without copying it.
+trait MemoKey {
+    fn parts(&self) -> (ClusterSource, &[u8]);
+}
+
+impl MemoKey for (ClusterSource, Box<[u8]>) {
+    fn parts(&self) -> (ClusterSource, &[u8]) {
+        (self.0, &self.1)
+    }
+}
+
+impl MemoKey for (ClusterSource, &[u8]) {
+    fn parts(&self) -> (ClusterSource, &[u8]) {
+        (self.0, self.1)
+    }
+}
+
+impl<'a> std::borrow::Borrow<dyn MemoKey + 'a> for (ClusterSource, Box<[u8]>) {
+    fn borrow(&self) -> &(dyn MemoKey + 'a) {
+        self
+    }
+}
+
+impl std::hash::Hash for dyn MemoKey + '_ {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialEq for dyn MemoKey + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn MemoKey + '_ {}
+
+/// Reads a proxy; a failure is that proxy's own.
+pub(super) async fn read_proxy(
+    source: &mut impl AdminSource,
+    proxy: Proxy,
+    ingest: &Ingest,
+    loggers: bool,
+) -> Result<Reading, UnreadProxy> {
+    let id = proxy.id.clone();
+    read(source, proxy, ingest, loggers).await.map_err(|error| error.unread(id))
+}
+
+/// Reads a proxy: its active, static and warming clusters, and its logger levels.
+pub(super) async fn read(
+    source: &mut impl AdminSource,
+    proxy: Proxy,
+    ingest: &Ingest,
+    loggers: bool,
+) -> Result<Reading, ReadError> {
+    let mut reading = Reading::new(proxy);
+    let each = &mut |element: &[u8], from: ClusterSource| ingest.element(&mut reading, element, from);
+    if let Err(error) = fetch_dump(source, &section(Section::DynamicActive, true), ClusterSource::Active, each).await {
+        if !is_too_old(&error) {
+            return Err(error);
+        }
+        fetch_dump(source, &AdminRequest::AllClusters, ClusterSource::Active, each).await?;
+        reading.whole = true;
+    }
+    if !reading.whole {
+        let each = &mut |element: &[u8], from: ClusterSource| ingest.element(&mut reading, element, from);
+        fetch_dump(source, &section(Section::Static, true), ClusterSource::Static, each).await?;
+        fetch_dump(source, &section(Section::DynamicWarming, true), ClusterSource::Warming, each).await?;
+    }
+    if reading.snapshot.clusters.is_empty() {
+        return Err(ReadError::NoClusters);
+    }
+    if loggers {
+        reading.snapshot.loggers = read_loggers(source).await.map(Arc::new);
+    }
+    Ok(reading)
+}
+
+fn section(section: Section, masked: bool) -> AdminRequest {
+    AdminRequest::Clusters { section, masked }
+}
+
+/// Whether an answer may come from an Envoy that does not know `resource` or a field of the mask: an error status,
+/// or a text with status 200. The whole dump tells whether it is Envoy at all.
+fn is_too_old(error: &ReadError) -> bool {
+    match error {
+        ReadError::Admin(AdminError::Status { code, .. }) => matches!(code, 400 | 404 | 501),
+        ReadError::Dump(DumpError::Elements(ElementError::NotJson(_) | ElementError::Unexpected { .. })) => true,
+        _ => false,
+    }
+}
+
+/// Sends one request and takes the elements of the answer.
+async fn fetch_dump(
+    source: &mut impl AdminSource,
+    request: &AdminRequest,
+    kind: ClusterSource,
+    each: &mut TakeElement<'_>,
+) -> Result<Shape, ReadError> {
+    let mut decoder = DumpDecoder::new(MAX_ELEMENT, kind);
+    let mut failed = None;
+    source
+        .send(request, &mut |chunk| match decoder.feed(chunk, &mut *each) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })
+        .await?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(decoder.finish()?),
+    }
+}
+
+/// Logger levels are worth having, and an audit is none the worse without them.
+async fn read_loggers(source: &mut impl AdminSource) -> Option<LoggerLevels> {
+    const MOST: usize = 1 << 20;
+    let mut text = Vec::new();
+    source
+        .send(&AdminRequest::GetLoggers, &mut |chunk| {
+            text.extend_from_slice(chunk);
+            if text.len() > MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await
+        .ok()?;
+    loggers::read(&String::from_utf8_lossy(&text))
+}
+
+/// A cluster as Envoy's own object, in istioctl's form, and where in the dump it stood.
+pub type ClusterObject = (serde_json::Value, ClusterSource);
+
+/// Reads a proxy's clusters with every field, for `clusters -o json`.
+pub async fn read_objects(source: &mut impl AdminSource, id: &ProxyId) -> Result<Vec<ClusterObject>, UnreadProxy> {
+    let mut objects = Vec::new();
+    let read = async {
+        let each = &mut |element: &[u8], from: ClusterSource| {
+            dump::cluster_objects(element, from, |value, from| objects.push((value, from)))
+        };
+        let sections = [
+            (Section::Static, ClusterSource::Static),
+            (Section::DynamicActive, ClusterSource::Active),
+            (Section::DynamicWarming, ClusterSource::Warming),
+        ];
+        for (name, kind) in sections {
+            match fetch_dump(source, &section(name, false), kind, each).await {
+                Err(error) if name == Section::Static && is_too_old(&error) => {
+                    fetch_dump(source, &AdminRequest::AllClusters, ClusterSource::Active, each).await?;
+                    return Ok(());
+                }
+                other => other?,
+            };
+        }
+        Ok(())
+    };
+    let outcome: Result<(), ReadError> = read.await;
+    match outcome {
+        Ok(()) if objects.is_empty() => Err(ReadError::NoClusters.unread(id.clone())),
+        Ok(()) => Ok(objects),
+        Err(error) => Err(error.unread(id.clone())),
+    }
+}

@@ -1,0 +1,330 @@
+//! Cuts a config dump into its elements while it arrives, so that no dump is ever held as a whole.
+
+use memchr::memchr2;
+
+/// Why bytes are no list of elements.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ElementError {
+    /// Not JSON at all; holds what it begins with.
+    #[error("it is not JSON: it begins with {0:?}")]
+    NotJson(String),
+    /// JSON, but neither an object nor an array of objects.
+    #[error("byte {offset}: {found:?} where {expected} should be")]
+    Unexpected {
+        /// Bytes before it.
+        offset: u64,
+        /// What stands there.
+        found: char,
+        /// What could.
+        expected: &'static str,
+    },
+    /// The end came too early.
+    #[error("it ends early, after {0} bytes")]
+    Truncated(u64),
+    /// One element is larger than the limit, in bytes.
+    #[error("one element is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// What the input turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Envoy's `/config_dump`: an object with `configs`.
+    ConfigDump,
+    /// An array of objects, as `istioctl proxy-config cluster -o json` prints.
+    Array,
+    /// An empty object: what Envoy answers for a resource of which it has none.
+    EmptyObject,
+    /// An object without `configs`: not a dump.
+    OtherObject,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before anything.
+    Start,
+    /// In the outer object, before a key or its end.
+    Key,
+    /// In a key.
+    InKey { escaped: bool },
+    /// After a key, before the colon or the value.
+    Value { colon: bool },
+    /// In a value of the outer object that is passed over.
+    Skip,
+    /// In the array, before an element or its end.
+    Array,
+    /// In an element.
+    Element,
+    /// After the outermost value.
+    Done,
+}
+
+/// A push parser for `{"configs": [{…}, …]}` and `[{…}, …]`. It looks only at strings and brackets; whether an
+/// element is sound JSON is for whoever decodes it to say.
+#[derive(Debug)]
+pub struct Elements {
+    state: State,
+    shape: Option<Shape>,
+    /// Nesting inside the value that is being kept or passed over.
+    depth: u32,
+    in_string: bool,
+    escaped: bool,
+    key: Vec<u8>,
+    element: Vec<u8>,
+    offset: u64,
+    limit: usize,
+}
+
+impl Elements {
+    /// A parser that refuses elements of more than `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            state: State::Start,
+            shape: None,
+            depth: 0,
+            in_string: false,
+            escaped: false,
+            key: Vec::new(),
+            element: Vec::new(),
+            offset: 0,
+            limit,
+        }
+    }
+
+    /// Takes the next bytes and gives each element that they complete to `each`.
+    pub fn feed<E: From<ElementError>>(
+        &mut self,
+        chunk: &[u8],
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut rest = chunk;
+        while let Some((&byte, after)) = rest.split_first() {
+            match self.state {
+                State::Element | State::Skip => {
+                    let (used, complete) = self.nested(rest);
+                    let (inside, after) = rest.split_at(used);
+                    if self.state == State::Element {
+                        if self.element.len() + used > self.limit {
+                            return Err(ElementError::TooLarge(self.limit).into());
+                        }
+                        if complete && self.element.is_empty() {
+                            each(inside)?;
+                        } else {
+                            self.element.extend_from_slice(inside);
+                            if complete {
+                                each(&self.element)?;
+                                self.element.clear();
+                            }
+                        }
+                    }
+                    if complete {
+                        self.state = if self.state == State::Element { State::Array } else { State::Key };
+                    }
+                    self.offset += used as u64;
+                    rest = after;
+                    continue;
+                }
+                State::InKey { escaped } => {
+                    self.state = match byte {
+                        b'"' if !escaped => State::Value { colon: false },
+                        b'\\' if !escaped => State::InKey { escaped: true },
+                        _ => State::InKey { escaped: false },
+                    };
+                    // Only `configs` matters; of a longer key its beginning is enough to know it is another.
+                    if matches!(self.state, State::InKey { .. }) && self.key.len() <= b"configs".len() {
+                        self.key.push(byte);
+                    }
+                }
+                State::Start if rest.starts_with(b"\xEF\xBB\xBF") => {
+                    self.offset += 3;
+                    rest = &rest[3..];
+                    continue;
+                }
+                _ if byte.is_ascii_whitespace() => {}
+                State::Start => match byte {
+                    b'{' => {
+                        self.state = State::Key;
+                        self.shape = Some(Shape::EmptyObject);
+                    }
+                    b'[' => {
+                        self.state = State::Array;
+                        self.shape = Some(Shape::Array);
+                    }
+                    _ => return Err(ElementError::NotJson(beginning(rest)).into()),
+                },
+                State::Key => match byte {
+                    b'"' => {
+                        self.key.clear();
+                        self.state = State::InKey { escaped: false };
+                        if self.shape == Some(Shape::EmptyObject) {
+                            self.shape = Some(Shape::OtherObject);
+                        }
+                    }
+                    b',' => {}
+                    b'}' => self.state = State::Done,
+                    _ => return Err(self.unexpected(rest, "a key")),
+                },
+                State::Value { colon: false } if byte == b':' => self.state = State::Value { colon: true },
+                State::Value { colon: true } if byte == b'[' && self.key == b"configs" => {
+                    self.shape = Some(Shape::ConfigDump);
+                    self.state = State::Array;
+                }
+                State::Value { colon: true } => {
+                    self.state = State::Skip;
+                    continue;
+                }
+                State::Value { colon: false } => return Err(self.unexpected(rest, "a colon")),
+                State::Array => match byte {
+                    b'{' => {
+                        self.state = State::Element;
+                        continue;
+                    }
+                    b',' => {}
+                    b']' if self.shape == Some(Shape::Array) => self.state = State::Done,
+                    b']' => self.state = State::Key,
+                    _ => return Err(self.unexpected(rest, "an object")),
+                },
+                State::Done => return Err(self.unexpected(rest, "the end")),
+            }
+            self.offset += 1;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Says what the input was, once all of it has been fed.
+    pub fn finish(self) -> Result<Shape, ElementError> {
+        match (self.state, self.shape) {
+            (State::Done, Some(shape)) => Ok(shape),
+            _ => Err(ElementError::Truncated(self.offset)),
+        }
+    }
+
+    /// What the input has turned out to be so far.
+    #[must_use]
+    pub fn shape(&self) -> Option<Shape> {
+        self.shape
+    }
+
+    /// How many bytes of `bytes` belong to the value that is under way, and whether it ends there. A scalar of the
+    /// outer object ends before the comma or brace that follows it.
+    fn nested(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.in_string {
+                if self.escaped {
+                    self.escaped = false;
+                    at += 1;
+                    continue;
+                }
+                match memchr2(b'"', b'\\', &bytes[at..]) {
+                    None => return (bytes.len(), false),
+                    Some(skip) => {
+                        at += skip;
+                        if bytes[at] == b'"' {
+                            self.in_string = false;
+                        } else {
+                            self.escaped = true;
+                        }
+                        at += 1;
+                        if !self.in_string && self.depth == 0 {
+                            return (at, true);
+                        }
+                    }
+                }
+                continue;
+            }
+            match bytes[at] {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b',' | b'}' | b']' if self.depth == 0 => return (at, true),
+                b'}' | b']' => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        return (at + 1, true);
+                    }
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        (at, false)
+    }
+
+    fn unexpected<E: From<ElementError>>(&self, rest: &[u8], expected: &'static str) -> E {
+        let found = String::from_utf8_lossy(&rest[..rest.len().min(4)]).chars().next().unwrap_or(' ');
+        ElementError::Unexpected { offset: self.offset, found, expected }.into()
+    }
+}
+
+/// The first characters of an input, to show what it is instead.
+fn beginning(bytes: &[u8]) -> String {
+    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        return "UTF-16 text; save it as UTF-8".to_owned();
+    }
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(120)]);
+    text.lines().next().unwrap_or_default().chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn split(input: &[u8], chunk: usize) -> Result<(Shape, Vec<String>), ElementError> {
+        let mut elements = Elements::new(1 << 20);
+        let mut found = Vec::new();
+        for part in input.chunks(chunk.max(1)) {
+            elements.feed::<ElementError>(part, |element| {
+                found.push(String::from_utf8_lossy(element).into_owned());
+                Ok(())
+            })?;
+        }
+        elements.finish().map(|shape| (shape, found))
+    }
+
+    #[test]
+    fn cuts_dumps_and_arrays() {
+        let dump = br#" {"other": {"configs": [{"no": 1}]}, "n": 1, "s": "]}", "configs": [ {"a": "}\"]"} , {"b": [{}]}], "z": null }  "#;
+        let array = br#"[{"name": "x"}, {"name": "y"}]"#;
+        for chunk in [1, 2, 3, 7, 1000] {
+            assert_eq!(
+                split(dump, chunk),
+                Ok((Shape::ConfigDump, vec![r#"{"a": "}\"]"}"#.to_owned(), r#"{"b": [{}]}"#.to_owned()])),
+                "{chunk}"
+            );
+            assert_eq!(
+                split(array, chunk),
+                Ok((Shape::Array, vec![r#"{"name": "x"}"#.to_owned(), r#"{"name": "y"}"#.to_owned()]))
+            );
+            assert_eq!(split(b"{}", chunk), Ok((Shape::EmptyObject, vec![])));
+            assert_eq!(split(b"\xEF\xBB\xBF[]", 1000), Ok((Shape::Array, vec![])));
+            assert_eq!(split(br#"{"kind": "List"}"#, chunk), Ok((Shape::OtherObject, vec![])));
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        assert_eq!(split(b"<html>", 10), Err(ElementError::NotJson("<html>".to_owned())));
+        assert!(matches!(split(br#"{"configs": [{"a": 1}, "#, 4), Err(ElementError::Truncated(_))));
+        assert!(matches!(split(b"[1]", 4), Err(ElementError::Unexpected { offset: 1, found: '1', .. })));
+        assert!(matches!(split(b"{} x", 4), Err(ElementError::Unexpected { offset: 3, found: 'x', .. })));
+        assert_eq!(split(b"", 4), Err(ElementError::Truncated(0)));
+        let mut small = Elements::new(8);
+        let fed = small.feed::<ElementError>(br#"[{"name": "longer than that"}]"#, |_| Ok(()));
+        assert_eq!(fed, Err(ElementError::TooLarge(8)));
+    }
+
+    proptest! {
+        #[test]
+        fn is_total(input: Vec<u8>, chunk in 1usize..9) {
+            let _ = split(&input, chunk);
+        }
+
+        #[test]
+        fn does_not_depend_on_where_chunks_end(input in r#"[\[\]{}",:\\ a1]{0,60}"#, chunk in 1usize..9) {
+            prop_assert_eq!(split(input.as_bytes(), chunk).ok(), split(input.as_bytes(), 1000).ok());
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Access log formats of one's own, derived from the proxy's configuration instead of guessed.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::model::AccessLine;
+
+use super::access::{absent, plain_cluster};
+use super::json::Members;
+use super::text;
+
+/// A format, as `accessLogFormat` or a listener's `access_log` gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessFormat(Layout);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Layout {
+    /// Literal text and command operators in turn.
+    Text(Vec<Piece>),
+    /// Keys and the operators they hold.
+    Json(Vec<(String, Operator)>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    Operator(Operator),
+}
+
+/// The command operators that say something about a failed connection (Envoy's "access log command operators").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Start,
+    Method,
+    Protocol,
+    Code,
+    GrpcStatus,
+    Flags,
+    Details,
+    Termination,
+    TransportFailure,
+    Duration,
+    RequestId,
+    Authority,
+    Upstream,
+    Cluster,
+    UpstreamLocal,
+    DownstreamLocal,
+    DownstreamRemote,
+    ServerName,
+    Route,
+    Attempts,
+    Other,
+}
+
+impl Operator {
+    fn parse(text: &str) -> Self {
+        let upper = text.to_ascii_uppercase();
+        let (name, argument) = upper.split_once('(').unwrap_or((&upper, ""));
+        let argument = argument.split([')', '?']).next().unwrap_or("");
+        match (name, argument) {
+            ("START_TIME", _) => Self::Start,
+            ("REQ", ":METHOD") => Self::Method,
+            ("PROTOCOL", _) => Self::Protocol,
+            ("RESPONSE_CODE", _) => Self::Code,
+            ("GRPC_STATUS" | "GRPC_STATUS_NUMBER", _) => Self::GrpcStatus,
+            ("RESPONSE_FLAGS", _) => Self::Flags,
+            ("RESPONSE_CODE_DETAILS", _) => Self::Details,
+            ("CONNECTION_TERMINATION_DETAILS", _) => Self::Termination,
+            ("UPSTREAM_TRANSPORT_FAILURE_REASON", _) => Self::TransportFailure,
+            ("DURATION", _) => Self::Duration,
+            ("REQ", "X-REQUEST-ID") => Self::RequestId,
+            ("REQ", ":AUTHORITY") => Self::Authority,
+            ("UPSTREAM_HOST" | "UPSTREAM_REMOTE_ADDRESS", _) => Self::Upstream,
+            ("UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW", _) => Self::Cluster,
+            ("UPSTREAM_LOCAL_ADDRESS", _) => Self::UpstreamLocal,
+            ("DOWNSTREAM_LOCAL_ADDRESS", _) => Self::DownstreamLocal,
+            ("DOWNSTREAM_REMOTE_ADDRESS" | "DOWNSTREAM_DIRECT_REMOTE_ADDRESS", _) => Self::DownstreamRemote,
+            ("REQUESTED_SERVER_NAME", _) => Self::ServerName,
+            ("ROUTE_NAME", _) => Self::Route,
+            ("UPSTREAM_REQUEST_ATTEMPT_COUNT", _) => Self::Attempts,
+            _ => Self::Other,
+        }
+    }
+
+    fn store<'a>(self, value: &'a str, line: &mut AccessLine<'a>) {
+        if self == Self::UpstreamLocal {
+            line.tells_upstream_local = true;
+        }
+        if absent(value) {
+            return;
+        }
+        let some = || Some(Cow::Borrowed(value));
+        match self {
+            Self::Start => line.start = text::time(value),
+            Self::Method => line.method = some(),
+            Self::Protocol => line.protocol = some(),
+            Self::Code => line.code = value.parse().unwrap_or(0),
+            Self::GrpcStatus => line.grpc_status = some(),
+            Self::Flags => line.flags = Cow::Borrowed(value),
+            Self::Details => line.details = some(),
+            Self::Termination => line.termination = some(),
+            Self::TransportFailure => line.transport_failure = some(),
+            Self::Duration => line.duration = value.parse().ok(),
+            Self::RequestId => line.request_id = some(),
+            Self::Authority => line.authority = some(),
+            Self::Upstream => line.upstream = some(),
+            Self::Cluster => line.cluster = some().map(plain_cluster),
+            Self::UpstreamLocal => line.upstream_local = some(),
+            Self::DownstreamLocal => line.downstream_local = some(),
+            Self::DownstreamRemote => line.downstream_remote = some(),
+            Self::ServerName => line.server_name = some(),
+            Self::Route => line.route = some(),
+            Self::Attempts => line.attempts = value.parse().ok(),
+            Self::Other => {}
+        }
+    }
+}
+
+impl AccessFormat {
+    /// A text format, as in `meshConfig.accessLogFormat`. `None` when it says nothing about failures (no response
+    /// flags, code or details).
+    #[must_use]
+    pub fn text(format: &str) -> Option<Self> {
+        let mut pieces = Vec::new();
+        let mut rest = format.trim_end_matches('\n');
+        while let Some(at) = rest.find('%') {
+            let (literal, operator) = rest.split_at(at);
+            if !literal.is_empty() {
+                pieces.push(Piece::Literal(literal.to_owned()));
+            }
+            let (name, behind) = operator[1..].split_once('%')?;
+            if name.is_empty() {
+                pieces.push(Piece::Literal("%".to_owned()));
+            } else {
+                pieces.push(Piece::Operator(Operator::parse(name)));
+            }
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Literal(rest.to_owned()));
+        }
+        let telling = pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Operator(Operator::Flags | Operator::Code | Operator::Details)));
+        telling.then_some(Self(Layout::Text(pieces)))
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self.0, Layout::Json(_))
+    }
+
+    fn json(format: &serde_json::Map<String, Value>) -> Option<Self> {
+        let keys: Vec<_> = format
+            .iter()
+            .filter_map(|(key, value)| {
+                let name = value.as_str()?.strip_prefix('%')?.strip_suffix('%')?;
+                Some((key.clone(), Operator::parse(name)))
+            })
+            .collect();
+        keys.iter()
+            .any(|(_, operator)| matches!(operator, Operator::Flags | Operator::Code | Operator::Details))
+            .then_some(Self(Layout::Json(keys)))
+    }
+
+    /// Every distinct format in a dump of the proxy's configuration: `text_format_source.inline_string`,
+    /// `text_format`, `json_format` and `format`, in Envoy's spelling or istioctl's. Empty for what is no JSON.
+    #[must_use]
+    pub fn from_config_dump(dump: &[u8]) -> Vec<Self> {
+        let mut formats = Vec::new();
+        if let Ok(value) = serde_json::from_slice::<Value>(dump) {
+            gather(&value, &mut formats);
+        }
+        formats
+    }
+
+    /// Reads a line that is in this format.
+    pub(super) fn read<'a>(&self, line: &'a str) -> Option<AccessLine<'a>> {
+        let Layout::Text(pieces) = &self.0 else { return None };
+        let mut access = AccessLine::default();
+        let mut rest = line;
+        let mut pieces = pieces.iter().peekable();
+        while let Some(piece) = pieces.next() {
+            match piece {
+                Piece::Literal(literal) => rest = rest.strip_prefix(literal.as_str())?,
+                Piece::Operator(operator) => {
+                    let end = match pieces.peek() {
+                        Some(Piece::Literal(literal)) => rest.find(literal.as_str())?,
+                        _ => rest.len(),
+                    };
+                    operator.store(&rest[..end], &mut access);
+                    rest = &rest[end..];
+                }
+            }
+        }
+        Some(access)
+    }
+
+    /// Reads the members of a JSON line that is in this format: all of its keys have to be there.
+    pub(super) fn members(&self, members: &Members<'_>) -> Option<AccessLine<'static>> {
+        let Layout::Json(keys) = &self.0 else { return None };
+        if !keys.iter().all(|(key, _)| members.has(key)) {
+            return None;
+        }
+        let mut access = AccessLine::default();
+        for (key, operator) in keys {
+            let value = members.text(&[key]).unwrap_or_default();
+            let mut one = AccessLine::default();
+            operator.store(&value, &mut one);
+            merge(&mut access, one);
+        }
+        Some(access)
+    }
+}
+
+/// Takes over what `from` has, as owned text.
+fn merge(into: &mut AccessLine<'static>, from: AccessLine<'_>) {
+    fn own(value: Option<Cow<'_, str>>) -> Option<Cow<'static, str>> {
+        value.map(|value| Cow::Owned(value.into_owned()))
+    }
+    macro_rules! take {
+        ($($field:ident),*) => { $( if from.$field.is_some() { into.$field = own(from.$field); } )* };
+    }
+    take!(
+        method,
+        protocol,
+        grpc_status,
+        details,
+        termination,
+        transport_failure,
+        request_id,
+        authority,
+        upstream,
+        cluster,
+        upstream_local,
+        downstream_local,
+        downstream_remote,
+        server_name,
+        route
+    );
+    into.start = into.start.or(from.start);
+    into.duration = into.duration.or(from.duration);
+    into.attempts = into.attempts.or(from.attempts);
+    into.tells_upstream_local |= from.tells_upstream_local;
+    if from.code != 0 {
+        into.code = from.code;
+    }
+    if !from.flags.is_empty() {
+        into.flags = Cow::Owned(from.flags.into_owned());
+    }
+}
+
+fn gather(value: &Value, formats: &mut Vec<AccessFormat>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                let format = match (key.as_str(), value) {
+                    (
+                        "inline_string" | "inlineString" | "text_format" | "textFormat" | "format",
+                        Value::String(text),
+                    ) => AccessFormat::text(text),
+                    ("json_format" | "jsonFormat", Value::Object(format)) => AccessFormat::json(format),
+                    _ => {
+                        gather(value, formats);
+                        continue;
+                    }
+                };
+                formats.extend(format.filter(|format| !formats.contains(format)));
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| gather(value, formats)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_format_of_ones_own() {
+        let dump = br#"{"configs":[{"access_log":[{"typed_config":{"log_format":{"text_format_source":
+            {"inline_string":"%START_TIME% flags=%RESPONSE_FLAGS% code=%RESPONSE_CODE% to=%UPSTREAM_HOST% via=\"%UPSTREAM_CLUSTER%\" ms=%DURATION%\n"}}}}]}]}"#;
+        let formats = AccessFormat::from_config_dump(dump);
+        let line = formats[0]
+            .read(r#"2024-01-01T00:00:00.000Z flags=UF,URX code=503 to=10.0.0.1:80 via="outbound|80||a" ms=1000"#)
+            .unwrap();
+        assert_eq!((line.code, line.duration, &*line.flags), (503, Some(1000), "UF,URX"));
+        assert_eq!(line.cluster.as_deref(), Some("outbound|80||a"));
+        assert!(line.start.is_some());
+    }
+}

@@ -1,0 +1,239 @@
+//! Text layouts of Envoy's application log, from 2018 on.
+//!
+//! Envoy's default is `[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v`; Istio's are in its `pkg/envoy/proxy.go`
+//! (1.4: the default behind `[Envoy (Epoch 0)] `; 1.6: `ISO<TAB>level<TAB>envoy logger<TAB>[path:line] message`;
+//! 1.17: `ISO<TAB>level<TAB>envoy logger path:line<TAB>message<TAB>thread=N`).
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use crate::model::{LogContent, ProxyLine};
+
+/// What stands at the beginning of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Envoy's bracketed layout.
+    Bracketed,
+    /// Istio's layout: time, level, scope.
+    Columns,
+    /// A text access log.
+    Access,
+    /// A JSON object.
+    Json,
+}
+
+const LEVELS: [&str; 11] =
+    ["debug", "info", "warning", "warn", "error", "trace", "critical", "fatal", "off", "warnin", "err"];
+
+/// Tells the layout by the first bytes; `None` for a line that is no record, or has a wrapper before it.
+pub(super) fn shape(text: &str) -> Option<Shape> {
+    let bytes = text.as_bytes();
+    match bytes.first()? {
+        b'{' => Some(Shape::Json),
+        b'[' if text.starts_with("[Envoy (") => Some(Shape::Bracketed),
+        b'[' if is_date(&bytes[1..]) => {
+            let close = memchr::memchr(b']', &bytes[..bytes.len().min(48)])?;
+            match &bytes[close + 1..] {
+                [b'[', ..] => Some(Shape::Bracketed),
+                [b' ', b'"', ..] => Some(Shape::Access),
+                _ => None,
+            }
+        }
+        // An access log line without its time: `"GET / HTTP/1.1" 200 …`.
+        b'"' => request_line(text).then_some(Shape::Access),
+        b'0'..=b'9' if is_date(bytes) => {
+            let head = &bytes[..bytes.len().min(48)];
+            if let Some(end) = memchr::memmem::find(head, b"][") {
+                // The first bracket was cut.
+                return (end < 32).then_some(Shape::Bracketed);
+            }
+            let end = head.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
+            level(text[end..].trim_start()).map(|_| Shape::Columns)
+        }
+        _ => None,
+    }
+}
+
+/// Whether this begins as a request line between quotes does, with a response code behind it.
+fn request_line(text: &str) -> bool {
+    let Some(close) = memchr::memchr(b'"', &text.as_bytes()[1..]) else { return false };
+    let mut fields = text[close + 2..].split_ascii_whitespace();
+    let words = text[1..=close].split(' ').count();
+    words >= 2
+        && fields.next().is_some_and(|code| code.len() <= 3 && code.bytes().all(|byte| byte.is_ascii_digit()))
+        && fields
+            .next()
+            .is_some_and(|flags| flags == "-" || flags.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b','))
+}
+
+/// `YYYY-MM-DD` and a `T` or a space.
+pub(super) fn is_date(bytes: &[u8]) -> bool {
+    bytes.len() > 18
+        && bytes[..4].iter().all(u8::is_ascii_digit)
+        && bytes[4] == b'-'
+        && bytes[7] == b'-'
+        && matches!(bytes[10], b'T' | b' ')
+        && bytes[13] == b':'
+}
+
+fn level(text: &str) -> Option<(&str, &str)> {
+    let end = text.find([' ', '\t']).unwrap_or(text.len());
+    LEVELS.contains(&&text[..end]).then(|| text.split_at(end))
+}
+
+/// Reads a time stamp; one without a zone is UTC, as containers are.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    if (text.ends_with('Z') || text.len() > 23)
+        && let Ok(time) = text.parse()
+    {
+        return Some(time);
+    }
+    let local: DateTime = text.parse().ok()?;
+    TimeZone::UTC.to_timestamp(local).ok()
+}
+
+/// `[time][thread][level][logger] [path:line] message`.
+pub(super) fn bracketed(text: &str) -> Option<(Option<Timestamp>, ProxyLine<'_>)> {
+    let mut rest = text;
+    if rest.starts_with("[Envoy (") {
+        rest = rest.split_once("] ")?.1;
+    }
+    rest = rest.strip_prefix('[').unwrap_or(rest);
+    let (stamp, after) = rest.split_once("][")?;
+    let (thread, after) = after.split_once("][")?;
+    let (_level, after) = after.split_once("][")?;
+    let (logger, message) = after.split_once(']')?;
+    let mut line = ProxyLine { logger: Cow::Borrowed(logger), thread: number(thread), ..ProxyLine::default() };
+    message_into(message.trim_start(), &mut line);
+    Some((time(stamp), line))
+}
+
+/// `ISO level envoy logger path:line message thread=N`, with tabs or with the blanks they were turned into.
+pub(super) fn columns(text: &str) -> Option<(Option<Timestamp>, LogContent<'_>)> {
+    let end = text.find([' ', '\t'])?;
+    let stamp = time(&text[..end]);
+    let (_, rest) = level(text[end..].trim_start())?;
+    let rest = rest.trim_start();
+    // Since 1.9 the agent's own records stand in the same file, in the same layout, without "envoy".
+    let Some(rest) = rest.strip_prefix("envoy").and_then(|rest| rest.strip_prefix([' ', '\t'])) else {
+        return Some((stamp, LogContent::Agent));
+    };
+    let (logger, message) = rest.split_at(rest.find([' ', '\t']).unwrap_or(rest.len()));
+    let mut line = ProxyLine { logger: Cow::Borrowed(logger), ..ProxyLine::default() };
+    let mut message = message.trim_start_matches([' ', '\t']);
+    if let Some((before, thread)) = thread_behind(message) {
+        line.thread = thread;
+        message = before;
+    }
+    message_into(message, &mut line);
+    Some((stamp, LogContent::Proxy(line)))
+}
+
+/// Splits `…<TAB>thread=123` (the tab may have become blanks).
+pub(super) fn thread_behind(text: &str) -> Option<(&str, u64)> {
+    let bytes = text.as_bytes();
+    let digits = bytes.iter().rev().take(20).take_while(|byte| byte.is_ascii_digit()).count();
+    let head = &text[..text.len() - digits];
+    let before = head.strip_suffix("thread=")?;
+    (digits > 0 && (before.is_empty() || before.ends_with(['\t', ' '])))
+        .then(|| (before.strip_suffix(['\t', ' ']).unwrap_or(before), number(&text[text.len() - digits..])))
+}
+
+/// Takes location and ids off a message, and keeps the rest.
+fn message_into<'a>(message: &'a str, line: &mut ProxyLine<'a>) {
+    let (ids, message) = ids(without_location(message));
+    (line.connection, line.stream) = ids;
+    line.message = Cow::Borrowed(message);
+}
+
+/// `[path:line] message`, `path:line] message` (before Envoy 1.9), `path:line<TAB>message`.
+fn without_location(message: &str) -> &str {
+    let end = message.find([' ', '\t']).unwrap_or(message.len());
+    let word = &message[..end];
+    let inner = word.strip_suffix(']').map_or(word, |word| word.strip_prefix('[').unwrap_or(word));
+    let Some((path, number)) = inner.rsplit_once(':') else { return message };
+    let located = number.bytes().all(|byte| byte.is_ascii_digit())
+        && !number.is_empty()
+        && (path.ends_with(".cc") || path.ends_with(".h") || path.ends_with(".cpp"));
+    if located { message[end..].strip_prefix([' ', '\t']).unwrap_or("") } else { message }
+}
+
+type Ids = (Option<u64>, Option<u64>);
+
+/// `[C12][S34] message` or `[Tags: "ConnectionId":"12","StreamId":"34"] message`.
+pub(super) fn ids(message: &str) -> (Ids, &str) {
+    let none = ((None, None), message);
+    let Some(rest) = message.strip_prefix('[') else { return none };
+    if let Some(tags) = rest.strip_prefix("Tags: ") {
+        let Some((tags, message)) = tags.split_once("] ").or_else(|| Some((tags.strip_suffix(']')?, ""))) else {
+            return none;
+        };
+        return ((tag(tags, "\"ConnectionId\":\""), tag(tags, "\"StreamId\":\"")), message);
+    }
+    let Some((connection, rest)) = rest.strip_prefix('C').and_then(|rest| rest.split_once(']')) else { return none };
+    let Ok(connection) = connection.parse() else { return none };
+    let rest = rest.trim_start();
+    if let Some((stream, rest)) = rest.strip_prefix("[S").and_then(|rest| rest.split_once(']'))
+        && let Ok(stream) = stream.parse()
+    {
+        return ((Some(connection), Some(stream)), rest.trim_start());
+    }
+    ((Some(connection), None), rest)
+}
+
+fn tag(tags: &str, key: &str) -> Option<u64> {
+    let (_, rest) = tags.split_once(key)?;
+    rest.split_once('"')?.0.parse().ok()
+}
+
+fn number(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    fn proxy(text: &str) -> ProxyLine<'_> {
+        match shape(text).unwrap() {
+            Shape::Bracketed => bracketed(text).unwrap().1,
+            Shape::Columns => match columns(text).unwrap().1 {
+                LogContent::Proxy(line) => line,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_layout_says_the_same() {
+        for text in [
+            "[2018-06-01 10:00:00.000][12][debug][pool] source/common/tcp/conn_pool.cc:364] [C332] connect timeout",
+            "[2020-05-29 22:04:05.066][12][debug][pool] [external/envoy/source/common/tcp/conn_pool.cc:364] [C332] connect timeout",
+            "[Envoy (Epoch 0)] [2020-05-29 22:04:05.066][12][debug][pool] [external/envoy/source/common/tcp/conn_pool.cc:364] [C332] connect timeout",
+            "2020-05-29 22:04:05.066][12][debug][pool] [external/envoy/source/common/tcp/conn_pool.cc:364] [C332] connect timeout",
+            "2020-07-01T10:00:00.000000Z\tdebug\tenvoy pool\t[external/envoy/source/common/tcp/conn_pool.cc:364] [C332] connect timeout",
+            "2020-09-01T10:00:00.000000Z\tdebug\tenvoy pool\t[C332] connect timeout",
+            "2023-09-01T10:00:00.000000Z\tdebug\tenvoy pool external/envoy/source/common/conn_pool/conn_pool_base.cc:878\t[C332] connect timeout\tthread=12",
+            "2024-09-01T10:00:00.000000Z\tdebug\tenvoy pool external/envoy/source/common/conn_pool/conn_pool_base.cc:878\t[Tags: \"ConnectionId\":\"332\"] connect timeout\tthread=12",
+            "2024-09-01T10:00:00.000000Z debug envoy pool external/envoy/source/common/conn_pool/conn_pool_base.cc:878 [Tags: \"ConnectionId\":\"332\"] connect timeout thread=12",
+        ] {
+            let line = proxy(text);
+            assert_eq!(
+                (&*line.logger, line.connection, &*line.message),
+                ("pool", Some(332), "connect timeout"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_agent_is_not_envoy() {
+        let text = "2024-09-01T10:00:00.000000Z\tinfo\txdsproxy\tconnected to upstream XDS server: istiod.istio-system.svc:15012";
+        assert!(matches!(columns(text).unwrap().1, LogContent::Agent));
+    }
+}

@@ -1,0 +1,84 @@
+//! Snapshots as documents.
+
+use std::io::{Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::MeshSnapshot;
+
+/// The version of every document that this program writes.
+pub const API_VERSION: &str = "meshaudit/v1";
+
+const KIND: &str = "MeshSnapshot";
+
+/// Why a document is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Not the JSON that it should be.
+    #[error("it is no sound snapshot: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A document of ours, but of another kind or version.
+    #[error("it is a {kind} of {api_version}, and a {KIND} of {API_VERSION} is needed")]
+    Kind {
+        /// Its `apiVersion`.
+        api_version: String,
+        /// Its `kind`.
+        kind: String,
+    },
+    /// A proxy refers to a cluster that is not there.
+    #[error("it is no sound snapshot: proxy {0} holds a cluster that is not in it")]
+    Dangling(String),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    tool: Tool,
+    snapshot: &'a MeshSnapshot,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReadBack {
+    api_version: String,
+    kind: String,
+    snapshot: Option<MeshSnapshot>,
+}
+
+/// Whether the beginning of a document says that this program wrote it.
+#[must_use]
+pub fn is_ours(beginning: &[u8]) -> bool {
+    let beginning = &beginning[..beginning.len().min(256)];
+    memchr::memmem::find(beginning, b"\"meshaudit/v1\"").is_some()
+}
+
+/// Writes a snapshot as one JSON document.
+pub fn write(snapshot: &MeshSnapshot, out: impl Write) -> Result<(), SnapshotError> {
+    let tool = Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
+    let document = Written { api_version: API_VERSION, kind: KIND, tool, snapshot };
+    Ok(serde_json::to_writer(out, &document)?)
+}
+
+/// Reads a snapshot back.
+pub fn read(reader: impl Read) -> Result<MeshSnapshot, SnapshotError> {
+    let document: ReadBack = serde_json::from_reader(reader)?;
+    let (ReadBack { api_version, kind, snapshot }, wanted) = (document, KIND);
+    let snapshot = match snapshot {
+        Some(snapshot) if kind == wanted && api_version == API_VERSION => snapshot,
+        _ => return Err(SnapshotError::Kind { api_version, kind }),
+    };
+    let dangling =
+        |set: &crate::model::ClusterSet| set.last().is_some_and(|last| last as usize >= snapshot.clusters.len());
+    if let Some(proxy) = snapshot.proxies.iter().find(|proxy| dangling(&proxy.clusters)) {
+        return Err(SnapshotError::Dangling(proxy.proxy.id.to_string()));
+    }
+    Ok(snapshot)
+}

@@ -1,0 +1,300 @@
+//! A failure while its evidence comes together: debug lines, the local reply, the access log line.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::cause::Verdict;
+use super::connections::Moment;
+
+/// A line that proves something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The line's number in its input.
+    pub line: u64,
+    /// The line, cut at 600 bytes.
+    pub text: Box<str>,
+}
+
+/// How many lines prove one failure at most.
+const MAX_EVIDENCE: usize = 10;
+
+/// Failures that wait for their access log line at most.
+const MAX_PENDING: usize = 8192;
+
+/// A request that is being retried is waited for this long, in milliseconds of the log.
+const RETRY_WINDOW_MS: i64 = 15 * 60 * 1000;
+
+/// What the other proxy of the same call wrote, when its log was given, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherEnd {
+    /// Its log.
+    pub source: String,
+    /// The line's number there.
+    pub line: u64,
+    /// Its response code and flags.
+    pub outcome: String,
+    /// Why it failed, as that log has it.
+    pub cause: Option<super::Cause>,
+}
+
+/// One piece of evidence.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Clue {
+    pub(super) time: Option<Timestamp>,
+    pub(super) source: u32,
+    pub(super) thread: u64,
+    pub(super) up: Option<u64>,
+    pub(super) down: Option<u64>,
+    pub(super) stream: Option<u64>,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) cluster: Option<Arc<str>>,
+    pub(super) upstream: Option<Box<str>>,
+    pub(super) client: Option<Box<str>>,
+    pub(super) request_id: Option<Box<str>>,
+    pub(super) authority: Option<Box<str>>,
+    pub(super) protocol: Option<&'static str>,
+    /// How long this attempt took.
+    pub(super) waited: Option<Duration>,
+    /// How long the whole call took.
+    pub(super) total: Option<Duration>,
+    pub(super) attempts: Option<u32>,
+    pub(super) flags: Vec<String>,
+    pub(super) connected: Option<bool>,
+    pub(super) reason: Option<Box<str>>,
+    pub(super) access: bool,
+    pub(super) inbound: bool,
+    pub(super) idle: Option<Duration>,
+    pub(super) other_end: Option<OtherEnd>,
+    pub(super) evidence: Vec<Evidence>,
+    pub(super) moments: Vec<Moment>,
+}
+
+/// A failure and what is known of it so far.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) clue: Clue,
+    pub(super) verdict: Verdict,
+    pub(super) attempts: Vec<u64>,
+    pub(super) began: Option<Timestamp>,
+    /// Whether the request is being tried again.
+    pub(super) open: bool,
+    /// Whether a later try succeeded.
+    pub(super) rescued: bool,
+    line: u64,
+    keys: Vec<Key>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Up(u32, u64, u64),
+    Down(u32, u64, u64),
+    Request(u32, Box<str>),
+    Client(u32, Box<str>),
+    Host(u32, Box<str>),
+    Cluster(u32, Arc<str>),
+}
+
+/// Failures that may still get more evidence.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    failures: BTreeMap<u64, Failure>,
+    index: HashMap<Key, Vec<u64>>,
+    next: u64,
+}
+
+fn keys(clue: &Clue) -> Vec<Key> {
+    let mut keys = Vec::with_capacity(4);
+    let source = clue.source;
+    keys.extend(clue.up.map(|id| Key::Up(source, clue.thread, id)));
+    keys.extend(clue.down.map(|id| Key::Down(source, clue.thread, id)));
+    keys.extend(clue.request_id.clone().map(|id| Key::Request(source, id)));
+    keys.extend(clue.client.clone().map(|address| Key::Client(source, address)));
+    keys.extend(clue.upstream.clone().map(|address| Key::Host(source, address)));
+    keys.extend(clue.cluster.clone().map(|name| Key::Cluster(source, name)));
+    keys
+}
+
+fn apart(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<i64> {
+    Some((one?.as_millisecond() - other?.as_millisecond()).abs())
+}
+
+fn differ<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one != other)
+}
+
+impl Failure {
+    /// Whether this clue, found by this key, is about this failure.
+    fn takes(&self, clue: &Clue, key: &Key, window_ms: i64) -> bool {
+        let own = &self.clue;
+        let apart = apart(own.time, clue.time).unwrap_or(0);
+        let window = if self.open { RETRY_WINDOW_MS } else { window_ms };
+        let near = match key {
+            Key::Up(..) | Key::Request(..) => window,
+            Key::Down(..) | Key::Client(..) => window.min(if self.open { RETRY_WINDOW_MS } else { 2_500 }),
+            Key::Host(..) | Key::Cluster(..) => 300,
+        };
+        let both_access = own.access && clue.access;
+        let crosses = own.access != clue.access;
+        apart <= near
+            && !both_access
+            && !differ(&own.stream, &clue.stream)
+            && !differ(&own.down, &clue.down)
+            && (self.open || !differ(&own.up, &clue.up))
+            && !differ(&own.request_id, &clue.request_id)
+            && !differ(&own.cluster, &clue.cluster)
+            && (!matches!(key, Key::Host(..) | Key::Cluster(..))
+                || (crosses && !differ(&own.client, &clue.client) && !differ(&own.upstream, &clue.upstream)))
+            && clue.verdict.is_none_or(|verdict| self.verdict.join(verdict).is_some())
+    }
+
+    fn merge(&mut self, clue: Clue) {
+        if let Some(verdict) = clue.verdict.and_then(|verdict| self.verdict.join(verdict)) {
+            self.verdict = verdict;
+        }
+        if let Some(up) = clue.up.filter(|up| !self.attempts.contains(up)) {
+            self.attempts.push(up);
+        }
+        let own = &mut self.clue;
+        macro_rules! fill {
+            ($($field:ident),*) => { $( if own.$field.is_none() { own.$field = clue.$field; } )* };
+        }
+        // What a retry says of itself is the last word on when it failed.
+        if self.open || own.time.is_none() {
+            own.time = clue.time.or(own.time);
+        }
+        fill!(
+            up, down, stream, cluster, upstream, client, request_id, authority, protocol, waited, total, attempts,
+            connected, reason, idle, other_end
+        );
+        if clue.access {
+            self.open = false;
+            // Only the access log tells gRPC from HTTP.
+            own.protocol = clue.protocol.or(own.protocol);
+            own.flags = clue.flags;
+        }
+        own.access |= clue.access;
+        own.inbound |= clue.inbound;
+        for evidence in clue.evidence {
+            // The access log line sums it all up, and so is kept in any case.
+            if clue.access {
+                own.evidence.truncate(MAX_EVIDENCE - 1);
+            }
+            if own.evidence.len() < MAX_EVIDENCE && !own.evidence.iter().any(|own| own.line == evidence.line) {
+                own.evidence.push(evidence);
+            }
+        }
+        for moment in clue.moments {
+            if !own.moments.contains(&moment) && own.moments.len() < 64 {
+                own.moments.push(moment);
+            }
+        }
+    }
+}
+
+impl Pending {
+    /// Adds a clue to the failure it is about, or makes it a new one. Returns the failure's number.
+    pub(super) fn add(&mut self, clue: Clue, line: u64, window_ms: i64) -> Option<u64> {
+        let keys = keys(&clue);
+        let found =
+            keys.iter().find_map(|key| {
+                let candidates = self.index.get(key)?;
+                candidates.iter().rev().take(32).copied().find(|number| {
+                    self.failures.get(number).is_some_and(|failure| failure.takes(&clue, key, window_ms))
+                })
+            });
+        let number = match found {
+            Some(number) => {
+                let failure = self.failures.get_mut(&number)?;
+                failure.merge(clue);
+                number
+            }
+            None => {
+                let verdict = clue.verdict?;
+                let number = self.next;
+                self.next += 1;
+                let attempts = clue.up.into_iter().collect();
+                let began = clue.waited.and_then(|waited| clue.time?.checked_sub(waited).ok());
+                let failure =
+                    Failure { verdict, attempts, began, open: false, rescued: false, line, keys: Vec::new(), clue };
+                self.failures.insert(number, failure);
+                number
+            }
+        };
+        let failure = self.failures.get_mut(&number)?;
+        failure.line = line;
+        for key in keys {
+            if !failure.keys.contains(&key) {
+                self.index.entry(key.clone()).or_default().push(number);
+                failure.keys.push(key);
+            }
+        }
+        Some(number)
+    }
+
+    /// The latest failure of this downstream connection (and stream).
+    pub(super) fn of_downstream(
+        &mut self,
+        source: u32,
+        thread: u64,
+        id: u64,
+        stream: Option<u64>,
+    ) -> Option<&mut Failure> {
+        let numbers = self.index.get(&Key::Down(source, thread, id))?;
+        let number =
+            numbers.iter().rev().copied().find(|number| {
+                self.failures.get(number).is_some_and(|failure| !differ(&failure.clue.stream, &stream))
+            })?;
+        self.failures.get_mut(&number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Failure> {
+        self.failures.get_mut(&number)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// Takes out what gets no more evidence: what is older than the window, too many lines back, or too much.
+    pub(super) fn settled(&mut self, now: Option<Timestamp>, line: u64, window_ms: i64) -> Vec<Failure> {
+        let mut excess = self.failures.len().saturating_sub(MAX_PENDING);
+        let numbers: Vec<u64> = self
+            .failures
+            .iter()
+            .filter(|(_, failure)| {
+                let window = if failure.open { RETRY_WINDOW_MS } else { window_ms };
+                let old = match apart(failure.clue.time, now) {
+                    Some(apart) => apart > window,
+                    None => line - failure.line.min(line) > 2_000,
+                };
+                let taken = excess > 0;
+                excess = excess.saturating_sub(1);
+                old || taken
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        numbers.into_iter().filter_map(|number| self.take(number)).collect()
+    }
+
+    /// Takes out everything.
+    pub(super) fn drain(&mut self) -> Vec<Failure> {
+        self.index.clear();
+        std::mem::take(&mut self.failures).into_values().collect()
+    }
+
+    fn take(&mut self, number: u64) -> Option<Failure> {
+        let failure = self.failures.remove(&number)?;
+        for key in &failure.keys {
+            if let Some(numbers) = self.index.get_mut(key) {
+                numbers.retain(|own| *own != number);
+                if numbers.is_empty() {
+                    self.index.remove(key);
+                }
+            }
+        }
+        Some(failure)
+    }
+}

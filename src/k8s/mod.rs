@@ -1,0 +1,14 @@
+//! The Kubernetes API: clients, what a selection means, pods, and ports in pods.
+
+mod client;
+mod names;
+mod no_proxy;
+mod pods;
+mod port;
+mod targets;
+
+pub use client::{ApiError, ConnectOptions, Connection, connect, kubeconfig_contexts};
+pub use names::NamesOf;
+pub use pods::{Found, Pod, PodSelection, select};
+pub use port::{OpenError, PortErrors, PortStream, open_port};
+pub use targets::{Target, TargetError, WorkloadKind};

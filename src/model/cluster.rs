@@ -1,0 +1,271 @@
+//! Envoy's clusters, and the names that Istio gives them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Which way a service cluster's traffic goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    /// From the workload to a service.
+    Outbound,
+    /// From the proxy to its own workload.
+    Inbound,
+    /// A waypoint's cluster for a service's address.
+    InboundVip,
+}
+
+impl Direction {
+    /// The word that cluster names begin with.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+            Self::InboundVip => "inbound-vip",
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The parts of a service cluster's name: `outbound|443|v1|api.example.com`, or `outbound_.443_.v1_.api.example.com`
+/// on gateways with AUTO_PASSTHROUGH (`pilot/pkg/model/context.go`, `BuildSubsetKey` and `BuildDNSSrvSubsetKey`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClusterName<'a> {
+    /// Which way.
+    pub direction: Direction,
+    /// The service's port; for inbound clusters the workload's.
+    pub port: u16,
+    /// The subset, or what stands in its place (`http`, `tcp/v1` on a waypoint); empty for none.
+    pub subset: &'a str,
+    /// The service's host; empty for most inbound clusters.
+    pub host: &'a str,
+}
+
+impl<'a> ClusterName<'a> {
+    /// Reads a service cluster's name; `None` for every other one.
+    #[must_use]
+    pub fn parse(name: &'a str) -> Option<Self> {
+        let separator = if name.contains('|') { "|" } else { "_." };
+        let mut parts = name.splitn(4, separator);
+        let direction = match parts.next()? {
+            "outbound" => Direction::Outbound,
+            "inbound" => Direction::Inbound,
+            "inbound-vip" => Direction::InboundVip,
+            _ => return None,
+        };
+        let port = parts.next()?.parse().ok()?;
+        let subset = parts.next()?;
+        let host = parts.next()?;
+        Some(Self { direction, port, subset, host })
+    }
+}
+
+/// What a cluster is for, which decides whether an audit judges it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ClusterKind {
+    /// Of a service: Istio's whole precedence applies.
+    Service,
+    /// `PassthroughCluster` and its kin: the mesh value, no DestinationRule.
+    Passthrough,
+    /// `BlackHoleCluster`: the mesh value, and nothing is ever dialled.
+    BlackHole,
+    /// Written into the bootstrap: not the mesh's to set, and unaffected by a change of it.
+    Bootstrap,
+    /// An internal listener's (`main_internal`, `encap`, …): no field, and none is needed.
+    Internal,
+    /// Sent by a control plane under a name that is not Istio's, by an EnvoyFilter for example.
+    Other,
+}
+
+/// Where in a dump a cluster stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterSource {
+    /// From the bootstrap (`static_clusters`).
+    Static,
+    /// From the control plane and in use (`dynamic_active_clusters`).
+    #[default]
+    Active,
+    /// From the control plane, waiting for its endpoints (`dynamic_warming_clusters`).
+    Warming,
+}
+
+/// A service that a cluster stands for, from `metadata.filter_metadata.istio.services`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ServiceRef {
+    /// The service's host.
+    #[serde(default)]
+    pub host: Arc<str>,
+    /// Its namespace.
+    #[serde(default)]
+    pub namespace: Arc<str>,
+}
+
+/// What an audit keeps of one of Envoy's clusters (`envoy/config/cluster/v3/cluster.proto`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvoyCluster {
+    /// The whole name.
+    pub name: Arc<str>,
+    /// The discovery type as Envoy writes it (`EDS`, `STRICT_DNS`, …), or an extension's name.
+    pub discovery_type: Arc<str>,
+    /// `connect_timeout`; `None` where the field is absent and Envoy's 5 s hold.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    pub connect_timeout: Option<Duration>,
+    /// Where in the dump it stood.
+    #[serde(default)]
+    pub source: ClusterSource,
+    /// `error_state.details`: the control plane's update was rejected, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Arc<str>>,
+    /// `filter_metadata.istio.config`: the DestinationRule that matched, as `namespace/name`, whether or not it sets
+    /// a timeout (`pilot/pkg/networking/util/util.go`, `AddConfigInfoMetadata`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_rule_hint: Option<Arc<str>>,
+    /// The services it stands for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceRef>,
+}
+
+impl EnvoyCluster {
+    /// What Envoy uses where `connect_timeout` is absent (`cluster.proto`).
+    pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// The timeout that is in force.
+    #[must_use]
+    pub fn effective_timeout(&self) -> Duration {
+        self.connect_timeout.unwrap_or(Self::DEFAULT_CONNECT_TIMEOUT)
+    }
+
+    /// The parts of its name, if it is a service's.
+    #[must_use]
+    pub fn parts(&self) -> Option<ClusterName<'_>> {
+        ClusterName::parse(&self.name)
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn kind(&self) -> ClusterKind {
+        match &*self.name {
+            "BlackHoleCluster" => ClusterKind::BlackHole,
+            "PassthroughCluster"
+            | "InboundPassthroughCluster"
+            | "InboundPassthroughClusterIpv4"
+            | "InboundPassthroughClusterIpv6"
+            | "AllowAnyDynamicDNSCluster" => ClusterKind::Passthrough,
+            "main_internal"
+            | "encap"
+            | "inner_connect_originate"
+            | "connect_originate"
+            | "outer_connect_originate"
+            | "forward_inner_connect" => ClusterKind::Internal,
+            name if ClusterName::parse(name).is_some() => ClusterKind::Service,
+            name if self.source == ClusterSource::Static || BOOTSTRAP_CLUSTERS.contains(&name) => {
+                ClusterKind::Bootstrap
+            }
+            _ => ClusterKind::Other,
+        }
+    }
+}
+
+/// The clusters of Istio's bootstrap (`tools/packaging/common/envoy_bootstrap.json`), for inputs that do not tell
+/// static clusters from dynamic ones.
+const BOOTSTRAP_CLUSTERS: [&str; 14] = [
+    "agent",
+    "datadog_agent",
+    "envoy_accesslog_service",
+    "envoy_metrics_service",
+    "jaeger",
+    "lightstep",
+    "local_cluster",
+    "opencensus",
+    "prometheus_stats",
+    "sds-external",
+    "sds-files-grpc",
+    "sds-grpc",
+    "xds-grpc",
+    "zipkin",
+];
+
+/// Durations inside snapshots are written as protobuf's JSON does.
+mod optional_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::ref_option, reason = "serde's `with` calls it so")]
+    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(duration) => serializer.serialize_str(&crate::model::format_duration(*duration)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| crate::model::parse_duration(&text).map_err(D::Error::custom)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_names() {
+        let plain = ClusterName::parse("outbound|443||api.example.com");
+        assert_eq!(
+            plain,
+            Some(ClusterName { direction: Direction::Outbound, port: 443, subset: "", host: "api.example.com" })
+        );
+        let dns = ClusterName::parse("outbound_.8080_.v1_.a.shop.svc.cluster.local");
+        assert_eq!(
+            dns,
+            Some(ClusterName {
+                direction: Direction::Outbound,
+                port: 8080,
+                subset: "v1",
+                host: "a.shop.svc.cluster.local"
+            })
+        );
+        let inbound = ClusterName::parse("inbound|8080||");
+        assert_eq!(inbound, Some(ClusterName { direction: Direction::Inbound, port: 8080, subset: "", host: "" }));
+        let waypoint = ClusterName::parse("inbound-vip|80|http/v1|a.shop.svc.cluster.local");
+        assert_eq!(waypoint.map(|name| (name.direction, name.subset)), Some((Direction::InboundVip, "http/v1")));
+        for name in [
+            "BlackHoleCluster",
+            "xds-grpc",
+            "outbound|x||h",
+            "outbound|70000||h",
+            "outbound|443|",
+            "",
+            "|||",
+            "inbound_.1",
+        ] {
+            assert_eq!(ClusterName::parse(name), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn is_total(name in ".{0,60}") {
+            let _ = ClusterName::parse(&name);
+        }
+
+        #[test]
+        fn round_trips(port: u16, subset in "[a-z0-9-]{0,8}", host in "[a-z0-9.*-]{0,20}") {
+            let text = format!("outbound|{port}|{subset}|{host}");
+            let name = ClusterName::parse(&text);
+            prop_assert_eq!(name, Some(ClusterName { direction: Direction::Outbound, port, subset: &subset, host: &host }));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Durations as Envoy, Istio and the tools around them write them.
+
+use std::time::Duration;
+
+/// Why a text is no duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DurationError {
+    /// The text has another form.
+    #[error("{0:?} is not a duration (try 10s, 250ms or 1m30s)")]
+    Form(String),
+    /// Protobuf allows negative durations, a timeout cannot be one.
+    #[error("{0:?} is negative, and a timeout cannot be")]
+    Negative(String),
+    /// More than protobuf's 10,000 years (`google/protobuf/duration.proto`).
+    #[error("{0:?} is longer than a duration can be")]
+    TooLong(String),
+}
+
+/// The longest duration that protobuf allows, in seconds (`google/protobuf/duration.proto`).
+const MAX_SECONDS: u64 = 315_576_000_000;
+
+/// Reads a duration: protobuf's JSON form (`1s`, `0.250s`, `10.000s`), Go's and Kubernetes' (`250ms`, `1m30s`,
+/// `1h`, also `µs` and `ns`). A number without a unit is refused: tools differ in what they mean by it.
+pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    let trimmed = text.trim();
+    let form = || DurationError::Form(text.to_owned());
+    let too_long = || DurationError::TooLong(text.to_owned());
+    if let Some(rest) = trimmed.strip_prefix('-') {
+        return match parse_duration(rest) {
+            Ok(Duration::ZERO) => Ok(Duration::ZERO),
+            Ok(_) => Err(DurationError::Negative(text.to_owned())),
+            Err(_) => Err(form()),
+        };
+    }
+    if trimmed == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut rest = trimmed;
+    let mut nanos: u128 = 0;
+    if rest.is_empty() {
+        return Err(form());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(form)?;
+        let (whole, after) = rest.split_at(digits);
+        let (fraction, after) = match after.strip_prefix('.') {
+            Some(tail) => {
+                let end = tail.find(|c: char| !c.is_ascii_digit()).ok_or_else(form)?;
+                tail.split_at(end)
+            }
+            None => ("", after),
+        };
+        if whole.is_empty() && fraction.is_empty() {
+            return Err(form());
+        }
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, tail) = after.split_at(end);
+        let scale: u128 = match unit {
+            "h" => 3_600_000_000_000,
+            "m" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "us" | "µs" | "μs" => 1_000,
+            "ns" => 1,
+            _ => return Err(form()),
+        };
+        let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| too_long())? };
+        nanos = whole.checked_mul(scale).and_then(|part| nanos.checked_add(part)).ok_or_else(too_long)?;
+        let mut place = scale / 10;
+        for digit in fraction.bytes() {
+            nanos += u128::from(digit - b'0') * place;
+            place /= 10;
+        }
+        rest = tail;
+    }
+    let seconds = u64::try_from(nanos / 1_000_000_000).map_err(|_| too_long())?;
+    if seconds > MAX_SECONDS {
+        return Err(too_long());
+    }
+    let subsec = u32::try_from(nanos % 1_000_000_000).map_err(|_| too_long())?;
+    Ok(Duration::new(seconds, subsec))
+}
+
+/// Writes a duration as protobuf's JSON mapping does (`1s`, `0.250s`): seconds with no, three, six or nine decimals.
+#[must_use]
+pub fn format_duration(duration: Duration) -> String {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    if nanos == 0 {
+        format!("{seconds}s")
+    } else if nanos % 1_000_000 == 0 {
+        format!("{seconds}.{:03}s", nanos / 1_000_000)
+    } else if nanos % 1_000 == 0 {
+        format!("{seconds}.{:06}s", nanos / 1_000)
+    } else {
+        format!("{seconds}.{nanos:09}s")
+    }
+}
+
+/// How many SYN retransmissions leave before a connection attempt is given up after `timeout`.
+///
+/// Linux starts with an RTO of 1 s (RFC 6298, `TCP_TIMEOUT_INIT`) and doubles it, so retransmissions leave 1, 3, 7,
+/// 15, 31 and 63 s after the first SYN (`net.ipv4.tcp_syn_retries` is 6). One that leaves at the very moment of the
+/// timeout comes too late.
+#[must_use]
+pub fn syn_retransmissions(timeout: Duration) -> u32 {
+    const LEAVES_AT: [u64; 6] = [1, 3, 7, 15, 31, 63];
+    let count = LEAVES_AT.iter().filter(|&&second| Duration::from_secs(second) < timeout).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_every_way_to_write_a_duration() {
+        for (text, millis) in [
+            ("1s", 1000),
+            ("0.250s", 250),
+            (".25s", 250),
+            ("10.000s", 10_000),
+            ("1m30s", 90_000),
+            ("1h", 3_600_000),
+            ("1.5h", 5_400_000),
+            ("250ms", 250),
+            ("1500000us", 1500),
+            ("0", 0),
+            ("0s", 0),
+            ("-0s", 0),
+            (" 2s ", 2000),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(parse_duration("1000000000ns"), Ok(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn refuses_what_is_no_duration() {
+        for text in ["", "s", "1", "10", "1.s.", "1d", "abc", "1s2", "..s", "1 s", "--1s"] {
+            assert!(matches!(parse_duration(text), Err(DurationError::Form(_))), "{text}");
+        }
+        assert!(matches!(parse_duration("-1s"), Err(DurationError::Negative(_))));
+        assert!(matches!(parse_duration("999999999999999999h"), Err(DurationError::TooLong(_))));
+        assert!(matches!(parse_duration(&"9".repeat(90)), Err(DurationError::Form(_))));
+        assert!(matches!(parse_duration(&format!("{}s", "9".repeat(90))), Err(DurationError::TooLong(_))));
+    }
+
+    #[test]
+    fn counts_retransmissions_as_the_contract_says() {
+        for (millis, count) in
+            [(250, 0), (1000, 0), (1001, 1), (2000, 1), (3000, 1), (5000, 2), (10_000, 3), (30_000, 4)]
+        {
+            assert_eq!(syn_retransmissions(Duration::from_millis(millis)), count, "{millis} ms");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn is_total(text in ".{0,40}") {
+            let _ = parse_duration(&text);
+        }
+
+        #[test]
+        fn round_trips(seconds in 0..MAX_SECONDS, nanos in 0u32..1_000_000_000) {
+            let duration = Duration::new(seconds, nanos);
+            prop_assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
+        }
+    }
+}

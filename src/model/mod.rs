@@ -1,0 +1,16 @@
+//! Plain types and where their values came from. Everything that touches the outside world ends in a
+//! [`MeshSnapshot`]; everything after it is a pure function of one.
+
+mod cluster;
+mod duration;
+mod log;
+mod origin;
+mod proxy;
+mod snapshot;
+
+pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
+pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
+pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
+pub use origin::{Origin, OriginKind};
+pub use proxy::{LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
+pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};

@@ -1,0 +1,65 @@
+//! Where a cluster's connect timeout came from.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of thing gives a cluster its connect timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum OriginKind {
+    /// `meshConfig.connectTimeout`.
+    MeshConfig,
+    /// The key is absent from the mesh configuration: Istio's built-in value.
+    MeshDefault,
+    /// `meshConfig.defaultTrafficPolicy` (Istio 1.31 and later).
+    MeshDefaultTrafficPolicy,
+    /// A DestinationRule's `connectionPool.tcp.connectTimeout`.
+    DestinationRule,
+    /// A Sidecar's inbound connection pool.
+    Sidecar,
+    /// An EnvoyFilter's cluster patch.
+    EnvoyFilter,
+    /// Written into the proxy's bootstrap.
+    Bootstrap,
+    /// The field is absent: Envoy's own 5 s.
+    EnvoyDefault,
+    /// The proxy holds a value that its control plane no longer gives.
+    Stale,
+    /// Not to be told from what could be read.
+    Unknown,
+}
+
+/// Where a cluster's connect timeout came from, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// What kind of thing.
+    pub kind: OriginKind,
+    /// The object's namespace; empty where there is no object.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// The object's name; empty where there is no object.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Which part of the object: `trafficPolicy`, `subset v1`, `port 443`, and the like.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub part: String,
+    /// Whether objects were read that prove it; otherwise it is what the dump alone suggests.
+    pub certain: bool,
+    /// What it rests on, or what stands in the way of knowing, in a few words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+impl Origin {
+    /// An origin that no object stands behind.
+    #[must_use]
+    pub fn plain(kind: OriginKind, certain: bool) -> Self {
+        Self { kind, namespace: String::new(), name: String::new(), part: String::new(), certain, note: String::new() }
+    }
+
+    /// The same origin with a note.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+}

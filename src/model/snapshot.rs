@@ -1,0 +1,272 @@
+//! Everything an audit reads, as one value. `snapshot` writes it and `--from` reads it back.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
+
+/// A set of positions in a table: clusters a proxy holds, or proxies that hold a cluster. Runs cost a few bytes,
+/// whatever their length, and that is what the clusters of a mesh's proxies are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClusterSet(RoaringBitmap);
+
+impl ClusterSet {
+    /// Adds a position.
+    pub fn insert(&mut self, position: u32) {
+        self.0.insert(position);
+    }
+
+    /// Adds all positions of another set.
+    pub fn extend(&mut self, other: &Self) {
+        self.0 |= &other.0;
+    }
+
+    /// The set as runs of positions, first and last.
+    #[must_use]
+    pub fn runs(&self) -> Vec<[u32; 2]> {
+        let mut runs: Vec<[u32; 2]> = Vec::new();
+        for position in &self.0 {
+            match runs.last_mut() {
+                Some([_, last]) if *last + 1 == position => *last = position,
+                _ => runs.push([position, position]),
+            }
+        }
+        runs
+    }
+
+    /// Gives back what fewer runs need no more.
+    pub fn shrink(&mut self) {
+        self.0.optimize();
+    }
+
+    /// The positions, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter()
+    }
+
+    /// The last position.
+    #[must_use]
+    pub fn last(&self) -> Option<u32> {
+        self.0.max()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::try_from(self.0.len()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a position is in it.
+    #[must_use]
+    pub fn contains(&self, position: u32) -> bool {
+        self.0.contains(position)
+    }
+}
+
+impl FromIterator<u32> for ClusterSet {
+    fn from_iter<I: IntoIterator<Item = u32>>(positions: I) -> Self {
+        Self(positions.into_iter().collect())
+    }
+}
+
+/// As runs: `[[first, last], …]`.
+impl Serialize for ClusterSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.runs().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClusterSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let runs = Vec::<[u32; 2]>::deserialize(deserializer)?;
+        let mut set = RoaringBitmap::new();
+        for [first, last] in runs {
+            set.insert_range(first..=last);
+        }
+        Ok(Self(set))
+    }
+}
+
+/// A proxy that was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxySnapshot {
+    /// The proxy.
+    pub proxy: Proxy,
+    /// The clusters it holds: positions in [`MeshSnapshot::clusters`].
+    pub clusters: ClusterSet,
+    /// The newest `version_info` among its dynamic clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Arc<str>>,
+    /// Its logger levels; `None` where they were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loggers: Option<Arc<LoggerLevels>>,
+}
+
+/// A pod that was selected and is no proxy that could be audited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedProxy {
+    /// The pod.
+    pub id: ProxyId,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why a proxy could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureCause {
+    /// The API server refused the port-forward.
+    Forbidden,
+    /// A deadline passed.
+    Timeout,
+    /// The admin endpoint could not be reached, or the connection broke.
+    Unreachable,
+    /// Something answered that is not Envoy.
+    NotEnvoy,
+    /// The answer ended early or is not whole.
+    Truncated,
+    /// The answer is larger than the limit.
+    TooLarge,
+    /// The pod went away.
+    Gone,
+}
+
+impl fmt::Display for FailureCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forbidden => "forbidden",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::NotEnvoy => "not-envoy",
+            Self::Truncated => "truncated",
+            Self::TooLarge => "too-large",
+            Self::Gone => "gone",
+        })
+    }
+}
+
+/// A proxy that could not be read: data, not an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadProxy {
+    /// The proxy, or the input.
+    pub id: ProxyId,
+    /// Why.
+    pub cause: FailureCause,
+    /// What happened, in words.
+    pub message: String,
+}
+
+/// What an audit reads of a mesh.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshSnapshot {
+    /// When reading began.
+    pub taken_at: Timestamp,
+    /// The distinct clusters, in the order in which they were first seen.
+    pub clusters: Vec<EnvoyCluster>,
+    /// The proxies that were read, by name.
+    pub proxies: Vec<ProxySnapshot>,
+    /// The pods that are not to be audited, by name.
+    pub skipped: Vec<SkippedProxy>,
+    /// The proxies that could not be read, by name.
+    pub failed: Vec<UnreadProxy>,
+}
+
+/// Puts a snapshot together out of what proxies hold, keeping each distinct cluster once.
+#[derive(Debug, Default)]
+pub struct SnapshotBuilder {
+    clusters: Vec<EnvoyCluster>,
+    positions: HashMap<EnvoyCluster, u32>,
+    loggers: HashMap<Arc<LoggerLevels>, ()>,
+    proxies: Vec<ProxySnapshot>,
+    skipped: Vec<SkippedProxy>,
+    failed: Vec<UnreadProxy>,
+}
+
+impl SnapshotBuilder {
+    /// The position of a cluster in the table of distinct ones.
+    pub fn intern(&mut self, cluster: EnvoyCluster) -> u32 {
+        if let Some(&position) = self.positions.get(&cluster) {
+            return position;
+        }
+        let position = u32::try_from(self.clusters.len()).unwrap_or(u32::MAX);
+        self.clusters.push(cluster.clone());
+        self.positions.insert(cluster, position);
+        position
+    }
+
+    /// Adds a proxy that was read, with positions that [`Self::intern`] gave.
+    pub fn read(&mut self, mut proxy: ProxySnapshot) {
+        proxy.clusters.shrink();
+        proxy.loggers = proxy.loggers.map(|levels| match self.loggers.get_key_value(&levels) {
+            Some((known, ())) => Arc::clone(known),
+            None => {
+                self.loggers.insert(Arc::clone(&levels), ());
+                levels
+            }
+        });
+        self.proxies.push(proxy);
+    }
+
+    /// Adds a pod that is not to be audited.
+    pub fn skip(&mut self, skipped: SkippedProxy) {
+        self.skipped.push(skipped);
+    }
+
+    /// Adds a proxy that could not be read.
+    pub fn fail(&mut self, failed: UnreadProxy) {
+        self.failed.push(failed);
+    }
+
+    /// The names of the proxies that were read or could not be.
+    pub fn seen(&self) -> impl Iterator<Item = &ProxyId> {
+        self.proxies.iter().map(|read| &read.proxy.id).chain(self.failed.iter().map(|failed| &failed.id))
+    }
+
+    /// Puts everything in order: whatever came first, the same mesh gives the same snapshot.
+    #[must_use]
+    pub fn finish(self, taken_at: Timestamp) -> MeshSnapshot {
+        let mut order: Vec<u32> = (0..u32::try_from(self.clusters.len()).unwrap_or(u32::MAX)).collect();
+        let key = |cluster: &EnvoyCluster| {
+            (
+                Arc::clone(&cluster.name),
+                cluster.connect_timeout,
+                cluster.source,
+                cluster.destination_rule_hint.clone(),
+                cluster.error.clone(),
+                Arc::clone(&cluster.discovery_type),
+                cluster.services.clone(),
+            )
+        };
+        order.sort_by_cached_key(|&position| key(&self.clusters[position as usize]));
+        let mut renamed = vec![0; order.len()];
+        for (new, &old) in order.iter().enumerate() {
+            renamed[old as usize] = u32::try_from(new).unwrap_or(u32::MAX);
+        }
+        let mut clusters: Vec<Option<EnvoyCluster>> = self.clusters.into_iter().map(Some).collect();
+        let clusters = order.iter().filter_map(|&old| clusters[old as usize].take()).collect();
+        let mut proxies = self.proxies;
+        for proxy in &mut proxies {
+            proxy.clusters = proxy.clusters.iter().map(|old| renamed[old as usize]).collect();
+            proxy.clusters.shrink();
+        }
+        proxies.sort_by(|a, b| a.proxy.id.cmp(&b.proxy.id));
+        let mut skipped = self.skipped;
+        skipped.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut failed = self.failed;
+        failed.sort_by(|a, b| a.id.cmp(&b.id));
+        MeshSnapshot { taken_at, clusters, proxies, skipped, failed }
+    }
+}

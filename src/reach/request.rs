@@ -1,0 +1,117 @@
+//! Everything that this program ever asks of an admin endpoint.
+
+use std::fmt::Write;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// A part of a config dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Clusters from the control plane, in use.
+    DynamicActive,
+    /// Clusters from the control plane, waiting for their endpoints.
+    DynamicWarming,
+    /// Clusters of the bootstrap.
+    Static,
+}
+
+/// A request to Envoy's admin endpoint. There is no free path: what is not here cannot be asked for, `quitquitquit`
+/// least of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminRequest {
+    /// `GET /config_dump?resource=…`: one section's clusters. Masked down to what an audit reads, or with every field.
+    Clusters {
+        /// Which.
+        section: Section,
+        /// Whether only the fields of an audit are asked for.
+        masked: bool,
+    },
+    /// `GET /config_dump?mask=…`: all sections with clusters, for an Envoy that is too old for the parameter
+    /// `resource`; one that is too old for `mask` as well answers with everything.
+    AllClusters,
+    /// `GET /clusters?format=json`: endpoints and their counters.
+    Endpoints,
+    /// `GET /stats?filter=REGEX`.
+    Stats {
+        /// A regular expression on the names.
+        filter: &'static str,
+    },
+    /// `GET /server_info`.
+    ServerInfo,
+    /// `POST /logging`: lists every logger's level, and changes none.
+    GetLoggers,
+    /// `POST /logging?paths=…`: sets loggers, all or none.
+    SetLoggers(Vec<(String, String)>),
+}
+
+/// The fields that an audit reads. `mask` applies inside each element and through the `Any`
+/// (`source/server/admin/config_dump_handler.cc`).
+const AUDIT_MASK: &str = "cluster.name,cluster.type,cluster.cluster_type.name,cluster.connect_timeout,\
+cluster.metadata.filter_metadata,version_info,error_state.details";
+
+/// As istioctl asks since 1.25 (`istioctl/pkg/proxyconfig/proxyconfig.go`).
+const SECTIONS_MASK: &str = "dynamic_active_clusters,dynamic_warming_clusters,static_clusters";
+
+impl AdminRequest {
+    /// The HTTP method. Envoy wants POST for everything under `/logging`, listing included.
+    #[must_use]
+    pub fn method(&self) -> http::Method {
+        match self {
+            Self::GetLoggers | Self::SetLoggers(_) => http::Method::POST,
+            _ => http::Method::GET,
+        }
+    }
+
+    /// The path and query.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Clusters { section, masked } => {
+                let (resource, mask) = match section {
+                    Section::DynamicActive => ("dynamic_active_clusters", AUDIT_MASK),
+                    Section::DynamicWarming => ("dynamic_warming_clusters", AUDIT_MASK),
+                    // A StaticCluster has neither `version_info` nor `error_state`; naming them is an error.
+                    Section::Static => ("static_clusters", STATIC_MASK),
+                };
+                let mask = if *masked { format!("&mask={mask}") } else { String::new() };
+                format!("/config_dump?resource={resource}{mask}")
+            }
+            Self::AllClusters => format!("/config_dump?mask={SECTIONS_MASK}"),
+            Self::Endpoints => "/clusters?format=json".to_owned(),
+            Self::Stats { filter } => format!("/stats?usedonly&filter={}", encode(filter)),
+            Self::ServerInfo => "/server_info".to_owned(),
+            Self::GetLoggers => "/logging".to_owned(),
+            Self::SetLoggers(levels) => {
+                let mut path = "/logging?paths=".to_owned();
+                for (index, (name, level)) in levels.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { "," };
+                    let _ = write!(path, "{comma}{}:{}", encode(name), encode(level));
+                }
+                path
+            }
+        }
+    }
+}
+
+const STATIC_MASK: &str = "cluster.name,cluster.type,cluster.cluster_type.name,cluster.connect_timeout,\
+cluster.metadata.filter_metadata";
+
+/// Everything but RFC 3986's unreserved characters, so that no value can add a parameter.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+fn encode(text: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(text, ESCAPED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_for_little_and_lets_nothing_in() {
+        let masked = AdminRequest::Clusters { section: Section::DynamicActive, masked: true };
+        assert!(masked.path().starts_with("/config_dump?resource=dynamic_active_clusters&mask=cluster.name,"));
+        let levels = vec![("pool".to_owned(), "debug".to_owned()), ("x&level".to_owned(), "a:b".to_owned())];
+        assert_eq!(AdminRequest::SetLoggers(levels).path(), "/logging?paths=pool:debug,x%26level:a%3Ab");
+    }
+}

@@ -1,0 +1,170 @@
+//! An admin endpoint in a pod, through one port-forward: hyper speaks HTTP directly on the tunnel's stream, so that
+//! nothing listens on this machine.
+
+use std::ops::ControlFlow;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinHandle;
+
+use super::{AdminError, AdminRequest, AdminSource, ERROR_BODY, Limits, Meter, Sink};
+use crate::k8s::{Connection, OpenError, PortErrors, open_port};
+
+/// A pod's admin endpoint.
+pub struct Tunnel<'a> {
+    connection: &'a Connection,
+    namespace: String,
+    pod: String,
+    port: u16,
+    limits: Limits,
+    open: Option<Open>,
+}
+
+/// A connection that is open.
+struct Open {
+    sender: SendRequest<Empty<Bytes>>,
+    errors: PortErrors,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Closes the tunnel from our side at once; the other side's close comes about a second late.
+        self.driver.abort();
+    }
+}
+
+impl<'a> Tunnel<'a> {
+    /// An endpoint that is connected to when it is first asked something.
+    #[must_use]
+    pub fn new(connection: &'a Connection, namespace: &str, pod: &str, port: u16, limits: Limits) -> Self {
+        Self { connection, namespace: namespace.to_owned(), pod: pod.to_owned(), port, limits, open: None }
+    }
+
+    async fn open(&mut self) -> Result<&mut Open, AdminError> {
+        let open = match self.open.take() {
+            Some(open) if !open.sender.is_closed() => open,
+            _ => {
+                let (stream, mut errors) = match open_port(self.connection, &self.namespace, &self.pod, self.port).await
+                {
+                    Ok(opened) => opened,
+                    Err(OpenError::Api(error)) => return Err(error.into()),
+                    Err(error @ OpenError::NoStream(_)) => return Err(AdminError::Unreachable(error.to_string())),
+                };
+                let (sender, connection) = match handshake(TokioIo::new(stream)).await {
+                    Ok(pair) => pair,
+                    Err(error) => return Err(broken(&mut errors, &error, 0).await),
+                };
+                // Its error reaches the request that is under way.
+                let driver = tokio::spawn(async move {
+                    let _ = connection.await;
+                });
+                Open { sender, errors, driver }
+            }
+        };
+        Ok(self.open.insert(open))
+    }
+
+    async fn exchange(&mut self, request: &AdminRequest, sink: &mut Sink<'_>) -> Result<(), AdminError> {
+        let limit = self.limits.max_body;
+        let open = self.open().await?;
+        let message = http::Request::builder()
+            .method(request.method())
+            .uri(request.path())
+            // Envoy answers any host; pilot-agent's own requests name this one.
+            .header(http::header::HOST, "localhost:15000")
+            .body(Empty::new())
+            .map_err(|error| AdminError::Unreachable(error.to_string()))?;
+        if let Err(error) = open.sender.ready().await {
+            return Err(broken(&mut open.errors, &error, 0).await);
+        }
+        let answer = match open.sender.send_request(message).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(broken(&mut open.errors, &error, 0).await),
+        };
+        let status = answer.status();
+        if status != http::StatusCode::OK {
+            let text = read_error(answer.into_body()).await;
+            return Err(AdminError::Status { code: status.as_u16(), text });
+        }
+        let mut meter = Meter { sink, received: 0, limit };
+        let mut body = answer.into_body();
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => {
+                    if let Some(chunk) = frame.data_ref()
+                        && let ControlFlow::Break(()) = meter.pass(chunk)?
+                    {
+                        // The rest of the body is still on the connection: it cannot be used again.
+                        self.open = None;
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(broken(&mut open.errors, &error, meter.received).await),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AdminSource for Tunnel<'_> {
+    async fn send(&mut self, request: &AdminRequest, sink: &mut Sink<'_>) -> Result<(), AdminError> {
+        let deadline = self.limits.request_timeout;
+        let outcome = tokio::time::timeout(deadline, self.exchange(request, sink))
+            .await
+            .unwrap_or(Err(AdminError::Timeout(deadline)));
+        // After an error nobody knows where in a body the connection is.
+        if outcome.as_ref().is_err_and(|error| !matches!(error, AdminError::Status { .. })) {
+            self.open = None;
+        }
+        outcome
+    }
+}
+
+/// What a broken connection means; the kubelet's own words come first where there are some.
+async fn broken(errors: &mut PortErrors, error: &hyper::Error, received: u64) -> AdminError {
+    let message = errors.take().await.map(|message| kubelet_words(&message).to_owned());
+    if error.is_parse() && message.is_none() {
+        return AdminError::NotHttp(error.to_string());
+    }
+    let message = message.unwrap_or_else(|| error.to_string());
+    if received > 0 { AdminError::Truncated { received, message } } else { AdminError::Unreachable(message) }
+}
+
+/// The part of the kubelet's message that is about the port: before it stand the sandbox's id and the path of its
+/// network namespace, which say nothing to whoever asks.
+fn kubelet_words(message: &str) -> &str {
+    message
+        .split_once("in network namespace \"")
+        .and_then(|(_, rest)| rest.split_once("\": "))
+        .map_or(message, |(_, words)| words)
+}
+
+/// The beginning of an error's body.
+async fn read_error(mut body: Incoming) -> String {
+    let mut text = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Some(chunk) = frame.data_ref() {
+            text.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY - text.len())]);
+        }
+        if text.len() == ERROR_BODY {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&text).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kubelet_words;
+
+    #[test]
+    fn keeps_what_the_kubelet_says_of_the_port() {
+        let message = "error forwarding port 15000 to pod 1b7f, uid : failed to execute portforward in network \
+                       namespace \"/var/run/netns/cni-1\": read tcp4 127.0.0.1:1->127.0.0.1:15000: connection reset by peer";
+        assert_eq!(kubelet_words(message), "read tcp4 127.0.0.1:1->127.0.0.1:15000: connection reset by peer");
+        assert_eq!(kubelet_words("lost connection to pod"), "lost connection to pod");
+    }
+}

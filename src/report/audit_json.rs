@@ -1,0 +1,327 @@
+//! The v1 form of an audit: frozen, apart from the types inside the program. A field is never renamed or removed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::document;
+use crate::audit::{Audit, Severity};
+use crate::model::{ClusterSet, FailureCause, MeshSnapshot, Origin, format_duration};
+
+/// An audit of connect timeouts.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimeoutAudit {
+    /// Always `meshaudit/v1`.
+    pub api_version: &'static str,
+    /// Always `TimeoutAudit`.
+    pub kind: &'static str,
+    /// What wrote it.
+    pub tool: Tool,
+    /// When reading began (RFC 3339).
+    pub started_at: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What was read, and what could not be.
+    pub coverage: Coverage,
+    /// The mesh's own values, one for each control plane.
+    pub mesh: Vec<Mesh>,
+    /// One for each distinct (cluster, value, origin).
+    pub clusters: Vec<Cluster>,
+    /// The sets of proxies that clusters refer to, by name.
+    pub proxy_sets: BTreeMap<String, Vec<String>>,
+    /// What is wrong, worst first.
+    pub findings: Vec<Finding>,
+    /// How many findings there are.
+    pub summary: Summary,
+}
+
+/// The program.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Tool {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+}
+
+impl Default for Tool {
+    fn default() -> Self {
+        Self { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") }
+    }
+}
+
+/// What was read, and what could not be.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Coverage {
+    /// Pods, or inputs, that were selected: audited, skipped and failed.
+    pub selected: usize,
+    /// Proxies that were read.
+    pub audited: usize,
+    /// Pods that are no proxies to be audited.
+    pub skipped: Vec<Skipped>,
+    /// Proxies that could not be read.
+    pub failed: Vec<Failed>,
+}
+
+/// A pod that is no proxy to be audited.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Skipped {
+    /// `namespace/pod`.
+    pub proxy: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A proxy that could not be read.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Failed {
+    /// `namespace/pod`, or the input's name.
+    pub proxy: String,
+    /// Why, in one word.
+    pub cause: FailureCause,
+    /// Why, in words.
+    pub message: String,
+}
+
+/// The mesh's own value for one control plane.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Mesh {
+    /// The kubeconfig context; empty where only one cluster was audited.
+    pub context: String,
+    /// The control plane's revision; empty where unknown.
+    pub revision: String,
+    /// As protobuf writes durations: `10s`, `0.250s`.
+    pub connect_timeout: String,
+    /// The same in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// What says so.
+    pub source: String,
+    /// How the control plane was installed; empty where unknown.
+    pub install: String,
+}
+
+/// One distinct (cluster, value, origin).
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cluster {
+    /// Envoy's whole name for it.
+    pub name: String,
+    /// `outbound`, `inbound`, `inbound-vip`, or empty for a cluster that is not a service's.
+    pub direction: &'static str,
+    /// The service's port; `null` for a cluster that is not a service's.
+    pub port: Option<u16>,
+    /// The subset; empty for none.
+    pub subset: String,
+    /// The service's host; empty where the name has none.
+    pub host: String,
+    /// Envoy's discovery type (`EDS`, `STRICT_DNS`, …), or an extension's name.
+    #[serde(rename = "type")]
+    pub discovery_type: String,
+    /// The timeout in force, as protobuf writes durations.
+    pub connect_timeout: String,
+    /// The same in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Whether the field is there; otherwise it is Envoy's default of 5 s.
+    pub explicit: bool,
+    /// How many SYN retransmissions fit into it.
+    pub syn_retransmissions: u32,
+    /// Where the value came from.
+    pub origin: Origin,
+    /// How many proxies hold it.
+    pub proxy_count: usize,
+    /// Which, by the set's name in `proxySets`.
+    pub proxy_set: String,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Finding {
+    /// The rule's code.
+    pub code: &'static str,
+    /// The rule's name.
+    pub rule: &'static str,
+    /// `error`, `warning` or `info`.
+    pub severity: &'static str,
+    /// What is wrong, in a sentence.
+    pub message: String,
+    /// The cluster's name; empty where it is a proxy's matter.
+    pub cluster: String,
+    /// The proxies concerned.
+    pub proxies: Vec<String>,
+    /// Where the value came from; `null` where it is not about one value.
+    pub origin: Option<Origin>,
+    /// What to do.
+    pub remedy: String,
+    /// The command that prints the rule's page.
+    pub docs: String,
+}
+
+/// How many findings there are.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Summary {
+    /// Of severity `error`.
+    pub error: usize,
+    /// Of severity `warning`.
+    pub warning: usize,
+    /// Of severity `info`.
+    pub info: usize,
+    /// Left out by the policy.
+    pub ignored: usize,
+}
+
+/// Milliseconds, rounded up: a timeout below one is not none.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// The v1 form of an audit.
+#[must_use]
+pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> TimeoutAudit {
+    let names: Vec<String> = snapshot.proxies.iter().map(|read| read.proxy.id.to_string()).collect();
+    let list = |set: &ClusterSet| set.iter().map(|proxy| names[proxy as usize].clone()).collect::<Vec<_>>();
+    let set_name = |index: usize| format!("s{}", index + 1);
+    TimeoutAudit {
+        api_version: "meshaudit/v1",
+        kind: "TimeoutAudit",
+        tool: Tool::default(),
+        started_at: started_at(snapshot.taken_at),
+        duration_ms: millis(took),
+        coverage: coverage(snapshot),
+        mesh: audit
+            .mesh
+            .iter()
+            .map(|mesh| Mesh {
+                context: mesh.context.clone(),
+                revision: mesh.revision.clone(),
+                connect_timeout: format_duration(mesh.connect_timeout),
+                connect_timeout_ms: millis(mesh.connect_timeout),
+                source: mesh.source.clone(),
+                install: mesh.install.clone(),
+            })
+            .collect(),
+        clusters: audit
+            .rows
+            .iter()
+            .map(|row| {
+                let parts = row.parts();
+                Cluster {
+                    name: row.name.to_string(),
+                    direction: parts.map_or("", |parts| parts.direction.as_str()),
+                    port: parts.map(|parts| parts.port),
+                    subset: parts.map_or("", |parts| parts.subset).to_owned(),
+                    host: parts.map_or("", |parts| parts.host).to_owned(),
+                    discovery_type: row.discovery_type.to_string(),
+                    connect_timeout: format_duration(row.effective_timeout()),
+                    connect_timeout_ms: millis(row.effective_timeout()),
+                    explicit: row.connect_timeout.is_some(),
+                    syn_retransmissions: row.syn_retransmissions(),
+                    origin: row.origin.clone(),
+                    proxy_count: row.proxies.len(),
+                    proxy_set: set_name(row.proxy_set),
+                }
+            })
+            .collect(),
+        proxy_sets: audit.proxy_sets.iter().enumerate().map(|(index, set)| (set_name(index), list(set))).collect(),
+        findings: audit
+            .findings
+            .iter()
+            .map(|finding| Finding {
+                code: finding.rule.code,
+                rule: finding.rule.name,
+                severity: finding.severity.as_str(),
+                message: finding.message.clone(),
+                cluster: finding.cluster.to_string(),
+                proxies: list(&finding.proxies),
+                origin: finding.origin.clone(),
+                remedy: finding.remedy.clone(),
+                docs: format!("kubectl meshaudit explain {}", finding.rule.code),
+            })
+            .collect(),
+        summary: Summary {
+            error: audit.count(Severity::Error),
+            warning: audit.count(Severity::Warning),
+            info: audit.count(Severity::Info),
+            ignored: 0,
+        },
+    }
+}
+
+fn started_at(time: Timestamp) -> String {
+    time.round(jiff::Unit::Millisecond).unwrap_or(time).to_string()
+}
+
+/// What was read, and what could not be.
+#[must_use]
+pub fn coverage(snapshot: &MeshSnapshot) -> Coverage {
+    Coverage {
+        selected: snapshot.proxies.len() + snapshot.skipped.len() + snapshot.failed.len(),
+        audited: snapshot.proxies.len(),
+        skipped: snapshot
+            .skipped
+            .iter()
+            .map(|skipped| Skipped { proxy: skipped.id.to_string(), reason: skipped.reason.clone() })
+            .collect(),
+        failed: snapshot
+            .failed
+            .iter()
+            .map(|failed| Failed { proxy: failed.id.to_string(), cause: failed.cause, message: failed.message.clone() })
+            .collect(),
+    }
+}
+
+/// An audit as lines: the head with coverage and mesh, then clusters, sets of proxies and findings, each with its
+/// `kind`, and the summary at the end.
+pub fn lines(audit: &TimeoutAudit) -> Result<String, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Line<'a, T: Serialize> {
+        kind: &'static str,
+        #[serde(flatten)]
+        value: &'a T,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Head<'a> {
+        api_version: &'static str,
+        kind: &'static str,
+        tool: &'a Tool,
+        started_at: &'a str,
+        duration_ms: u64,
+        coverage: &'a Coverage,
+        mesh: &'a [Mesh],
+    }
+    #[derive(Serialize)]
+    struct Set<'a> {
+        name: &'a str,
+        proxies: &'a [String],
+    }
+    let mut out = document::json_line(&Head {
+        api_version: audit.api_version,
+        kind: audit.kind,
+        tool: &audit.tool,
+        started_at: &audit.started_at,
+        duration_ms: audit.duration_ms,
+        coverage: &audit.coverage,
+        mesh: &audit.mesh,
+    })?;
+    for (name, proxies) in &audit.proxy_sets {
+        out += &document::json_line(&Line { kind: "ProxySet", value: &Set { name, proxies } })?;
+    }
+    for value in &audit.clusters {
+        out += &document::json_line(&Line { kind: "Cluster", value })?;
+    }
+    for value in &audit.findings {
+        out += &document::json_line(&Line { kind: "Finding", value })?;
+    }
+    out += &document::json_line(&Line { kind: "Summary", value: &audit.summary })?;
+    Ok(out)
+}
+
+/// The JSON Schema of an audit, as published under docs/schema.
+pub fn schema() -> Result<String, serde_json::Error> {
+    document::json(&schemars::schema_for!(TimeoutAudit))
+}

@@ -1,0 +1,114 @@
+//! Machine output: JSON and YAML of any serialisable value.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
+
+use super::escape::is_hostile;
+
+/// Writes a value as JSON over several lines, as kubectl does.
+pub fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    let mut out = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut out,
+        Harmless(PrettyFormatter::with_indent(b"    ")),
+    ))?;
+    out.push(b'\n');
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// Writes a value as JSON on one line.
+pub fn json_line(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    let mut out = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Harmless(CompactFormatter)))?;
+    out.push(b'\n');
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// Writes a value as YAML. Where a text has characters that could harm a terminal, it is YAML's JSON form, in which
+/// they are escaped.
+pub fn yaml(value: &impl Serialize) -> Result<String, DocumentError> {
+    let text = serde_saphyr::to_string(value)?;
+    if text.chars().any(|c| c != '\n' && is_hostile(c)) {
+        return Ok(json(value)?);
+    }
+    Ok(if text.ends_with('\n') { text } else { text + "\n" })
+}
+
+/// Why a value cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// Not as JSON.
+    #[error("as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Not as YAML.
+    #[error("as YAML: {0}")]
+    Yaml(#[from] serde_saphyr::ser::Error),
+}
+
+/// JSON lets C1 and bidirectional controls stand in strings as they are; escaped, they mean the same and harm no
+/// terminal.
+struct Harmless<F>(F);
+
+impl<F: Formatter> Formatter for Harmless<F> {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_hostile(*c)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            // All of them are in the basic plane: one UTF-16 unit.
+            write!(writer, "\\u{:04x}", u32::from(c))?;
+            rest = &rest[at + c.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_json_would_let_stand() {
+        let value = "a\u{9b}b\u{202e}c\u{1b}\"é";
+        let text = json_line(&value).expect("a string");
+        assert_eq!(text, "\"a\\u009bb\\u202ec\\u001b\\\"é\"\n");
+        assert_eq!(serde_json::from_str::<String>(&text).expect("the same"), value);
+    }
+}

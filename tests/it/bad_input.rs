@@ -1,0 +1,133 @@
+//! Bad input gets a message that names the thing and the next step, and the documented exit code.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::{incident, on_incident, plugin};
+
+#[test]
+fn nothing_that_is_asked_for_is_there() {
+    for (args, code, says) in [
+        (&["timeouts", "-n", "nowhere"][..], 4, "\"nowhere\""),
+        (&["timeouts", "--context", "nowhere"], 4, "sandbox"),
+        (&["timeouts", "nobody", "-n", "shop"], 4, "\"nobody\" in namespace \"shop\""),
+        (&["timeouts", "deploy/nobody", "-n", "shop"], 4, "deployment \"nobody\""),
+        (&["timeouts", "nobody.nowhere"], 4, "nowhere"),
+        (&["timeouts", "cm/web"], 2, "\"cm\""),
+        (&["timeouts", "pod/Web!"], 2, "\"Web!\""),
+        (&["timeouts", "-A", "-l", "app=nobody"], 4, "no pods are selected"),
+        (&["timeouts", "-A", "-l", "a in b"], 4, "selector"),
+        (&["timeouts", "-n", "shop", "-l", "app=reviews"], 4, "no istio-proxy container"),
+        (&["timeouts", "-A", "web"], 2, "--all-namespaces"),
+        (&["timeouts", "--from", "/nowhere.json"], 4, "/nowhere.json"),
+        (&["timeouts", "--admin-url", "ftp://127.0.0.1"], 2, "ftp"),
+        (&["timeouts", "--admin-url", "http://127.0.0.1:1"], 4, "127.0.0.1:1"),
+        (&["timeouts", "--admin-url", "http://127.0.0.1:1/config_dump"], 2, "without a path"),
+        (&["timeouts", "--timeout-below", "soon"], 2, "soon"),
+        (&["timeouts", "-o", "xml"], 2, "xml"),
+        (&["explain", "MA999"], 2, "MA999"),
+        (&["nonsense"], 2, "nonsense"),
+        (&[], 2, "Usage"),
+    ] {
+        let run = on_incident_plain(args).run();
+        assert_eq!(run.code, code, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(says), "{args:?}: {}", run.stderr);
+        assert_eq!(run.stdout, "", "{args:?}");
+        if code == 4 {
+            assert!(run.stderr.contains("hint: "), "{args:?}: {}", run.stderr);
+        }
+    }
+}
+
+fn on_incident_plain(args: &[&str]) -> crate::Plugin {
+    plugin(args).on(incident())
+}
+
+#[test]
+fn a_kubeconfig_that_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let broken = directory.path().join("kubeconfig");
+    fs::write(&broken, "clusters: [").unwrap();
+    let args = |path: &str| plugin(["timeouts", "-A", "--kubeconfig", path]).run().exits(4);
+    args("/nowhere/kubeconfig").complains("/nowhere/kubeconfig").complains("hint: ");
+    args(broken.to_str().unwrap()).complains("kubeconfig").complains("hint: ");
+    let empty = directory.path().join("empty");
+    fs::write(&empty, "apiVersion: v1\nkind: Config\n").unwrap();
+    args(empty.to_str().unwrap()).complains("no current context");
+    // None anywhere, and no pod's service account.
+    let run = plugin(["timeouts"]).env("KUBECONFIG", "").env("HOME", directory.path()).run().exits(4);
+    run.complains("no kubeconfig was found").complains("--from");
+}
+
+#[test]
+fn a_cluster_that_cannot_be_reached() {
+    for (context, says) in [("gone", "cannot be reached"), ("untrusted", "certificate"), ("badtoken", "credentials")] {
+        let run = on_incident(["timeouts", "-A", "--context", context]).run().exits(4);
+        assert!(run.stderr.contains(says) && run.stderr.contains("hint: "), "{context}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn permissions_that_are_missing() {
+    let run = on_incident(["timeouts", "-A", "--context", "nolist"]).run().exits(4);
+    run.complains("cannot list resource \"pods\"").complains("rbac-and-safety");
+    // May list, but not open a tunnel: nothing could be read, and each verb that is missing is named.
+    let run = on_incident(["timeouts", "-n", "shop", "--context", "viewer"]).run().exits(4);
+    run.complains("pods/portforward").complains("get and create");
+    let run = on_incident(["timeouts", "-n", "shop", "--context", "createonly"]).run().exits(4);
+    run.complains("cannot get resource \"pods/portforward\"");
+}
+
+#[test]
+fn a_credential_plugin_that_fails_keeps_its_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": incident().server_url(), "insecure-skip-tls-verify": true}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+            "args": ["-c", "echo my-secret-token; exit 3"], "interactiveMode": "Never",
+            "env": [{"name": "PASSWORD", "value": "my-secret-password"}]}}}]});
+    fs::write(&kubeconfig, config.to_string()).unwrap();
+    let run = plugin(["timeouts", "-A", "-vv", "--kubeconfig", kubeconfig.to_str().unwrap()]).run().exits(4);
+    assert!(!run.stderr.contains("my-secret"), "{}", run.stderr);
+    run.complains("credential plugin").complains("exit status: 3");
+}
+
+#[test]
+fn dumps_that_are_none() {
+    let cases: [(&str, &[u8], &str); 9] = [
+        ("empty", b"", "ends early"),
+        ("html", b"<html>503</html>", "not JSON"),
+        ("truncated", br#"{"configs": [{"@type": "x.ClustersConfigDump", "dynamic_active_cl"#, "ends early"),
+        ("other", br#"{"items": []}"#, "neither a config dump"),
+        ("scalar", b"[1, 2]", "byte 1"),
+        ("timeout", br#"[{"name": "outbound|80||a", "connectTimeout": "soon"}]"#, "connect_timeout"),
+        ("nameless", br#"{"configs": [{"cluster": {"type": "EDS"}}]}"#, "without a name"),
+        ("report", br#"{"apiVersion": "meshaudit/v1", "kind": "TimeoutAudit"}"#, "TimeoutAudit"),
+        ("utf16", b"\xff\xfe{\0}\0", "UTF-16"),
+    ];
+    for (name, bytes, says) in cases {
+        let run = plugin(["timeouts", "--from", "-"]).stdin(bytes).run();
+        assert_eq!(run.code, 4, "{name}: {}", run.stderr);
+        assert!(run.stderr.contains(says), "{name}: {}", run.stderr);
+        assert!(run.stderr.contains("stdin"), "{name}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn nothing_hostile_reaches_the_terminal() {
+    let name = "outbound|80||evil\u{1b}]0;pwned\u{7}\u{9b}31m\u{202e}gpj.exe\r\n";
+    let dump = json!([{"name": name, "connectTimeout": "1s", "type": "\u{1b}[2J"}]).to_string();
+    for format in ["table", "wide", "json", "yaml", "ndjson"] {
+        let run = plugin(["timeouts", "--from", "-", "-o", format]).stdin(dump.clone()).run().exits(1);
+        for c in ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\r'] {
+            assert!(!run.stdout.contains(c) && !run.stderr.contains(c), "{format}: {c:?} in {:?}", run.stdout);
+        }
+    }
+    let run = plugin(["clusters", "--from", "-"]).stdin(dump).run().exits(0);
+    assert!(!run.stdout.contains('\u{1b}') && run.stdout.contains("\\x1b"), "{:?}", run.stdout);
+    let run = plugin(["timeouts", "--from", "/no\u{1b}[31mwhere"]).run().exits(4);
+    assert!(!run.stderr.contains('\u{1b}'), "{:?}", run.stderr);
+}

@@ -1,0 +1,684 @@
+//! `diagnose`: recorded logs of real Envoys, each held to its cause; the incident's log; layouts and wrappers.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use meshaudit::decode::log::{Lines, LogDecoder};
+use meshaudit::diagnose::{Cause, Confidence, DiagnoseOptions, Diagnoser, Diagnosis};
+use meshaudit::model::ClusterTimeouts;
+use proptest::prelude::*;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/logs")
+}
+
+/// What a log says, and how many of its lines nobody knows.
+fn diagnose_with(log: &[u8], timeouts: ClusterTimeouts) -> (Diagnosis, u64) {
+    let mut decoder = LogDecoder::new(Vec::new());
+    let mut diagnoser = Diagnoser::new(DiagnoseOptions { timeouts, ..DiagnoseOptions::default() });
+    let mut lines = Lines::new(log);
+    while let Some(line) = lines.next_line().unwrap() {
+        if let Some(record) = decoder.decode(line) {
+            diagnoser.push(&record, "");
+        }
+    }
+    (diagnoser.finish(), decoder.counts.unrecognized)
+}
+
+fn diagnose(log: &[u8]) -> Diagnosis {
+    diagnose_with(log, ClusterTimeouts::new()).0
+}
+
+/// Every recording, with the causes its directory names.
+fn recordings() -> Vec<(PathBuf, BTreeSet<String>)> {
+    let mut recordings = Vec::new();
+    for directory in std::fs::read_dir(fixtures().join("recorded")).unwrap() {
+        let directory = directory.unwrap().path();
+        let name = directory.file_name().unwrap().to_string_lossy().into_owned();
+        let causes: BTreeSet<String> =
+            if name == "healthy" { BTreeSet::new() } else { name.split('+').map(str::to_owned).collect() };
+        for file in std::fs::read_dir(&directory).unwrap() {
+            recordings.push((file.unwrap().path(), causes.clone()));
+        }
+    }
+    recordings.sort();
+    assert!(recordings.len() > 200, "{} recordings", recordings.len());
+    recordings
+}
+
+fn causes(diagnosis: &Diagnosis) -> BTreeSet<String> {
+    diagnosis.entries.iter().map(|entry| entry.event.cause.as_str().to_owned()).collect()
+}
+
+#[test]
+fn each_recording_gives_its_cause() {
+    let mut wrong = Vec::new();
+    for (path, expected) in recordings() {
+        let (diagnosis, _) = diagnose_with(&std::fs::read(&path).unwrap(), ClusterTimeouts::new());
+        let found = causes(&diagnosis);
+        if found != expected {
+            wrong.push(format!("{}: {found:?}", path.strip_prefix(fixtures()).unwrap().display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} recordings:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Whether a cause that a part of a log is certain of agrees with what the whole says: it is one of its causes, or
+/// the general word for one of them.
+fn agrees(cause: Cause, whole: &Diagnosis) -> bool {
+    whole.entries.iter().any(|entry| entry.event.cause == cause || entry.event.cause.refines(cause))
+}
+
+#[test]
+fn access_log_and_debug_lines_alone_never_contradict_the_whole() {
+    let mut silent = Vec::new();
+    for (path, _) in recordings() {
+        let log = std::fs::read_to_string(&path).unwrap();
+        let whole = diagnose(log.as_bytes());
+        let is_access =
+            |line: &&str| line.starts_with("[20") && line.contains("Z] \"") || line.contains("\"response_flags\"");
+        for (part, name) in [
+            (log.lines().filter(is_access).collect::<Vec<_>>(), "access log"),
+            (log.lines().filter(|line| !is_access(line)).collect::<Vec<_>>(), "debug lines"),
+        ] {
+            let found = diagnose(part.join("\n").as_bytes());
+            for entry in &found.entries {
+                let event = &entry.event;
+                assert!(
+                    event.confidence != Confidence::Certain || agrees(event.cause, &whole),
+                    "{}: {name} alone: {}",
+                    path.display(),
+                    event.cause
+                );
+            }
+            if found.entries.is_empty() && !whole.entries.is_empty() {
+                silent.push(format!("{} {name}", path.file_name().unwrap().to_string_lossy()));
+            }
+        }
+    }
+    // What one of the two does not show at all: TCP has no flags for these, and Envoy no debug lines for those.
+    silent.retain(|name| {
+        ![
+            "blackhole_http",
+            "listener_filter",
+            "plaintext_to_tls_inbound",
+            "listener_replaced",
+            "tcp_idle",
+            "reset_tcp.1.36",
+            "overflow_tcp",
+            "application_error",
+        ]
+        .iter()
+        .any(|known| name.starts_with(known))
+    });
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn the_log_of_the_incident() {
+    let log = std::fs::read(fixtures().join("incident/2020-05-29.log")).unwrap();
+    let diagnosis = diagnose(&log);
+    assert_eq!(diagnosis.entries.len(), 1, "{diagnosis:#?}");
+    let entry = &diagnosis.entries[0];
+    assert_eq!(
+        (entry.event.cause, entry.event.confidence, entry.occurrences),
+        (Cause::ConnectTimeout, Confidence::Certain, 1)
+    );
+    assert_eq!(entry.event.upstream.as_deref(), Some("52.0.0.1:443"));
+    assert_eq!(entry.event.cluster.as_deref(), Some("outbound|443||api.example.com"));
+    assert_eq!(entry.event.host.as_deref(), Some("api.example.com"));
+    assert_eq!(entry.event.connect_timeout, Some(Duration::from_secs(1)));
+    assert!(entry.event.timeout_inferred);
+    assert!((entry.event.waited.unwrap().as_secs_f64() - 1.0).abs() < 0.02);
+    assert_eq!(entry.event.flags, ["UF", "URX"]);
+}
+
+/// The same log in the wrappers people's logs come in gives the same answer.
+#[test]
+fn wrappers_change_nothing() {
+    let names = [
+        "connect_timeout/connect_timeout_http_retries.1.40.0.text.log",
+        "connect_timeout/connect_timeout_tcp.1.36.4.json.log",
+        "connection_refused/refused_http.1.40.0.text.log",
+        "healthy/healthy_http.1.40.0.text.log",
+    ];
+    let stamp = "2026-11-23T18:00:00.000000000Z";
+    let json = |line: &str| serde_json::to_string(line).unwrap();
+    type Wrap<'a> = (&'a str, Box<dyn Fn(&str) -> String + 'a>);
+    let wrappers: Vec<Wrap> = vec![
+        ("kubectl --timestamps", Box::new(|line| format!("{stamp} {line}"))),
+        ("kubectl --prefix", Box::new(|line| format!("[pod/client-0/istio-proxy] {line}"))),
+        ("kubectl --prefix --timestamps", Box::new(|line| format!("[pod/client-0/istio-proxy] {stamp} {line}"))),
+        ("stern", Box::new(|line| format!("client-0 istio-proxy {line}"))),
+        ("stern in colour", Box::new(|line| format!("\x1b[36mclient-0\x1b[0m \x1b[32mistio-proxy\x1b[0m {line}"))),
+        (
+            "docker",
+            Box::new(|line| {
+                format!("{{\"log\":{},\"stream\":\"stdout\",\"time\":\"{stamp}\"}}", json(&format!("{line}\n")))
+            }),
+        ),
+        ("compose", Box::new(|line| format!("envoy-1  | {line}"))),
+        ("CRI", Box::new(|line| format!("{stamp} stdout F {line}"))),
+        (
+            "CRI in pieces",
+            Box::new(|line| {
+                let middle = (line.len() / 2..).find(|at| line.is_char_boundary(*at)).unwrap();
+                format!("{stamp} stdout P {}\n{stamp} stdout F {}", &line[..middle], &line[middle..])
+            }),
+        ),
+        ("journald", Box::new(|line| format!("Nov 23 18:01:21 node-1 envoy[123]: {line}"))),
+        ("shipper, log", Box::new(|line| format!("{{\"log\":{},\"kubernetes\":{{\"pod\":\"a\"}}}}", json(line)))),
+        (
+            "shipper, message",
+            Box::new(|line| format!("{{\"@timestamp\":\"{stamp}\",\"level\":\"info\",\"message\":{}}}", json(line))),
+        ),
+        ("shipper, msg", Box::new(|line| format!("{{\"msg\":{}}}", json(line)))),
+        ("CRI within docker", Box::new(|line| format!("{{\"log\":{}}}", json(&format!("{stamp} stdout F {line}"))))),
+        ("quoted", Box::new(|line| format!("> {line}"))),
+        ("quoted twice", Box::new(|line| format!("> > {line}"))),
+        ("carriage returns", Box::new(|line| format!("{line}\r"))),
+    ];
+    for name in names {
+        let log = std::fs::read_to_string(fixtures().join("recorded").join(name)).unwrap();
+        let whole = diagnose(log.as_bytes());
+        for (wrapper, wrap) in &wrappers {
+            let wrapped: Vec<_> = log.lines().map(wrap).collect();
+            let (found, unrecognized) = diagnose_with(wrapped.join("\n").as_bytes(), ClusterTimeouts::new());
+            assert_eq!(summary(&found), summary(&whole), "{name} in {wrapper}");
+            assert_eq!(unrecognized, 0, "{name} in {wrapper}");
+        }
+        // These mark single lines, so that the rest of a record may be lost; the answer is not.
+        for (wrapper, wrap) in [
+            ("grep -n", Box::new(|line: &str| format!("12:{line}")) as Box<dyn Fn(&str) -> String>),
+            ("grep -Hn", Box::new(|line: &str| format!("proxy.log:12:{line}"))),
+            ("lost tabs", Box::new(|line: &str| line.replace('\t', " "))),
+            ("marked", Box::new(|line: &str| line.replace("connect timeout", "**connect timeout**"))),
+        ] {
+            let wrapped: Vec<_> = log.lines().map(wrap).collect();
+            assert_eq!(
+                causes_and_counts(&diagnose(wrapped.join("\n").as_bytes())),
+                causes_and_counts(&whole),
+                "{name} in {wrapper}"
+            );
+        }
+    }
+}
+
+type Summary = Vec<(Cause, Confidence, u64, Option<String>, Option<String>, u32, Option<Duration>)>;
+
+fn summary(diagnosis: &Diagnosis) -> Summary {
+    diagnosis
+        .entries
+        .iter()
+        .map(|entry| {
+            let event = &entry.event;
+            (
+                event.cause,
+                event.confidence,
+                entry.occurrences,
+                event.cluster.clone(),
+                event.upstream.clone(),
+                event.attempts,
+                event.waited,
+            )
+        })
+        .collect()
+}
+
+fn causes_and_counts(diagnosis: &Diagnosis) -> Vec<(Cause, u64)> {
+    diagnosis.entries.iter().map(|entry| (entry.event.cause, entry.occurrences)).collect()
+}
+
+/// What one call was is one occurrence, whichever of its lines were seen.
+#[test]
+fn a_call_is_counted_once() {
+    for (path, _) in recordings() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let expected = match name.split('.').next().unwrap() {
+            "connect_timeout_twice_and_healthy"
+            | "overflow_pending"
+            | "overflow_tcp"
+            | "response_timeout_new_connection_each" => 2,
+            _ => 1,
+        };
+        for entry in diagnose(&std::fs::read(&path).unwrap()).entries {
+            assert_eq!(entry.occurrences, expected, "{name}: {}", entry.event.cause);
+            let tries = if name.contains("_retries") { 3 } else { 1 };
+            if entry.event.cause.is_failure_to_connect() {
+                assert_eq!(entry.event.attempts, tries, "{name}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_log(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        diagnose(&bytes);
+    }
+
+    /// Lines that begin as those of a log do, and go on as they please.
+    #[test]
+    fn any_text_is_a_log(lines in proptest::collection::vec(
+        (proptest::sample::select(vec![
+            "[2020-05-29 22:04:05.066][27][debug][pool] [a.cc:1] [C1] ", "2026-11-23T18:01:21.105242Z\tdebug\tenvoy pool a.cc:1\t[Tags: \"ConnectionId\":\"1\"] ",
+            "[2026-11-23T18:01:21.125Z] \"", "{\"log\":\"", "{\"level\":\"debug\",\"scope\":\"envoy pool\",\"msg\":\"", "2026-11-23T18:01:21Z stdout P ", "[", "> **", "12:", "\u{1b}[",
+        ]), ".{0,60}"), 0..30)) {
+        let log: String = lines.iter().map(|(head, tail)| format!("{head}{tail}\n")).collect();
+        diagnose(log.as_bytes());
+    }
+
+    /// Lines that are missing make an answer less sure; they never make it another one.
+    #[test]
+    fn cutting_lines_never_makes_another_certain_cause(
+        which in any::<proptest::sample::Index>(),
+        keep in proptest::collection::vec(any::<bool>(), 1..64),
+        from in 0..60_usize,
+        length in 0..60_usize,
+        scattered in any::<bool>(),
+    ) {
+        let recordings = recordings();
+        let (path, _) = which.get(&recordings);
+        let log = std::fs::read_to_string(path).unwrap();
+        let whole = diagnose(log.as_bytes());
+        let kept: Vec<_> = log.lines().enumerate()
+            .filter(|(at, _)| if scattered { keep[at % keep.len()] } else { !(from..from + length).contains(at) })
+            .map(|(_, line)| line)
+            .collect();
+        for entry in diagnose(kept.join("\n").as_bytes()).entries {
+            let event = entry.event;
+            prop_assert!(
+                event.confidence != Confidence::Certain || agrees(event.cause, &whole),
+                "{}: {}", path.display(), event.cause
+            );
+        }
+    }
+}
+
+const CLUSTER: &str = "outbound|443||api.example.com";
+
+/// An access log line of Istio 1.9 and later, at a minute of an hour.
+fn access(
+    minute: u32,
+    request: &str,
+    outcome: &str,
+    transport: &str,
+    millis: u64,
+    upstream: &str,
+    local: &str,
+) -> String {
+    format!(
+        "[2024-03-01T10:{minute:02}:00.000Z] \"{request}\" {outcome} - \"{transport}\" 0 91 {millis} - \"-\" \"curl\" \
+         \"id-{minute}\" \"api.example.com\" \"{upstream}\" {CLUSTER} {local} 10.0.0.9:443 10.0.0.5:{} - default\n",
+        50_000 + minute
+    )
+}
+
+fn only(diagnosis: &Diagnosis) -> &meshaudit::diagnose::Event {
+    assert_eq!(diagnosis.entries.len(), 1, "{diagnosis:#?}");
+    &diagnosis.entries[0].event
+}
+
+fn timeouts(seconds: u64) -> ClusterTimeouts {
+    ClusterTimeouts::from([(CLUSTER.to_owned(), Duration::from_secs(seconds))])
+}
+
+#[test]
+fn three_times_ten_seconds_is_one_timeout_of_ten() {
+    let log = access(
+        1,
+        "GET / HTTP/1.1",
+        "503 URX,UF upstream_reset_before_response_started{connection_failure}",
+        "-",
+        30_061,
+        "52.0.0.1:443",
+        "-",
+    );
+    let diagnosis = diagnose_with(log.as_bytes(), timeouts(10)).0;
+    let event = only(&diagnosis);
+    assert_eq!(
+        (event.cause, event.attempts, event.connect_timeout),
+        (Cause::ConnectTimeout, 3, Some(Duration::from_secs(10)))
+    );
+    assert!(!event.timeout_inferred);
+    assert!((event.waited.unwrap().as_secs_f64() - 10.0).abs() < 0.05, "{:?}", event.waited);
+    // Without the timeout it is not known whether that was one attempt of 30 s: still a connect timeout, less sure.
+    let event = only(&diagnose(log.as_bytes())).clone();
+    assert_eq!((event.cause, event.confidence), (Cause::ConnectTimeout, Confidence::Probable));
+}
+
+#[test]
+fn a_duration_alone_names_nothing() {
+    let local = "10.0.0.5:40000";
+    for (outcome, local, expected) in [
+        ("200 - via_upstream", local, None),
+        ("504 UT response_timeout", local, Some(Cause::UpstreamResponseTimeout)),
+        (
+            "503 UC upstream_reset_before_response_started{connection_termination}",
+            local,
+            Some(Cause::UpstreamClosedConnection),
+        ),
+        ("0 DC downstream_remote_disconnect", local, Some(Cause::DownstreamDisconnect)),
+        ("502 UPE upstream_reset_before_response_started{protocol_error}", local, Some(Cause::UpstreamProtocolError)),
+        (
+            "503 UF upstream_reset_before_response_started{remote_connection_failure}",
+            local,
+            Some(Cause::ConnectionFailureUnspecified),
+        ),
+        ("504 UT response_timeout", "-", Some(Cause::UpstreamResponseTimeout)),
+    ] {
+        let log = access(1, "GET / HTTP/1.1", outcome, "-", 1000, "52.0.0.1:443", local);
+        let diagnosis = diagnose_with(log.as_bytes(), timeouts(1)).0;
+        assert_eq!(diagnosis.entries.first().map(|entry| entry.event.cause), expected, "{outcome}");
+    }
+}
+
+#[test]
+fn a_wait_that_is_not_the_timeout_is_left_open() {
+    let log = access(1, "- - -", "0 UF,URX -", "-", 4_300, "52.0.0.1:443", "-");
+    let event = only(&diagnose_with(log.as_bytes(), timeouts(10)).0).clone();
+    assert_eq!((event.cause, event.confidence), (Cause::ConnectionFailureUnspecified, Confidence::Unknown));
+    assert!(event.remedy.contains("debug-log"), "{}", event.remedy);
+    let event = only(&diagnose_with(log.as_bytes(), ClusterTimeouts::new()).0).clone();
+    assert_eq!(event.confidence, Confidence::Unknown);
+}
+
+#[test]
+fn local_reset_of_1_15_to_1_17_is_a_connect_timeout_where_the_wait_fits() {
+    let log = access(
+        1,
+        "GET / HTTP/1.1",
+        "503 LR upstream_reset_before_response_started{local_reset}",
+        "-",
+        1_001,
+        "52.0.0.1:443",
+        "-",
+    );
+    let event = only(&diagnose_with(log.as_bytes(), timeouts(1)).0).clone();
+    assert_eq!((event.cause, event.confidence), (Cause::ConnectTimeout, Confidence::Probable));
+    let event = only(&diagnose_with(log.as_bytes(), timeouts(7)).0).clone();
+    assert_eq!(event.cause, Cause::ConnectionFailureUnspecified);
+}
+
+#[test]
+fn an_address_that_istio_made_up_needs_no_timeout() {
+    let log = access(1, "- - -", "0 UF,URX -", "-", 10_003, "240.240.0.7:443", "-");
+    let event = only(&diagnose_with(log.as_bytes(), timeouts(10)).0).clone();
+    assert_eq!(event.cause, Cause::ConnectTimeout);
+    assert!(event.explanation.contains("240.240.0.0/16") && event.remedy.contains("No timeout helps"), "{event:#?}");
+}
+
+#[test]
+fn both_ends_of_a_call_are_one_diagnosis() {
+    let client = "[pod/client-0/istio-proxy] [2024-03-01T10:00:00.000Z] \"GET / HTTP/1.1\" 503 - via_upstream - \"-\" 0 91 3 2 \"-\" \"curl\" \
+         \"call-1\" \"api\" \"10.0.0.9:8080\" outbound|80||api.shop.svc.cluster.local 10.0.0.5:40000 10.96.0.1:80 10.0.0.5:39999 - default\n";
+    let server = "[pod/api-0/istio-proxy] [2024-03-01T10:00:00.001Z] \"GET / HTTP/1.1\" 503 UF upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_111} - \
+         \"delayed_connect_error:_111\" 0 91 1 - \"-\" \"curl\" \"ID\" \"api\" \"10.0.0.9:8080\" inbound|8080|| - 10.0.0.9:8080 10.0.0.5:40000 - default\n";
+    // By request id, and, where the server's log has none, by the connection between them; in either order.
+    for id in ["call-1", "-"] {
+        let server = server.replace("\"ID\"", &format!("\"{id}\""));
+        for log in [format!("{client}{server}"), format!("{server}{client}")] {
+            let diagnosis = diagnose(log.as_bytes());
+            let event = only(&diagnosis);
+            assert_eq!((event.cause, event.source.as_str()), (Cause::ConnectionRefused, "pod/api-0/istio-proxy"));
+            if id == "call-1" {
+                let other = event.other_end.as_ref().unwrap();
+                assert_eq!(
+                    (other.source.as_str(), other.outcome.as_str()),
+                    ("pod/client-0/istio-proxy", "503 -"),
+                    "{log}"
+                );
+            }
+        }
+    }
+    // Alone, the client's log can only say that the application answered with an error.
+    assert_eq!(only(&diagnose(client.as_bytes())).cause, Cause::UpstreamApplicationError);
+}
+
+/// A failed connection as Envoy's default layout has it: id, thread, second, address.
+fn attempt(id: u32, thread: u32, second: u32, address: &str, ends: bool) -> Vec<String> {
+    let line = |second: u32, text: &str| {
+        format!("[2024-03-01 10:00:{second:02}.000][{thread}][debug][pool] [source/common/x.cc:1] [C{id}] {text}")
+    };
+    let mut lines = vec![line(second, &format!("connecting to {address}"))];
+    if ends {
+        lines.push(line(second + 1, "connect timeout"));
+        lines.push(line(second + 1, "closing socket: 1"));
+    }
+    lines
+}
+
+#[test]
+fn ids_repeat_across_threads_pods_and_restarts() {
+    let one = attempt(1, 20, 0, "10.0.0.1:80", true);
+    let other = attempt(1, 21, 0, "10.0.0.2:80", true);
+    let interleaved = |one: &[String], other: &[String]| -> String {
+        one.iter().zip(other).flat_map(|(one, other)| [format!("{one}\n"), format!("{other}\n")]).collect()
+    };
+    let upstreams = |log: &str| -> BTreeSet<String> {
+        diagnose(log.as_bytes()).entries.iter().filter_map(|entry| entry.event.upstream.clone()).collect()
+    };
+    let both = BTreeSet::from(["10.0.0.1:80".to_owned(), "10.0.0.2:80".to_owned()]);
+    assert_eq!(upstreams(&interleaved(&one, &other)), both, "threads");
+    let other = attempt(1, 20, 0, "10.0.0.2:80", true);
+    let prefixed = |pod: &str, lines: &[String]| {
+        lines.iter().map(|line| format!("[pod/{pod}/istio-proxy] {line}")).collect::<Vec<_>>()
+    };
+    assert_eq!(upstreams(&interleaved(&prefixed("a", &one), &prefixed("b", &other))), both, "pods");
+    let restarted = [
+        attempt(1, 20, 0, "10.0.0.1:80", false),
+        vec!["[2024-03-01 10:00:00.500][20][info][main] [source/server/server.cc:1] initializing epoch 0".to_owned()],
+        other,
+    ]
+    .concat();
+    assert_eq!(upstreams(&restarted.join("\n")), BTreeSet::from(["10.0.0.2:80".to_owned()]), "restart");
+}
+
+#[test]
+fn open_connections_are_bounded_and_the_dropped_are_counted() {
+    let mut decoder = LogDecoder::new(Vec::new());
+    let mut diagnoser = Diagnoser::new(DiagnoseOptions { max_connections: 100, ..DiagnoseOptions::default() });
+    for id in 0..1_000 {
+        for line in attempt(id, 20, 0, "10.0.0.1:80", false) {
+            diagnoser.push(&decoder.decode(line.as_bytes()).unwrap(), "");
+        }
+    }
+    let line = "[2024-03-01 10:00:01.000][20][debug][pool] [source/common/x.cc:1] [C999] connect timeout";
+    diagnoser.push(&decoder.decode(line.as_bytes()).unwrap(), "");
+    let diagnosis = diagnoser.finish();
+    assert_eq!(diagnosis.dropped_connections, 900);
+    assert_eq!(only(&diagnosis).upstream.as_deref(), Some("10.0.0.1:80"));
+}
+
+#[test]
+fn a_retry_that_succeeds_is_said_to() {
+    let log = std::fs::read_to_string(
+        fixtures().join("recorded/connect_timeout/connect_timeout_http_retries.1.40.0.text.log"),
+    )
+    .unwrap();
+    // The second retry is answered in place of timing out.
+    let third = log.match_indices("connecting to").nth(2).unwrap().0;
+    let end = log[third..].find('\n').unwrap() + third + 1;
+    let reset = log.lines().find(|line| line.contains("upstream reset")).unwrap();
+    let answered = reset.split("upstream reset").next().unwrap().to_owned()
+        + "upstream headers complete: end_stream=false\tthread=1";
+    let thread = reset.rsplit_once("thread=").unwrap().1;
+    let log = format!("{}{}\n", &log[..end], answered.replace("thread=1", &format!("thread={thread}")));
+    let diagnosis = diagnose(log.as_bytes());
+    let event = only(&diagnosis);
+    assert_eq!((event.cause, event.attempts, event.rescued), (Cause::ConnectTimeout, 2, true));
+}
+
+#[test]
+fn events_come_while_the_log_is_read() {
+    let log =
+        std::fs::read(fixtures().join("recorded/connect_timeout/connect_timeout_twice_and_healthy.1.40.0.text.log"))
+            .unwrap();
+    let mut decoder = LogDecoder::new(Vec::new());
+    let options = DiagnoseOptions { join_window: Duration::from_millis(500), ..DiagnoseOptions::default() };
+    let mut diagnoser = Diagnoser::new(options);
+    let mut lines = Lines::new(&log[..]);
+    let mut early = 0;
+    while let Some(line) = lines.next_line().unwrap() {
+        if let Some(record) = decoder.decode(line) {
+            early += diagnoser.push(&record, "").len();
+        }
+    }
+    assert!(early >= 1, "the first failure is told before the log ends");
+    // A log that has fallen silent still gives up what it holds.
+    let rest = diagnoser.settle("2030-01-01T00:00:00Z".parse().unwrap()).len();
+    assert_eq!(early + rest, 2);
+    assert_eq!(diagnoser.finish().entries[0].occurrences, 2);
+}
+
+/// Runs the built program with an input on stdin.
+fn program(arguments: &[&str], stdin: &[u8]) -> (i32, String, String) {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"))
+        .arg("diagnose")
+        .args(arguments)
+        .env_remove("CLICOLOR_FORCE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The program may end before it has read everything.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn json(arguments: &[&str], stdin: &[u8]) -> serde_json::Value {
+    let (_, out, err) = program(&[arguments, &["-o", "json"]].concat(), stdin);
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"))
+}
+
+#[test]
+fn the_program_reads_what_it_is_given() {
+    let file = fixtures().join("incident/2020-05-29.log");
+    let log = std::fs::read(&file).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let whole = json(&["--from", file.to_str().unwrap()], b"");
+    assert_eq!(whole["kind"], "Diagnosis");
+    assert_eq!(whole["input"]["lines"], 18);
+    let found = &whole["diagnoses"][0];
+    assert_eq!(
+        (&found["cause"], &found["seconds"], &found["connectTimeout"]),
+        (&"connect_timeout".into(), &1.0.into(), &"1s".into())
+    );
+    assert_eq!(json(&["--from", "-"], &log), whole);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &log).unwrap();
+    let packed = packed.finish().unwrap();
+    let path = directory.path().join("proxy");
+    std::fs::write(&path, &packed).unwrap();
+    assert_eq!(json(&["--from", path.to_str().unwrap()], b""), whole);
+    assert_eq!(program(&["--from", file.to_str().unwrap()], b"").0, 1);
+    assert_eq!(program(&["--from", file.to_str().unwrap(), "--exit-zero"], b"").0, 0);
+    assert_eq!(program(&["--from", file.to_str().unwrap(), "--fail-on", "never"], b"").0, 0);
+    let (code, out, _) = program(&["--from", "-", "-o", "ndjson"], &log);
+    assert_eq!((code, out.lines().count()), (1, 1));
+    let (code, out, err) = program(&["--from", fixtures().join("recorded/healthy").to_str().unwrap()], b"");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("No failed connection in "), "{out}");
+    for (input, message) in [(&b""[..], "empty"), (b"hello\nworld\n", "none of the 2 lines")] {
+        let (code, out, err) = program(&["--from", "-"], input);
+        assert_eq!((code, out.as_str()), (4, ""));
+        assert!(err.contains(message) && err.contains("hint:"), "{err}");
+    }
+    assert_eq!(program(&["--from", "/does/not/exist"], b"").0, 4);
+}
+
+#[test]
+fn a_bug_report_brings_its_own_timeouts() {
+    let directory = tempfile::tempdir().unwrap();
+    let pod = directory.path().join("bug-report/proxies/shop/web-0");
+    std::fs::create_dir_all(&pod).unwrap();
+    let cluster = serde_json::json!({"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": CLUSTER, "type": "STRICT_DNS", "connect_timeout": "2s"});
+    let dump = serde_json::json!({"configs": [{"@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump",
+        "dynamic_active_clusters": [{"cluster": cluster}]}]});
+    std::fs::write(pod.join("config_dump.json"), serde_json::to_string_pretty(&dump).unwrap()).unwrap();
+    std::fs::write(pod.join("certs"), "no log\n").unwrap();
+    std::fs::write(pod.join("proxy.log"), access(1, "- - -", "0 UF,URX -", "-", 2_003, "52.0.0.1:443", "-")).unwrap();
+    let found = json(&["--from", directory.path().to_str().unwrap()], b"");
+    let entry = &found["diagnoses"][0];
+    assert_eq!(
+        (&entry["connectTimeout"], &entry["connectTimeoutInferred"]),
+        (&"2s".into(), &false.into()),
+        "{found:#}"
+    );
+    assert_eq!((&entry["confidence"], &entry["source"]), (&"certain".into(), &"shop/web-0".into()));
+    assert_eq!(found["input"]["unrecognized"], 0);
+}
+
+#[test]
+fn a_format_of_ones_own_is_read_with_the_dump() {
+    let directory = tempfile::tempdir().unwrap();
+    let dump = directory.path().join("dump.json");
+    let cluster = serde_json::json!({"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": CLUSTER, "type": "STRICT_DNS", "connect_timeout": "1s"});
+    let format = "%START_TIME% {%RESPONSE_CODE%/%RESPONSE_FLAGS%} %UPSTREAM_CLUSTER% => %UPSTREAM_HOST% (%UPSTREAM_LOCAL_ADDRESS%) %DURATION%ms tries=%UPSTREAM_REQUEST_ATTEMPT_COUNT%\n";
+    let configs = serde_json::json!({"configs": [
+        {"@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump", "dynamic_active_clusters": [{"cluster": cluster}]},
+        {"@type": "type.googleapis.com/envoy.admin.v3.ListenersConfigDump", "dynamic_listeners": [{"active_state": {"listener": {
+            "access_log": [{"typed_config": {"log_format": {"text_format_source": {"inline_string": format}}}}]}}}]}]});
+    std::fs::write(&dump, configs.to_string()).unwrap();
+    let log = format!("2024-03-01T10:00:00.000Z {{503/UF,URX}} {CLUSTER} => 52.0.0.1:443 (-) 3051ms tries=3\n");
+    let found = json(&["--from", "-", "--config-dump", dump.to_str().unwrap()], log.as_bytes());
+    assert_eq!(found["input"]["records"], 1, "{found:#}");
+    let entry = &found["diagnoses"][0];
+    assert_eq!(
+        (&entry["responseFlags"], &entry["cause"]),
+        (&serde_json::json!(["UF", "URX"]), &"connect_timeout".into()),
+        "{found:#}"
+    );
+    assert_eq!((&entry["attempts"], &entry["seconds"]), (&3.into(), &1.017.into()));
+}
+
+#[test]
+fn nothing_hostile_reaches_the_terminal() {
+    let log = access(
+        1,
+        "GET / HTTP/1.1",
+        "503 UF upstream_reset_before_response_started{connection_timeout}",
+        "-",
+        1000,
+        "52.0.0.1:443",
+        "-",
+    )
+    .replace("api.example.com", "api\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}.example.com");
+    for format in ["table", "timeline", "json", "ndjson"] {
+        let (_, out, err) = program(&["--from", "-", "-v", "-o", format], log.as_bytes());
+        assert!(out.contains("connect_timeout"), "{format}: {out}{err}");
+        let hostile = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202e}';
+        assert_eq!(out.chars().chain(err.chars()).find(hostile), None, "{format}: {out:?}");
+    }
+}
+
+/// The schema that is published; `MESHAUDIT_BLESS=1` writes it anew.
+#[test]
+fn what_is_written_fits_the_published_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/diagnosis.schema.json");
+    let schema = schemars::schema_for!(meshaudit::report::diagnosis::DiagnosisReport);
+    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    if std::env::var_os("MESHAUDIT_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "run with MESHAUDIT_BLESS=1 to write {}", path.display());
+    let validator = jsonschema::validator_for(&serde_json::to_value(&schema).unwrap()).unwrap();
+    for directory in ["recorded", "incident"] {
+        let found = json(&["--from", fixtures().join(directory).to_str().unwrap()], b"");
+        let errors: Vec<_> = validator.iter_errors(&found).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        assert!(!found["diagnoses"].as_array().unwrap().is_empty());
+    }
+    // Every cause of the contract that a recording shows is in the documentation.
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnose.md")).unwrap();
+    for cause in Cause::ALL {
+        assert!(page.contains(&format!("| `{cause}` |")), "docs/diagnose.md lacks {cause}");
+    }
+}

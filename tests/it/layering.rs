@@ -1,0 +1,115 @@
+//! Which module may name which crate, and which module may use which: docs/architecture.md's table.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Crates that belong to one module, or to those named.
+const OWNERS: [(&str, &[&str]); 11] = [
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("tabled", &["report"]),
+    ("colored", &["report"]),
+    ("indicatif", &["report"]),
+    ("hyper", &["reach"]),
+    ("reqwest", &["reach"]),
+    ("kube", &["k8s"]),
+    ("k8s_openapi", &["k8s"]),
+    ("tar", &["reach", "cli"]),
+];
+
+/// The modules that a module may use, besides itself.
+const BELOW: [(&str, &[&str]); 12] = [
+    ("model", &[]),
+    ("decode", &["model"]),
+    ("k8s", &["decode", "model"]),
+    ("reach", &["k8s", "model"]),
+    ("collect", &["k8s", "reach", "decode", "model"]),
+    ("attribute", &["model"]),
+    ("audit", &["attribute", "model"]),
+    ("diagnose", &["model"]),
+    ("resets", &["model"]),
+    ("fix", &["audit", "attribute", "model"]),
+    ("report", &["audit", "attribute", "diagnose", "resets", "fix", "model"]),
+    (
+        "cli",
+        &["report", "fix", "audit", "attribute", "diagnose", "resets", "collect", "reach", "k8s", "decode", "model"],
+    ),
+];
+
+/// Every source file with its module.
+fn sources() -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    let src = crate::project().join("src");
+    let mut pending = vec![src.clone()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let inside = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
+                if let Some((module, _)) = inside.split_once('/') {
+                    found.push((module.to_owned(), inside.clone(), without_tests(&path)));
+                }
+            }
+        }
+    }
+    assert!(found.len() > 30);
+    found
+}
+
+/// The code without comments, and without unit tests, which stand at the end.
+fn without_tests(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether code names a path that begins with this.
+fn names(code: &str, root: &str) -> bool {
+    let path = format!("{root}::");
+    code.match_indices(&path).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':')
+    })
+}
+
+#[test]
+fn crates_stay_where_they_belong() {
+    for (module, file, code) in sources() {
+        for (name, owners) in OWNERS {
+            assert!(owners.contains(&module.as_str()) || !names(&code, name), "src/{file} names {name}");
+        }
+    }
+}
+
+#[test]
+fn modules_use_only_what_is_below_them() {
+    let known: BTreeSet<&str> = BELOW.iter().map(|(module, _)| *module).collect();
+    for (module, file, code) in sources() {
+        let below = BELOW.iter().find(|(name, _)| *name == module).map(|(_, below)| *below);
+        let below = below.unwrap_or_else(|| panic!("src/{file} is of a module that the table does not have"));
+        for other in known.iter().filter(|other| **other != module && !below.contains(other)) {
+            assert!(!names(&code, &format!("crate::{other}")), "src/{file} uses crate::{other}");
+        }
+    }
+}
+
+#[test]
+fn what_may_be_asked_of_a_proxy_is_only_what_is_listed() {
+    // The safety promise: no other admin path can be expressed.
+    let request = sources().into_iter().find(|(_, file, _)| file == "reach/request.rs").unwrap().2;
+    let mut paths: Vec<&str> = request.split('"').filter(|text| text.starts_with('/')).collect();
+    for path in &mut paths {
+        *path = path.split(['?', '{']).next().unwrap();
+    }
+    let asked: BTreeSet<&str> = paths.into_iter().collect();
+    assert_eq!(asked, BTreeSet::from(["/config_dump", "/clusters", "/stats", "/server_info", "/logging"]));
+    for (_, file, code) in sources() {
+        for word in ["quitquitquit", "/certs", "healthcheck/fail", "reset_counters", "drain_listeners"] {
+            assert!(!code.contains(word), "src/{file} has {word}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The plugin's own binary against a real Kubernetes API conversation and real Envoy processes.
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "a test fails where it cannot go on")]
+
+mod audit;
+mod bad_input;
+mod clusters;
+mod completion;
+mod diagnose;
+mod generated;
+mod layering;
+mod offline;
+mod output;
+mod plugin;
+mod reading;
+mod registry;
+mod selection;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use meshaudit_sandbox::Sandbox;
+use meshaudit_sandbox::incident as mesh;
+use serde_json::Value;
+
+/// The incident, shared by all tests that leave it as it is.
+static INCIDENT: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::start(mesh::mesh()).expect("the incident starts"));
+
+/// The shared incident.
+pub fn incident() -> &'static Sandbox {
+    &INCIDENT
+}
+
+/// A command line of the plugin, in an environment of its own.
+pub struct Plugin {
+    command: Command,
+    stdin: Vec<u8>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The plugin with arguments, and with no cluster.
+pub fn plugin<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plugin {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"));
+    command.args(args);
+    for variable in ["NO_COLOR", "CLICOLOR_FORCE", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "_"] {
+        command.env_remove(variable);
+    }
+    // No kubeconfig of the machine's is ever looked at.
+    command.env("KUBECONFIG", "/nonexistent/kubeconfig").env("HOME", "/nonexistent");
+    Plugin { command, stdin: Vec::new() }
+}
+
+/// The plugin with arguments, on the shared incident. The three pods whose admin endpoints are broken are told at
+/// once from those that are only slow.
+pub fn on_incident<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plugin {
+    let mut plugin = plugin(args).on(incident());
+    plugin.command.args(["--request-timeout", "5s"]);
+    plugin
+}
+
+impl Plugin {
+    pub fn on(mut self, sandbox: &Sandbox) -> Self {
+        self.command.env("KUBECONFIG", sandbox.kubeconfig());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn in_directory(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    pub fn run(mut self) -> Run {
+        let mut child = self
+            .command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the plugin starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        let bytes = std::mem::take(&mut self.stdin);
+        // The plugin need not read what it was given.
+        let feeding = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
+        let output = child.wait_with_output().expect("the plugin ends");
+        feeding.join().expect("fed");
+        Run {
+            code: output.status.code().expect("an exit code"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// Runs, and reads stdout as JSON.
+    pub fn json(self) -> Value {
+        let run = self.run();
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"))
+    }
+}
+
+impl Run {
+    /// Holds that the exit code is this, and gives the run back.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Holds that stderr has this in it.
+    #[track_caller]
+    pub fn complains(self, of: &str) -> Self {
+        assert!(self.stderr.contains(of), "{of:?} is not in: {}", self.stderr);
+        self
+    }
+}
+
+/// The project's own directory.
+pub fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compares a generated file with the one in the project; `MESHAUDIT_BLESS=1` rewrites that.
+#[track_caller]
+pub fn is_as_committed(path: &str, text: &str) {
+    let file = project().join(path);
+    if std::env::var_os("MESHAUDIT_BLESS").is_some() {
+        std::fs::write(&file, text).unwrap();
+        return;
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(committed == text, "{path} is not what the program generates; MESHAUDIT_BLESS=1 cargo test rewrites it");
+}
+
+/// `namespace/pod` of everything in a list of a report.
+pub fn names(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|entry| entry["proxy"].as_str().unwrap().to_owned()).collect()
+}

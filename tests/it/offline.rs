@@ -1,0 +1,243 @@
+//! `--from`: the same audit without a cluster.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use meshaudit_sandbox::incident::expected;
+use serde_json::{Value, json};
+
+use crate::{incident, on_incident, plugin};
+
+/// A whole dump of a real Envoy.
+fn real_dump(query: &str) -> Vec<u8> {
+    let proxy = &expected().proxies[0];
+    let url = incident().admin_url(&proxy.namespace, &proxy.pod).unwrap();
+    get(&format!("{}/config_dump{query}", url.trim_end_matches('/')))
+}
+
+/// A GET by hand: Envoy's admin endpoint answers HTTP/1.1 in chunks.
+fn get(url: &str) -> Vec<u8> {
+    let rest = url.trim_start_matches("http://");
+    let (host, path) = rest.split_once('/').unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{url}");
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let chunked = String::from_utf8_lossy(&answer[..head]).to_lowercase().contains("transfer-encoding: chunked");
+    let mut rest = &answer[head + 4..];
+    if !chunked {
+        return rest.to_vec();
+    }
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|two| two == b"\r\n").unwrap();
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap().trim(), 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[line + 2..line + 2 + size]);
+        rest = &rest[line + 4 + size..];
+    }
+}
+
+/// Cluster and timeout of everything in an audit.
+fn values(audit: &Value) -> BTreeSet<(String, String)> {
+    let clusters = audit["clusters"].as_array().unwrap();
+    clusters.iter().map(|cluster| (cluster["name"].to_string(), cluster["connectTimeout"].to_string())).collect()
+}
+
+fn audit_of(paths: &[&Path]) -> Value {
+    let mut args = vec!["timeouts".to_owned(), "-o".to_owned(), "json".to_owned(), "--all-clusters".to_owned()];
+    for path in paths {
+        args.extend(["--from".to_owned(), path.to_str().unwrap().to_owned()]);
+    }
+    plugin(args).json()
+}
+
+fn written(directory: &Path, name: &str, bytes: &[u8]) -> std::path::PathBuf {
+    let path = directory.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn live_equals_offline() {
+    let directory = tempfile::tempdir().unwrap();
+    let strip = |mut audit: Value| {
+        audit["startedAt"] = Value::Null;
+        audit["durationMs"] = Value::Null;
+        audit
+    };
+    let live = strip(on_incident(["timeouts", "-A", "--all-clusters", "-o", "json"]).json());
+    for name in ["plain", "packed.tar.gz"] {
+        let path = directory.path().join(name);
+        let run = on_incident(["snapshot", path.to_str().unwrap(), "-A"]).run().exits(3);
+        run.complains("3 proxies could not be read");
+        assert_eq!(strip(audit_of(&[&path])), live, "{name}");
+    }
+    // The file and not its directory, and by way of stdin.
+    let document = directory.path().join("plain/snapshot.json");
+    assert_eq!(strip(audit_of(&[&document])), live);
+    let piped = plugin(["timeouts", "--from", "-", "-o", "json", "--all-clusters"]).stdin(fs::read(&document).unwrap());
+    assert_eq!(strip(piped.json()), live);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&document).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    // What is there is not written over by accident.
+    let again = on_incident(["snapshot", directory.path().join("plain").to_str().unwrap(), "-n", "shop"]).run();
+    again.exits(2).complains("--force");
+}
+
+#[test]
+fn real_dumps_are_read_in_every_shape() {
+    let directory = tempfile::tempdir().unwrap();
+    let proxy = &expected().proxies[0];
+    let url = incident().admin_url(&proxy.namespace, &proxy.pod).unwrap();
+    let live = plugin(["timeouts", "--admin-url", &url, "--all-clusters", "-o", "json"]).json();
+    let wanted = values(&live);
+    for (name, query) in [
+        ("whole.json", ""),
+        ("eds.json", "?include_eds"),
+        ("masked.json", "?mask=dynamic_active_clusters,dynamic_warming_clusters,static_clusters"),
+    ] {
+        let path = written(directory.path(), name, &real_dump(query));
+        let audit = audit_of(&[&path]);
+        assert_eq!(values(&audit), wanted, "{name}");
+        let proxies = audit["proxySets"]["s1"].clone();
+        if name == "masked.json" {
+            // It says nothing of its pod, and goes by the input's name.
+            assert_eq!(proxies, json!([path.to_str().unwrap()]));
+        } else {
+            assert_eq!(proxies, json!([format!("{}/{}", proxy.namespace, proxy.pod)]));
+        }
+    }
+    // By resource: the active ones only, and with fields of our choice.
+    let path = written(
+        directory.path(),
+        "resource.json",
+        &real_dump("?resource=dynamic_active_clusters&mask=cluster.name,cluster.connect_timeout"),
+    );
+    let dynamic = values(&audit_of(&[&path]));
+    assert_eq!(dynamic.len(), proxy.clusters.len());
+    assert!(dynamic.is_subset(&wanted));
+    // Compressed, the name saying nothing.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&real_dump("")).unwrap();
+    let path = written(directory.path(), "dump", &packed.finish().unwrap());
+    assert_eq!(values(&audit_of(&[&path])), wanted);
+    // What istioctl prints, and what `clusters -o json` prints.
+    let printed = plugin(["clusters", "--admin-url", &url, "-o", "json"]).run().exits(0).stdout;
+    let audit = plugin(["timeouts", "--from", "-", "--all-clusters", "-o", "json"]).stdin(printed).json();
+    assert_eq!(values(&audit), wanted);
+    assert_eq!(audit["proxySets"]["s1"], json!(["stdin"]));
+}
+
+#[test]
+fn dumps_of_old_envoys_are_read() {
+    let fixtures = crate::project().join("tests/fixtures/dumps");
+    for name in ["istio-1.4-v2.json", "istio-1.6-v2.json", "istioctl.json", "durations.json"] {
+        let audit = audit_of(&[&fixtures.join(name)]);
+        let values = values(&audit);
+        assert!(
+            values.contains(&("\"outbound|443||api.example.com\"".to_owned(), "\"1s\"".to_owned())),
+            "{name}: {values:?}"
+        );
+        assert_eq!(audit["coverage"]["audited"], 1, "{name}");
+    }
+}
+
+#[test]
+fn a_bug_report_is_read_proxy_by_proxy() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("bug-report");
+    let mut wanted = BTreeSet::new();
+    for proxy in &expected().proxies[..3] {
+        let url = incident().admin_url(&proxy.namespace, &proxy.pod).unwrap();
+        let base = format!("proxies/{}/{}", proxy.namespace, proxy.pod);
+        written(
+            &root,
+            &format!("{base}/config_dump?include_eds"),
+            &get(&format!("{}/config_dump?include_eds", url.trim_end_matches('/'))),
+        );
+        written(&root, &format!("{base}/stats_prometheus"), b"# TYPE envoy_x counter\n");
+        written(&root, &format!("{base}/istio-proxy.log"), b"2026-11-23T18:00:00Z\tinfo\tReady\n");
+        wanted.insert(format!("{}/{}", proxy.namespace, proxy.pod));
+    }
+    written(&root, "cluster/k8s-resources", b"{\"items\": []}");
+    written(&root, "versions", b"client version: 1.29.2");
+    let archive = directory.path().join("report.tgz");
+    let packed = flate2::write::GzEncoder::new(fs::File::create(&archive).unwrap(), flate2::Compression::fast());
+    let mut tar = tar::Builder::new(packed);
+    tar.append_dir_all("bug-report", &root).unwrap();
+    tar.into_inner().unwrap().finish().unwrap();
+    for input in [root, archive] {
+        let audit = audit_of(&[&input]);
+        let sets = audit["proxySets"].as_object().unwrap().values();
+        let proxies: BTreeSet<String> =
+            sets.flat_map(|set| set.as_array().unwrap()).map(|name| name.as_str().unwrap().to_owned()).collect();
+        assert_eq!(proxies, wanted, "{}", input.display());
+        assert_eq!(audit["coverage"]["failed"], json!([]), "what is no dump in a bug report is not one that failed");
+    }
+}
+
+#[test]
+fn one_bad_file_does_not_spoil_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path(), "good.json", br#"[{"name": "outbound|80||a", "connectTimeout": "10s"}]"#);
+    written(directory.path(), "bad.txt", b"no dump at all");
+    let run = plugin(["timeouts", "--from", directory.path().to_str().unwrap()]).run().exits(3);
+    assert!(run.stdout.contains("bad.txt") && run.stdout.contains("no dump at all"), "{}", run.stdout);
+    assert!(run.stdout.contains("1 proxy not read"), "{}", run.stdout);
+    assert!(!run.stdout.contains("Nothing wrong:"), "an incomplete audit never looks clean: {}", run.stdout);
+    // The same file twice is two proxies: nothing is lost.
+    let good = directory.path().join("good.json");
+    assert_eq!(audit_of(&[&good, &good])["coverage"]["audited"], 2);
+}
+
+#[test]
+fn no_kubeconfig_is_looked_at() {
+    let run = plugin(["timeouts", "--from", "-"]).env("KUBECONFIG", "/nonexistent").stdin("[]").run().exits(4);
+    assert!(!run.stderr.contains("kubeconfig"), "{}", run.stderr);
+}
+
+#[test]
+fn hostile_archives_do_no_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    let dump = br#"[{"name": "outbound|80||a", "connectTimeout": "10s"}]"#;
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, kind: tar::EntryType, bytes: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        // By hand: the library refuses such paths.
+        header.as_ustar_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_size(bytes.len() as u64);
+        header.set_entry_type(kind);
+        if kind == tar::EntryType::Symlink {
+            header.set_link_name("/etc/passwd").unwrap();
+        }
+        header.set_cksum();
+        builder.append(&header, bytes).unwrap();
+    };
+    add("../../escape.json", tar::EntryType::Regular, dump);
+    add("/absolute.json", tar::EntryType::Regular, dump);
+    add("link.json", tar::EntryType::Symlink, b"");
+    let path = written(directory.path(), "hostile.tar", &builder.into_inner().unwrap());
+    let audit = audit_of(&[&path]);
+    assert_eq!(audit["coverage"]["audited"], 2, "the files are read where they are, and the link is not followed");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is unpacked");
+    // A gigabyte of zeros in a megabyte.
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let zeros = vec![b' '; 1 << 20];
+    for _ in 0..300 {
+        bomb.write_all(&zeros).unwrap();
+    }
+    let path = written(directory.path(), "bomb.gz", &bomb.finish().unwrap());
+    let run = plugin(["timeouts", "--from", path.to_str().unwrap()]).run().exits(4);
+    run.complains("bomb.gz");
+}

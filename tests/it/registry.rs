@@ -1,0 +1,63 @@
+//! The rules: unique, documented, and each with a fixture that fires.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::{plugin, project};
+
+fn rules() -> Vec<(String, String)> {
+    let list = plugin(["explain"]).run().exits(0).stdout;
+    let mut rules = Vec::new();
+    for line in list.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        rules.push((words[0].to_owned(), words[2].to_owned()));
+    }
+    assert!(rules.len() >= 7);
+    rules
+}
+
+#[test]
+fn codes_and_names_are_unique_and_of_their_form() {
+    let rules = rules();
+    let codes: BTreeSet<&String> = rules.iter().map(|(code, _)| code).collect();
+    let names: BTreeSet<&String> = rules.iter().map(|(_, name)| name).collect();
+    assert_eq!((codes.len(), names.len()), (rules.len(), rules.len()));
+    for (code, name) in &rules {
+        assert!(code.len() == 5 && code.starts_with("MA0") && code[2..].chars().all(|c| c.is_ascii_digit()), "{code}");
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+    }
+}
+
+#[test]
+fn every_rule_has_its_page() {
+    for (code, name) in rules() {
+        let page = plugin(["explain", &code]).run().exits(0).stdout;
+        assert_eq!(page, fs::read_to_string(project().join(format!("docs/rules/{code}.md"))).unwrap());
+        assert_eq!(plugin(["explain", &name]).run().stdout, page);
+        assert!(page.starts_with(&format!("# {code} {name}\n")), "{code}");
+        let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
+        assert_eq!(headings, ["## What it checks", "## Why it matters", "## Example", "## Remedy"], "{code}");
+    }
+}
+
+/// The findings of a fixture under tests/fixtures/rules.
+fn findings(fixture: &str) -> Vec<Value> {
+    let path = project().join("tests/fixtures/rules").join(fixture);
+    let audit = plugin(["timeouts", "-o", "json", "--from", path.to_str().unwrap()]).json();
+    audit["findings"].as_array().unwrap().clone()
+}
+
+#[test]
+fn every_rule_has_a_fixture_that_fires() {
+    for (code, _) in rules() {
+        let found = findings(&format!("{code}.json"));
+        assert!(found.iter().any(|finding| finding["code"] == *code), "{code}: {found:?}");
+    }
+}
+
+#[test]
+fn the_healthy_mesh_is_silent() {
+    assert_eq!(findings("healthy.json"), [] as [Value; 0]);
+}
