@@ -146,8 +146,12 @@ fn plugin() -> Result<PathBuf, String> {
     let plugin = directory.join("kubectl-meshaudit");
     // Cargo says where it is to whatever it runs; without it, take what is there.
     if let Some(cargo) = env::var_os("CARGO") {
+        // At the workspace's top and without --package: with the features of a plain `cargo build`, which
+        // has built it already more often than not.
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "kubectl-meshaudit"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build
+            .args(["build", "--quiet", "--bin", "kubectl-meshaudit"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         if directory.ends_with("release") {
             build.arg("--release");
         }
