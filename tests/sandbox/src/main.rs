@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             ExitCode::from(4)
         }),
         Ok(None) => {
-            say(HELP.trim_end());
+            let _ = io::stdout().write_all(HELP.as_bytes());
             ExitCode::SUCCESS
         }
         Err(message) => {
