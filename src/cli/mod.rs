@@ -109,9 +109,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The command line's definition, under the name that help shows.
+/// The command line's definition, under the name that help shows. A flag given twice counts as given last, as
+/// kubectl has it.
 fn command(name: &'static str) -> clap::Command {
-    Cli::command().bin_name(name)
+    Cli::command().bin_name(name).args_override_self(true)
 }
 
 /// The name to show in help. kubectl runs the plugin by its whole path and leaves the shell's `_`, which names

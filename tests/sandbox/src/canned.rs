@@ -360,6 +360,7 @@ fn known(path: &[&str]) -> bool {
     match path {
         ["cluster", field, ..] => CLUSTER_FIELDS.contains(field),
         [field] => ELEMENT_FIELDS.contains(field),
+        ["error_state", "failed_configuration" | "last_update_attempt" | "details" | "version_info"] => true,
         _ => false,
     }
 }
