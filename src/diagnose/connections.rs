@@ -36,7 +36,7 @@ const MAX_MOMENTS: usize = 24;
 const CLOSED_KEPT_MS: i64 = 2_000;
 
 /// Streams of one downstream connection whose cluster is remembered.
-const MAX_STREAMS: usize = 64;
+const MAX_STREAMS: usize = 32;
 
 /// A stream of a downstream connection and where it goes.
 #[derive(Debug, Clone)]

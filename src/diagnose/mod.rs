@@ -127,6 +127,9 @@ const MAX_CALLS: usize = 8_192;
 /// Logs that are told apart at most.
 const MAX_SOURCES: usize = 4_096;
 
+/// Cluster names that are kept once for all, at most.
+const MAX_NAMES: usize = 100_000;
+
 /// Between a request's route and `connecting to` for it, at most: they are written in one go.
 const CONTEXT_MS: i64 = 50;
 
@@ -278,6 +281,7 @@ impl Diagnoser {
     }
 
     fn log(&mut self, source: &str, within: &str) -> u32 {
+        let within = clip(within, 256);
         let same = {
             let name = &self.logs[self.last_log as usize].name;
             if within.is_empty() {
@@ -310,11 +314,12 @@ impl Diagnoser {
     }
 
     fn name(&mut self, name: &str) -> Arc<str> {
+        let name = clip(name, 256);
         if let Some(known) = self.names.get(name) {
             return known.clone();
         }
         let known: Arc<str> = name.into();
-        if self.names.len() < 100_000 {
+        if self.names.len() < MAX_NAMES {
             self.names.insert(known.clone());
         }
         known
@@ -323,7 +328,7 @@ impl Diagnoser {
     /// The further text of an access log line that was wrapped behind its upstream host.
     fn amend(&mut self, log: u32, record: &LogRecord, rest: &AccessLine) {
         let Some(number) = self.logs[log as usize].wrapped.take() else { return };
-        let cluster = rest.cluster.as_deref().map(|name| self.name(clip(name, 256)));
+        let cluster = rest.cluster.as_deref().map(|name| self.name(name));
         if let Some(failure) = self.pending.get_mut(number) {
             failure.clue.cluster = failure.clue.cluster.take().or(cluster);
             let client = rest.downstream_remote.as_deref().map(|address| clip(address, 256).into());
@@ -345,6 +350,14 @@ impl Diagnoser {
     fn key(&self, source: u32, thread: u64, id: u64) -> ConnectionKey {
         let thread = if thread == 0 { self.logs[source as usize].last_thread } else { thread };
         ConnectionKey { source, thread, id }
+    }
+
+    /// What a thread is about. Real threads are few; names that a hostile log makes up are forgotten together.
+    fn context(&mut self, log: u32, thread: u64) -> &mut ThreadContext {
+        if self.threads.len() > 4 * MAX_SOURCES {
+            self.threads.clear();
+        }
+        self.threads.entry((log, thread)).or_default()
     }
 
     fn clue(&self, log: u32, record: &LogRecord, line: &ProxyLine, verdict: Verdict) -> Clue {
@@ -416,7 +429,7 @@ impl Diagnoser {
                 }
                 if message == "creating stream" {
                     self.connections.entry(key).used = true;
-                    self.threads.entry((log, key.thread)).or_default().assigned = Some(id);
+                    self.context(log, key.thread).assigned = Some(id);
                 }
             }
             Some(b'C') => {
@@ -467,7 +480,7 @@ impl Diagnoser {
                     let known = self.connections.get(key).is_some_and(|own| own.accepted || own.closed || own.upstream);
                     let connection = if known { self.connections.start(key) } else { self.connections.entry(key) };
                     connection.accepted = true;
-                    connection.address = rest.strip_prefix(" from ").map(|address| address.trim().into());
+                    connection.address = rest.strip_prefix(" from ").map(|address| clip(address.trim(), 256).into());
                     connection.note(id, time, number, message);
                 } else if message.starts_with("new tcp proxy session") {
                     let stale = self.connections.get(key).is_some_and(|own| own.closed || own.upstream);
@@ -487,7 +500,7 @@ impl Diagnoser {
                         self.routed(key, line.stream, &cluster, time);
                     }
                 } else if message == "pool ready" {
-                    let context = self.threads.entry((log, key.thread)).or_default();
+                    let context = self.context(log, key.thread);
                     (context.time, context.down, context.stream) = (time, Some(id), line.stream);
                     // Only later versions say `Attached upstream connection`.
                     if let Some(up) = context.assigned.take() {
@@ -593,12 +606,12 @@ impl Diagnoser {
             Some(b'n') if message.starts_with("no healthy ") => self.no_host(log, record, line),
             Some(b'c') => {
                 if message.starts_with("cancelling pending") || message.starts_with("canceling pending") {
-                    self.threads.entry((log, thread)).or_default().cancelled = record.time;
+                    self.context(log, thread).cancelled = record.time;
                 } else if message.contains("no matching filter chain found") {
                     let client =
                         message.strip_prefix("closing connection from ").and_then(|rest| rest.split(": ").next());
                     let clue = self.clue(log, record, line, Verdict::certain(Cause::NoFilterChain));
-                    self.add(Clue { client: client.map(Into::into), inbound: true, ..clue });
+                    self.add(Clue { client: client.map(|address| clip(address, 256).into()), inbound: true, ..clue });
                 }
             }
             Some(b'l') => {
@@ -643,12 +656,9 @@ impl Diagnoser {
                 }
             }
         }
-        let context = self.threads.entry((key.source, key.thread)).or_default();
+        let context = self.context(key.source, key.thread);
         *context =
             ThreadContext { time, cluster: Some(cluster), down: Some(key.id), stream, ..std::mem::take(context) };
-        if self.threads.len() > 4 * MAX_SOURCES {
-            self.threads.clear();
-        }
     }
 
     fn connecting(&mut self, key: ConnectionKey, record: &LogRecord, message: &str, address: &str) {
@@ -1007,7 +1017,7 @@ impl Diagnoser {
             }
         }
         let text = |value: &Option<std::borrow::Cow<str>>| value.as_deref().map(|value| clip(value, 256).into());
-        let cluster = line.cluster.as_deref().map(|name| self.name(clip(name, 256)));
+        let cluster = line.cluster.as_deref().map(|name| self.name(name));
         let grpc = line.grpc_status.is_some() || (line.code == 200 && line.has_flag("UF"));
         let clue = Clue {
             time: record.time,
