@@ -360,6 +360,14 @@ impl Diagnoser {
         self.threads.entry((log, thread)).or_default()
     }
 
+    /// What a thread was given to do just now.
+    fn current(&self, log: u32, thread: u64, now: Option<Timestamp>) -> Option<&ThreadContext> {
+        self.threads.get(&(log, thread)).filter(|context| match (context.time, now) {
+            (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
+            _ => false,
+        })
+    }
+
     fn clue(&self, log: u32, record: &LogRecord, line: &ProxyLine, verdict: Verdict) -> Clue {
         Clue {
             time: record.time,
@@ -501,7 +509,8 @@ impl Diagnoser {
                     }
                 } else if message == "pool ready" {
                     let context = self.context(log, key.thread);
-                    (context.time, context.down, context.stream) = (time, Some(id), line.stream);
+                    // It has its connection: the next one this thread makes is not for it.
+                    (context.time, context.down, context.stream) = (None, Some(id), line.stream);
                     // Only later versions say `Attached upstream connection`.
                     if let Some(up) = context.assigned.take() {
                         self.attached(log, key.thread, time, up, id);
@@ -662,12 +671,10 @@ impl Diagnoser {
     }
 
     fn connecting(&mut self, key: ConnectionKey, record: &LogRecord, message: &str, address: &str) {
-        let context = self.threads.get(&(key.source, key.thread)).filter(|context| match (context.time, record.time) {
-            (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
-            _ => false,
-        });
-        let (cluster, down, stream) =
-            context.map(|context| (context.cluster.clone(), context.down, context.stream)).unwrap_or_default();
+        let (cluster, down, stream) = self
+            .current(key.source, key.thread, record.time)
+            .map(|context| (context.cluster.clone(), context.down, context.stream))
+            .unwrap_or_default();
         let connection = self.connections.start(key);
         connection.upstream = true;
         connection.started = record.time;
@@ -771,10 +778,7 @@ impl Diagnoser {
 
     /// Adds a clue about whatever its thread does at the moment.
     fn in_context(&mut self, log: u32, thread: u64, clue: Clue) {
-        let context = self.threads.get(&(log, thread)).filter(|context| match (context.time, clue.time) {
-            (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
-            _ => false,
-        });
+        let context = self.current(log, thread, clue.time);
         match context.and_then(|context| Some((context.down?, context.stream, context.cluster.clone()))) {
             Some((down, stream, cluster)) => {
                 let key = ConnectionKey { source: log, thread, id: down };
@@ -957,7 +961,7 @@ impl Diagnoser {
 
     fn no_host(&mut self, log: u32, record: &LogRecord, line: &ProxyLine) {
         let thread = self.key(log, line.thread, 0).thread;
-        let cluster = self.threads.get(&(log, thread)).and_then(|context| context.cluster.clone());
+        let cluster = self.current(log, thread, record.time).and_then(|context| context.cluster.clone());
         let verdict = self.without_hosts(cluster.as_deref());
         let clue = self.clue(log, record, line, verdict);
         self.in_context(log, thread, clue);
