@@ -532,29 +532,14 @@ fn events_come_while_the_log_is_read() {
     assert_eq!(diagnoser.finish().entries[0].occurrences, 2);
 }
 
-/// Runs the built program with an input on stdin.
+/// Runs `diagnose` with an input on stdin.
 fn program(arguments: &[&str], stdin: &[u8]) -> (i32, String, String) {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"))
-        .arg("diagnose")
-        .args(arguments)
-        .env_remove("CLICOLOR_FORCE")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The program may end before it has read everything.
-    let _ = child.stdin.take().unwrap().write_all(stdin);
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    let run = crate::plugin([&["diagnose"], arguments].concat()).stdin(stdin).run();
+    (run.code, run.stdout, run.stderr)
 }
 
 fn json(arguments: &[&str], stdin: &[u8]) -> serde_json::Value {
-    let (_, out, err) = program(&[arguments, &["-o", "json"]].concat(), stdin);
-    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"))
+    crate::plugin([&["diagnose"], arguments, &["-o", "json"]].concat()).stdin(stdin).json()
 }
 
 #[test]
