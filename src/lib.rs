@@ -1,10 +1,13 @@
 //! kubectl-meshaudit.
+pub mod attribute;
 pub mod audit;
 pub mod cli;
 pub mod collect;
 pub mod decode;
 pub mod diagnose;
+pub mod fix;
 pub mod k8s;
 pub mod model;
 pub mod reach;
 pub mod report;
+pub mod resets;

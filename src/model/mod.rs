@@ -1,14 +1,20 @@
 //! Plain types and where their values came from. Everything that touches the outside world ends in a
 //! [`MeshSnapshot`]; everything after it is a pure function of one.
 
+mod app_log;
 mod cluster;
+mod debug_log;
 mod duration;
+pub mod evidence;
 mod log;
+pub mod objects;
 mod origin;
 mod proxy;
 mod snapshot;
 
+pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
+pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
 pub use origin::{Origin, OriginKind};

@@ -2,6 +2,7 @@
 
 mod archive;
 mod direct;
+mod prometheus;
 mod request;
 mod tunnel;
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 pub use archive::{ArchiveLimits, Entry, InputError, walk};
 pub use direct::{Direct, DirectError};
-pub use request::{AdminRequest, Section};
+pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};
+pub use request::{AdminRequest, IstiodPage, Section};
 pub use tunnel::Tunnel;
 
 use crate::k8s::ApiError;

@@ -179,6 +179,15 @@ fn unwrap<'a>(
     }
 }
 
+/// Reads a line that stands bare, without wrapper, as one of an access log in one of the default formats.
+#[must_use]
+pub fn access_line(text: &str) -> Option<Box<crate::model::AccessLine<'_>>> {
+    match recognize(text, &[])? {
+        Recognized::Record(_, LogContent::Access(line)) => Some(line),
+        _ => None,
+    }
+}
+
 enum Recognized<'a> {
     Record(Option<Timestamp>, LogContent<'a>),
     Envelope(Cow<'a, str>, Option<Timestamp>, bool),
