@@ -19,7 +19,7 @@ pub use self::svg::{DrawError, svg};
 pub use self::table::{csv, markdown, table};
 use crate::resets::{
     DelayHistogram, Exposure, MarkComparison, Question, RateComparison, Reading, Row, Series, ShareComparison,
-    SideBySide, Tally,
+    SideBySide, Tally, rate_interval,
 };
 
 /// How many exceptions and targets are named.
@@ -225,6 +225,8 @@ pub struct Side {
     pub hours: f64,
     /// Resets an hour; null without hours.
     pub per_hour: Option<f64>,
+    /// 95 % interval of the resets an hour, exact for a Poisson count.
+    pub per_hour_interval: Option<Interval>,
     /// All calls, where they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
@@ -419,6 +421,10 @@ fn comparison_report(sides: &SideBySide) -> Comparison {
         resets: exposure.count,
         hours: (exposure.hours * 100.0).round() / 100.0,
         per_hour: (exposure.hours > 0.0).then(|| exposure.rate()),
+        per_hour_interval: (exposure.hours > 0.0).then(|| {
+            let (low, high) = rate_interval(exposure);
+            Interval { low, high: Some(high) }
+        }),
         calls: calls.map(|calls| calls.1),
         failure_share: calls.and_then(ShareComparison::share),
     };
