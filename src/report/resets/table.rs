@@ -93,7 +93,8 @@ fn matrix(report: &ResetsReport, width: Option<usize>) -> String {
     finish(builder)
 }
 
-fn shortened(name: &str, width: usize) -> String {
+/// A name in at most so many columns.
+pub(super) fn shortened(name: &str, width: usize) -> String {
     if name.width() <= width {
         return name.to_owned();
     }
