@@ -299,6 +299,14 @@ pub struct Sources {
     pub log_zone: String,
 }
 
+impl FailedInput {
+    /// What happened to it, in a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        format!("{} could not be read to its end: {}.", self.name, self.message)
+    }
+}
+
 impl ResetsReport {
     /// Puts the report together.
     #[must_use]
@@ -642,9 +650,6 @@ fn notes(reading: &Reading, series: &Series, sources: &Sources) -> Vec<String> {
     }
     for duplicate in &sources.duplicates {
         notes.push(format!("{} has the same content as {} and was counted once.", duplicate.name, duplicate.same_as));
-    }
-    for failed in &sources.failed {
-        notes.push(format!("{} could not be read: {}.", failed.name, failed.message));
     }
     if reading.cut_lines > 0 {
         notes.push(format!("{} of more than 1 MiB, cut there.", many(reading.cut_lines, "line")));

@@ -195,8 +195,9 @@ pub fn markdown(report: &ResetsReport) -> String {
             let _ = writeln!(text, "- Next: `{next}`");
         }
     }
-    for note in &report.notes {
-        let _ = writeln!(text, "- {}", cell(note));
+    let failed = report.input.failed.iter().map(super::FailedInput::sentence);
+    for note in failed.chain(report.notes.iter().cloned()) {
+        let _ = writeln!(text, "- {}", cell(&note));
     }
     text
 }
