@@ -79,6 +79,11 @@ impl Console {
         self.say(&format!("{} {}", self.err.warning("warning:"), escape(text)));
     }
 
+    /// Warns with a text that is safe and has its colours already.
+    pub(super) fn warn_as_is(&self, text: &str) {
+        self.say(&format!("{} {text}", self.err.warning("warning:")));
+    }
+
     /// Says why a command failed, and what to do next.
     pub(super) fn fail(&self, failure: &Failure) {
         self.say(&format!("{} {}", self.err.error("error:"), escape(&failure.to_string())));

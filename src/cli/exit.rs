@@ -9,6 +9,10 @@ pub(super) enum Exit {
     Findings,
     /// Some proxies could not be read.
     Incomplete,
+    /// Interrupted (SIGINT); log levels were put back first.
+    Interrupted,
+    /// Terminated (SIGTERM, SIGHUP); log levels were put back first.
+    Terminated,
 }
 
 impl Exit {
@@ -19,6 +23,8 @@ impl Exit {
             Self::Success => 0,
             Self::Findings => 1,
             Self::Incomplete => 3,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }

@@ -212,6 +212,11 @@ impl Diagnoser {
         }
     }
 
+    /// Takes these as the clusters' connect timeouts from now on, for a log that is followed.
+    pub fn set_timeouts(&mut self, timeouts: ClusterTimeouts) {
+        self.options.timeouts = timeouts;
+    }
+
     /// Takes the next record, of the log it names or else of `source` (a file or pod). Returns the failures whose
     /// evidence is together.
     pub fn push(&mut self, record: &LogRecord, source: &str) -> Vec<Event> {

@@ -1,98 +1,296 @@
-//! Containers' logs.
+//! A container's log, line by line, from the API server.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::AsyncReadExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{AsyncBufRead, AsyncBufReadExt, FutureExt};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::LogParams;
 
 use super::client::{ApiError, Connection};
-use super::pods::{PodSelection, find_pods};
+use super::pods::encode;
+use crate::decode::log::MAX_LINE;
 
-/// A container whose log can be read.
+/// Which part of a log is wanted: kubectl's flags.
+#[derive(Debug, Clone, Default)]
+pub struct LogOptions {
+    /// `-f`: goes on when what is there has been read.
+    pub follow: bool,
+    /// `--tail`: no more than the last so many lines.
+    pub tail: Option<u64>,
+    /// `--since`: nothing older than this.
+    pub since: Option<Duration>,
+    /// `--previous`: the log of the container before its last restart.
+    pub previous: bool,
+}
+
+/// One line, without its line feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogSource {
-    /// The pod's namespace.
-    pub namespace: String,
-    /// The pod.
-    pub pod: String,
-    /// The container.
-    pub container: String,
+pub struct LogLine {
+    /// When the container runtime took it.
+    pub time: Option<Timestamp>,
+    /// The line with the runtime's time before it, as `kubectl logs --timestamps` prints it; at most [`MAX_LINE`]
+    /// bytes.
+    pub stamped: Vec<u8>,
+    /// Where in it the container's own text begins.
+    text: usize,
 }
 
-/// Why a log could not be read, or not to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// The API server refused, or could not be reached.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// The stream broke.
-    #[error("the log broke off after {received} bytes: {message}")]
-    Broken {
-        /// Bytes that came.
-        received: u64,
-        /// What broke it.
-        message: String,
-    },
-    /// Nothing came for this long.
-    #[error("nothing came for {0:?}")]
-    Stalled(Duration),
+impl LogLine {
+    /// What the container wrote.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.stamped[self.text..]
+    }
+
+    fn new(stamped: Vec<u8>) -> Self {
+        let space = stamped.iter().take(64).position(|byte| *byte == b' ').unwrap_or(stamped.len());
+        let time = std::str::from_utf8(&stamped[..space]).ok().and_then(|text| text.parse::<Timestamp>().ok());
+        let text = if time.is_some() { (space + 1).min(stamped.len()) } else { 0 };
+        Self { time, stamped, text }
+    }
 }
 
-/// The containers of the selected pods that have run: the named ones, or all but Istio's own where none is named.
-pub async fn log_sources(
-    connection: &Connection,
-    selection: &PodSelection,
-    containers: &[String],
-) -> Result<Vec<LogSource>, ApiError> {
-    let mut sources = Vec::new();
-    for pod in find_pods(connection, selection).await? {
-        let (namespace, name) = pod.name();
-        for container in pod.containers_with_logs(containers) {
-            sources.push(LogSource {
-                namespace: namespace.to_owned(),
-                pod: name.to_owned(),
-                container: container.to_owned(),
-            });
+type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
+
+/// The answer, which for a log that is followed may not begin before there is a line in it: the kubelet sends its
+/// headers with the first byte (`pkg/kubelet/server/server.go`, `getContainerLogs`).
+enum State {
+    Opening(BoxFuture<'static, Result<Reader, ApiError>>),
+    Open(Reader),
+    Ended,
+}
+
+/// A container's log. It can be taken up again where it broke off, without losing or repeating a line.
+pub struct LogStream {
+    connection: Connection,
+    path: String,
+    options: LogOptions,
+    state: State,
+    line: Vec<u8>,
+    /// Whether the rest of a line that is too long is being dropped.
+    skipping: bool,
+    /// The time of the last line that was given out, and how many lines have that time.
+    last: Option<(Timestamp, u32)>,
+    /// How many lines of that time the server gives once more.
+    repeated: u32,
+    opened: Timestamp,
+    /// Lines that were longer than [`MAX_LINE`] and so were cut.
+    pub cut: u64,
+}
+
+impl LogStream {
+    /// A log that is read from where the options say. A mistake in them, or a missing right, shows with the first
+    /// line.
+    #[must_use]
+    pub fn open(connection: &Connection, namespace: &str, pod: &str, container: &str, options: LogOptions) -> Self {
+        let mut stream = Self {
+            connection: connection.clone(),
+            path: format!(
+                "/api/v1/namespaces/{}/pods/{}/log?timestamps=true&container={}",
+                encode(namespace),
+                encode(pod),
+                encode(container)
+            ),
+            options,
+            state: State::Ended,
+            line: Vec::new(),
+            skipping: false,
+            last: None,
+            repeated: 0,
+            opened: Timestamp::now(),
+            cut: 0,
+        };
+        let tail = stream.options.tail.map(|tail| format!("&tailLines={tail}")).unwrap_or_default();
+        // Whole seconds are all that the API takes.
+        let since = stream.options.since.map(|since| format!("&sinceSeconds={}", since.as_secs().max(1)));
+        stream.request(&format!("{tail}{}", since.unwrap_or_default()));
+        stream
+    }
+
+    /// Follows a log from its present end on. The end is asked for first, so that a missing right shows here and the
+    /// node's clock, not ours, says what is new.
+    pub async fn from_end(
+        connection: &Connection,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+    ) -> Result<Self, ApiError> {
+        let options = LogOptions { tail: Some(1), ..LogOptions::default() };
+        let mut end = Self::open(connection, namespace, pod, container, options);
+        let deadline = connection.request_timeout;
+        let last = tokio::time::timeout(deadline, end.next()).await.map_err(|_| ApiError::Timeout(deadline))??;
+        let options = LogOptions { follow: true, ..LogOptions::default() };
+        let mut stream = Self::open(connection, namespace, pod, container, options);
+        stream.last = last.and_then(|line| line.time).map(|time| (time, 1));
+        if stream.last.is_some() {
+            stream.resume();
+        }
+        Ok(stream)
+    }
+
+    /// Takes the log up again where it broke off.
+    pub fn resume(&mut self) {
+        self.line.clear();
+        self.skipping = false;
+        self.repeated = self.last.map_or(0, |(_, lines)| lines);
+        // The server rounds down to a second; what it repeats is left out by its time.
+        let since = self.last.map_or(self.opened, |(time, _)| time);
+        self.request(&format!("&sinceTime={}", encode(&since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())));
+    }
+
+    fn request(&mut self, range: &str) {
+        let flag = |name: &str, on: bool| if on { format!("&{name}=true") } else { String::new() };
+        let (follow, previous) = (flag("follow", self.options.follow), flag("previous", self.options.previous));
+        let path = format!("{}{range}{follow}{previous}", self.path);
+        let client = self.connection.client.clone();
+        // A log that is followed may be silent for as long as it likes.
+        let deadline = (!self.options.follow).then_some(self.connection.request_timeout);
+        self.state = State::Opening(
+            async move {
+                let request = http::Request::get(&path)
+                    .body(Vec::new())
+                    .map_err(|error| ApiError::Config(format!("{path:?} is no path: {error}")))?;
+                let opening = client.request_stream(request);
+                let reader = match deadline {
+                    Some(deadline) => {
+                        tokio::time::timeout(deadline, opening).await.map_err(|_| ApiError::Timeout(deadline))??
+                    }
+                    None => opening.await?,
+                };
+                Ok(Box::pin(reader) as Reader)
+            }
+            .boxed(),
+        );
+    }
+
+    /// The next line; `None` at the end, which a log that is followed has when its container ends. After an error or
+    /// the end, [`Self::resume`] goes on. Dropping this future loses nothing.
+    pub async fn next(&mut self) -> Result<Option<LogLine>, ApiError> {
+        loop {
+            let Some(line) = self.next_line().await? else { return Ok(None) };
+            let line = LogLine::new(line);
+            let Some(time) = line.time else { return Ok(Some(line)) };
+            match &mut self.last {
+                Some((last, _)) if time < *last && self.repeated > 0 => continue,
+                Some((last, lines)) if time == *last => {
+                    if self.repeated > 0 {
+                        self.repeated -= 1;
+                        continue;
+                    }
+                    *lines += 1;
+                }
+                last => {
+                    self.repeated = 0;
+                    *last = Some((time, 1));
+                }
+            }
+            return Ok(Some(line));
         }
     }
-    sources.sort_by(|a, b| (&a.namespace, &a.pod, &a.container).cmp(&(&b.namespace, &b.pod, &b.container)));
-    sources.dedup();
-    Ok(sources)
+
+    async fn next_line(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+        loop {
+            let reader = match &mut self.state {
+                State::Ended => return Ok(None),
+                State::Opening(opening) => {
+                    let opened = opening.await;
+                    self.state = State::Ended;
+                    self.state = State::Open(opened?);
+                    continue;
+                }
+                State::Open(reader) => reader,
+            };
+            let buffer = match reader.fill_buf().await {
+                Ok(buffer) => buffer,
+                Err(error) => {
+                    self.state = State::Ended;
+                    return Err(ApiError::Unreachable(format!("the log broke off: {error}")));
+                }
+            };
+            if buffer.is_empty() {
+                self.state = State::Ended;
+                let rest = std::mem::take(&mut self.line);
+                return Ok((!rest.is_empty() && !self.skipping).then_some(rest));
+            }
+            let found = memchr::memchr(b'\n', buffer);
+            let part = &buffer[..found.unwrap_or(buffer.len())];
+            let room = MAX_LINE - self.line.len();
+            let too_long = !self.skipping && part.len() > room;
+            if !self.skipping {
+                self.line.extend_from_slice(&part[..part.len().min(room)]);
+            }
+            self.cut += u64::from(too_long);
+            let consumed = found.map_or(buffer.len(), |at| at + 1);
+            reader.consume_unpin(consumed);
+            if found.is_some() {
+                if std::mem::take(&mut self.skipping) {
+                    continue;
+                }
+                let mut line = std::mem::take(&mut self.line);
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                return Ok(Some(line));
+            }
+            if too_long {
+                self.skipping = true;
+                return Ok(Some(std::mem::take(&mut self.line)));
+            }
+        }
+    }
 }
 
-/// Reads a log as it is now, each line with the time at which the kubelet took it, and gives it to `sink` as it comes.
-pub async fn read_log(
-    connection: &Connection,
-    source: &LogSource,
-    since: Option<Timestamp>,
-    sink: &mut dyn FnMut(&[u8]),
-) -> Result<u64, LogError> {
-    let deadline = connection.request_timeout;
-    let stalled = |_| LogError::Stalled(deadline);
-    let pods: Api<Pod> = Api::namespaced(connection.client.clone(), &source.namespace);
-    let parameters = LogParams {
-        container: Some(source.container.clone()),
-        since_time: since,
-        timestamps: true,
-        ..LogParams::default()
-    };
-    let stream = tokio::time::timeout(deadline, pods.log_stream(&source.pod, &parameters)).await.map_err(stalled)?;
-    let mut stream = pin!(stream.map_err(ApiError::from)?);
-    let mut received = 0;
-    let mut chunk = vec![0; 64 << 10];
-    loop {
-        let read = tokio::time::timeout(deadline, stream.read(&mut chunk)).await.map_err(stalled)?;
-        match read {
-            Ok(0) => return Ok(received),
-            Ok(read) => {
-                received += read as u64;
-                sink(&chunk[..read]);
-            }
-            Err(error) => return Err(LogError::Broken { received, message: error.to_string() }),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(text: &'static str) -> LogStream {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().expect("a URL"));
+        let connection = Connection {
+            client: kube::Client::try_from(config).expect("a client"),
+            request_timeout: Duration::from_secs(1),
+            context: String::new(),
+            namespace: String::new(),
+        };
+        let mut stream = LogStream::open(&connection, "ns", "pod", "istio-proxy", LogOptions::default());
+        stream.state = State::Open(Box::pin(futures_util::io::Cursor::new(text)));
+        stream
+    }
+
+    async fn texts(stream: &mut LogStream) -> Vec<String> {
+        let mut texts = Vec::new();
+        while let Some(line) = stream.next().await.expect("a line") {
+            texts.push(String::from_utf8_lossy(line.text()).into_owned());
         }
+        texts
+    }
+
+    #[tokio::test]
+    async fn takes_times_off() {
+        let mut stream =
+            stream("2026-11-23T18:00:00.000000001Z one\r\n2026-11-23T18:00:01Z \nno time\n2026-11-23T18:00:02Z end");
+        assert_eq!(texts(&mut stream).await, ["one", "", "no time", "end"]);
+    }
+
+    #[tokio::test]
+    async fn goes_on_where_it_broke_off() {
+        let before = "2026-11-23T18:00:00.1Z a\n2026-11-23T18:00:00.5Z b\n2026-11-23T18:00:00.5Z c\n";
+        let mut stream = stream(before);
+        assert_eq!(texts(&mut stream).await, ["a", "b", "c"]);
+        stream.resume();
+        let again = "2026-11-23T18:00:00.1Z a\n2026-11-23T18:00:00.5Z b\n2026-11-23T18:00:00.5Z c\n\
+                     2026-11-23T18:00:00.5Z d\n2026-11-23T18:00:00.6Z e\n2026-11-23T18:00:00.4Z f\n";
+        stream.state = State::Open(Box::pin(futures_util::io::Cursor::new(again)));
+        assert_eq!(texts(&mut stream).await, ["d", "e", "f"]);
+    }
+
+    #[tokio::test]
+    async fn cuts_what_is_too_long() {
+        let text = format!("{}\nnext\n", "x".repeat(3 * MAX_LINE)).leak();
+        let mut stream = stream(text);
+        let lines = texts(&mut stream).await;
+        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [MAX_LINE, 4]);
+        assert_eq!(stream.cut, 1);
     }
 }

@@ -3,14 +3,18 @@
 
 mod app_log;
 mod cluster;
+mod debug_log;
 mod duration;
+pub mod evidence;
 mod log;
+pub mod objects;
 mod origin;
 mod proxy;
 mod snapshot;
 
 pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
+pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
 pub use origin::{Origin, OriginKind};

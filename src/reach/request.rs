@@ -15,6 +15,15 @@ pub enum Section {
     Static,
 }
 
+/// What istiod is asked; its debug pages are read-only (`pilot/pkg/xds/debug.go`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IstiodPage {
+    /// The mesh configuration that it uses, defaults filled in.
+    Mesh,
+    /// Which proxies are connected, and what they have accepted.
+    Syncz,
+}
+
 /// A request to Envoy's admin endpoint. There is no free path: what is not here cannot be asked for, `quitquitquit`
 /// least of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +40,21 @@ pub enum AdminRequest {
     AllClusters,
     /// `GET /clusters?format=json`: endpoints and their counters.
     Endpoints,
-    /// `GET /stats?filter=REGEX`.
+    /// `GET /stats?filter=REGEX`, unused ones too: a counter at 0 says that nothing happened, an absent one nothing.
     Stats {
         /// A regular expression on the names.
         filter: &'static str,
     },
     /// `GET /server_info`.
     ServerInfo,
+    /// One of istiod's debug pages, on istiod's own port.
+    Istiod(IstiodPage),
     /// `POST /logging`: lists every logger's level, and changes none.
     GetLoggers,
     /// `POST /logging?paths=…`: sets loggers, all or none.
     SetLoggers(Vec<(String, String)>),
+    /// `POST /logging?NAME=LEVEL`: sets one logger, for an Envoy that is too old for `paths`.
+    SetLogger(String, String),
 }
 
 /// The fields that an audit reads. `mask` applies inside each element and through the `Any`
@@ -57,7 +70,7 @@ impl AdminRequest {
     #[must_use]
     pub fn method(&self) -> http::Method {
         match self {
-            Self::GetLoggers | Self::SetLoggers(_) => http::Method::POST,
+            Self::GetLoggers | Self::SetLoggers(_) | Self::SetLogger(..) => http::Method::POST,
             _ => http::Method::GET,
         }
     }
@@ -78,8 +91,10 @@ impl AdminRequest {
             }
             Self::AllClusters => format!("/config_dump?mask={SECTIONS_MASK}"),
             Self::Endpoints => "/clusters?format=json".to_owned(),
-            Self::Stats { filter } => format!("/stats?usedonly&filter={}", encode(filter)),
+            Self::Stats { filter } => format!("/stats?filter={}", encode(filter)),
             Self::ServerInfo => "/server_info".to_owned(),
+            Self::Istiod(IstiodPage::Mesh) => "/debug/mesh".to_owned(),
+            Self::Istiod(IstiodPage::Syncz) => "/debug/syncz".to_owned(),
             Self::GetLoggers => "/logging".to_owned(),
             Self::SetLoggers(levels) => {
                 let mut path = "/logging?paths=".to_owned();
@@ -89,6 +104,7 @@ impl AdminRequest {
                 }
                 path
             }
+            Self::SetLogger(name, level) => format!("/logging?{}={}", encode(name), encode(level)),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The plugin's own binary against a real Kubernetes API conversation and real Envoy processes.
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod attribute;
 mod audit;
 mod bad_input;
 mod clusters;
 mod completion;
+mod debug_log;
 mod diagnose;
 mod generated;
 mod layering;
@@ -76,11 +78,6 @@ impl Plugin {
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
-        self
-    }
-
-    pub(crate) fn in_directory(mut self, directory: &Path) -> Self {
-        self.command.current_dir(directory);
         self
     }
 

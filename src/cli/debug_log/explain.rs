@@ -1,0 +1,248 @@
+//! Everything that a session says while it goes on, in a thread of its own: a terminal or a pipe that takes nothing
+//! more must never keep levels from being put back.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc;
+
+use super::super::console::Console;
+use super::super::failure::Failure;
+use super::Format;
+use crate::collect::SessionEvent;
+use crate::decode::log::{LogCounts, LogDecoder};
+use crate::diagnose::{Cause, DiagnoseOptions, Diagnoser, Diagnosis, Event};
+use crate::k8s::LogLine;
+use crate::model::{ClusterTimeouts, ProxyId};
+use crate::report::audit_table::{Look, count};
+use crate::report::diagnosis::{self, DiagnosisInput};
+use crate::report::escape::{escape, is_hostile};
+use crate::report::{debug_log, document};
+
+/// How often it is looked whether evidence that was waited for will not come.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How often a terminal is told that nothing has happened.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Explains lines as they come.
+pub(super) struct Explainer {
+    console: Console,
+    look: Look,
+    output: Format,
+    /// Whether lines are printed as they are.
+    raw: bool,
+    /// Whether there is more than one proxy, so that each line has to say whose it is.
+    several: bool,
+    file: Option<BufWriter<File>>,
+    decoders: HashMap<ProxyId, LogDecoder>,
+    diagnoser: Diagnoser,
+    /// Connect timeouts; `None` where the proxies disagree.
+    timeouts: HashMap<String, Option<Duration>>,
+    /// Causes that have been explained, by cluster.
+    explained: HashSet<(Cause, Option<String>)>,
+    /// The time of the newest line, and when it came: what the proxies' clock shows.
+    newest: Option<(Timestamp, Instant)>,
+    lines: u64,
+    failures: u64,
+    following: usize,
+    until: Instant,
+}
+
+/// What was found.
+pub(super) struct Found {
+    pub(super) diagnosis: Diagnosis,
+    pub(super) input: DiagnosisInput,
+}
+
+/// How it is to be said.
+pub(super) struct Manner {
+    pub(super) look: Look,
+    pub(super) output: Format,
+    pub(super) raw: bool,
+    pub(super) several: bool,
+    pub(super) length: Duration,
+}
+
+impl Explainer {
+    pub(super) fn new(console: &Console, manner: Manner, file: Option<&Path>) -> Result<Self, Failure> {
+        let Manner { look, output, raw, several, length } = manner;
+        Ok(Self {
+            console: *console,
+            look,
+            output,
+            raw,
+            several,
+            file: file.map(create).transpose()?,
+            decoders: HashMap::new(),
+            diagnoser: Diagnoser::new(DiagnoseOptions::default()),
+            timeouts: HashMap::new(),
+            explained: HashSet::new(),
+            newest: None,
+            lines: 0,
+            failures: 0,
+            following: 0,
+            until: Instant::now() + length,
+        })
+    }
+
+    /// Takes events until no session is left to send any.
+    pub(super) async fn run(mut self, mut events: mpsc::Receiver<SessionEvent>) -> Result<Found, Failure> {
+        let mut heartbeat = Instant::now() + HEARTBEAT;
+        loop {
+            match tokio::time::timeout(TICK, events.recv()).await {
+                Ok(Some(event)) => self.take(event)?,
+                Ok(None) => break,
+                Err(_) => {
+                    if let Some((time, at)) = self.newest {
+                        let passed = SignedDuration::try_from(at.elapsed()).unwrap_or(SignedDuration::MAX);
+                        let settled = self.diagnoser.settle(time.checked_add(passed).unwrap_or(Timestamp::MAX));
+                        self.print(&settled)?;
+                    }
+                    // What has come is kept even if this is killed.
+                    if let Some(file) = &mut self.file {
+                        file.flush().map_err(lost_file)?;
+                    }
+                }
+            }
+            if Instant::now() >= heartbeat {
+                heartbeat = Instant::now() + HEARTBEAT;
+                self.beat();
+            }
+        }
+        let waiting = self.diagnoser.flush();
+        self.print(&waiting)?;
+        if let Some(mut file) = self.file {
+            file.flush().map_err(lost_file)?;
+        }
+        let mut counts = LogCounts::default();
+        for decoder in self.decoders.values() {
+            counts += decoder.counts;
+        }
+        let diagnosis = self.diagnoser.finish();
+        let input = DiagnosisInput {
+            lines: counts.lines,
+            records: counts.records,
+            unrecognized: counts.unrecognized,
+            cut_lines: 0,
+            dropped_connections: diagnosis.dropped_connections,
+        };
+        Ok(Found { diagnosis, input })
+    }
+
+    /// Says on a terminal that it is still at work.
+    fn beat(&self) {
+        if self.following > 0 && self.console.shows_progress() {
+            let left = self.until.saturating_duration_since(Instant::now()).as_secs();
+            let failures = if self.failures == 0 {
+                "no failure".to_owned()
+            } else {
+                count(usize::try_from(self.failures).unwrap_or(usize::MAX), "failure", "failures")
+            };
+            let text = format!("{} lines read, {failures} so far; {}m{:02}s left", self.lines, left / 60, left % 60);
+            self.console.note(&self.console.err.faint(&text));
+        }
+    }
+
+    fn take(&mut self, event: SessionEvent) -> Result<(), Failure> {
+        match event {
+            SessionEvent::Following(proxy) => {
+                self.following += 1;
+                self.console.note(&format!("{proxy}: the levels are set; following its log."));
+            }
+            SessionEvent::Timeouts(timeouts) => self.learn(timeouts),
+            SessionEvent::Line(proxy, line) => self.line(&proxy, &line)?,
+            SessionEvent::Lost(proxy, why) => {
+                self.console.warn(&format!("{proxy}: its log cannot be followed for the moment: {why}"));
+            }
+            SessionEvent::Resumed(proxy) => self.console.note(&format!("{proxy}: its log goes on where it broke off.")),
+            SessionEvent::Retrying(proxy, why) => {
+                self.console.warn(&format!("{proxy}: its levels are not put back yet, trying again: {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, timeouts: ClusterTimeouts) {
+        for (cluster, timeout) in timeouts {
+            let known = self.timeouts.entry(cluster).or_insert(Some(timeout));
+            if *known != Some(timeout) {
+                *known = None;
+            }
+        }
+        let known = self.timeouts.iter().filter_map(|(cluster, timeout)| Some((cluster.clone(), (*timeout)?)));
+        self.diagnoser.set_timeouts(known.collect());
+    }
+
+    fn line(&mut self, proxy: &ProxyId, line: &LogLine) -> Result<(), Failure> {
+        self.lines += 1;
+        if let Some(time) = line.time {
+            self.newest = Some((time, Instant::now()));
+        }
+        if let Some(file) = &mut self.file {
+            // As `kubectl logs --prefix` has it, so that `diagnose` tells the proxies apart again.
+            let prefix = if self.several { format!("[pod/{}/istio-proxy] ", proxy.name) } else { String::new() };
+            [prefix.as_bytes(), line.text(), b"\n"]
+                .iter()
+                .try_for_each(|part| file.write_all(part))
+                .map_err(lost_file)?;
+        }
+        if self.raw {
+            return self.print_raw(proxy, line.text());
+        }
+        let decoder = self.decoders.entry(proxy.clone()).or_default();
+        let Some(record) = decoder.decode(&line.stamped) else { return Ok(()) };
+        let events = self.diagnoser.push(&record, &proxy.to_string());
+        self.print(&events)
+    }
+
+    fn print_raw(&self, proxy: &ProxyId, text: &[u8]) -> Result<(), Failure> {
+        let text = String::from_utf8_lossy(text);
+        let prefix = if self.several { format!("{proxy} ") } else { String::new() };
+        // A terminal gets Istio's tabs and nothing else that could do something to it.
+        let text = if self.console.columns.is_some() && text.chars().any(|c| c != '\t' && is_hostile(c)) {
+            text.split('\t').map(|part| escape(part).into_owned()).collect::<Vec<_>>().join("\t")
+        } else {
+            text.into_owned()
+        };
+        self.console.print(&format!("{}{text}\n", self.console.out.faint(&prefix)))
+    }
+
+    fn print(&mut self, events: &[Event]) -> Result<(), Failure> {
+        for event in events {
+            self.failures += 1;
+            match self.output {
+                Format::Table => {
+                    let explained = !self.explained.insert((event.cause, event.cluster.clone()));
+                    self.console.print(&debug_log::event(event, explained, self.several, self.look))?;
+                }
+                Format::Ndjson => self.console.print(&document::json_line(&diagnosis::line(event))?)?,
+                Format::Json | Format::Yaml => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A new file that only its owner can read: logs hold addresses and headers.
+fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(BufWriter::new).map_err(|error| {
+        let failure = Failure::cannot_run(format!("cannot create {}: {error}", path.display()));
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            return failure.hint("name another file, or remove this one");
+        }
+        failure
+    })
+}
+
+fn lost_file(error: std::io::Error) -> Failure {
+    Failure::cannot_run(format!("cannot write the log file: {error}"))
+}

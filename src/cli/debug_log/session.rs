@@ -1,0 +1,241 @@
+//! The whole investigation: set, follow, explain, put back.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::super::console::Console;
+use super::super::exit::Exit;
+use super::super::failure::Failure;
+use super::super::kube_args::deadline;
+use super::explain::{Explainer, Found, Manner};
+use super::{DebugLogArgs, Format, announce, describe, ended, exit, write_report};
+use crate::collect::{EndedBy, LeaseError, SessionOptions, SessionOutcome, Stop, Stopper, session};
+use crate::k8s::Connection;
+use crate::model::{Proxy, format_duration};
+use crate::report::audit_table::count;
+use crate::report::debug_log::{self as report, DebugLogReport, LevelState, ProxyLevels};
+use crate::report::diagnosis;
+
+/// Logs followed at once: each is a connection to the API server. stern's bound is 50 (`--max-log-requests`).
+const MOST: usize = 50;
+
+/// Lines that wait to be explained.
+const WAITING: usize = 1024;
+
+/// Asked for so often, the end comes though levels are not put back.
+const INSISTENT: u32 = 3;
+
+pub(super) async fn run(
+    args: &DebugLogArgs,
+    connection: &Connection,
+    proxies: Vec<Proxy>,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    if proxies.len() > MOST {
+        return Err(Failure::usage(format!("a session follows {MOST} logs at most, and these are {}", proxies.len()))
+            .hint("select fewer, or set them with --on and put them back with --off"));
+    }
+    let length = deadline(args.length);
+    let manner =
+        Manner { look: args.look(console), output: args.output, raw: args.raw, several: proxies.len() > 1, length };
+    let store = args.store()?;
+    let explainer = Explainer::new(console, manner, args.log_file.as_deref())?;
+    let command = args.restore_command(connection);
+    announce(console, &command);
+    console.note(&format!(
+        "Watching {} for {}; Ctrl-C ends it and puts every level back.",
+        count(proxies.len(), "proxy", "proxies"),
+        if args.length.is_zero() { "as long as it is let".to_owned() } else { format_duration(length) }
+    ));
+    let options = SessionOptions {
+        spec: args.spec(),
+        length,
+        limits: args.limits(),
+        patience: deadline(args.restore_timeout),
+        kubeconfig: args.kubeconfig(),
+    };
+    // Before anything is changed, so that no signal ends the process after it.
+    let (stop, signal) = listen(*console)?;
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let runtime = tokio::runtime::Handle::current();
+    let mut explaining = tokio::task::spawn_blocking(move || runtime.block_on(explainer.run(receiver)));
+    let mut sessions = JoinSet::new();
+    for proxy in proxies {
+        let (connection, store, options) = (connection.clone(), store.clone(), options.clone());
+        let (stop, sender) = (stop.clone(), sender.clone());
+        sessions.spawn(async move { session(&connection, proxy, &store, &options, stop, sender).await });
+    }
+    drop(sender);
+    let mut items = Vec::new();
+    while let Some(outcome) = sessions.join_next().await {
+        match outcome {
+            Ok(outcome) => items.push(item(args, connection, outcome)),
+            // The others go on: their levels must not be lost with this one.
+            Err(error) => console.warn(&format!("a session ended in a fault of this program ({error}); run {command}")),
+        }
+    }
+    items.sort_by(|a, b| a.proxy.cmp(&b.proxy));
+    let mut insistent = stop;
+    let found = tokio::select! {
+        found = &mut explaining => match found {
+            Ok(found) => found,
+            Err(fault) => std::panic::resume_unwind(fault.into_panic()),
+        },
+        // The output is stuck, and nothing but the output is left to be done.
+        () = insistent.reached(2) => return Ok(signal.get().copied().unwrap_or(Exit::Interrupted)),
+    };
+    let told = tell(args, console, command, items, found);
+    match (told?, signal.get()) {
+        (Exit::Success, Some(signal)) => Ok(*signal),
+        (exit, _) => Ok(exit),
+    }
+}
+
+/// Says what was found and what has become of the levels. What could not be written does not hide the latter.
+fn tell(
+    args: &DebugLogArgs,
+    console: &Console,
+    command: String,
+    items: Vec<ProxyLevels>,
+    found: Result<Found, Failure>,
+) -> Result<Exit, Failure> {
+    let exit = match exit(&items) {
+        // Interrupted before it began: there is nothing to complain of.
+        Err(_) if items.iter().all(|item| item.messages == [LeaseError::Stopped.to_string()]) => Ok(Exit::Success),
+        exit => exit,
+    };
+    let problems = items.iter().any(|item| !matches!(item.state, LevelState::Failed) && item.lines.is_none());
+    let exit = match exit {
+        Ok(Exit::Success) if problems => Ok(Exit::Incomplete),
+        exit => exit,
+    };
+    if args.output != Format::Table {
+        let Found { diagnosis, input } = found?;
+        let mut report = DebugLogReport::new("session", false, Some(command), items);
+        // As ndjson, the failures have been written already.
+        report.diagnosis = (args.output != Format::Ndjson).then(|| diagnosis::report(&diagnosis, input));
+        write_report(args, console, &report)?;
+        return exit;
+    }
+    let written = found.and_then(|Found { diagnosis, input }| {
+        if args.raw || exit.is_err() {
+            return Ok(());
+        }
+        let table = diagnosis::table(&diagnosis, args.look(console));
+        let gap = if table.is_empty() { "" } else { "\n" };
+        console.print(&format!("{gap}{table}"))?;
+        console.note(&format!("{gap}{}", diagnosis::summary(&diagnosis, &input, console.err).trim_end()));
+        Ok(())
+    });
+    if exit.is_ok() || items.len() > 1 {
+        for item in &items {
+            let words = report::sentence(item, false, console.err);
+            // What is not as it was has to be said, -q or not.
+            if item.state == LevelState::NotRestored { console.warn_as_is(&words) } else { console.note(&words) }
+        }
+    }
+    if items.len() > 5 {
+        console.note(&report::tally(&items));
+    }
+    written?;
+    exit
+}
+
+/// What has become of one proxy.
+fn item(args: &DebugLogArgs, connection: &Connection, outcome: SessionOutcome) -> ProxyLevels {
+    let end = match outcome.end {
+        Ok(end) => end,
+        Err(error) => return ProxyLevels::failed(outcome.proxy.to_string(), error.to_string()),
+    };
+    let mut item = ended(args, connection, &end.held.lease, end.restored);
+    let mut set = ProxyLevels::new(String::new(), LevelState::On);
+    describe(&mut set, &end.held);
+    if item.state != LevelState::NotRestored {
+        item.levels = set.levels;
+    }
+    item.missing = if args.level.is_some() { set.missing } else { Vec::new() };
+    item.messages.extend(set.messages);
+    if !end.unset.is_empty() {
+        item.messages.push(format!("{} did not take the level", end.unset.join(", ")));
+    }
+    match end.by {
+        EndedBy::Problem(problem) => item.messages.push(problem),
+        EndedBy::Time | EndedBy::Stop | EndedBy::Reader => item.lines = Some(end.lines),
+    }
+    item
+}
+
+/// Listens for signals from now on. The first ends the session; more of them, while levels cannot be put back, give
+/// that up.
+fn listen(console: Console) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
+    let (stopper, stop) = Stopper::new();
+    let first = Arc::new(OnceLock::new());
+    let mut signals =
+        Signals::new().map_err(|error| Failure::cannot_run(format!("cannot listen for signals: {error}")))?;
+    let seen = Arc::clone(&first);
+    tokio::spawn(async move {
+        loop {
+            let exit = signals.next().await;
+            let _ = seen.set(exit);
+            let text = match stopper.stop() {
+                1 => "Ending: the levels are being put back.",
+                count if count < INSISTENT => {
+                    "Still putting levels back; once more, and those that are left stay as they are."
+                }
+                _ => "Given up.",
+            };
+            // Writing may block, and the next signal has to be heard.
+            tokio::task::spawn_blocking(move || console.note(text));
+        }
+    });
+    Ok((stop, first))
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+            _ = self.hangup.recv() => Exit::Terminated,
+        }
+    }
+}
+
+#[cfg(windows)]
+struct Signals {
+    interrupt: tokio::signal::windows::CtrlC,
+    close: tokio::signal::windows::CtrlClose,
+}
+
+#[cfg(windows)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: tokio::signal::windows::ctrl_c()?, close: tokio::signal::windows::ctrl_close()? })
+    }
+
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.close.recv() => Exit::Terminated,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! `debug-log`, on real Envoys.
