@@ -8,3 +8,4 @@ pub mod k8s;
 pub mod model;
 pub mod reach;
 pub mod report;
+pub mod resets;

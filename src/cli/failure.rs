@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::collect::CollectError;
 use crate::k8s::{ApiError, TargetError};
+use crate::report::document::DocumentError;
 
 /// What kind of failure, which decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +72,9 @@ impl From<serde_json::Error> for Failure {
     }
 }
 
-impl From<serde_saphyr::ser::Error> for Failure {
-    fn from(error: serde_saphyr::ser::Error) -> Self {
-        Self::cannot_run(format!("cannot write the output as YAML: {error}"))
+impl From<DocumentError> for Failure {
+    fn from(error: DocumentError) -> Self {
+        Self::cannot_run(format!("cannot write the output {error}"))
     }
 }
 

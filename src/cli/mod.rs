@@ -10,6 +10,7 @@ mod exit;
 mod explain;
 mod failure;
 mod kube_args;
+mod resets;
 mod snapshot;
 mod timeouts;
 
@@ -59,6 +60,7 @@ enum Command {
     Timeouts(Box<timeouts::TimeoutsArgs>),
     Clusters(Box<clusters::ClustersArgs>),
     Diagnose(Box<diagnose::DiagnoseArgs>),
+    Resets(Box<resets::ResetsArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
     #[command(name = "debug-log")]
     DebugLog(Box<debug_log::DebugLogArgs>),
@@ -90,6 +92,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
         Command::Diagnose(args) => diagnose::run(&args, &console),
+        Command::Resets(args) => block_on(resets::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
@@ -113,9 +116,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The command line's definition, under the name that help shows.
+/// The command line's definition, under the name that help shows. A flag given twice counts as given last, as
+/// kubectl has it.
 fn command(name: &'static str) -> clap::Command {
-    Cli::command().bin_name(name)
+    Cli::command().bin_name(name).args_override_self(true)
 }
 
 /// The name to show in help. kubectl runs the plugin by its whole path and leaves the shell's `_`, which names

@@ -1,11 +1,13 @@
 //! Bytes into the model. No I/O, and total on any input.
 
+pub mod app_log;
 pub mod dump;
 mod elements;
 pub mod lease;
 pub mod log;
 pub mod loggers;
 pub mod pod_config;
+pub mod prometheus;
 pub mod snapshot;
 
 pub use elements::{ElementError, Elements, Shape};

@@ -105,7 +105,10 @@ impl Connection {
 
 /// Cuts a text at a character's boundary.
 pub(super) fn clip(text: &str, length: usize) -> &str {
-    let end = text.floor_char_boundary(length.min(text.len()));
+    let mut end = length.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     &text[..end]
 }
 
@@ -159,11 +162,11 @@ impl Connections {
     }
 
     pub(super) fn close(&mut self, key: ConnectionKey, time: Option<Timestamp>) {
-        if let Some(connection) = self.table.get_mut(&key) {
-            if !connection.closed {
-                connection.closed = true;
-                self.closed.push_back((key, connection.generation, time));
-            }
+        if let Some(connection) = self.table.get_mut(&key)
+            && !connection.closed
+        {
+            connection.closed = true;
+            self.closed.push_back((key, connection.generation, time));
         }
     }
 

@@ -209,6 +209,11 @@ fn words(event: &Event, to: &str, quoted: &str, idle: Option<Duration>) -> (Stri
             "The client sent what is not valid HTTP. It saw 400.".to_owned(),
             "Check what the client sends to this port: TLS or another protocol to an HTTP port ends like this.",
         ),
+        Cause::DownstreamDisconnect if event.connected == Some(false) => owned(
+            format!("The client gave up while the connection to {to} was still being made: its own timeout is shorter than the connect timeout."),
+            "See why connecting takes so long (lost SYNs, a full accept queue, a host that is down): the client's \
+             timeout hides it.",
+        ),
         Cause::DownstreamDisconnect => owned(
             "The client closed its connection before the answer was complete: its own timeout, or it went away. Nothing failed upstream.".to_owned(),
             "Compare the duration with the client's own timeout, if this was not meant.",

@@ -170,6 +170,7 @@ impl Failure {
             connected, reason, idle, other_end
         );
         if clue.access {
+            self.open = false;
             // Only the access log tells gRPC from HTTP.
             own.protocol = clue.protocol.or(own.protocol);
             own.flags = clue.flags;
@@ -177,6 +178,10 @@ impl Failure {
         own.access |= clue.access;
         own.inbound |= clue.inbound;
         for evidence in clue.evidence {
+            // The access log line sums it all up, and so is kept in any case.
+            if clue.access {
+                own.evidence.truncate(MAX_EVIDENCE - 1);
+            }
             if own.evidence.len() < MAX_EVIDENCE && !own.evidence.iter().any(|own| own.line == evidence.line) {
                 own.evidence.push(evidence);
             }

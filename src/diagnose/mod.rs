@@ -434,10 +434,10 @@ impl Diagnoser {
                 if message.starts_with("delayed connect") {
                     return self.connect_error(key, log, record, line, message);
                 }
-                if let Some(rest) = message.strip_prefix("disconnect. resetting ") {
-                    if !rest.starts_with("0 ") {
-                        self.cut_off(key, log, record, line);
-                    }
+                if let Some(rest) = message.strip_prefix("disconnect. resetting ")
+                    && !rest.starts_with("0 ")
+                {
+                    self.cut_off(key, log, record, line);
                 }
             }
             Some(b'i') if message.starts_with("immediate connect") => {
@@ -522,11 +522,11 @@ impl Diagnoser {
             }
             Some(b'E') if message.starts_with("Error dispatching received data: ") => {
                 let cut = message.contains("HPE_INVALID_EOF_STATE");
-                if !message.ends_with("data: ") {
-                    if let Some(connection) = self.connections.get_mut(key) {
-                        connection.protocol_error = Some(cut);
-                        connection.note(id, time, number, message);
-                    }
+                if !message.ends_with("data: ")
+                    && let Some(connection) = self.connections.get_mut(key)
+                {
+                    connection.protocol_error = Some(cut);
+                    connection.note(id, time, number, message);
                 }
             }
             Some(b's') => {
@@ -558,18 +558,12 @@ impl Diagnoser {
             return self.of_downstream(key, line.stream, clue);
         }
         if message.starts_with("upstream headers complete") {
-            if let Some(connection) = self.connections.get_mut(key) {
-                if let Some(stream) = line.stream {
-                    connection.stream_mut(stream).headers = true;
-                }
+            if let Some(connection) = self.connections.get_mut(key)
+                && let Some(stream) = line.stream
+            {
+                connection.stream_mut(stream).headers = true;
             }
-            let failure = self.pending.of_downstream(log, key.thread, key.id, line.stream);
-            if let Some(failure) = failure.filter(|failure| failure.open) {
-                failure.rescued = true;
-                failure.open = false;
-                failure.clue.time = failure.clue.time.or(record.time);
-            }
-            return;
+            return self.rescued(key, line.stream);
         }
         if message.starts_with("using existing ") {
             let connection = self.connections.entry(key);
@@ -622,7 +616,7 @@ impl Diagnoser {
             Some(b'd' | b'D') if message.len() > 4 && message.as_bytes()[..3].eq_ignore_ascii_case(b"dns") => {
                 self.dns(&message[3..]);
             }
-            Some(b'r') => {
+            Some(b'r')
                 if starts_any(
                     message,
                     &[
@@ -630,9 +624,9 @@ impl Diagnoser {
                         "removing listener",
                         "removing draining listener",
                     ],
-                ) {
-                    self.logs[log as usize].drained = record.time;
-                }
+                ) =>
+            {
+                self.logs[log as usize].drained = record.time;
             }
             // A process that starts anew numbers its connections from 0 again.
             Some(b'i') if message.starts_with("initializing epoch") => self.connections.forget(log),
@@ -646,7 +640,13 @@ impl Diagnoser {
         let connection = self.connections.entry(key);
         match stream {
             Some(stream) => connection.stream_mut(stream).cluster = Some(cluster.clone()),
-            None => connection.cluster = Some(cluster.clone()),
+            None => {
+                connection.cluster = Some(cluster.clone());
+                // The TCP proxy tries again (`max_connect_attempts`).
+                if let Some(failure) = self.pending.of_downstream(key.source, key.thread, key.id, None) {
+                    failure.open = true;
+                }
+            }
         }
         let context = self.threads.entry((key.source, key.thread)).or_default();
         *context =
@@ -674,6 +674,15 @@ impl Diagnoser {
         connection.opening = Some(evidence(record));
     }
 
+    /// A request or session that was being tried again got through.
+    fn rescued(&mut self, key: ConnectionKey, stream: Option<u64>) {
+        let failure = self.pending.of_downstream(key.source, key.thread, key.id, stream);
+        if let Some(failure) = failure.filter(|failure| failure.open) {
+            failure.rescued = true;
+            failure.open = false;
+        }
+    }
+
     fn attached(&mut self, log: u32, thread: u64, time: Option<Timestamp>, up: u64, down: u64) {
         let context = self.threads.get(&(log, thread)).filter(|context| context.down == Some(down));
         let stream = context.and_then(|context| context.stream);
@@ -684,6 +693,9 @@ impl Diagnoser {
         });
         if let Some(connection) = self.connections.get_mut(down_key) {
             connection.other = Some(up);
+            if connection.tcp {
+                self.rescued(down_key, None);
+            }
         }
         let connection = self.connections.entry(ConnectionKey { source: log, thread, id: up });
         connection.upstream = true;
@@ -860,8 +872,12 @@ impl Diagnoser {
             (Some(then), Some(now)) => (0..200).contains(&(now.as_millisecond() - then.as_millisecond())),
             _ => false,
         };
-        let explained = self.pending.of_downstream(log, key.thread, key.id, None).is_some();
-        if session && drained && !explained {
+        let explained = self.pending.of_downstream(log, key.thread, key.id, None);
+        let unexplained = explained.is_none();
+        if let Some(failure) = explained {
+            failure.open = false;
+        }
+        if session && drained && unexplained {
             let clue = self.clue(log, record, line, Verdict::probable(Cause::ServerProxyConfigChange));
             self.of_downstream(key, None, Clue { connected: Some(true), ..clue });
         }
@@ -958,13 +974,13 @@ impl Diagnoser {
     fn dns(&mut self, rest: &str) {
         let failed = rest.contains("without records for ") || rest.contains("failed");
         let host = rest.split_once(" for ").map(|(_, rest)| rest.split([' ', ',']).next().unwrap_or(rest));
-        if let Some(host) = host.filter(|_| failed) {
-            if !self.unresolved.iter().any(|own| &**own == host) {
-                if self.unresolved.len() >= 1024 {
-                    self.unresolved.pop_front();
-                }
-                self.unresolved.push_back(clip(host, 256).into());
+        if let Some(host) = host.filter(|_| failed)
+            && !self.unresolved.iter().any(|own| &**own == host)
+        {
+            if self.unresolved.len() >= 1024 {
+                self.unresolved.pop_front();
             }
+            self.unresolved.push_back(clip(host, 256).into());
         }
     }
 
@@ -972,10 +988,10 @@ impl Diagnoser {
         let Some(stream) = line.stream else { return };
         self.logs[log as usize].headers_of = Some((key.id, stream));
         // JSON layouts have the whole block in the message.
-        if let Some((_, rest)) = message.split_once("'x-request-id', '") {
-            if let Some((request_id, _)) = rest.split_once('\'') {
-                self.connections.entry(key).stream_mut(stream).request_id = Some(clip(request_id, 128).into());
-            }
+        if let Some((_, rest)) = message.split_once("'x-request-id', '")
+            && let Some((request_id, _)) = rest.split_once('\'')
+        {
+            self.connections.entry(key).stream_mut(stream).request_id = Some(clip(request_id, 128).into());
         }
     }
 
@@ -1076,10 +1092,10 @@ impl Diagnoser {
                 None => {
                     // Failures are kept apart: healthy calls are many, and would push them out.
                     let order = &mut self.call_order[usize::from(own.cause.is_some())];
-                    if order.len() >= MAX_CALLS {
-                        if let Some(oldest) = order.pop_front() {
-                            self.calls.remove(&oldest);
-                        }
+                    if order.len() >= MAX_CALLS
+                        && let Some(oldest) = order.pop_front()
+                    {
+                        self.calls.remove(&oldest);
                     }
                     order.push_back(key.clone());
                     self.calls.insert(key.clone(), own.clone());

@@ -1,14 +1,17 @@
 //! The Kubernetes API: clients, what a selection means, pods, and ports in pods.
 
 mod client;
+mod log_sources;
 mod logs;
 mod names;
 mod no_proxy;
 mod pods;
 mod port;
+mod services;
 mod targets;
 
 pub use client::{ApiError, ConnectOptions, Connection, connect, kubeconfig_contexts};
+pub use log_sources::{LogError, LogSource, log_sources, read_log};
 pub use logs::{LogLine, LogOptions, LogStream};
 pub use names::NamesOf;
 pub use pods::{Found, Pod, PodSelection, select};

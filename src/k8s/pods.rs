@@ -113,8 +113,8 @@ pub struct Found {
     pub skipped: Vec<SkippedProxy>,
 }
 
-/// Finds the selected pods and tells the proxies among them. `context` goes into their names; empty for none.
-pub async fn select(connection: &Connection, selection: &PodSelection, context: &str) -> Result<Found, ApiError> {
+/// Finds the selected pods; a pod that several targets mean is there once for each.
+pub(super) async fn find_pods(connection: &Connection, selection: &PodSelection) -> Result<Vec<Pod>, ApiError> {
     let namespace = selection.namespace.as_deref().unwrap_or(&connection.namespace);
     let mut pods = Vec::new();
     if selection.targets.is_empty() {
@@ -129,6 +129,12 @@ pub async fn select(connection: &Connection, selection: &PodSelection, context: 
     for target in &selection.targets {
         pods.extend(connection.target_pods(target, namespace, selection).await?);
     }
+    Ok(pods)
+}
+
+/// Finds the selected pods and tells the proxies among them. `context` goes into their names; empty for none.
+pub async fn select(connection: &Connection, selection: &PodSelection, context: &str) -> Result<Found, ApiError> {
+    let pods = find_pods(connection, selection).await?;
     let mut found = Found::default();
     let mut seen = BTreeSet::new();
     for pod in pods {
@@ -154,6 +160,20 @@ pub async fn select(connection: &Connection, selection: &PodSelection, context: 
 }
 
 impl Pod {
+    /// Namespace and name.
+    pub(super) fn name(&self) -> (&str, &str) {
+        (&self.metadata.namespace, &self.metadata.name)
+    }
+
+    /// The named containers, or all but Istio's own where none is named; none of a pod that has not started.
+    pub(super) fn containers_with_logs<'a>(&'a self, named: &'a [String]) -> impl Iterator<Item = &'a str> {
+        let started = !matches!(self.status.phase.as_str(), "" | "Pending");
+        let native = self.spec.init_containers.iter().filter(|container| container.restart_policy == "Always");
+        self.spec.containers.iter().chain(native).map(|container| container.name.as_str()).filter(move |name| {
+            started && if named.is_empty() { *name != "istio-proxy" } else { named.iter().any(|wanted| wanted == name) }
+        })
+    }
+
     /// The proxy in this pod, or why there is none to be audited.
     fn proxy(&self, id: ProxyId) -> Result<Proxy, String> {
         let (labels, annotations) = (&self.metadata.labels, &self.metadata.annotations);

@@ -1,6 +1,7 @@
 //! Plain types and where their values came from. Everything that touches the outside world ends in a
 //! [`MeshSnapshot`]; everything after it is a pure function of one.
 
+mod app_log;
 mod cluster;
 mod debug_log;
 mod duration;
@@ -9,6 +10,7 @@ mod origin;
 mod proxy;
 mod snapshot;
 
+pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
 pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};

@@ -2,6 +2,7 @@
 
 mod archive;
 mod direct;
+mod prometheus;
 mod request;
 mod tunnel;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub use archive::{ArchiveLimits, Entry, InputError, walk};
 pub use direct::{Direct, DirectError};
+pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};
 pub use request::{AdminRequest, Section};
 pub use tunnel::Tunnel;
 

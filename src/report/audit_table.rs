@@ -240,6 +240,10 @@ fn rules_found(out: &mut String, audit: &Audit, look: Look) {
     for (code, (name, number)) in rules {
         let _ = writeln!(out, "  {code} {name} × {number}{}", look.palette.faint(&format!("  (explain {code})")));
     }
+    if look.columns.is_some() && !audit.findings.is_empty() {
+        let legend = "SYN: how many SYN retransmissions fit into the timeout; ?: likely, not proven";
+        let _ = writeln!(out, "  {}", look.palette.faint(legend));
+    }
 }
 
 /// The proxies that were not read, by cause, with what to do about each.
@@ -249,10 +253,12 @@ fn failures(out: &mut String, snapshot: &MeshSnapshot, look: Look) {
         causes.entry(failed.cause).or_default().push(failed);
     }
     for (cause, all) in causes {
-        let _ = writeln!(out, "  {} {}", look.palette.error(&format!("not read ({cause}):")), failure_hint(cause));
+        let width = look.columns.unwrap_or(usize::MAX);
+        let head = format!("not read ({cause}):");
+        let line = table::wrap(&format!("{head} {}", failure_hint(cause)), width, 4);
+        let _ = writeln!(out, "  {}", line.replacen(&head, &look.palette.error(&head), 1));
         let shown = if look.verbose { all.len() } else { NAMED };
         for failed in all.iter().take(shown) {
-            let width = look.columns.unwrap_or(usize::MAX);
             let line = format!("{}: {}", escape(&failed.id.to_string()), escape(&failed.message));
             let _ = writeln!(out, "    {}", table::wrap(&line, width, 6));
         }

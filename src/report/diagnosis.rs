@@ -368,6 +368,9 @@ pub fn summary(diagnosis: &Diagnosis, input: &DiagnosisInput, palette: Palette) 
         let _ = write!(out, ", {} not recognized", input.unrecognized);
     }
     out.push_str(").\n");
+    if diagnosis.entries.iter().any(|entry| entry.event.timeout_inferred) {
+        out.push_str("~ is a connect timeout concluded from the wait; --config-dump tells it for certain.\n");
+    }
     if input.dropped_connections > 0 {
         let _ = writeln!(
             out,

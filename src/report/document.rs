@@ -26,10 +26,25 @@ pub fn json_line(value: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// Writes a value as YAML.
-pub fn yaml(value: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
+/// Writes a value as YAML. Where a text has characters that could harm a terminal, it is YAML's JSON form, in which
+/// they are escaped.
+pub fn yaml(value: &impl Serialize) -> Result<String, DocumentError> {
     let text = serde_saphyr::to_string(value)?;
+    if text.chars().any(|c| c != '\n' && is_hostile(c)) {
+        return Ok(json(value)?);
+    }
     Ok(if text.ends_with('\n') { text } else { text + "\n" })
+}
+
+/// Why a value cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// Not as JSON.
+    #[error("as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Not as YAML.
+    #[error("as YAML: {0}")]
+    Yaml(#[from] serde_saphyr::ser::Error),
 }
 
 /// JSON lets C1 and bidirectional controls stand in strings as they are; escaped, they mean the same and harm no

@@ -8,6 +8,7 @@ pub mod document;
 pub mod escape;
 pub mod palette;
 pub mod progress;
+pub mod resets;
 pub mod table;
 
 pub use palette::Palette;

@@ -1,6 +1,6 @@
 //! Colours, decided once for each stream. The output says the same without them.
 
-use colored::{ColoredString, Colorize};
+use colored::{Color, ColoredString, Colorize};
 
 /// Whether a stream gets colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,14 @@ impl Palette {
 
     fn paint(self, text: &str, with: impl Fn(ColoredString) -> ColoredString) -> String {
         if self.on { with(text.normal()).to_string() } else { text.to_owned() }
+    }
+
+    /// One of several series, told apart by colour beside whatever else tells them apart.
+    #[must_use]
+    pub fn series(self, index: usize, text: &str) -> String {
+        const COLORS: [Color; 6] =
+            [Color::Blue, Color::Yellow, Color::Green, Color::Red, Color::Cyan, Color::BrightBlack];
+        self.paint(text, |text| text.color(COLORS[index.min(COLORS.len() - 1)]))
     }
 
     /// What hurts.

@@ -163,7 +163,7 @@ fn wrappers_change_nothing() {
         (
             "CRI in pieces",
             Box::new(|line| {
-                let middle = line.floor_char_boundary(line.len() / 2);
+                let middle = (line.len() / 2..).find(|at| line.is_char_boundary(*at)).unwrap();
                 format!("{stamp} stdout P {}\n{stamp} stdout F {}", &line[..middle], &line[middle..])
             }),
         ),
@@ -655,5 +655,30 @@ fn nothing_hostile_reaches_the_terminal() {
         assert!(out.contains("connect_timeout"), "{format}: {out}{err}");
         let hostile = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202e}';
         assert_eq!(out.chars().chain(err.chars()).find(hostile), None, "{format}: {out:?}");
+    }
+}
+
+/// The schema that is published; `MESHAUDIT_BLESS=1` writes it anew.
+#[test]
+fn what_is_written_fits_the_published_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/diagnosis.schema.json");
+    let schema = schemars::schema_for!(meshaudit::report::diagnosis::DiagnosisReport);
+    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    if std::env::var_os("MESHAUDIT_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "run with MESHAUDIT_BLESS=1 to write {}", path.display());
+    let validator = jsonschema::validator_for(&serde_json::to_value(&schema).unwrap()).unwrap();
+    for directory in ["recorded", "incident"] {
+        let found = json(&["--from", fixtures().join(directory).to_str().unwrap()], b"");
+        let errors: Vec<_> = validator.iter_errors(&found).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        assert!(!found["diagnoses"].as_array().unwrap().is_empty());
+    }
+    // Every cause of the contract that a recording shows is in the documentation.
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnose.md")).unwrap();
+    for cause in Cause::ALL {
+        assert!(page.contains(&format!("| `{cause}` |")), "docs/diagnose.md lacks {cause}");
     }
 }

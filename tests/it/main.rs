@@ -1,5 +1,5 @@
 //! The plugin's own binary against a real Kubernetes API conversation and real Envoy processes.
-#![expect(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test fails where it cannot go on")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 mod audit;
 mod bad_input;
@@ -14,6 +14,7 @@ mod output;
 mod plugin;
 mod reading;
 mod registry;
+mod resets;
 mod selection;
 
 use std::ffi::OsStr;
@@ -30,26 +31,26 @@ use serde_json::Value;
 static INCIDENT: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::start(mesh::mesh()).expect("the incident starts"));
 
 /// The shared incident.
-pub fn incident() -> &'static Sandbox {
+pub(crate) fn incident() -> &'static Sandbox {
     &INCIDENT
 }
 
 /// A command line of the plugin, in an environment of its own.
-pub struct Plugin {
+pub(crate) struct Plugin {
     command: Command,
     stdin: Vec<u8>,
 }
 
 /// How a run ended.
 #[derive(Debug)]
-pub struct Run {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// The plugin with arguments, and with no cluster.
-pub fn plugin<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plugin {
+pub(crate) fn plugin<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plugin {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"));
     command.args(args);
     for variable in ["NO_COLOR", "CLICOLOR_FORCE", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "_"] {
@@ -62,34 +63,29 @@ pub fn plugin<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plugin {
 
 /// The plugin with arguments, on the shared incident. The three pods whose admin endpoints are broken are told at
 /// once from those that are only slow.
-pub fn on_incident<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plugin {
+pub(crate) fn on_incident<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plugin {
     let mut plugin = plugin(args).on(incident());
     plugin.command.args(["--request-timeout", "5s"]);
     plugin
 }
 
 impl Plugin {
-    pub fn on(mut self, sandbox: &Sandbox) -> Self {
+    pub(crate) fn on(mut self, sandbox: &Sandbox) -> Self {
         self.command.env("KUBECONFIG", sandbox.kubeconfig());
         self
     }
 
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    pub fn in_directory(mut self, directory: &Path) -> Self {
-        self.command.current_dir(directory);
-        self
-    }
-
-    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
     }
 
-    pub fn run(mut self) -> Run {
+    pub(crate) fn run(mut self) -> Run {
         let mut child = self
             .command
             .stdin(Stdio::piped())
@@ -111,7 +107,7 @@ impl Plugin {
     }
 
     /// Runs, and reads stdout as JSON.
-    pub fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         let run = self.run();
         serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"))
     }
@@ -120,27 +116,27 @@ impl Plugin {
 impl Run {
     /// Holds that the exit code is this, and gives the run back.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.stdout, self.stderr);
         self
     }
 
     /// Holds that stderr has this in it.
     #[track_caller]
-    pub fn complains(self, of: &str) -> Self {
+    pub(crate) fn complains(self, of: &str) -> Self {
         assert!(self.stderr.contains(of), "{of:?} is not in: {}", self.stderr);
         self
     }
 }
 
 /// The project's own directory.
-pub fn project() -> PathBuf {
+pub(crate) fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Compares a generated file with the one in the project; `MESHAUDIT_BLESS=1` rewrites that.
 #[track_caller]
-pub fn is_as_committed(path: &str, text: &str) {
+pub(crate) fn is_as_committed(path: &str, text: &str) {
     let file = project().join(path);
     if std::env::var_os("MESHAUDIT_BLESS").is_some() {
         std::fs::write(&file, text).unwrap();
@@ -151,6 +147,6 @@ pub fn is_as_committed(path: &str, text: &str) {
 }
 
 /// `namespace/pod` of everything in a list of a report.
-pub fn names(list: &Value) -> Vec<String> {
+pub(crate) fn names(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|entry| entry["proxy"].as_str().unwrap().to_owned()).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use meshaudit_sandbox::incident::expected;
@@ -17,18 +17,31 @@ fn real_dump(query: &str) -> Vec<u8> {
     get(&format!("{}/config_dump{query}", url.trim_end_matches('/')))
 }
 
-/// A GET by hand: HTTP/1.0 ends with the connection.
+/// A GET by hand: Envoy's admin endpoint answers HTTP/1.1 in chunks.
 fn get(url: &str) -> Vec<u8> {
-    use std::io::Read;
     let rest = url.trim_start_matches("http://");
     let (host, path) = rest.split_once('/').unwrap();
     let mut stream = std::net::TcpStream::connect(host).unwrap();
-    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{url}");
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"HTTP/1.0 200"), "{url}");
-    answer.split_off(head + 4)
+    let chunked = String::from_utf8_lossy(&answer[..head]).to_lowercase().contains("transfer-encoding: chunked");
+    let mut rest = &answer[head + 4..];
+    if !chunked {
+        return rest.to_vec();
+    }
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|two| two == b"\r\n").unwrap();
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap().trim(), 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[line + 2..line + 2 + size]);
+        rest = &rest[line + 4 + size..];
+    }
 }
 
 /// Cluster and timeout of everything in an audit.

@@ -96,7 +96,7 @@ fn credentials_of_all_kinds_work() {
 #[test]
 fn lists_are_read_page_by_page_and_one_tunnel_serves_a_pod() {
     let sandbox = Sandbox::start(canned::mesh(1100, 3)).unwrap();
-    sandbox.take_stats();
+    let _ = sandbox.take_stats();
     let audit = plugin(["timeouts", "-A", "-o", "json"]).on(&sandbox).json();
     assert_eq!(audit["coverage"]["audited"], 1100);
     let stats = sandbox.take_stats();

@@ -173,6 +173,15 @@ fn unwrap<'a>(
     }
 }
 
+/// Reads a line that stands bare, without wrapper, as one of an access log in one of the default formats.
+#[must_use]
+pub fn access_line(text: &str) -> Option<Box<crate::model::AccessLine<'_>>> {
+    match recognize(text, &[])? {
+        Recognized::Record(_, LogContent::Access(line)) => Some(line),
+        _ => None,
+    }
+}
+
 enum Recognized<'a> {
     Record(Option<Timestamp>, LogContent<'a>),
     Envelope(Cow<'a, str>, Option<Timestamp>, bool),
@@ -182,10 +191,10 @@ fn recognize<'a>(text: &'a str, formats: &[AccessFormat]) -> Option<Recognized<'
     let shape = text::shape(text);
     if shape != Some(Shape::Json) {
         // The proxy's own format comes before the defaults: it may look like one of them and mean other columns.
-        if !matches!(shape, Some(Shape::Bracketed | Shape::Columns)) {
-            if let Some(access) = formats.iter().find_map(|format| format.read(text)) {
-                return Some(Recognized::Record(ended(&access), LogContent::Access(Box::new(access))));
-            }
+        if !matches!(shape, Some(Shape::Bracketed | Shape::Columns))
+            && let Some(access) = formats.iter().find_map(|format| format.read(text))
+        {
+            return Some(Recognized::Record(ended(&access), LogContent::Access(Box::new(access))));
         }
     }
     match shape? {

@@ -86,10 +86,10 @@ fn level(text: &str) -> Option<(&str, &str)> {
 
 /// Reads a time stamp; one without a zone is UTC, as containers are.
 pub(super) fn time(text: &str) -> Option<Timestamp> {
-    if text.ends_with('Z') || text.len() > 23 {
-        if let Ok(time) = text.parse() {
-            return Some(time);
-        }
+    if (text.ends_with('Z') || text.len() > 23)
+        && let Ok(time) = text.parse()
+    {
+        return Some(time);
     }
     let local: DateTime = text.parse().ok()?;
     TimeZone::UTC.to_timestamp(local).ok()
@@ -176,10 +176,10 @@ pub(super) fn ids(message: &str) -> (Ids, &str) {
     let Some((connection, rest)) = rest.strip_prefix('C').and_then(|rest| rest.split_once(']')) else { return none };
     let Ok(connection) = connection.parse() else { return none };
     let rest = rest.trim_start();
-    if let Some((stream, rest)) = rest.strip_prefix("[S").and_then(|rest| rest.split_once(']')) {
-        if let Ok(stream) = stream.parse() {
-            return ((Some(connection), Some(stream)), rest.trim_start());
-        }
+    if let Some((stream, rest)) = rest.strip_prefix("[S").and_then(|rest| rest.split_once(']'))
+        && let Ok(stream) = stream.parse()
+    {
+        return ((Some(connection), Some(stream)), rest.trim_start());
     }
     ((Some(connection), None), rest)
 }

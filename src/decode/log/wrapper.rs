@@ -54,7 +54,7 @@ fn without_marks(peeled: Peeled<'_>) -> Peeled<'_> {
 /// `**` in the middle of a line, as it is pasted into an issue.
 fn marked(line: &str) -> Option<Peeled<'_>> {
     let inner = line.replace("**", "");
-    (inner.len() < line.len() && shape(inner.trim_start()).is_some()).then(|| Peeled {
+    (inner.len() < line.len() && shape(inner.trim_start()).is_some()).then_some(Peeled {
         inner: Cow::Owned(inner),
         time: None,
         source: None,
@@ -108,10 +108,11 @@ fn timestamped(line: &str) -> Option<Peeled<'_>> {
 /// `12:line`, `FILE:12:line`, `12-line`: grep -n with and without context.
 fn grep(line: &str) -> Option<Peeled<'_>> {
     let digits = line.bytes().take_while(u8::is_ascii_digit).count();
-    if digits > 0 && digits < 12 {
-        if let Some(inner) = line[digits..].strip_prefix([':', '-']) {
-            return known(inner, None);
-        }
+    if digits > 0
+        && digits < 12
+        && let Some(inner) = line[digits..].strip_prefix([':', '-'])
+    {
+        return known(inner, None);
     }
     let (file, rest) = line.split_once(':')?;
     if file.contains(' ') || file.contains('\t') {
@@ -125,7 +126,7 @@ fn grep(line: &str) -> Option<Peeled<'_>> {
 /// Only where what is inside is known: these wrappers look like anything.
 fn known<'a>(inner: &'a str, source: Option<&'a str>) -> Option<Peeled<'a>> {
     let trimmed = inner.trim_start();
-    (shape(trimmed).is_some() || is_date(trimmed.as_bytes())).then(|| Peeled {
+    (shape(trimmed).is_some() || is_date(trimmed.as_bytes())).then_some(Peeled {
         inner: Cow::Borrowed(trimmed),
         time: None,
         source,

@@ -1,0 +1,381 @@
+//! `resets`: connection resets by service and time, and whether a change helped.
+
+mod inputs;
+mod pods;
+mod request_counts;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::complete;
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::kube_args::{KubeArgs, SelectArgs};
+use crate::decode::app_log::{ReaderOptions, TimeContext, parse_timestamp};
+use crate::k8s::log_sources;
+use crate::model::parse_duration;
+use crate::reach::{PrometheusAuth, PrometheusServer};
+use crate::report::document;
+use crate::report::resets::{ResetsReport, Sources, chart, csv, html, markdown, svg, table};
+use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, Tally, compare_marks};
+
+/// Chart "connection reset" by day and service, from logs or Prometheus, and compare before and after a change
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubectl meshaudit resets --from /var/log/apps --mark '2020-07-08T20:00-07:00=connectTimeout 10s'
+  kubectl meshaudit resets -n shop --since 24h --by hour
+  kubectl meshaudit resets deploy/checkout -c istio-proxy --since 6h --by 10m
+  kubectl meshaudit resets --prometheus-service istio-system/prometheus:9090 --since 30d -o html > resets.html
+
+Exit codes: 0 done, 2 usage, 3 some input could not be read, 4 could not run.")]
+pub(super) struct ResetsArgs {
+    /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
+    #[arg(value_name = "TARGET", help_heading = None, add = complete::targets())]
+    targets: Vec<String>,
+
+    /// Log files instead of pods, directories with them, or - for stdin; compressed ones too
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["targets", "namespace", "all_namespaces", "selector", "field_selector", "context"])]
+    from: Vec<PathBuf>,
+
+    /// Read the log of this container; else of every one but the proxy (repeatable)
+    #[arg(short = 'c', long, value_name = "NAME", conflicts_with = "from")]
+    container: Vec<String>,
+
+    #[command(flatten)]
+    prometheus: PrometheusArgs,
+    #[command(flatten)]
+    counting: CountingArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    kube: KubeArgs,
+}
+
+/// Request counts instead of logs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Prometheus")]
+struct PrometheusArgs {
+    /// Read Istio's request counts from Prometheus at this URL instead of logs
+    #[arg(long, value_name = "URL", conflicts_with_all = ["targets", "from", "container", "prometheus_service"])]
+    prometheus: Option<String>,
+    /// The same, from a service in the cluster, through a port-forward
+    #[arg(long, value_name = "NAMESPACE/NAME[:PORT]", conflicts_with_all = ["targets", "from", "container"])]
+    prometheus_service: Option<String>,
+    /// File with the bearer token that Prometheus wants
+    #[arg(long, value_name = "FILE", conflicts_with = "prometheus_user")]
+    prometheus_token_file: Option<PathBuf>,
+    /// User for basic authentication; the password is in MESHAUDIT_PROMETHEUS_PASSWORD
+    #[arg(long, value_name = "USER")]
+    prometheus_user: Option<String>,
+    /// File with the certificates (PEM) that sign Prometheus' own, beside the system's
+    #[arg(long, value_name = "FILE")]
+    prometheus_ca: Option<PathBuf>,
+}
+
+/// What counts.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Counting")]
+struct CountingArgs {
+    /// Leave out what is older: a moment, a day, or a length of time before now such as 36h or 30d
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Leave out what is younger: a moment, a day, or a length of time before now
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Count only this service (repeatable)
+    #[arg(long, value_name = "NAME")]
+    service: Vec<String>,
+    /// The JSON field that names the service, as a path with points
+    #[arg(long, value_name = "FIELD")]
+    service_field: Option<String>,
+    /// Count only this class of resets (repeatable); docs/resets.md has the table
+    #[arg(long, value_name = "CLASS")]
+    class: Vec<Class>,
+    /// Count records that match this regular expression too (repeatable)
+    #[arg(long, value_name = "REGEX")]
+    pattern: Vec<String>,
+    /// Time zone of log timestamps that name none
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    log_tz: String,
+}
+
+/// How it is shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Report")]
+struct ReportArgs {
+    /// chart, table, wide, json, yaml, csv, markdown, svg or html
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
+    output: Format,
+    /// Length of the columns: day, hour, or a length that divides a day such as 10m
+    #[arg(long, value_name = "LENGTH", default_value = "day")]
+    by: By,
+    /// Time zone of the days and hours, and of times given without one: an IANA name
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    tz: String,
+    /// Show the services with the most resets, and sum up the others; 0 shows all
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    top: usize,
+    /// A moment at which something was changed: draws it, and compares before and after (repeatable)
+    #[arg(long, value_name = "TIME=LABEL")]
+    mark: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Chart,
+    Table,
+    Wide,
+    Json,
+    Yaml,
+    Csv,
+    Markdown,
+    Svg,
+    Html,
+}
+
+/// Counts, and reports.
+pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Failure> {
+    let plan = args.plan(Timestamp::now()).map_err(|error| Failure::usage(error.to_string()))?;
+    let (tally, mut sources) = args.read(&plan).await?;
+    if let ([first, ..], 0) = (sources.failed.as_slice(), sources.count) {
+        return Err(Failure::cannot_run(format!("nothing could be read: {}: {}", first.name, first.message)));
+    }
+    sources.log_zone.clone_from(&args.counting.log_tz);
+    let comparisons = compare_marks(&tally, &plan.question, sources.slot_seconds);
+    let format = args.report.output;
+    let top = if format == Format::Wide { 0 } else { args.report.top };
+    let series =
+        Series::build(&tally, &plan.question, top, plan.now).map_err(|error| Failure::cannot_run(error.to_string()))?;
+    let incomplete = !sources.failed.is_empty();
+    let report = ResetsReport::new(&tally, &plan.question, &series, &comparisons, sources);
+    if matches!(format, Format::Chart | Format::Table | Format::Wide | Format::Csv | Format::Svg) {
+        for note in &report.notes {
+            console.note(&crate::report::escape::escape(note));
+        }
+    }
+    let drawn = |outcome: Result<String, crate::report::resets::DrawError>| {
+        outcome.map_err(|error| Failure::cannot_run(error.to_string()))
+    };
+    let text = match format {
+        Format::Chart => chart(&report, console.columns.unwrap_or(80), console.out),
+        Format::Table | Format::Wide => table(&report, console.columns),
+        Format::Json => document::json(&report)?,
+        Format::Yaml => document::yaml(&report)?,
+        Format::Csv => csv(&report).map_err(|error| Failure::cannot_run(error.to_string()))?,
+        Format::Markdown => markdown(&report),
+        Format::Svg => drawn(svg(&report))?,
+        Format::Html => drawn(html(&report))?,
+    };
+    console.print(&text)?;
+    Ok(if incomplete { Exit::Incomplete } else { Exit::Success })
+}
+
+/// What is wrong with the arguments.
+#[derive(Debug, thiserror::Error)]
+enum ArgumentError {
+    /// A zone that the database does not have.
+    #[error("{0:?} is no time zone; use an IANA name such as Europe/Berlin, or UTC")]
+    Zone(String),
+    /// Neither a moment nor a length of time.
+    #[error(
+        "{text:?} is no time for {option}; use 2020-07-08, 2020-07-08T20:00-07:00, or a length before now such as 36h or 30d"
+    )]
+    Time {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        text: String,
+    },
+    /// The window is empty.
+    #[error("--since {since} is not before --until {until}")]
+    Window {
+        /// Resolved.
+        since: Timestamp,
+        /// Resolved.
+        until: Timestamp,
+    },
+    /// A pattern.
+    #[error(transparent)]
+    Pattern(#[from] crate::resets::PatternError),
+}
+
+/// What to count and how to read, from the arguments.
+struct Plan {
+    question: Question,
+    options: ReaderOptions,
+    now: Timestamp,
+}
+
+impl ResetsArgs {
+    fn plan(&self, now: Timestamp) -> Result<Plan, ArgumentError> {
+        let zone = |name: &String| TimeZone::get(name).map_err(|_| ArgumentError::Zone(name.clone()));
+        let (tz, log_tz) = (zone(&self.report.tz)?, zone(&self.counting.log_tz)?);
+        // What people type is in the zone that they look at.
+        let typed = TimeContext { zone: tz.clone(), now };
+        let time = |option, text: &Option<String>| text.as_ref().map(|text| moment(option, text, &typed)).transpose();
+        let (since, until) = (time("--since", &self.counting.since)?, time("--until", &self.counting.until)?);
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            return Err(ArgumentError::Window { since, until });
+        }
+        let mut marks = self
+            .report
+            .mark
+            .iter()
+            .map(|mark| {
+                let (at, label) = mark.split_once('=').unwrap_or((mark, ""));
+                Ok(Mark { at: moment("--mark", at, &typed)?, label: label.trim().to_owned() })
+            })
+            .collect::<Result<Vec<_>, ArgumentError>>()?;
+        marks.sort_by_key(|mark| mark.at);
+        Ok(Plan {
+            question: Question {
+                patterns: Patterns::new(&self.counting.class, &self.counting.pattern)?,
+                buckets: Buckets { by: self.report.by, zone: tz },
+                marks,
+                services: self.counting.service.clone(),
+                since,
+                until,
+            },
+            options: ReaderOptions {
+                time: TimeContext { zone: log_tz, now },
+                service_field: self.counting.service_field.clone(),
+            },
+            now,
+        })
+    }
+}
+
+impl ResetsArgs {
+    async fn read(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
+        if let Some(url) = &self.prometheus.prometheus {
+            let server = PrometheusServer::at(url, self.prometheus.auth()?, self.kube.options(None).request_timeout)
+                .map_err(|error| Failure::usage(chain(&error)))?;
+            return self.counts(&server, plan).await;
+        }
+        if let Some(service) = &self.prometheus.prometheus_service {
+            let (namespace, name, port) = service_address(service)?;
+            let connection = self.kube.connect().await?;
+            let (pod, port) = connection.service_backend(namespace, name, port).await?;
+            let deadline = self.kube.options(None).request_timeout;
+            let server =
+                PrometheusServer::in_pod(&connection, namespace, &pod, port, self.prometheus.auth()?, deadline);
+            return self.counts(&server, plan).await;
+        }
+        if self.from.is_empty() {
+            return self.live(plan).await;
+        }
+        let inputs = inputs::expand(&self.from).map_err(|error| {
+            Failure::cannot_run(chain(&error)).hint("--from takes log files, directories with them, or - for stdin")
+        })?;
+        if inputs.is_empty() {
+            return Err(Failure::cannot_run("there are no files in the input"));
+        }
+        // Reading is work for all cores; the runtime has nothing else to do.
+        Ok(tokio::task::block_in_place(|| inputs::count(&inputs, &plan.question, &plan.options)))
+    }
+
+    async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
+        let selection = self.select.selection(&self.targets)?;
+        let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
+        for connection in self.kube.connect_all().await? {
+            let containers = log_sources(&connection, &selection, &self.container).await?;
+            if containers.is_empty() {
+                continue;
+            }
+            let (counted, read) = pods::count(&connection, &containers, &plan.question, &plan.options).await;
+            tally.merge(counted);
+            sources.count += read.count;
+            sources.failed.extend(read.failed);
+        }
+        if sources.count == 0 && sources.failed.is_empty() {
+            return Err(Failure::cannot_run("no container is selected that has a log")
+                .hint("-A looks in all namespaces; -n names one; -c names a container; --from reads files"));
+        }
+        Ok((tally, sources))
+    }
+
+    async fn counts(&self, server: &PrometheusServer<'_>, plan: &Plan) -> Result<(Tally, Sources), Failure> {
+        let namespace = self.select.namespace.as_deref();
+        let (tally, step) =
+            request_counts::count(server, &plan.question, namespace, plan.now).await.map_err(|error| {
+                Failure::cannot_run(chain(&error))
+                    .hint("does Prometheus scrape the proxies? `istio_requests_total` must be there")
+            })?;
+        Ok((tally, Sources { count: 1, slot_seconds: step, ..Sources::default() }))
+    }
+}
+
+/// `NAMESPACE/NAME[:PORT]`.
+fn service_address(text: &str) -> Result<(&str, &str, Option<&str>), Failure> {
+    let (namespace, rest) = text.split_once('/').unwrap_or_default();
+    let (name, port) = rest.split_once(':').map_or((rest, None), |(name, port)| (name, Some(port)));
+    if namespace.is_empty() || name.is_empty() || port == Some("") {
+        return Err(Failure::usage(format!("{text:?} is no service"))
+            .hint("it has the form NAMESPACE/NAME:PORT, for example istio-system/prometheus:9090"));
+    }
+    Ok((namespace, name, port))
+}
+
+impl PrometheusArgs {
+    fn auth(&self) -> Result<PrometheusAuth, Failure> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path)
+                .map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
+        };
+        let token = self.prometheus_token_file.as_ref().map(read).transpose()?;
+        let password = || {
+            std::env::var("MESHAUDIT_PROMETHEUS_PASSWORD").map_err(|_| {
+                Failure::usage("--prometheus-user needs a password").hint("set MESHAUDIT_PROMETHEUS_PASSWORD")
+            })
+        };
+        Ok(PrometheusAuth {
+            bearer_token: token.map(|token| String::from_utf8_lossy(&token).trim().to_owned()),
+            basic: self
+                .prometheus_user
+                .as_ref()
+                .map(|user| Ok::<_, Failure>((user.clone(), password()?)))
+                .transpose()?,
+            ca: self.prometheus_ca.as_ref().map(read).transpose()?,
+        })
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+/// A moment, a day, or a length of time before now.
+fn moment(option: &'static str, text: &str, typed: &TimeContext) -> Result<Timestamp, ArgumentError> {
+    let text = text.trim();
+    let wrong = || ArgumentError::Time { option, text: text.to_owned() };
+    if let Some(found) = parse_timestamp(text, typed) {
+        return Ok(found.at);
+    }
+    if let Ok(day) = text.parse::<jiff::civil::Date>() {
+        return Ok(day.to_zoned(typed.zone.clone()).map_err(|_| wrong())?.timestamp());
+    }
+    let length = match text.strip_suffix('d').map(str::parse::<i64>) {
+        Some(Ok(days)) => {
+            days.checked_mul(24).filter(|hours| (0..1_000_000).contains(hours)).map(SignedDuration::from_hours)
+        }
+        _ => parse_duration(text).ok().and_then(|length| SignedDuration::try_from(length).ok()),
+    };
+    typed.now.checked_sub(length.ok_or_else(wrong)?).map_err(|_| wrong())
+}

@@ -1,0 +1,67 @@
+//! The logs of pods.
+
+use futures_util::StreamExt as _;
+
+use super::inputs::{take, workload_of_pod};
+use crate::decode::app_log::{LogReader, ReaderOptions};
+use crate::k8s::{Connection, LogError, LogSource, read_log};
+use crate::report::resets::{FailedInput, Sources};
+use crate::resets::{HOUR, Question, StreamCounter, Tally};
+
+/// Logs read at once: enough to hide the way to the API server, few enough for it not to mind.
+const AT_ONCE: usize = 16;
+
+/// Reads and counts the logs of these containers. Services are named after workloads, with the namespace in front
+/// where there are several.
+pub(super) async fn count(
+    connection: &Connection,
+    containers: &[LogSource],
+    question: &Question,
+    options: &ReaderOptions,
+) -> (Tally, Sources) {
+    let several = containers.iter().any(|source| source.namespace != containers[0].namespace);
+    let mut reads = futures_util::stream::iter(containers)
+        .map(|source| async move {
+            let workload = workload_of_pod(&source.pod);
+            let service = if several { format!("{}/{workload}", source.namespace) } else { workload.to_owned() };
+            (source, count_one(connection, source, service, question, options).await)
+        })
+        .buffered(AT_ONCE);
+    let mut tally = Tally::default();
+    let mut sources = Sources { slot_seconds: HOUR, ..Sources::default() };
+    while let Some((source, (counted, outcome))) = reads.next().await {
+        let whole = outcome.is_ok();
+        if let Err(error) = outcome {
+            let name = format!("{}/{} ({})", source.namespace, source.pod, source.container);
+            sources.failed.push(FailedInput { name, message: error.to_string() });
+        }
+        // What came before a log broke off counts.
+        sources.count += usize::from(whole || counted.reading.bytes > 0);
+        tally.merge(counted);
+    }
+    (tally, sources)
+}
+
+async fn count_one(
+    connection: &Connection,
+    source: &LogSource,
+    service: String,
+    question: &Question,
+    options: &ReaderOptions,
+) -> (Tally, Result<u64, LogError>) {
+    let mut counter = StreamCounter::new(question, service);
+    let mut reader = LogReader::new(options.clone());
+    let mut bytes = 0;
+    let outcome = read_log(connection, source, question.since, &mut |chunk| {
+        bytes += chunk.len() as u64;
+        reader.feed(chunk, &mut |entry| take(&mut counter, &entry));
+    })
+    .await;
+    reader.finish(&mut |entry| take(&mut counter, &entry));
+    let odd = reader.oddities();
+    let reading = counter.reading();
+    reading.bytes = bytes;
+    reading.cut_lines = odd.cut_lines;
+    reading.invalid_utf8 = odd.invalid_utf8;
+    (counter.finish(), outcome)
+}

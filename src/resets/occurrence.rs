@@ -1,0 +1,180 @@
+//! What a record with a lost connection says: the root cause's exception, and the host that was called.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// The exception at the root of a record's trace: its type, without the message.
+///
+/// Java, .NET and Node print causes inwards (`Caused by:`, `--->`, `[cause]:`): the last is the root. Python and Ruby
+/// print the first exception first; logback's root-cause-first converter marks the others with `Wrapped by:`.
+#[must_use]
+pub fn root_exception(text: &str) -> Option<&str> {
+    let head = || HEAD.captures(text).and_then(|found| found.get(1));
+    let found = if text.contains("Wrapped by: ") {
+        head()
+    } else if let Some(python) = text.find("Traceback (most recent call last)") {
+        // The first traceback is the root; the exception is its first line that is not indented.
+        PYTHON.captures(&text[python..]).and_then(|found| found.get(1))
+    } else {
+        CAUSE
+            .captures_iter(text)
+            .last()
+            .and_then(|found| found.get(1))
+            .or_else(head)
+            .or_else(|| RUBY.captures(text).and_then(|found| found.get(1)))
+    };
+    found.map(|name| name.as_str().trim_end_matches(": "))
+}
+
+/// The host, with its port where it is said, that the record failed to talk to. The message is asked before the trace.
+#[must_use]
+pub fn failing_target(text: &str) -> Option<String> {
+    TARGETS.iter().find_map(|pattern| {
+        pattern.captures_iter(text).find_map(|found| {
+            let host = found.name("host")?.as_str().trim_end_matches('.');
+            if host.is_empty() || host.len() > 253 || NOT_A_TARGET.is_match(host) {
+                return None;
+            }
+            Some(match found.name("port") {
+                Some(port) => format!("{host}:{}", port.as_str()),
+                None => host.to_owned(),
+            })
+        })
+    })
+}
+
+#[expect(clippy::unwrap_used, reason = "constants, compiled by the tests")]
+fn constant(pattern: &str) -> Regex {
+    Regex::new(pattern).unwrap()
+}
+
+/// A dotted or namespaced type name that ends as exceptions do, at the beginning of a line or after what stands before
+/// it in a log line.
+static HEAD: LazyLock<Regex> = LazyLock::new(|| {
+    constant(
+        r"(?:^|[\s\x22'(\[:=])((?:(?:[A-Za-z_$][\w$]*(?:\.|::))*[A-Z][\w$]*(?:Exception|Error|Disconnected|Throwable)|Errno::[A-Z]+)\b|Error: )",
+    )
+});
+
+/// A cause: Java's at the left margin (`Suppressed:` blocks are indented), .NET's arrow, Node's `[cause]`.
+static CAUSE: LazyLock<Regex> = LazyLock::new(|| {
+    constant(
+        r"(?m)(?:^[Cc]aused by: |---> |\[cause\]: )(?:Unhandled exception\. )?((?:[A-Za-z_$][\w$]*(?:\.|::))*[A-Z][\w$]*)\b",
+    )
+});
+
+static PYTHON: LazyLock<Regex> = LazyLock::new(|| constant(r"(?m)^((?:[A-Za-z_]\w*\.)*[A-Z]\w*)(?::|$)"));
+
+/// Ruby puts the class behind the message: `… Connection reset by peer (Errno::ECONNRESET)`.
+static RUBY: LazyLock<Regex> = LazyLock::new(|| constant(r"\(((?:[A-Z]\w*::)*[A-Z]\w*)\)"));
+
+const HOST: &str = r"(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])";
+
+/// From the surest to the vaguest.
+static TARGETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    [
+        // A URL: Spring, Go, okhttp, fetch, requests.
+        format!(r"\bhttps?://(?:[^/@\s\x22']{{0,128}}@)?{HOST}(?::(?P<port>\d{{1,5}}))?"),
+        // urllib3: HTTPSConnectionPool(host='api.example.com', port=443)
+        format!(r"host='{HOST}'(?:, port=(?P<port>\d{{1,5}}))?"),
+        // Apache HttpClient: api.example.com:443 failed to respond; Connect to api.example.com:443 [api…/52.0.0.1] failed
+        format!(r"{HOST}:(?P<port>\d{{1,5}}) failed to respond"),
+        format!(r"Connect to {HOST}:(?P<port>\d{{1,5}})"),
+        // okhttp: unexpected end of stream on Connection{{api.example.com:443, proxy=DIRECT …
+        format!(r"Connection\{{{HOST}:(?P<port>\d{{1,5}})"),
+        // Node: hostname: 'api.example.com', host: 'api.example.com'
+        format!(r#"\b(?:hostname|host|servername|server|peer)["']?\s?[:=]\s?["']?{HOST}(?::(?P<port>\d{{1,5}}))?"#),
+        // Netty: L:/10.0.0.1:4711 - R:api.example.com/52.0.0.1:443
+        format!(r"R:{HOST}/[0-9a-fA-F.:]+:(?P<port>\d{{1,5}})"),
+        // .NET: (api.example.com:443)
+        format!(r"\({HOST}:(?P<port>\d{{1,5}})\)"),
+        // Prose: a call to api.example.com failed.
+        r"\b(?:to|from|calling|call|with|upstream|host|target)\s+(?P<host>(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,24})(?::(?P<port>\d{1,5}))?\b".to_owned(),
+        // Go: read tcp 10.0.0.1:34567->52.1.2.3:443
+        r"->(?P<host>\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})".to_owned(),
+    ]
+    .iter()
+    .map(|pattern| constant(pattern))
+    .collect()
+});
+
+/// What looks like a host and is a package, a file, or the own machine.
+static NOT_A_TARGET: LazyLock<Regex> = LazyLock::new(|| {
+    constant(
+        r"(?i)^(?:(?:java|javax|sun|jdk|org|com|io)\.[\w.]*[A-Z]\w*|[\w-]+\.(?:java|py|js|ts|go|rb|cs|kt|scala|html?|json)|null|undefined|none|true|false)$",
+    )
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_cause_is_found_in_every_language() {
+        for (text, root) in [
+            (
+                "call failed\norg.springframework.web.client.ResourceAccessException: I/O error\n\tat a.b(C.java:1)\nCaused by: java.net.SocketException: Connection reset\n\tat d.e(F.java:2)\n\t... 8 more",
+                "java.net.SocketException",
+            ),
+            (
+                "javax.net.ssl.SSLHandshakeException: Remote host terminated the handshake\n\tat x\n\tSuppressed: java.lang.Exception: y\n\tCaused by: z.Inner: no\nCaused by: java.io.EOFException: SSL peer shut down incorrectly",
+                "java.io.EOFException",
+            ),
+            (
+                "java.net.SocketException: Connection reset\n\tat x\nWrapped by: java.lang.RuntimeException: outer",
+                "java.net.SocketException",
+            ),
+            (
+                "failed\nTraceback (most recent call last):\n  File \"a.py\", line 3, in b\n    c()\nConnectionResetError: [Errno 104] Connection reset by peer\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\nrequests.exceptions.ConnectionError: x",
+                "ConnectionResetError",
+            ),
+            (
+                "System.Net.Http.HttpRequestException: An error occurred\n ---> System.IO.IOException: Unable to read\n ---> System.Net.Sockets.SocketException (104): Connection reset by peer\n   at X",
+                "System.Net.Sockets.SocketException",
+            ),
+            (
+                "TypeError: fetch failed\n    at node:internal\n  [cause]: Error: read ECONNRESET\n      at TLSWrap",
+                "Error",
+            ),
+            ("net/protocol.rb:229:in `read': Connection reset by peer (Errno::ECONNRESET)", "Errno::ECONNRESET"),
+            ("Error: read ECONNRESET\n    at TCP.onStreamRead", "Error"),
+        ] {
+            assert_eq!(root_exception(text), Some(root), "{text}");
+        }
+        assert_eq!(root_exception("read: connection reset by peer"), None);
+    }
+
+    #[test]
+    fn the_target_is_found_where_it_is_said() {
+        for (text, target) in [
+            ("I/O error on POST request for \"https://api.example.com/v1/pay\": Connection reset", "api.example.com"),
+            (
+                "Get \"http://10.1.2.3:8080/x\": read tcp 10.0.0.1:4->10.1.2.3:8080: read: connection reset by peer",
+                "10.1.2.3:8080",
+            ),
+            ("HTTPSConnectionPool(host='api.example.com', port=443): Max retries", "api.example.com:443"),
+            ("org.apache.http.NoHttpResponseException: api.example.com:443 failed to respond", "api.example.com:443"),
+            (
+                "unexpected end of stream on Connection{api.example.com:443, proxy=DIRECT hostAddress=api.example.com/52.0.0.1:443}",
+                "api.example.com:443",
+            ),
+            ("  code: 'ECONNRESET',\n  host: 'api.example.com',\n  port: 443", "api.example.com"),
+            (
+                "call to api.example.com failed\njava.net.SocketException: Connection reset\n\tat java.base/java.net.X",
+                "api.example.com",
+            ),
+            ("read tcp 10.0.0.1:34567->52.1.2.3:443: read: connection reset by peer", "52.1.2.3:443"),
+            ("https://user:secret@api.example.com:8443/x", "api.example.com:8443"),
+            ("The SSL connection could not be established (api.example.com:443)", "api.example.com:443"),
+        ] {
+            assert_eq!(failing_target(text).as_deref(), Some(target), "{text}");
+        }
+        assert_eq!(
+            failing_target(
+                "java.net.SocketException: Connection reset\n\tat java.base/sun.nio.ch.NioSocketImpl.implRead(NioSocketImpl.java:328)"
+            ),
+            None
+        );
+    }
+}
