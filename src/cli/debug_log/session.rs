@@ -1,6 +1,7 @@
 //! The whole investigation: set, follow, explain, put back.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -52,7 +53,7 @@ pub(super) async fn run(
     console.note(&format!(
         "Watching {} for {}; Ctrl-C ends it and puts every level back.",
         count(proxies.len(), "proxy", "proxies"),
-        if args.length.is_zero() { "as long as it is let".to_owned() } else { format_duration(length) }
+        if args.length.is_zero() { "as long as it is let".to_owned() } else { spell(length) }
     ));
     let options = SessionOptions {
         spec: args.spec(),
@@ -83,18 +84,32 @@ pub(super) async fn run(
     }
     items.sort_by(|a, b| a.proxy.cmp(&b.proxy));
     let mut insistent = stop;
+    let asked = insistent.count().max(1);
     let found = tokio::select! {
+        biased;
         found = &mut explaining => match found {
             Ok(found) => found,
             Err(fault) => std::panic::resume_unwind(fault.into_panic()),
         },
         // The output is stuck, and nothing but the output is left to be done.
-        () = insistent.reached(2) => return Ok(signal.get().copied().unwrap_or(Exit::Interrupted)),
+        () = insistent.reached(asked + 1) => {
+            let left = items.iter().any(|item| item.state == LevelState::NotRestored);
+            return Ok(if left { Exit::Incomplete } else { Exit::Interrupted });
+        }
     };
     let told = tell(args, console, command, items, found);
     match (told?, signal.get()) {
         (Exit::Success, Some(signal)) => Ok(*signal),
         (exit, _) => Ok(exit),
+    }
+}
+
+/// A duration as people say it: `5m` and not `300s`.
+fn spell(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if duration.subsec_nanos() > 0 || seconds % 60 > 0 => format_duration(duration),
+        seconds if seconds % 3600 > 0 => format!("{}m", seconds / 60),
+        seconds => format!("{}h", seconds / 3600),
     }
 }
 
