@@ -1,9 +1,11 @@
 //! kubectl-meshaudit.
+pub mod attribute;
 pub mod audit;
 pub mod cli;
 pub mod collect;
 pub mod decode;
 pub mod diagnose;
+pub mod fix;
 pub mod k8s;
 pub mod model;
 pub mod reach;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Policy;
+use crate::attribute::{Attributor, Dropped, Expected, Verdict};
 use crate::model::{
     ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot, Origin, ProxyId, syn_retransmissions,
 };
@@ -51,6 +52,14 @@ pub struct Row {
     pub connect_timeout: Option<Duration>,
     /// Where the value came from.
     pub origin: Origin,
+    /// How it compares with what should be held.
+    pub verdict: Verdict,
+    /// What should be held; `None` where too little could be read.
+    pub expected: Option<Expected>,
+    /// The mesh's value for these proxies, as far as it is known.
+    pub mesh: Option<Duration>,
+    /// Timeouts that were meant for it and are lost, and for which of the proxies.
+    pub dropped: Vec<(Dropped, ClusterSet)>,
     /// The proxies that hold it: positions in the snapshot's list.
     pub proxies: Arc<ClusterSet>,
     /// The number of that set among the distinct ones.
@@ -125,6 +134,8 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
     /// The mesh's own values.
     pub mesh: &'a [MeshValue],
+    /// Where values come from.
+    pub attributor: &'a Attributor<'a>,
 }
 
 impl<'a> Context<'a> {

@@ -1,7 +1,9 @@
 //! Judges a snapshot. Pure: the same snapshot, filter and policy give the same audit.
 
 mod context;
-mod hint;
+mod evidence;
+pub mod install;
+mod mesh;
 mod policy;
 pub mod rules;
 
@@ -10,9 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use context::{Context, Finding, MeshValue, Row, RowKey, Rule, RuleInfo, Severity};
+pub use evidence::{Summary, Trouble};
 pub use policy::Policy;
 
-use crate::model::{ClusterKind, ClusterName, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot};
+use crate::attribute::{Attribution, Attributor, Dropped};
+use crate::model::{ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot};
 
 /// Which clusters an audit looks at.
 #[derive(Debug, Clone, Default)]
@@ -70,10 +74,11 @@ pub struct Audit {
 /// Judges a snapshot.
 #[must_use]
 pub fn audit(snapshot: &MeshSnapshot, filter: &Filter, policy: &Policy) -> Audit {
-    let mesh = hint::mesh_values(snapshot);
+    let attributor = Attributor::new(snapshot);
+    let mesh = mesh::values(snapshot, &attributor);
     let mut sets = ProxySets::default();
-    let rows = rows(snapshot, filter, &mut sets);
-    let context = Context { snapshot, rows: &rows, policy, mesh: &mesh };
+    let rows = rows(snapshot, filter, &attributor, &mut sets);
+    let context = Context { snapshot, rows: &rows, policy, mesh: &mesh, attributor: &attributor };
     let mut findings = Vec::new();
     for rule in rules::ALL {
         rule.check(&context, &mut |finding| findings.push(finding));
@@ -118,49 +123,72 @@ impl ProxySets {
     }
 }
 
+/// What is known of a row while it is put together.
+struct Growing {
+    /// One of its clusters.
+    position: usize,
+    proxies: ClusterSet,
+    attribution: Attribution,
+    mesh: Option<Duration>,
+    dropped: Vec<(Dropped, ClusterSet)>,
+}
+
 /// Groups what the proxies hold into rows.
-fn rows(snapshot: &MeshSnapshot, filter: &Filter, sets: &mut ProxySets) -> Vec<Row> {
-    let hints = hint::Hints::new(snapshot);
-    // A warming cluster is not in force yet; it is a finding of its own, not a value.
-    let kept =
-        snapshot.clusters.iter().map(|cluster| cluster.source != ClusterSource::Warming && filter.keeps(cluster));
-    let kept: Vec<bool> = kept.collect();
+fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attributor<'_>, sets: &mut ProxySets) -> Vec<Row> {
+    let kept: ClusterSet =
+        (0u32..).zip(&snapshot.clusters).filter(|(_, cluster)| filter.keeps(cluster)).map(|(at, _)| at).collect();
     let mut holders: Vec<ClusterSet> = vec![ClusterSet::default(); snapshot.clusters.len()];
     for (proxy, read) in (0u32..).zip(&snapshot.proxies) {
-        for position in read.clusters.iter() {
-            if kept[position as usize] {
-                holders[position as usize].insert(proxy);
-            }
+        for position in read.clusters.intersection(&kept).iter() {
+            holders[position as usize].insert(proxy);
         }
     }
-    let mut grouped: HashMap<RowKey, (usize, ClusterSet)> = HashMap::new();
-    for (position, holding) in holders.into_iter().enumerate() {
-        let cluster = &snapshot.clusters[position];
-        for (origin, proxies) in hints.origins(cluster, &holding) {
-            let key = (Arc::clone(&cluster.name), cluster.connect_timeout, origin);
-            let (_, all) = grouped.entry(key).or_insert_with(|| (position, ClusterSet::default()));
-            all.extend(&proxies);
+    let mut grouped: HashMap<RowKey, Growing> = HashMap::new();
+    for class in attributor.classes() {
+        let mesh = attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
+        for position in class.clusters.intersection(&kept).iter() {
+            let cluster = &snapshot.clusters[position as usize];
+            let attribution = attributor.attribute(class, position);
+            let proxies = holders[position as usize].intersection(&class.proxies);
+            let dropped = attribution.expected.as_ref().and_then(|expected| expected.dropped.clone());
+            let key = (Arc::clone(&cluster.name), cluster.connect_timeout, attribution.origin.clone());
+            let row = grouped.entry(key).or_insert_with(|| Growing {
+                position: position as usize,
+                proxies: ClusterSet::default(),
+                attribution,
+                mesh,
+                dropped: Vec::new(),
+            });
+            row.proxies.extend(&proxies);
+            if let Some(dropped) = dropped {
+                match row.dropped.iter_mut().find(|(known, _)| *known == dropped) {
+                    Some((_, all)) => all.extend(&proxies),
+                    None => row.dropped.push((dropped, proxies)),
+                }
+            }
         }
     }
     let mut rows: Vec<Row> = grouped
         .into_iter()
-        .map(|((name, connect_timeout, origin), (position, proxies))| {
-            let cluster = &snapshot.clusters[position];
+        .map(|((name, connect_timeout, origin), row)| {
+            let cluster = &snapshot.clusters[row.position];
             Row {
                 name,
                 kind: cluster.kind(),
                 discovery_type: Arc::clone(&cluster.discovery_type),
                 connect_timeout,
                 origin,
-                proxy_set: sets.intern(proxies.clone()),
-                proxies: Arc::new(proxies),
+                verdict: row.attribution.verdict,
+                expected: row.attribution.expected,
+                mesh: row.mesh,
+                dropped: row.dropped,
+                proxy_set: 0,
+                proxies: Arc::new(row.proxies),
             }
         })
         .collect();
     rows.sort_by(|a, b| (&a.name, a.connect_timeout, &a.origin).cmp(&(&b.name, b.connect_timeout, &b.origin)));
     // The sets' numbers follow the rows' order, so that the same mesh gives the same document.
-    sets.known.clear();
-    sets.distinct.clear();
     for row in &mut rows {
         row.proxy_set = sets.intern(ClusterSet::clone(&row.proxies));
         row.proxies = Arc::clone(&sets.distinct[row.proxy_set]);

@@ -8,9 +8,9 @@ use clap::Args;
 use super::complete;
 use super::console::Console;
 use super::failure::Failure;
-use crate::collect::{self, CollectOptions, Progress};
+use crate::collect::{self, CollectOptions, ObjectOptions, Progress};
 use crate::k8s::{ConnectOptions, Connection, PodSelection, Target, connect};
-use crate::model::{MeshSnapshot, parse_duration};
+use crate::model::{MeshSnapshot, format_duration, parse_duration};
 use crate::reach::{ArchiveLimits, Limits};
 use crate::report::progress::Bar;
 
@@ -141,6 +141,38 @@ impl SelectArgs {
     }
 }
 
+/// What is read beside clusters.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted {
+    /// Logger levels.
+    pub(super) loggers: bool,
+    /// Istio's objects.
+    pub(super) objects: bool,
+    /// Connection counters.
+    pub(super) evidence: bool,
+    /// How long to wait between two readings of them; `None` for one reading.
+    pub(super) watch_for: Option<Duration>,
+}
+
+/// Whether connection counters are read.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Evidence")]
+pub(super) struct EvidenceArgs {
+    /// Do not read the proxies' connection counters
+    #[arg(long, conflicts_with = "watch_for")]
+    no_evidence: bool,
+    /// Read the counters twice, this long apart, and count what happened in between
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    watch_for: Option<Duration>,
+}
+
+impl EvidenceArgs {
+    /// Everything that an audit looks at.
+    pub(super) fn wanted(self) -> Wanted {
+        Wanted { loggers: true, objects: true, evidence: !self.no_evidence, watch_for: self.watch_for }
+    }
+}
+
 /// Where proxies are read from, and how.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reading")]
@@ -173,8 +205,15 @@ impl SourceArgs {
     }
 
     /// Reads everything that was selected; that nothing could be read is a failure.
-    pub(super) async fn collect(&self, console: &Console, loggers: bool) -> Result<MeshSnapshot, Failure> {
-        let snapshot = self.read(console, loggers).await?;
+    pub(super) async fn collect(&self, console: &Console, wanted: Wanted) -> Result<MeshSnapshot, Failure> {
+        let mut snapshot = self.read(console, wanted).await?;
+        if let (Some(pause), true) = (wanted.watch_for, self.is_live()) {
+            let earlier = snapshot;
+            console.note(&format!("Counting connection attempts for {}", format_duration(pause)));
+            tokio::time::sleep(pause).await;
+            snapshot = self.read(console, wanted).await?;
+            snapshot.evidence_since(&earlier);
+        }
         if !snapshot.proxies.is_empty() {
             return Ok(snapshot);
         }
@@ -186,7 +225,12 @@ impl SourceArgs {
         Err(self.nothing_selected(&snapshot))
     }
 
-    async fn read(&self, console: &Console, loggers: bool) -> Result<MeshSnapshot, Failure> {
+    /// Whether a cluster or an endpoint is read, and not files.
+    pub(super) fn is_live(&self) -> bool {
+        self.from.is_empty()
+    }
+
+    async fn read(&self, console: &Console, wanted: Wanted) -> Result<MeshSnapshot, Failure> {
         if !self.from.is_empty() {
             return Ok(collect::offline(&self.from, &ArchiveLimits::default()));
         }
@@ -194,7 +238,8 @@ impl SourceArgs {
             limits: self.limits(),
             concurrency: usize::from(self.concurrency),
             timeout: deadline(self.timeout),
-            loggers,
+            loggers: wanted.loggers,
+            evidence: wanted.evidence,
         };
         let bar = Bar::new(console.shows_progress(), "reading proxies");
         let progress = |event: Progress| match event {
@@ -206,7 +251,29 @@ impl SourceArgs {
         }
         let selection = self.select.selection(&self.targets)?;
         let connections = self.kube.connect_all().await?;
-        Ok(collect::live(&connections, &selection, &options, &progress).await?)
+        let mut snapshot = collect::live(&connections, &selection, &options, &progress).await?;
+        if wanted.objects {
+            self.read_objects(&connections, &mut snapshot).await;
+        }
+        Ok(snapshot)
+    }
+
+    /// Adds what each cluster says about Istio.
+    async fn read_objects(&self, connections: &[Connection], snapshot: &mut MeshSnapshot) {
+        for connection in connections {
+            let context = if connections.len() > 1 { connection.context.as_str() } else { "" };
+            let proxies =
+                || snapshot.proxies.iter().map(|read| &read.proxy).filter(|proxy| proxy.id.context == context);
+            let options = ObjectOptions {
+                istio_namespace: self.kube.istio_namespace.clone(),
+                revisions: proxies().map(|proxy| proxy.revision.clone()).filter(|name| !name.is_empty()).collect(),
+                namespaces: proxies().map(|proxy| proxy.id.namespace.clone()).collect(),
+                ask_istiod: true,
+                limits: self.limits(),
+            };
+            let objects = collect::read_istio_objects(connection, &options).await;
+            snapshot.objects.insert(context.to_owned(), objects);
+        }
     }
 
     /// An empty selection, with what stood in the way.

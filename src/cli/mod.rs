@@ -9,10 +9,12 @@ mod diagnose;
 mod exit;
 mod explain;
 mod failure;
+mod fix;
 mod kube_args;
 mod resets;
 mod snapshot;
 mod timeouts;
+mod verify;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -61,6 +63,8 @@ enum Command {
     Clusters(Box<clusters::ClustersArgs>),
     Diagnose(Box<diagnose::DiagnoseArgs>),
     Resets(Box<resets::ResetsArgs>),
+    Fix(Box<fix::FixArgs>),
+    Verify(Box<verify::VerifyArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
     #[command(name = "debug-log")]
     DebugLog(Box<debug_log::DebugLogArgs>),
@@ -93,6 +97,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
         Command::Diagnose(args) => diagnose::run(&args, &console),
         Command::Resets(args) => block_on(resets::run(&args, &console)),
+        Command::Fix(args) => block_on(fix::run(&args, &console)),
+        Command::Verify(args) => block_on(verify::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::kube_args::SourceArgs;
+use super::kube_args::{EvidenceArgs, SourceArgs};
 use crate::decode::snapshot::write;
 use crate::model::MeshSnapshot;
 use crate::report::audit_table::count;
@@ -24,6 +24,8 @@ pub(super) struct SnapshotArgs {
     to: PathBuf,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    evidence: EvidenceArgs,
     /// Exit code 0 even if some proxies could not be read
     #[arg(long)]
     exit_zero: bool,
@@ -42,7 +44,7 @@ pub(super) async fn run(args: &SnapshotArgs, console: &Console) -> Result<Exit, 
         return Err(Failure::usage(format!("{} is already there", file.display()))
             .hint("choose another place, or write over it with --force"));
     }
-    let snapshot = args.source.collect(console, true).await?;
+    let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
     save(&snapshot, &args.to, &file, packed).map_err(|error| {
         Failure::cannot_run(format!("cannot write {}: {error}", file.display())).hint("is the directory writable?")
     })?;

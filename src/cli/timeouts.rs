@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::kube_args::{SourceArgs, duration};
+use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::{self, Audit, Filter, Policy, Severity};
 use crate::model::{Direction, MeshSnapshot};
 use crate::report::audit_table::{self, Look};
@@ -29,6 +29,8 @@ pub(super) struct TimeoutsArgs {
     source: SourceArgs,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    evidence: EvidenceArgs,
     #[command(flatten)]
     report: ReportArgs,
 }
@@ -127,7 +129,7 @@ enum FailOn {
 
 pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, Failure> {
     let started = Instant::now();
-    let snapshot = args.source.collect(console, true).await?;
+    let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
     let audit = audit::audit(&snapshot, &args.filter.filter(), &Policy::default());
     console.print(&render(args, &snapshot, &audit, started.elapsed(), console)?)?;
     Ok(exit(&args.report, &snapshot, &audit))

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::fetch::{Ingest, read};
+use super::fetch::{Extras, Ingest, read};
 use super::lease::{Held, LeaseError, LeaseStore, Restored, acquire, current, restore, set_levels};
 use crate::k8s::{Connection, LogLine, LogStream};
 use crate::model::{ClusterTimeouts, DebugLease, LevelSpec, Proxy, ProxyId, differences};
@@ -281,7 +281,9 @@ async fn follow(
 /// The proxy's connect timeouts, which explain more; a session is none the worse without them.
 async fn connect_timeouts(proxy: &Proxy, tunnel: &mut Tunnel<'_>) -> ClusterTimeouts {
     let ingest = Ingest::default();
-    let Ok(reading) = read(tunnel, proxy.clone(), &ingest, false).await else { return ClusterTimeouts::new() };
+    let Ok(reading) = read(tunnel, proxy.clone(), &ingest, Extras::default()).await else {
+        return ClusterTimeouts::new();
+    };
     ingest.add(Ok(reading));
     let snapshot = ingest.take().finish(Timestamp::now());
     snapshot.clusters.iter().map(|cluster| (cluster.name.to_string(), cluster.effective_timeout())).collect()

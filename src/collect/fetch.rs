@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, Node};
 use super::lease::read_levels;
-use crate::decode::{ElementError, Shape};
+use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, Node};
+use crate::decode::{ElementError, Shape, stats};
+use crate::model::evidence::ClusterEvidence;
 use crate::model::{
-    ClusterSet, ClusterSource, FailureCause, Proxy, ProxyId, ProxySnapshot, SkippedProxy,
-    SnapshotBuilder, UnreadProxy,
+    ClusterSet, ClusterSource, FailureCause, Proxy, ProxyId, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy,
 };
 use crate::reach::{AdminError, AdminRequest, AdminSource, Section};
 
@@ -86,7 +86,8 @@ impl ReadError {
 
 impl Reading {
     pub(super) fn new(proxy: Proxy) -> Self {
-        let snapshot = ProxySnapshot { proxy, clusters: ClusterSet::default(), version: None, loggers: None };
+        let snapshot =
+            ProxySnapshot { proxy, clusters: ClusterSet::default(), version: None, loggers: None, evidence: None };
         Self { snapshot, whole: false, node: None }
     }
 
@@ -197,15 +198,28 @@ impl PartialEq for dyn MemoKey + '_ {
 
 impl Eq for dyn MemoKey + '_ {}
 
+/// What is read beside the clusters; an audit is none the worse without.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Extras {
+    loggers: bool,
+    evidence: bool,
+}
+
+impl Extras {
+    pub(super) fn of(options: &super::CollectOptions) -> Self {
+        Self { loggers: options.loggers, evidence: options.evidence }
+    }
+}
+
 /// Reads a proxy; a failure is that proxy's own.
 pub(super) async fn read_proxy(
     source: &mut impl AdminSource,
     proxy: Proxy,
     ingest: &Ingest,
-    loggers: bool,
+    extras: Extras,
 ) -> Result<Reading, UnreadProxy> {
     let id = proxy.id.clone();
-    read(source, proxy, ingest, loggers).await.map_err(|error| error.unread(id))
+    read(source, proxy, ingest, extras).await.map_err(|error| error.unread(id))
 }
 
 /// Reads a proxy: its active, static and warming clusters, and its logger levels.
@@ -213,7 +227,7 @@ pub(super) async fn read(
     source: &mut impl AdminSource,
     proxy: Proxy,
     ingest: &Ingest,
-    loggers: bool,
+    extras: Extras,
 ) -> Result<Reading, ReadError> {
     let mut reading = Reading::new(proxy);
     let each = &mut |element: &[u8], from: ClusterSource| ingest.element(&mut reading, element, from);
@@ -232,9 +246,12 @@ pub(super) async fn read(
     if reading.snapshot.clusters.is_empty() {
         return Err(ReadError::NoClusters);
     }
-    if loggers {
+    if extras.loggers {
         // Worth having, and an audit is none the worse without them.
         reading.snapshot.loggers = read_levels(source).await.ok().map(Arc::new);
+    }
+    if extras.evidence {
+        reading.snapshot.evidence = read_evidence(source).await;
     }
     Ok(reading)
 }
@@ -276,6 +293,39 @@ async fn fetch_dump(
         None => Ok(decoder.finish()?),
     }
 }
+
+/// Connection counters of every cluster that saw attempts.
+async fn read_evidence(source: &mut impl AdminSource) -> Option<Vec<ClusterEvidence>> {
+    let mut decoder = stats::EndpointsDecoder::default();
+    let mut failed = false;
+    let feed = &mut |chunk: &[u8]| match decoder.feed(chunk) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => {
+            failed = true;
+            ControlFlow::Break(())
+        }
+    };
+    source.send(&AdminRequest::Endpoints, feed).await.ok()?;
+    if failed {
+        return None;
+    }
+    let mut evidence = decoder.finish().ok()?;
+    if !evidence.is_empty() {
+        let mut text = Vec::new();
+        let take = &mut |chunk: &[u8]| {
+            text.extend_from_slice(chunk);
+            if text.len() > MAX_STATS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let request = AdminRequest::Stats { filter: stats::STATS_FILTER };
+        if source.send(&request, take).await.is_ok() {
+            stats::add_stats(&mut evidence, &String::from_utf8_lossy(&text));
+        }
+    }
+    Some(evidence)
+}
+
+/// How many bytes of statistics are read: both of them for about 30,000 clusters.
+const MAX_STATS: usize = 16 << 20;
 
 /// A cluster as Envoy's own object, in istioctl's form, and where in the dump it stood.
 pub type ClusterObject = (serde_json::Value, ClusterSource);

@@ -5,6 +5,7 @@ mod debug_session;
 mod fetch;
 mod lease;
 mod limiter;
+mod objects;
 mod offline;
 
 use std::sync::Arc;
@@ -14,17 +15,16 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use debug_session::{
-    EndedBy, SessionEnd, SessionEvent, SessionOptions, SessionOutcome, Stop, Stopper, session,
-};
+pub use debug_session::{EndedBy, SessionEnd, SessionEvent, SessionOptions, SessionOutcome, Stop, Stopper, session};
 pub use fetch::{ClusterObject, read_objects};
 pub use lease::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels};
+pub use objects::{ObjectOptions, read_istio_objects};
 pub use offline::{offline, offline_objects};
 
 use crate::k8s::{ApiError, Connection, Found, PodSelection, select};
 use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, UnreadProxy};
 use crate::reach::{Direct, DirectError, Limits, Tunnel};
-use fetch::Ingest;
+use fetch::{Extras, Ingest};
 use limiter::Limiter;
 
 /// How much, how long and how many at once.
@@ -38,6 +38,8 @@ pub struct CollectOptions {
     pub timeout: Duration,
     /// Whether logger levels are read as well: one more request a proxy.
     pub loggers: bool,
+    /// Whether connection counters are read as well: two more requests a proxy, and the larger part of its bytes.
+    pub evidence: bool,
 }
 
 /// What a collection is doing, for whoever shows it.
@@ -133,10 +135,10 @@ pub async fn direct(
     }
     progress(Progress::Selected(sources.len()));
     for (id, mut source) in sources {
-        let (ingest, limiter, loggers) = (Arc::clone(&ingest), Arc::clone(&limiter), options.loggers);
+        let (ingest, limiter, extras) = (Arc::clone(&ingest), Arc::clone(&limiter), Extras::of(options));
         tasks.spawn(async move {
             let _turn = limiter.turn().await;
-            ingest.add(fetch::read_proxy(&mut source, Proxy::named(id), &ingest, loggers).await)
+            ingest.add(fetch::read_proxy(&mut source, Proxy::named(id), &ingest, extras).await)
         });
     }
     finish(tasks, ingest, started, progress).await
@@ -188,7 +190,7 @@ async fn read_pod(
         let turn = limiter.turn().await;
         let (namespace, name) = (&proxy.id.namespace, &proxy.id.name);
         let mut tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
-        match fetch::read(&mut tunnel, proxy.clone(), ingest, options.loggers).await {
+        match fetch::read(&mut tunnel, proxy.clone(), ingest, Extras::of(options)).await {
             Err(error) if error.is_busy() => {
                 limiter.halve();
                 drop(turn);

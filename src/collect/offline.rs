@@ -35,7 +35,10 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
         File::Snapshot { snapshot } => {
             taken_at = taken_at.min(Some(snapshot.taken_at)).or(Some(snapshot.taken_at));
             ingest.with(|builder| {
-                let MeshSnapshot { clusters, proxies, skipped, failed, .. } = *snapshot;
+                let MeshSnapshot { clusters, proxies, skipped, failed, objects, .. } = *snapshot;
+                for (context, objects) in objects {
+                    builder.objects(context, objects);
+                }
                 let positions: Vec<u32> = clusters.into_iter().map(|cluster| builder.intern(cluster)).collect();
                 for mut proxy in proxies {
                     proxy.clusters = proxy.clusters.iter().map(|position| positions[position as usize]).collect();

@@ -1,4 +1,5 @@
-//! Cuts a config dump into its elements while it arrives, so that no dump is ever held as a whole.
+//! Cuts a config dump, or another document with one long list, into its elements while it arrives, so that none is
+//! ever held as a whole.
 
 use memchr::memchr2;
 
@@ -73,6 +74,8 @@ pub struct Elements {
     element: Vec<u8>,
     offset: u64,
     limit: usize,
+    /// The outer object's key whose value is the list.
+    list: &'static str,
 }
 
 impl Elements {
@@ -89,7 +92,14 @@ impl Elements {
             element: Vec::new(),
             offset: 0,
             limit,
+            list: "configs",
         }
+    }
+
+    /// The same for an object whose list goes by another name.
+    #[must_use]
+    pub fn of(list: &'static str, limit: usize) -> Self {
+        Self { list, ..Self::new(limit) }
     }
 
     /// Takes the next bytes and gives each element that they complete to `each`.
@@ -131,8 +141,8 @@ impl Elements {
                         b'\\' if !escaped => State::InKey { escaped: true },
                         _ => State::InKey { escaped: false },
                     };
-                    // Only `configs` matters; of a longer key its beginning is enough to know it is another.
-                    if matches!(self.state, State::InKey { .. }) && self.key.len() <= b"configs".len() {
+                    // Only the list's key matters; of a longer one its beginning is enough to know it is another.
+                    if matches!(self.state, State::InKey { .. }) && self.key.len() <= self.list.len() {
                         self.key.push(byte);
                     }
                 }
@@ -166,7 +176,7 @@ impl Elements {
                     _ => return Err(self.unexpected(rest, "a key")),
                 },
                 State::Value { colon: false } if byte == b':' => self.state = State::Value { colon: true },
-                State::Value { colon: true } if byte == b'[' && self.key == b"configs" => {
+                State::Value { colon: true } if byte == b'[' && self.key == self.list.as_bytes() => {
                     self.shape = Some(Shape::ConfigDump);
                     self.state = State::Array;
                 }

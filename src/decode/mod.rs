@@ -6,8 +6,12 @@ mod elements;
 pub mod lease;
 pub mod log;
 pub mod loggers;
+pub mod mesh_config;
+pub mod objects;
+pub mod patch;
 pub mod pod_config;
 pub mod prometheus;
 pub mod snapshot;
+pub mod stats;
 
 pub use elements::{ElementError, Elements, Shape};

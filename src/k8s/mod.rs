@@ -5,6 +5,7 @@ mod log_sources;
 mod logs;
 mod names;
 mod no_proxy;
+mod objects;
 mod pods;
 mod port;
 mod services;

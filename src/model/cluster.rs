@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::duration::optional_duration;
+
 /// Which way a service cluster's traffic goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Direction {
@@ -194,26 +196,6 @@ const BOOTSTRAP_CLUSTERS: [&str; 14] = [
     "xds-grpc",
     "zipkin",
 ];
-
-/// Durations inside snapshots are written as protobuf's JSON does.
-mod optional_duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    #[expect(clippy::ref_option, reason = "serde's `with` calls it so")]
-    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(duration) => serializer.serialize_str(&crate::model::format_duration(*duration)),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| crate::model::parse_duration(&text).map_err(D::Error::custom)).transpose()
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Everything an audit reads, as one value. `snapshot` writes it and `--from` reads it back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::evidence::ClusterEvidence;
+use super::objects::IstioObjects;
 use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
 
 /// A set of positions in a table: clusters a proxy holds, or proxies that hold a cluster. Runs cost a few bytes,
@@ -37,6 +39,12 @@ impl ClusterSet {
             }
         }
         runs
+    }
+
+    /// The positions that are in both.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(&self.0 & &other.0)
     }
 
     /// Gives back what fewer runs need no more.
@@ -112,6 +120,9 @@ pub struct ProxySnapshot {
     /// Its logger levels; `None` where they were not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loggers: Option<Arc<LoggerLevels>>,
+    /// What it counted of connection attempts, for clusters that saw any; `None` where it was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Vec<ClusterEvidence>>,
 }
 
 /// A pod that was selected and is no proxy that could be audited.
@@ -182,6 +193,28 @@ pub struct MeshSnapshot {
     pub skipped: Vec<SkippedProxy>,
     /// The proxies that could not be read, by name.
     pub failed: Vec<UnreadProxy>,
+    /// What each Kubernetes cluster says about Istio, by [`ProxyId::context`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub objects: BTreeMap<String, IstioObjects>,
+}
+
+impl MeshSnapshot {
+    /// Leaves of each proxy's connection counters what happened since an earlier snapshot. A proxy that was not in it,
+    /// or was restarted since, keeps its figures: they began after it.
+    pub fn evidence_since(&mut self, earlier: &Self) {
+        for read in &mut self.proxies {
+            let Ok(at) = earlier.proxies.binary_search_by(|known| known.proxy.id.cmp(&read.proxy.id)) else { continue };
+            let before = &earlier.proxies[at];
+            let same = before.proxy.uid == read.proxy.uid && before.proxy.restart_count == read.proxy.restart_count;
+            let (Some(now), Some(before), true) = (&mut read.evidence, &before.evidence, same) else { continue };
+            for entry in now.iter_mut() {
+                if let Ok(at) = before.binary_search_by(|known| known.cluster.cmp(&entry.cluster)) {
+                    *entry = entry.since(&before[at]);
+                }
+            }
+            now.retain(|entry| entry.attempts > 0 || entry.failures > 0);
+        }
+    }
 }
 
 /// Puts a snapshot together out of what proxies hold, keeping each distinct cluster once.
@@ -193,6 +226,7 @@ pub struct SnapshotBuilder {
     proxies: Vec<ProxySnapshot>,
     skipped: Vec<SkippedProxy>,
     failed: Vec<UnreadProxy>,
+    objects: BTreeMap<String, IstioObjects>,
 }
 
 impl SnapshotBuilder {
@@ -228,6 +262,12 @@ impl SnapshotBuilder {
     /// Adds a proxy that could not be read.
     pub fn fail(&mut self, failed: UnreadProxy) {
         self.failed.push(failed);
+    }
+
+    /// Adds what a Kubernetes cluster says about Istio.
+    pub fn objects(&mut self, context: impl Into<String>, mut objects: IstioObjects) {
+        objects.sort();
+        self.objects.insert(context.into(), objects);
     }
 
     /// The names of the proxies that were read or could not be.
@@ -267,6 +307,6 @@ impl SnapshotBuilder {
         skipped.sort_by(|a, b| a.id.cmp(&b.id));
         let mut failed = self.failed;
         failed.sort_by(|a, b| a.id.cmp(&b.id));
-        MeshSnapshot { taken_at, clusters, proxies, skipped, failed }
+        MeshSnapshot { taken_at, clusters, proxies, skipped, failed, objects: self.objects }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use archive::{ArchiveLimits, Entry, InputError, walk};
 pub use direct::{Direct, DirectError};
 pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};
-pub use request::{AdminRequest, Section};
+pub use request::{AdminRequest, IstiodPage, Section};
 pub use tunnel::Tunnel;
 
 use crate::k8s::ApiError;

@@ -15,6 +15,15 @@ pub enum Section {
     Static,
 }
 
+/// What istiod is asked; its debug pages are read-only (`pilot/pkg/xds/debug.go`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IstiodPage {
+    /// The mesh configuration that it uses, defaults filled in.
+    Mesh,
+    /// Which proxies are connected, and what they have accepted.
+    Syncz,
+}
+
 /// A request to Envoy's admin endpoint. There is no free path: what is not here cannot be asked for, `quitquitquit`
 /// least of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +40,15 @@ pub enum AdminRequest {
     AllClusters,
     /// `GET /clusters?format=json`: endpoints and their counters.
     Endpoints,
-    /// `GET /stats?filter=REGEX`.
+    /// `GET /stats?filter=REGEX`, unused ones too: a counter at 0 says that nothing happened, an absent one nothing.
     Stats {
         /// A regular expression on the names.
         filter: &'static str,
     },
     /// `GET /server_info`.
     ServerInfo,
+    /// One of istiod's debug pages, on istiod's own port.
+    Istiod(IstiodPage),
     /// `POST /logging`: lists every logger's level, and changes none.
     GetLoggers,
     /// `POST /logging?paths=…`: sets loggers, all or none.
@@ -80,8 +91,10 @@ impl AdminRequest {
             }
             Self::AllClusters => format!("/config_dump?mask={SECTIONS_MASK}"),
             Self::Endpoints => "/clusters?format=json".to_owned(),
-            Self::Stats { filter } => format!("/stats?usedonly&filter={}", encode(filter)),
+            Self::Stats { filter } => format!("/stats?filter={}", encode(filter)),
             Self::ServerInfo => "/server_info".to_owned(),
+            Self::Istiod(IstiodPage::Mesh) => "/debug/mesh".to_owned(),
+            Self::Istiod(IstiodPage::Syncz) => "/debug/syncz".to_owned(),
             Self::GetLoggers => "/logging".to_owned(),
             Self::SetLoggers(levels) => {
                 let mut path = "/logging?paths=".to_owned();

@@ -37,7 +37,12 @@ pub struct DebugLogReport {
 impl DebugLogReport {
     /// A report.
     #[must_use]
-    pub fn new(action: &'static str, dry_run: bool, restore_command: Option<String>, proxies: Vec<ProxyLevels>) -> Self {
+    pub fn new(
+        action: &'static str,
+        dry_run: bool,
+        restore_command: Option<String>,
+        proxies: Vec<ProxyLevels>,
+    ) -> Self {
         let (api_version, kind) = ("meshaudit/v1", "DebugLog");
         Self { api_version, kind, action, dry_run, restore_command, proxies, diagnosis: None }
     }

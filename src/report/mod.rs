@@ -6,9 +6,11 @@ pub mod debug_log;
 pub mod diagnosis;
 pub mod document;
 pub mod escape;
+pub mod fix;
 pub mod palette;
 pub mod progress;
 pub mod resets;
 pub mod table;
+pub mod verify;
 
 pub use palette::Palette;

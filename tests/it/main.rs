@@ -1,6 +1,7 @@
 //! The plugin's own binary against a real Kubernetes API conversation and real Envoy processes.
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod attribute;
 mod audit;
 mod bad_input;
 mod clusters;

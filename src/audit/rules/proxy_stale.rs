@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use crate::attribute::describe;
 use crate::model::{ClusterKind, ClusterSet, ClusterSource, EnvoyCluster, format_duration};
 
 /// A proxy that lags behind, or holds a cluster that did not come through.
@@ -24,6 +25,7 @@ impl Rule for ProxyStale {
 
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
         unfinished_clusters(context, report);
+        outdated_proxies(context, report);
         lagging_proxies(context, report);
     }
 }
@@ -55,14 +57,49 @@ fn holders(context: &Context<'_>, position: u32) -> ClusterSet {
     proxies.filter(|(_, read)| read.clusters.contains(position)).map(|(proxy, _)| proxy).collect()
 }
 
-/// Proxies whose mesh value is another than that of most proxies of their control plane.
+/// Proxies whose mesh value is another than that of their control plane's configuration.
+fn outdated_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+    let mut outdated: BTreeMap<(Duration, Duration, String), ClusterSet> = BTreeMap::new();
+    for class in context.attributor.classes().iter().filter(|class| class.lags()) {
+        if let (Some(told), Some(mesh)) = (class.told(), context.attributor.mesh_value(class)) {
+            let key = (told, mesh.connect_timeout, describe(&mesh.origin));
+            outdated.entry(key).or_default().extend(&class.proxies);
+        }
+    }
+    for ((told, mesh, source), proxies) in outdated {
+        report(Finding {
+            rule: &INFO,
+            severity: INFO.severity,
+            message: format!(
+                "it holds {} for the mesh's value, and {source} says {}",
+                format_duration(told),
+                format_duration(mesh)
+            ),
+            cluster: Arc::from(""),
+            timeout: Some(told),
+            proxies: Arc::new(proxies),
+            origin: None,
+            remedy:
+                "`kubectl meshaudit verify` tells whether the change is only under way; else see whether the proxy \
+                     is connected to its control plane (`istioctl proxy-status`), or restart it"
+                    .to_owned(),
+        });
+    }
+}
+
+/// Proxies whose mesh value is another than that of most proxies of their control plane, where its configuration
+/// could not be read.
 fn lagging_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
     let mut planes: BTreeMap<(&str, &str), BTreeMap<Duration, ClusterSet>> = BTreeMap::new();
     let mut black_hole = None;
     for (position, cluster) in (0u32..).zip(&context.snapshot.clusters) {
         if cluster.kind() == ClusterKind::BlackHole && cluster.source == ClusterSource::Active {
             black_hole = Some(cluster);
-            for proxy in holders(context, position).iter() {
+            let unread = holders(context, position);
+            let unread = unread
+                .iter()
+                .filter(|&proxy| context.attributor.mesh_value(context.attributor.class_of(proxy as usize)).is_none());
+            for proxy in unread {
                 let values = planes.entry(context.control_plane(proxy)).or_default();
                 values.entry(cluster.effective_timeout()).or_default().insert(proxy);
             }

@@ -138,7 +138,11 @@ impl Explainer {
     fn beat(&self) {
         if self.following > 0 && self.console.shows_progress() {
             let left = self.until.saturating_duration_since(Instant::now()).as_secs();
-            let failures = if self.failures == 0 { "no failure".to_owned() } else { count(usize::try_from(self.failures).unwrap_or(usize::MAX), "failure", "failures") };
+            let failures = if self.failures == 0 {
+                "no failure".to_owned()
+            } else {
+                count(usize::try_from(self.failures).unwrap_or(usize::MAX), "failure", "failures")
+            };
             let text = format!("{} lines read, {failures} so far; {}m{:02}s left", self.lines, left / 60, left % 60);
             self.console.note(&self.console.err.faint(&text));
         }
@@ -182,7 +186,10 @@ impl Explainer {
         if let Some(file) = &mut self.file {
             // As `kubectl logs --prefix` has it, so that `diagnose` tells the proxies apart again.
             let prefix = if self.several { format!("[pod/{}/istio-proxy] ", proxy.name) } else { String::new() };
-            [prefix.as_bytes(), line.text(), b"\n"].iter().try_for_each(|part| file.write_all(part)).map_err(lost_file)?;
+            [prefix.as_bytes(), line.text(), b"\n"]
+                .iter()
+                .try_for_each(|part| file.write_all(part))
+                .map_err(lost_file)?;
         }
         if self.raw {
             return self.print_raw(proxy, line.text());

@@ -16,9 +16,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs, deadline, duration};
-use crate::collect::{
-    Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels,
-};
+use crate::collect::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels};
 use crate::k8s::{ApiError, Connection, connect, select};
 use crate::model::{DebugLease, LevelDifference, LevelSpec, LoggerLevels, Proxy, StartupLogLevels, differences};
 use crate::reach::{Limits, Tunnel};
@@ -150,7 +148,8 @@ async fn selected(args: &DebugLogArgs, connection: &Connection, console: &Consol
         return Ok(found.proxies);
     }
     Err(match found.skipped.as_slice() {
-        [] => Failure::cannot_run("no pods are selected").hint("has the workload been scaled to none? Is it in another namespace (-n)?"),
+        [] => Failure::cannot_run("no pods are selected")
+            .hint("has the workload been scaled to none? Is it in another namespace (-n)?"),
         [first, rest @ ..] => {
             let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
             Failure::cannot_run(format!("no proxy among the pods: {}: {}{others}", first.id, first.reason))
@@ -211,7 +210,8 @@ impl DebugLogArgs {
 
     /// The command that puts back what this one sets.
     fn restore_command(&self, connection: &Connection) -> String {
-        let mut words = vec!["kubectl", "meshaudit", "debug-log", "--off"].into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let mut words =
+            vec!["kubectl", "meshaudit", "debug-log", "--off"].into_iter().map(str::to_owned).collect::<Vec<_>>();
         let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
         if self.select.all_namespaces {
             // Only what was set, not every proxy there is by then.
@@ -265,7 +265,11 @@ impl DebugLogArgs {
 /// A word as a POSIX shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// What a lease's failure means for the whole command.
@@ -358,7 +362,8 @@ async fn show(
     }
     let read = items.iter().filter(|item| item.state != LevelState::Failed).count();
     if differing == 0 && read > 0 {
-        console.note(&format!("Every logger of {} has the level it was started with.", count(read, "proxy", "proxies")));
+        console
+            .note(&format!("Every logger of {} has the level it was started with.", count(read, "proxy", "proxies")));
     }
     Ok(exit)
 }
@@ -598,7 +603,9 @@ async fn off_all(args: &DebugLogArgs, console: &Console) -> Result<Exit, Failure
         match connect(&options).await {
             Ok(connection) => {
                 let work = |lease: DebugLease| off_lease(args, connection.clone(), &store, lease);
-                items.extend(futures_util::stream::iter(leases).map(work).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
+                items.extend(
+                    futures_util::stream::iter(leases).map(work).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await,
+                );
             }
             Err(error) => items.extend(leases.iter().map(|lease| unreachable(lease, &error))),
         }

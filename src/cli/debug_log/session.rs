@@ -39,13 +39,8 @@ pub(super) async fn run(
             .hint("select fewer, or set them with --on and put them back with --off"));
     }
     let length = deadline(args.length);
-    let manner = Manner {
-        look: args.look(console),
-        output: args.output,
-        raw: args.raw,
-        several: proxies.len() > 1,
-        length,
-    };
+    let manner =
+        Manner { look: args.look(console), output: args.output, raw: args.raw, several: proxies.len() > 1, length };
     let store = args.store()?;
     let explainer = Explainer::new(console, manner, args.log_file.as_deref())?;
     let command = args.restore_command(connection);
@@ -192,7 +187,8 @@ fn item(args: &DebugLogArgs, connection: &Connection, outcome: SessionOutcome) -
 fn listen(console: Console) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
     let (stopper, stop) = Stopper::new();
     let first = Arc::new(OnceLock::new());
-    let mut signals = Signals::new().map_err(|error| Failure::cannot_run(format!("cannot listen for signals: {error}")))?;
+    let mut signals =
+        Signals::new().map_err(|error| Failure::cannot_run(format!("cannot listen for signals: {error}")))?;
     let seen = Arc::clone(&first);
     tokio::spawn(async move {
         loop {

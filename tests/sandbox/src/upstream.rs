@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
+/// The backlog of a server that answers.
+const BACKLOG: i32 = 128;
 /// How often the server's thread looks at what it should do.
 const TICK: Duration = Duration::from_millis(5);
 /// A connection to a loopback queue with room is established much faster than this.
@@ -75,7 +77,10 @@ impl Drop for SilentUpstream {
 }
 
 fn run(listener: &TcpListener, address: SocketAddr, shared: &Shared) {
+    let socket = SockRef::from(listener);
     while !shared.stopped.load(Ordering::SeqCst) {
+        // A second `listen` changes the backlog of a socket that listens already.
+        let _ = socket.listen(0);
         let waiting = fill(address);
         shared.silent.store(true, Ordering::SeqCst);
         while !shared.answering.load(Ordering::SeqCst) {
@@ -84,7 +89,9 @@ fn run(listener: &TcpListener, address: SocketAddr, shared: &Shared) {
             }
             thread::sleep(TICK);
         }
+        let _ = socket.listen(BACKLOG);
         drop(waiting);
+        while listener.accept().is_ok() {}
         shared.silent.store(false, Ordering::SeqCst);
         while shared.answering.load(Ordering::SeqCst) && !shared.stopped.load(Ordering::SeqCst) {
             match listener.accept() {

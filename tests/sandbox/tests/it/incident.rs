@@ -51,7 +51,11 @@ fn the_expectation_covers_every_pod() {
 }
 
 #[test]
-fn a_lost_syn_is_a_reset_after_one_second() {
+fn a_lost_syn_is_a_reset_after_one_second_and_nothing_else_is() {
+    for _ in 0..3 {
+        let calls = INCIDENT.drive_healthy_client();
+        assert!(calls.iter().all(|call| call.outcome == Outcome::Answered), "{calls:?}");
+    }
     let calls = INCIDENT.drive_client();
     assert_eq!(calls.len(), 2, "one through each checkout proxy");
     for call in &calls {

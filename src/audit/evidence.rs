@@ -1,0 +1,83 @@
+//! What Envoy's counters say about a row, put together over its proxies.
+
+use std::time::Duration;
+
+use crate::model::evidence::ConnectLatency;
+use crate::model::{ClusterSet, MeshSnapshot};
+
+/// The figures of all proxies that hold a value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Summary {
+    /// Connections that were begun.
+    pub attempts: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// Those that timed out; `None` where no proxy keeps the counter.
+    pub timeouts: Option<u64>,
+    /// The most endpoints that one proxy knows.
+    pub endpoints: u32,
+    /// The most of them that fail for one proxy.
+    pub failing_endpoints: u32,
+    /// The slowest proxy's connect times, where one keeps the histogram.
+    pub latency: Option<ConnectLatency>,
+    /// The proxies with failures.
+    pub failing: ClusterSet,
+}
+
+/// What failing attempts mean for a timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// All fail: no timeout is long enough.
+    Unreachable,
+    /// Some run out of time and others succeed.
+    Slow,
+    /// They fail, and not by timeout.
+    NotTimeouts,
+    /// The proxies do not keep what would tell.
+    Unclear,
+}
+
+impl Summary {
+    /// Sums up a cluster's figures over some proxies.
+    #[must_use]
+    pub fn of(snapshot: &MeshSnapshot, cluster: &str, proxies: &ClusterSet) -> Self {
+        let mut summary = Self::default();
+        for proxy in proxies.iter() {
+            let Some(read) = snapshot.proxies[proxy as usize].evidence.as_ref() else { continue };
+            let Ok(at) = read.binary_search_by(|entry| (*entry.cluster).cmp(cluster)) else { continue };
+            let entry = &read[at];
+            summary.attempts += entry.attempts;
+            summary.failures += entry.failures;
+            if let Some(timeouts) = entry.timeouts {
+                *summary.timeouts.get_or_insert(0) += timeouts;
+            }
+            summary.endpoints = summary.endpoints.max(entry.endpoints);
+            summary.failing_endpoints = summary.failing_endpoints.max(entry.failing_endpoints);
+            if let Some(latency) = entry.latency
+                && summary.latency.is_none_or(|known| known.p99_9 < latency.p99_9)
+            {
+                summary.latency = Some(latency);
+            }
+            if entry.failures > 0 {
+                summary.failing.insert(proxy);
+            }
+        }
+        summary
+    }
+
+    /// What the failures mean, given the timeout that was in force.
+    #[must_use]
+    pub fn trouble(&self, timeout: Duration) -> Trouble {
+        if self.failures >= self.attempts {
+            return Trouble::Unreachable;
+        }
+        // Connect times that reach towards the limit show that it cuts some off; SYN retransmissions come in whole
+        // seconds, so half of the way is far beyond an undisturbed handshake.
+        let reaches = self.latency.map(|latency| latency.max >= timeout.as_secs_f64() * 500.0);
+        match (self.timeouts, reaches) {
+            (Some(0), _) => Trouble::NotTimeouts,
+            (Some(_), _) | (None, Some(true)) => Trouble::Slow,
+            (None, _) => Trouble::Unclear,
+        }
+    }
+}

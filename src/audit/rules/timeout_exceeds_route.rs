@@ -1,0 +1,92 @@
+//! MA014.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{Context, Finding, Row, Rule, RuleInfo, Severity};
+use crate::attribute::full_host;
+use crate::model::objects::{HttpRoute, RouteDestination};
+use crate::model::{ClusterSet, Direction, format_duration};
+
+/// A connect timeout that outlasts the route, so that no retry can follow it.
+pub(super) struct TimeoutExceedsRoute;
+
+static INFO: RuleInfo = RuleInfo {
+    code: "MA014",
+    name: "timeout-exceeds-route",
+    severity: Severity::Warning,
+    page: include_str!("../../../docs/rules/MA014.md"),
+};
+
+impl Rule for TimeoutExceedsRoute {
+    fn info(&self) -> &'static RuleInfo {
+        &INFO
+    }
+
+    fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+        let mut by_host: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        for row in context.judged() {
+            if let Some(parts) = row.parts().filter(|parts| parts.direction == Direction::Outbound) {
+                by_host.entry(parts.host).or_default().push(row);
+            }
+        }
+        for (name, objects) in &context.snapshot.objects {
+            for service in &objects.virtual_services {
+                let sees = |namespace: &str| {
+                    let own = service.meta.namespace == namespace;
+                    let export_to = &service.export_to;
+                    export_to.is_empty()
+                        || export_to.iter().any(|to| to == "*" || to == namespace || (to == "." && own))
+                };
+                for route in &service.http {
+                    let Some((limit, what)) = limit(route) else { continue };
+                    for destination in &route.destinations {
+                        let host = full_host(&destination.host, &service.meta.namespace, objects.domain());
+                        let rows = by_host.get(host.as_str()).into_iter().flatten();
+                        for row in rows.filter(|row| leads_to(row, destination) && row.effective_timeout() >= limit) {
+                            let proxies: ClusterSet = row
+                                .proxies
+                                .iter()
+                                .filter(|&proxy| context.proxy(proxy).context == *name)
+                                .filter(|&proxy| sees(&context.proxy(proxy).namespace))
+                                .collect();
+                            if proxies.is_empty() {
+                                continue;
+                            }
+                            let value = format_duration(row.effective_timeout());
+                            let message = format!(
+                                "{value} is no shorter than the {what} of {} in VirtualService {} ({}): a connection \
+                                 that is not established uses it up, and no retry follows",
+                                route.name,
+                                service.meta,
+                                format_duration(limit)
+                            );
+                            let remedy = format!(
+                                "give the route more time than its attempts need together, or this host a connect \
+                                 timeout below {}",
+                                format_duration(limit)
+                            );
+                            let mut finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy);
+                            finding.proxies = Arc::new(proxies);
+                            report(finding);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The shorter of a route's limits, and its name.
+fn limit(route: &HttpRoute) -> Option<(Duration, &'static str)> {
+    let whole = route.timeout.map(|timeout| (timeout, "timeout"));
+    let each = route.per_try_timeout.map(|timeout| (timeout, "perTryTimeout"));
+    whole.into_iter().chain(each).min_by_key(|(timeout, _)| *timeout)
+}
+
+fn leads_to(row: &Row, destination: &RouteDestination) -> bool {
+    row.parts().is_some_and(|parts| {
+        parts.subset == destination.subset && (destination.port == 0 || parts.port == destination.port)
+    })
+}

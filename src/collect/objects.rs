@@ -1,0 +1,332 @@
+//! Reads what a cluster says about Istio. Everything here is worth having and nothing is needed: what may not be read
+//! becomes a note in [`IstioObjects::coverage`], and the audit goes on with what there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use crate::decode::mesh_config;
+use crate::decode::objects::{Page, add};
+use crate::k8s::{ApiError, Connection};
+use crate::model::objects::{
+    ControlPlane, Coverage, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectKind, ObjectMeta,
+};
+use crate::reach::{AdminError, AdminRequest, AdminSource, IstiodPage, Limits, Tunnel};
+
+/// What is read of a cluster's objects.
+#[derive(Debug, Clone)]
+pub struct ObjectOptions {
+    /// `-i`: where control planes are looked for when they can't be found by their label.
+    pub istio_namespace: String,
+    /// Revisions that proxies name.
+    pub revisions: BTreeSet<String>,
+    /// Namespaces that have proxies, for users who may not list the whole cluster.
+    pub namespaces: BTreeSet<String>,
+    /// Whether istiod itself is asked, through a port-forward.
+    pub ask_istiod: bool,
+    /// Limits on each answer of istiod.
+    pub limits: Limits,
+}
+
+/// Ports on which istiod serves its debug pages (`pilot/cmd/pilot-discovery/app/cmd.go`): monitoring, then plain HTTP.
+const ISTIOD_PORTS: [u16; 2] = [15014, 8080];
+
+const ISTIOD_LABEL: &str = "app=istiod";
+
+/// Reads the objects of one cluster.
+pub async fn read_istio_objects(connection: &Connection, options: &ObjectOptions) -> IstioObjects {
+    let groups = connection.api_groups().await;
+    let mut objects = IstioObjects::default();
+    read_control_planes(connection, options, &mut objects).await;
+    match &groups {
+        Ok(groups) => {
+            read_istio_kinds(connection, options, groups, &mut objects).await;
+            read_installers(connection, groups, &mut objects).await;
+        }
+        Err(error) => {
+            for kind in ISTIO_KINDS.iter().map(|(kind, ..)| *kind).chain([ObjectKind::Installer]) {
+                objects.coverage.insert(kind, Coverage::Denied(format!("the API groups could not be listed: {error}")));
+            }
+        }
+    }
+    // Services are needed for one thing only: which service port an inbound cluster's workload port belongs to.
+    if objects
+        .destination_rules
+        .iter()
+        .filter_map(|rule| rule.traffic_policy.as_ref())
+        .any(|p| !p.port_level.is_empty())
+    {
+        let mut page = IstioObjects::default();
+        let outcome = list_everywhere(connection, "/api/v1", "services", "Service", options, &mut page).await;
+        objects.services = page.services;
+        objects.notes.extend(page.notes);
+        objects.coverage.insert(ObjectKind::Service, outcome);
+    }
+    objects.sort();
+    objects
+}
+
+const ISTIO_KINDS: [(ObjectKind, &str, &str); 5] = [
+    (ObjectKind::DestinationRule, "destinationrules", "DestinationRule"),
+    (ObjectKind::Sidecar, "sidecars", "Sidecar"),
+    (ObjectKind::EnvoyFilter, "envoyfilters", "EnvoyFilter"),
+    (ObjectKind::ServiceEntry, "serviceentries", "ServiceEntry"),
+    (ObjectKind::VirtualService, "virtualservices", "VirtualService"),
+];
+
+async fn read_istio_kinds(
+    connection: &Connection,
+    options: &ObjectOptions,
+    groups: &BTreeMap<String, String>,
+    objects: &mut IstioObjects,
+) {
+    let Some(preferred) = groups.get("networking.istio.io") else {
+        for (kind, ..) in ISTIO_KINDS {
+            objects.coverage.insert(kind, Coverage::Denied("the cluster has no networking.istio.io API".to_owned()));
+        }
+        return;
+    };
+    let reads = ISTIO_KINDS.map(|(kind, resource, name)| async move {
+        // EnvoyFilter never left v1alpha3.
+        let version = if kind == ObjectKind::EnvoyFilter { "networking.istio.io/v1alpha3" } else { preferred.as_str() };
+        let mut found = IstioObjects::default();
+        let coverage =
+            list_everywhere(connection, &format!("/apis/{version}"), resource, name, options, &mut found).await;
+        (kind, coverage, found)
+    });
+    for (kind, coverage, found) in join_all(reads).await {
+        objects.coverage.insert(kind, coverage);
+        objects.notes.extend(found.notes);
+        objects.destination_rules.extend(found.destination_rules);
+        objects.sidecars.extend(found.sidecars);
+        objects.envoy_filters.extend(found.envoy_filters);
+        objects.service_entries.extend(found.service_entries);
+        objects.virtual_services.extend(found.virtual_services);
+    }
+}
+
+/// Lists a kind in the whole cluster; where that is forbidden, in each namespace that matters.
+async fn list_everywhere(
+    connection: &Connection,
+    api: &str,
+    resource: &str,
+    kind: &str,
+    options: &ObjectOptions,
+    found: &mut IstioObjects,
+) -> Coverage {
+    let all = list(connection, &format!("{api}/{resource}"), None, kind, found).await;
+    let Err(error) = all else { return Coverage::Read };
+    let refusal = match error {
+        ApiError::Forbidden(message) => message,
+        ApiError::NotFound(_) => return Coverage::Read,
+        error => return Coverage::Denied(error.to_string()),
+    };
+    let namespaces: BTreeSet<&String> = options.namespaces.iter().chain([&options.istio_namespace]).collect();
+    let mut read = 0;
+    for namespace in &namespaces {
+        let path = format!("{api}/namespaces/{namespace}/{resource}");
+        match list(connection, &path, None, kind, found).await {
+            Ok(()) => read += 1,
+            // One refusal of many is likely followed by more; still, each namespace may differ.
+            Err(ApiError::Forbidden(_)) => {}
+            Err(error) => return Coverage::Denied(error.to_string()),
+        }
+    }
+    if read == 0 {
+        return Coverage::Denied(refusal);
+    }
+    Coverage::Partly(format!("{read} of {} namespaces; {refusal}", namespaces.len()))
+}
+
+async fn list(
+    connection: &Connection,
+    path: &str,
+    labels: Option<&str>,
+    kind: &str,
+    found: &mut IstioObjects,
+) -> Result<(), ApiError> {
+    connection
+        .list_pages(path, labels, &mut |page: Page, restarted| {
+            if restarted {
+                *found = IstioObjects {
+                    control_planes: std::mem::take(&mut found.control_planes),
+                    ..IstioObjects::default()
+                };
+            }
+            page.add_to(found, kind);
+        })
+        .await
+}
+
+/// Finds control planes by their Deployments, then reads each one's mesh configuration.
+async fn read_control_planes(connection: &Connection, options: &ObjectOptions, objects: &mut IstioObjects) {
+    let everywhere = list(connection, "/apis/apps/v1/deployments", Some(ISTIOD_LABEL), "Deployment", objects).await;
+    let coverage = match everywhere {
+        Ok(()) => Coverage::Read,
+        Err(ApiError::Forbidden(refusal)) => {
+            let path = format!("/apis/apps/v1/namespaces/{}/deployments", options.istio_namespace);
+            match list(connection, &path, Some(ISTIOD_LABEL), "Deployment", objects).await {
+                Ok(()) => Coverage::Partly(format!("only in {}; {refusal}", options.istio_namespace)),
+                Err(error) => Coverage::Denied(error.to_string()),
+            }
+        }
+        Err(error) => Coverage::Denied(error.to_string()),
+    };
+    objects.coverage.insert(ObjectKind::Deployment, coverage);
+    let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
+    let name = |revision: &str| match revision {
+        "" | ControlPlane::DEFAULT_REVISION => "istio".to_owned(),
+        revision => format!("istio-{revision}"),
+    };
+    for plane in &objects.control_planes {
+        wanted.insert((plane.namespace.clone(), name(&plane.revision)));
+        wanted.insert((plane.namespace.clone(), format!("istio-shared-configmap-{}", plane.revision)));
+        if let Some(shared) = plane.istiod.as_ref().and_then(|istiod| istiod.shared_mesh_config.clone()) {
+            wanted.insert((plane.namespace.clone(), shared));
+        }
+    }
+    let unknown = |revision: &&String| objects.control_planes.iter().all(|plane| plane.revision != **revision);
+    for revision in options.revisions.iter().filter(unknown) {
+        // A tag of a known control plane, or a control plane that runs elsewhere.
+        wanted.insert((options.istio_namespace.clone(), name(revision)));
+    }
+    if objects.control_planes.is_empty() {
+        wanted.insert((options.istio_namespace.clone(), "istio".to_owned()));
+    }
+    let reads = wanted.iter().map(|(namespace, name)| async move {
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+        connection.get::<crate::decode::objects::Object>(&path).await
+    });
+    let mut denied = None;
+    for outcome in join_all(reads).await {
+        match outcome {
+            Ok(object) => add(objects, "ConfigMap", object.json()),
+            Err(ApiError::NotFound(_)) => {}
+            Err(error) => denied = Some(error.to_string()),
+        }
+    }
+    if options.ask_istiod {
+        ask_istiods(connection, options, objects).await;
+    }
+    let found = objects.control_planes.iter().any(|plane| !plane.mesh.is_empty());
+    let coverage = match denied {
+        None if found => Coverage::Read,
+        None => Coverage::Denied(format!("no mesh configuration was found in {}", options.istio_namespace)),
+        Some(reason) if found => Coverage::Partly(reason),
+        Some(reason) => Coverage::Denied(reason),
+    };
+    objects.coverage.insert(ObjectKind::MeshConfig, coverage);
+}
+
+/// Asks each control plane what it really uses, and which proxies have accepted its last clusters. A debug endpoint
+/// that is switched off (`ENABLE_DEBUG_ON_HTTP=false`) or may not be reached costs nothing but a note.
+async fn ask_istiods(connection: &Connection, options: &ObjectOptions, objects: &mut IstioObjects) {
+    let planes: Vec<(usize, String)> =
+        objects.control_planes.iter().map(|plane| plane.namespace.clone()).enumerate().collect();
+    for (index, namespace) in planes {
+        if objects.control_planes[index].istiod.is_none() {
+            continue;
+        }
+        let revision = objects.control_planes[index].revision.clone();
+        let labels = format!("{ISTIOD_LABEL},istio.io/rev={revision}");
+        let mut pods: Vec<String> = Vec::new();
+        let listed = connection
+            .list_pages(&format!("/api/v1/namespaces/{namespace}/pods"), Some(&labels), &mut |page, _| {
+                pods.extend(page.names());
+            })
+            .await;
+        if let Err(error) = listed {
+            objects.notes.push(format!("istiod of revision {revision} could not be asked: {error}"));
+            continue;
+        }
+        let mut sync = Vec::new();
+        let mut answered = false;
+        let mut failure = None;
+        for pod in &pods {
+            match ask(connection, &namespace, pod, options.limits).await {
+                Ok((mesh, proxies)) => {
+                    answered = true;
+                    sync.extend(proxies);
+                    let plane = &mut objects.control_planes[index];
+                    if plane.mesh.iter().all(|source| source.kind != MeshConfigKind::Effective) {
+                        plane.mesh.push(mesh);
+                    }
+                }
+                Err(error) => failure = Some(format!("{namespace}/{pod}: {error}")),
+            }
+        }
+        if answered {
+            objects.control_planes[index].sync = Some(sync);
+        }
+        // The ConfigMaps say nearly as much; only without them is this worth a word.
+        let has_maps = !objects.control_planes[index].mesh.is_empty();
+        if let Some(failure) = failure.filter(|_| !has_maps) {
+            objects.notes.push(format!("istiod could not be asked what it uses: {failure}"));
+        }
+    }
+}
+
+type Answer = (MeshConfigSource, Vec<crate::model::objects::ProxySync>);
+
+async fn ask(connection: &Connection, namespace: &str, pod: &str, limits: Limits) -> Result<Answer, AdminError> {
+    let mut last = None;
+    for port in ISTIOD_PORTS {
+        let mut tunnel = Tunnel::new(connection, namespace, pod, port, limits);
+        let mesh = match fetch(&mut tunnel, IstiodPage::Mesh).await {
+            Ok(text) => text,
+            Err(error) => {
+                last.get_or_insert(error);
+                continue;
+            }
+        };
+        let meta = ObjectMeta { namespace: namespace.to_owned(), name: pod.to_owned(), created: None };
+        let (config, error) = match mesh_config::parse(&mesh) {
+            Ok(config) => (config, None),
+            Err(error) => (Default::default(), Some(error)),
+        };
+        let source = MeshConfigSource {
+            kind: MeshConfigKind::Effective,
+            meta,
+            config,
+            text: Arc::from(""),
+            error,
+            evidence: Evidence::default(),
+        };
+        let sync = match fetch(&mut tunnel, IstiodPage::Syncz).await {
+            Ok(text) => mesh_config::parse_syncz(&text).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
+        return Ok((source, sync));
+    }
+    Err(last.unwrap_or_else(|| AdminError::Unreachable("no port".to_owned())))
+}
+
+async fn fetch(tunnel: &mut Tunnel<'_>, page: IstiodPage) -> Result<String, AdminError> {
+    let mut body = Vec::new();
+    tunnel
+        .send(&AdminRequest::Istiod(page), &mut |chunk| {
+            body.extend_from_slice(chunk);
+            ControlFlow::Continue(())
+        })
+        .await?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+async fn read_installers(connection: &Connection, groups: &BTreeMap<String, String>, objects: &mut IstioObjects) {
+    let mut coverage = Coverage::Read;
+    for (group, resource, kind) in [
+        ("install.istio.io", "istiooperators", "IstioOperator"),
+        ("sailoperator.io", "istios", "Istio"),
+        ("maistra.io", "servicemeshcontrolplanes", "ServiceMeshControlPlane"),
+        ("mesh.cloud.google.com", "controlplanerevisions", "ControlPlaneRevision"),
+    ] {
+        let Some(version) = groups.get(group) else { continue };
+        match list(connection, &format!("/apis/{version}/{resource}"), None, kind, objects).await {
+            Ok(()) | Err(ApiError::NotFound(_)) => {}
+            Err(error) => coverage = Coverage::Denied(error.to_string()),
+        }
+    }
+    objects.coverage.insert(ObjectKind::Installer, coverage);
+}

@@ -1,0 +1,321 @@
+//! What a plan would change: the audit of the snapshot as it would be afterwards.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{FixPlan, MeshStep, ObjectStep, Step};
+use crate::attribute::{Attributor, ProxyClass, Verdict};
+use crate::audit::{Audit, Filter, Finding, Policy, audit};
+use crate::decode::objects::add;
+use crate::model::objects::{
+    ConnectionPool, ControlPlane, Evidence, IstioObjects, MeshConfig, MeshConfigKind, MeshConfigSource, ObjectMeta,
+};
+use crate::model::{ClusterSet, MeshSnapshot, OriginKind, SnapshotBuilder, format_duration};
+
+/// One value that would change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// The value now; `None` where the field is absent.
+    pub before: Option<Duration>,
+    /// The value afterwards.
+    pub after: Option<Duration>,
+    /// The proxies, as positions in the snapshot.
+    pub proxies: ClusterSet,
+}
+
+/// A finding that the plan does not mend, and why.
+#[derive(Debug, Clone)]
+pub struct Remaining {
+    /// The finding.
+    pub finding: Finding,
+    /// Why it stays.
+    pub reason: String,
+}
+
+/// What a plan would change.
+#[derive(Debug, Clone, Default)]
+pub struct Effect {
+    /// The values, by cluster.
+    pub changes: Vec<Change>,
+    /// The findings that vanish.
+    pub vanish: Vec<Finding>,
+    /// The findings that stay.
+    pub remain: Vec<Remaining>,
+    /// Findings that would be new.
+    pub appear: Vec<Finding>,
+}
+
+impl Effect {
+    /// How many distinct clusters change.
+    #[must_use]
+    pub fn clusters(&self) -> usize {
+        let mut names: Vec<&Arc<str>> = self.changes.iter().map(|change| &change.cluster).collect();
+        names.sort();
+        names.dedup();
+        names.len()
+    }
+
+    /// The proxies that change.
+    #[must_use]
+    pub fn proxies(&self) -> ClusterSet {
+        let mut all = ClusterSet::default();
+        self.changes.iter().for_each(|change| all.extend(&change.proxies));
+        all
+    }
+}
+
+/// The snapshot as it would be once the plan is carried out and every connected proxy has taken it.
+#[must_use]
+pub fn apply(snapshot: &MeshSnapshot, plan: &FixPlan) -> MeshSnapshot {
+    let mut changed = MeshSnapshot { objects: snapshot.objects.clone(), ..snapshot.clone() };
+    for step in &plan.steps {
+        match step {
+            Step::Mesh(step) => {
+                let plane = changed.objects.get_mut(&step.context).and_then(|objects| {
+                    objects.control_planes.iter_mut().find(|plane| plane.revision == step.revision)
+                });
+                if let Some(plane) = plane {
+                    apply_mesh(plane, step);
+                }
+            }
+            Step::Object(step) => {
+                if let Some(objects) = changed.objects.get_mut(&step.context) {
+                    apply_object(objects, step, snapshot);
+                }
+            }
+        }
+    }
+    let values = values(snapshot, &changed, plan);
+    let mut builder = SnapshotBuilder::default();
+    let rows: Vec<u32> = snapshot.clusters.iter().map(|cluster| builder.intern(cluster.clone())).collect();
+    let mut renamed: HashMap<(usize, u32), u32> = HashMap::new();
+    for ((class, row), value) in values.by_class {
+        let mut cluster = snapshot.clusters[row as usize].clone();
+        cluster.connect_timeout = value;
+        renamed.insert((class, row), builder.intern(cluster));
+    }
+    for (position, read) in snapshot.proxies.iter().enumerate() {
+        let mut read = read.clone();
+        let class = values.class_of[position];
+        read.clusters =
+            read.clusters.iter().map(|row| renamed.get(&(class, row)).copied().unwrap_or(rows[row as usize])).collect();
+        builder.read(read);
+    }
+    snapshot.skipped.iter().cloned().for_each(|skipped| builder.skip(skipped));
+    snapshot.failed.iter().cloned().for_each(|failed| builder.fail(failed));
+    for (context, objects) in changed.objects {
+        builder.objects(context, objects);
+    }
+    builder.finish(snapshot.taken_at)
+}
+
+/// The values that change, for each class of proxies.
+struct Values {
+    by_class: BTreeMap<(usize, u32), Option<Duration>>,
+    class_of: Vec<usize>,
+}
+
+fn values(snapshot: &MeshSnapshot, changed: &MeshSnapshot, plan: &FixPlan) -> Values {
+    let (before, after) = (Attributor::new(snapshot), Attributor::new(changed));
+    let mut class_of = vec![0; snapshot.proxies.len()];
+    let mut by_class = BTreeMap::new();
+    for (index, class) in before.classes().iter().enumerate() {
+        let mut first = None;
+        for proxy in class.proxies.iter() {
+            class_of[proxy as usize] = index;
+            first.get_or_insert(proxy);
+        }
+        let Some(first) = first else { continue };
+        let new_class = after.class_of(first as usize);
+        let unread_mesh = unread_mesh(&before, class, plan);
+        for row in class.clusters.iter() {
+            let held = snapshot.clusters[row as usize].connect_timeout;
+            let now = before.attribute(class, row);
+            // What the control plane no longer reaches, or nobody can account for, stays as it is.
+            let (Verdict::Explained, Some(expected)) = (now.verdict, &now.expected) else { continue };
+            if now.origin != expected.origin {
+                continue;
+            }
+            let value = match unread_mesh {
+                Some(value) if expected.origin.kind == OriginKind::MeshConfig => Some(value),
+                _ => match after.attribute(new_class, row).expected {
+                    Some(expected) => expected.timeout,
+                    None => continue,
+                },
+            };
+            if value != held {
+                by_class.insert((index, row), value);
+            }
+        }
+    }
+    Values { by_class, class_of }
+}
+
+/// The mesh-wide value that the plan gives a class whose mesh configuration could not be read.
+fn unread_mesh(attributor: &Attributor<'_>, class: &ProxyClass<'_>, plan: &FixPlan) -> Option<Duration> {
+    if attributor.mesh_value(class).is_some() {
+        return None;
+    }
+    let proxy = &class.representative.proxy;
+    plan.steps.iter().find_map(|step| match step {
+        Step::Mesh(step) if step.context == proxy.id.context && step.revision == proxy.revision => Some(step.after),
+        _ => None,
+    })
+}
+
+fn apply_mesh(plane: &mut ControlPlane, step: &MeshStep) {
+    let put = |config: &mut MeshConfig| {
+        if step.default_traffic_policy {
+            config.default_connection_pool = Some(ConnectionPool { connect_timeout: Some(step.after) });
+        } else {
+            config.connect_timeout = Some(step.after);
+        }
+    };
+    let kind = if step.install.method == crate::audit::install::InstallMethod::AksAddon {
+        MeshConfigKind::Shared
+    } else {
+        MeshConfigKind::Own
+    };
+    match plane.mesh.iter_mut().find(|source| source.kind == kind) {
+        Some(source) => put(&mut source.config),
+        None => {
+            let mut config = MeshConfig::default();
+            put(&mut config);
+            plane.mesh.push(MeshConfigSource {
+                kind,
+                meta: ObjectMeta { namespace: step.namespace.clone(), name: "istio".to_owned(), created: None },
+                config,
+                text: Arc::from(""),
+                error: None,
+                evidence: Evidence::default(),
+            });
+        }
+    }
+    // What istiod said of itself before is no longer so; the ConfigMaps decide.
+    plane.mesh.retain(|source| source.kind != MeshConfigKind::Effective);
+}
+
+fn apply_object(objects: &mut IstioObjects, step: &ObjectStep, snapshot: &MeshSnapshot) {
+    let is = |meta: &ObjectMeta| meta.namespace == step.identity.namespace && meta.name == step.identity.name;
+    let known = match step.identity.kind {
+        "DestinationRule" => objects.destination_rules.iter().find(|rule| is(&rule.meta)).map(|rule| &rule.meta),
+        "Sidecar" => objects.sidecars.iter().find(|sidecar| is(&sidecar.meta)).map(|sidecar| &sidecar.meta),
+        _ => objects.envoy_filters.iter().find(|filter| is(&filter.meta)).map(|filter| &filter.meta),
+    };
+    let created = match known {
+        Some(meta) => meta.created,
+        None => Some(snapshot.taken_at),
+    };
+    let mut fresh = IstioObjects::default();
+    add(&mut fresh, step.identity.kind, &format!("{{\"spec\":{}}}", step.spec));
+    let meta = ObjectMeta { namespace: step.identity.namespace.clone(), name: step.identity.name.clone(), created };
+    macro_rules! replace {
+        ($list:ident) => {
+            if let Some(mut object) = fresh.$list.pop() {
+                match objects.$list.iter_mut().find(|known| is(&known.meta)) {
+                    Some(known) => {
+                        object.source = known.source.clone();
+                        object.source.spec = step.spec.as_str().into();
+                        object.meta = meta;
+                        *known = object;
+                    }
+                    None => {
+                        object.meta = meta;
+                        objects.$list.push(object);
+                    }
+                }
+            }
+        };
+    }
+    match step.identity.kind {
+        "DestinationRule" => replace!(destination_rules),
+        "Sidecar" => replace!(sidecars),
+        _ => replace!(envoy_filters),
+    }
+    objects.sort();
+}
+
+/// Audits the snapshot as it would be, and compares.
+pub(super) fn effect(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Policy, plan: &FixPlan) -> Effect {
+    let changed = apply(snapshot, plan);
+    let then = audit(&changed, filter, policy);
+    let mut effect = Effect { changes: changes(snapshot, &changed), ..Effect::default() };
+    let left = |finding: &Finding, others: &[Finding]| {
+        let mut same = ClusterSet::default();
+        for other in others {
+            if other.rule.code == finding.rule.code && other.cluster == finding.cluster {
+                same.extend(&other.proxies);
+            }
+        }
+        let plane_wide = finding.proxies.is_empty()
+            && others.iter().any(|other| other.rule.code == finding.rule.code && other.origin == finding.origin);
+        plane_wide || !same.intersection(&finding.proxies).is_empty()
+    };
+    for finding in &now.findings {
+        if left(finding, &then.findings) {
+            effect.remain.push(Remaining { finding: finding.clone(), reason: why(finding) });
+        } else {
+            effect.vanish.push(finding.clone());
+        }
+    }
+    effect.appear = then.findings.iter().filter(|finding| !left(finding, &now.findings)).cloned().collect();
+    effect
+}
+
+fn changes(before: &MeshSnapshot, after: &MeshSnapshot) -> Vec<Change> {
+    let mut grouped: BTreeMap<(Arc<str>, Option<Duration>, Option<Duration>), ClusterSet> = BTreeMap::new();
+    // Both have the same proxies in the same order; of equal pairs of sets only one is looked at.
+    let mut seen: HashMap<(Vec<[u32; 2]>, Vec<[u32; 2]>), Vec<u32>> = HashMap::new();
+    for (position, (old, new)) in (0u32..).zip(before.proxies.iter().zip(&after.proxies)) {
+        seen.entry((old.clusters.runs(), new.clusters.runs())).or_default().push(position);
+    }
+    for proxies in seen.into_values() {
+        let first = proxies[0] as usize;
+        let key = |cluster: &crate::model::EnvoyCluster| (Arc::clone(&cluster.name), cluster.source);
+        let new: HashMap<_, _> = after.proxies[first]
+            .clusters
+            .iter()
+            .map(|row| &after.clusters[row as usize])
+            .map(|cluster| (key(cluster), cluster.connect_timeout))
+            .collect();
+        for row in before.proxies[first].clusters.iter() {
+            let cluster = &before.clusters[row as usize];
+            let Some(&value) = new.get(&key(cluster)) else { continue };
+            if value != cluster.connect_timeout {
+                let change = grouped.entry((Arc::clone(&cluster.name), cluster.connect_timeout, value)).or_default();
+                proxies.iter().for_each(|&proxy| change.insert(proxy));
+            }
+        }
+    }
+    grouped.into_iter().map(|((cluster, before, after), proxies)| Change { cluster, before, after, proxies }).collect()
+}
+
+/// Why a finding outlives the plan.
+fn why(finding: &Finding) -> String {
+    let origin = finding.origin.as_ref();
+    match (finding.rule.code, origin.map(|origin| origin.kind)) {
+        ("MA013", _) => "logging is no matter of a timeout".to_owned(),
+        ("MA006", _) | (_, Some(OriginKind::Stale)) => {
+            "the proxy does not take what its control plane gives; no change of it helps until that is mended"
+                .to_owned()
+        }
+        ("MA009", _) => "remove defaultConfig.connectTimeout by hand, where it is set".to_owned(),
+        ("MA010", _) => "which of the two sources is to decide is yours to say".to_owned(),
+        ("MA011", _) => "a longer timeout does not mend it, or what was counted before is still counted".to_owned(),
+        ("MA014", _) => "the route's own limits would have to change".to_owned(),
+        (_, Some(OriginKind::Unknown | OriginKind::EnvoyDefault)) => {
+            let note = origin.map(|origin| origin.note.as_str()).filter(|note| !note.is_empty());
+            format!("what sets it is not known{}", note.map(|note| format!(": {note}")).unwrap_or_default())
+        }
+        (_, Some(kind)) if origin.is_some_and(|origin| !origin.certain) => {
+            format!("{kind:?} seems to set it, but could not be read")
+        }
+        _ => match finding.timeout {
+            Some(value) => format!("{} stays", format_duration(value)),
+            None => "nothing in the plan reaches it".to_owned(),
+        },
+    }
+}

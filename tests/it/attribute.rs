@@ -1,0 +1,165 @@
+//! Istio's precedence as a table: objects, a proxy and a cluster in, the value and its origin out. The values were
+//! written down from Istio's source, not from this program.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use meshaudit::attribute::{Attributor, Verdict};
+use meshaudit::decode::objects::from_manifests;
+use meshaudit::model::{
+    ClusterSet, ClusterSource, EnvoyCluster, Proxy, ProxyId, ProxyRole, ProxySnapshot, ServiceRef, SnapshotBuilder,
+    format_duration, parse_duration,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Table {
+    about: String,
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    objects: String,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    cluster: String,
+    /// `namespace/name` of the service that an inbound cluster stands for.
+    service: Option<String>,
+    #[serde(default = "shop")]
+    namespace: String,
+    #[serde(default)]
+    role: ProxyRole,
+    #[serde(default)]
+    revision: String,
+    #[serde(default)]
+    version: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    /// What the proxy holds, where it is not what is expected.
+    held: Option<String>,
+    /// `VALUE KIND [NAMESPACE/NAME [PART]]`.
+    expect: String,
+    /// The origin of what is held, where it is not that of what is expected.
+    origin: Option<String>,
+    /// A value that is set and lost.
+    dropped: Option<String>,
+}
+
+fn shop() -> String {
+    "shop".to_owned()
+}
+
+fn describe(origin: &meshaudit::model::Origin) -> String {
+    let mut text = format!("{:?}", origin.kind);
+    if !origin.name.is_empty() {
+        text.push_str(&format!(" {}/{}", origin.namespace, origin.name));
+    }
+    if !origin.part.is_empty() && !matches!(origin.part.as_str(), "connectTimeout" | "connectionPool.tcp") {
+        text.push_str(&format!(" {}", origin.part));
+    }
+    text
+}
+
+fn check(group: &Group, case: &Case) -> Result<(), String> {
+    let objects = from_manifests(&group.objects)?;
+    if !objects.notes.is_empty() {
+        return Err(objects.notes.join("; "));
+    }
+    let (value, origin) = case.expect.split_once(' ').ok_or("expect: VALUE KIND …")?;
+    let duration = |text: &str| match text {
+        "none" => Ok(None),
+        text => parse_duration(text).map(Some).map_err(|error| error.to_string()),
+    };
+    let held = duration(case.held.as_deref().unwrap_or(value))?;
+    let services = case.service.iter().filter_map(|service| service.split_once('/')).map(|(namespace, name)| {
+        ServiceRef { host: Arc::from(format!("{name}.{namespace}.svc.cluster.local")), namespace: Arc::from(namespace) }
+    });
+    let cluster = EnvoyCluster {
+        name: Arc::from(case.cluster.as_str()),
+        discovery_type: Arc::from("EDS"),
+        connect_timeout: held,
+        source: ClusterSource::Active,
+        error: None,
+        destination_rule_hint: None,
+        services: services.collect(),
+    };
+    let mut builder = SnapshotBuilder::default();
+    let row = builder.intern(cluster);
+    let mut proxy = Proxy::named(ProxyId::new(&case.namespace, "pod"));
+    proxy.role = case.role;
+    proxy.revision.clone_from(&case.revision);
+    proxy.istio_version.clone_from(&case.version);
+    proxy.labels.clone_from(&case.labels);
+    builder.read(ProxySnapshot {
+        proxy,
+        clusters: ClusterSet::from_iter([row]),
+        version: None,
+        loggers: None,
+        evidence: None,
+    });
+    builder.objects("", objects);
+    let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
+    let attributor = Attributor::new(&snapshot);
+    let class = attributor.class_of(0);
+    let (attribution, chain) = attributor.explain(class, 0);
+    if attribution != attributor.attribute(class, 0) {
+        return Err("an explanation changes the answer".to_owned());
+    }
+    let wrong = |what: &str, found: String| Err(format!("{what}: {found}\n{chain:#?}"));
+    if attribution.verdict != Verdict::Explained {
+        return wrong("verdict", format!("{:?}", attribution.verdict));
+    }
+    let expected_origin = case.origin.as_deref().unwrap_or(origin);
+    if describe(&attribution.origin) != expected_origin {
+        return wrong("origin", describe(&attribution.origin));
+    }
+    let Some(expected) = attribution.expected else {
+        return if case.cluster.contains('|') { wrong("expected", "nothing".to_owned()) } else { Ok(()) };
+    };
+    if expected.timeout != duration(value)? {
+        return wrong("value", expected.timeout.map_or("none".to_owned(), format_duration));
+    }
+    if describe(&expected.origin) != origin {
+        return wrong("expected origin", describe(&expected.origin));
+    }
+    let dropped = expected.dropped.map(|dropped| format_duration(dropped.value));
+    if dropped != case.dropped {
+        return wrong("dropped", format!("{dropped:?}"));
+    }
+    let winners = chain.iter().filter(|candidate| candidate.outcome == meshaudit::attribute::Outcome::Won).count();
+    if winners != 1 {
+        return wrong("winners in the chain", winners.to_string());
+    }
+    Ok(())
+}
+
+#[test]
+fn precedence() {
+    let mut cases = 0;
+    let mut failures = Vec::new();
+    let mut files: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/precedence"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let table: Table = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for group in &table.groups {
+            for case in &group.cases {
+                cases += 1;
+                if let Err(error) = check(group, case) {
+                    failures.push(format!("{} / {}: {error}", table.about, case.name));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {cases} failed:\n{}", failures.len(), failures.join("\n"));
+    assert!(cases >= 100, "{cases}");
+}
