@@ -5,6 +5,7 @@ use std::io::Read;
 use clap::{Args, ValueEnum};
 
 use super::console::Console;
+use super::diagnose_live::{self, LiveArgs};
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::collect;
@@ -23,17 +24,21 @@ use crate::report::document;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubectl logs web-7d4b9 -c istio-proxy | kubectl meshaudit diagnose --from -
+  kubectl meshaudit diagnose deploy/web -n shop --since 1h
+  kubectl meshaudit diagnose deploy/web -n shop --tail 0 -f
   kubectl meshaudit diagnose --from proxy.log.gz --config-dump dump.json
   kubectl meshaudit diagnose --from bug-report.tar.gz -o timeline
 
 Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 4 nothing could be read.")]
 pub(super) struct DiagnoseArgs {
-    /// Logs: files, directories, .gz, bug-report archives; - is stdin. May be repeated
-    #[arg(long, value_name = "PATH", required = true)]
+    #[command(flatten)]
+    pub(super) live: LiveArgs,
+    /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
     from: Vec<String>,
     /// Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats
     #[arg(long, value_name = "PATH")]
-    config_dump: Vec<String>,
+    pub(super) config_dump: Vec<String>,
     /// table, timeline, json, yaml or ndjson (each failure as it is found)
     #[arg(
         short,
@@ -44,7 +49,7 @@ pub(super) struct DiagnoseArgs {
         hide_possible_values = true,
         help_heading = "Report"
     )]
-    output: Format,
+    pub(super) output: Format,
     /// No headings in tables
     #[arg(long, help_heading = "Report")]
     no_headers: bool,
@@ -64,7 +69,7 @@ pub(super) struct DiagnoseArgs {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     #[default]
     Table,
     Timeline,
@@ -91,6 +96,9 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
         cut: 0,
         stream: (args.output == Format::Ndjson).then_some(console),
     };
+    if args.from.is_empty() {
+        return super::block_on(diagnose_live::run(args, reading, console));
+    }
     let mut unread = Vec::new();
     let mut failed = None;
     for input in &args.from {
@@ -112,12 +120,22 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
             return Err(failure);
         }
     }
-    for message in &unread {
+    conclude(args, reading, &unread, console)
+}
+
+/// Says what was found.
+pub(super) fn conclude(
+    args: &DiagnoseArgs,
+    reading: Reading<'_>,
+    unread: &[String],
+    console: &Console,
+) -> Result<Exit, Failure> {
+    for message in unread {
         console.warn(&format!("not read: {message}"));
     }
     let Reading { mut diagnoser, counts, cut, .. } = reading;
     if counts.records == 0 {
-        return Err(no_records(&counts, &unread));
+        return Err(no_records(&counts, unread));
     }
     if args.output == Format::Ndjson {
         print_lines(console, &diagnoser.flush())?;
@@ -143,11 +161,11 @@ enum ReadingError {
     Output(Failure),
 }
 
-struct Reading<'a> {
-    diagnoser: Diagnoser,
-    formats: Vec<AccessFormat>,
-    counts: LogCounts,
-    cut: u64,
+pub(super) struct Reading<'a> {
+    pub(super) diagnoser: Diagnoser,
+    pub(super) formats: Vec<AccessFormat>,
+    pub(super) counts: LogCounts,
+    pub(super) cut: u64,
     stream: Option<&'a Console>,
 }
 
@@ -195,7 +213,7 @@ impl Reading<'_> {
     }
 
     /// Reads one line of a log; prints what it completes, where failures are printed as they are found.
-    fn line(&mut self, decoder: &mut LogDecoder, line: &[u8], source: &str) -> Result<(), Failure> {
+    pub(super) fn line(&mut self, decoder: &mut LogDecoder, line: &[u8], source: &str) -> Result<(), Failure> {
         let Some(record) = decoder.decode(line) else { return Ok(()) };
         let events = self.diagnoser.push(&record, source);
         match self.stream {
@@ -302,13 +320,18 @@ fn print_lines(console: &Console, events: &[Event]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(args: &DiagnoseArgs, console: &Console, diagnosis: &Diagnosis, input: DiagnosisInput) -> Result<(), Failure> {
-    let look = Look {
+/// How tables are to look.
+pub(super) fn look(args: &DiagnoseArgs, console: &Console) -> Look {
+    Look {
         palette: console.out,
         columns: console.columns,
         headings: !args.no_headers,
         verbose: console.verbose > 0,
-    };
+    }
+}
+
+pub(super) fn print(args: &DiagnoseArgs, console: &Console, diagnosis: &Diagnosis, input: DiagnosisInput) -> Result<(), Failure> {
+    let look = look(args, console);
     let with_summary = |body: String| {
         if console.quiet {
             return body;
@@ -325,7 +348,7 @@ fn print(args: &DiagnoseArgs, console: &Console, diagnosis: &Diagnosis, input: D
     }
 }
 
-fn exit(args: &DiagnoseArgs, diagnosis: &Diagnosis, incomplete: bool) -> Exit {
+pub(super) fn exit(args: &DiagnoseArgs, diagnosis: &Diagnosis, incomplete: bool) -> Exit {
     let threshold = match args.fail_on {
         FailOn::Error => Some(CauseSeverity::Error),
         FailOn::Warning => Some(CauseSeverity::Warning),

@@ -6,6 +6,7 @@ mod completion;
 mod console;
 mod debug_log;
 mod diagnose;
+mod diagnose_live;
 mod exit;
 mod explain;
 mod failure;

@@ -39,8 +39,14 @@ pub(super) async fn run(
             .hint("select fewer, or set them with --on and put them back with --off"));
     }
     let length = deadline(args.length);
-    let manner =
-        Manner { look: args.look(console), output: args.output, raw: args.raw, several: proxies.len() > 1, length };
+    let manner = Manner {
+        look: args.look(console),
+        table: args.output == Format::Table,
+        ndjson: args.output == Format::Ndjson,
+        raw: args.raw,
+        several: proxies.len() > 1,
+        length: (!args.length.is_zero()).then_some(length),
+    };
     let store = args.store()?;
     let explainer = Explainer::new(console, manner, args.log_file.as_deref())?;
     let command = args.restore_command(connection);
@@ -58,7 +64,7 @@ pub(super) async fn run(
         kubeconfig: args.kubeconfig(),
     };
     // Before anything is changed, so that no signal ends the process after it.
-    let (stop, signal) = listen(*console)?;
+    let (stop, signal) = listen(*console, "Ending: the levels are being put back.")?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     let mut explaining = tokio::task::spawn_blocking(move || runtime.block_on(explainer.run(receiver)));
@@ -184,7 +190,7 @@ fn item(args: &DebugLogArgs, connection: &Connection, outcome: SessionOutcome) -
 
 /// Listens for signals from now on. The first ends the session; more of them, while levels cannot be put back, give
 /// that up.
-fn listen(console: Console) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
+pub(in super::super) fn listen(console: Console, ending: &'static str) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
     let (stopper, stop) = Stopper::new();
     let first = Arc::new(OnceLock::new());
     let mut signals =
@@ -195,7 +201,7 @@ fn listen(console: Console) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
             let exit = signals.next().await;
             let _ = seen.set(exit);
             let text = match stopper.stop() {
-                1 => "Ending: the levels are being put back.",
+                1 => ending,
                 count if count < INSISTENT => {
                     "Still putting levels back; once more, and those that are left stay as they are."
                 }
