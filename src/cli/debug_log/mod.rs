@@ -3,6 +3,9 @@
 mod explain;
 mod session;
 
+pub(super) use explain::{Explainer, Found, KnownTimeouts, Manner};
+pub(super) use session::listen;
+
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
