@@ -95,7 +95,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__subcmd__meshaudit__subcmd____generate)
-            opts="-q -v -h --color --quiet --verbose --help man cli schema fix-schema verify-schema"
+            opts="-q -v -h --color --quiet --verbose --help man cli schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -805,7 +805,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__subcmd__meshaudit__subcmd__timeouts)
-            opts="-n -A -l -i -o -q -v -h --from --admin-url --concurrency --timeout --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --host --port --direction --subset --timeout-below --timeout-above --all-clusters --no-evidence --watch-for --output --no-headers --fail-on --min-coverage --exit-zero --explain-origin --color --quiet --verbose --help"
+            opts="-n -A -l -i -o -q -v -h --from --admin-url --concurrency --timeout --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --host --port --direction --subset --timeout-below --timeout-above --all-clusters --no-evidence --watch-for --output --no-headers --fail-on --min-coverage --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
