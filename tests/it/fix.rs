@@ -84,7 +84,7 @@ fn installation(name: &str) -> (MeshSnapshot, MeshStep) {
     let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
     let plan = fix(&snapshot, &FixOptions::default());
     match plan.steps.as_slice() {
-        [Step::Mesh(step)] => (snapshot.clone(), step.clone()),
+        [Step::Mesh(step)] => (snapshot.clone(), MeshStep::clone(step)),
         other => panic!("{name}: {other:?}"),
     }
 }
