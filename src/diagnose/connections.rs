@@ -1,5 +1,6 @@
 //! The connections a log speaks of, open and just closed, within a bound.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ const MAX_MOMENTS: usize = 24;
 const CLOSED_KEPT_MS: i64 = 2_000;
 
 /// Streams of one downstream connection whose cluster is remembered.
-const MAX_STREAMS: usize = 64;
+const MAX_STREAMS: usize = 32;
 
 /// A stream of a downstream connection and where it goes.
 #[derive(Debug, Clone)]
@@ -152,13 +153,17 @@ impl Connections {
 
     /// The connection of this name, new if it was not spoken of yet.
     pub(super) fn entry(&mut self, key: ConnectionKey) -> &mut Connection {
-        if !self.table.contains_key(&key) {
+        if self.table.len() >= self.limit && !self.table.contains_key(&key) {
             self.make_room();
-            self.generation += 1;
-            self.order.push_back((key, self.generation));
         }
-        let generation = self.generation;
-        self.table.entry(key).or_insert_with(|| Connection { generation, ..Connection::default() })
+        match self.table.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                self.generation += 1;
+                self.order.push_back((key, self.generation));
+                entry.insert(Connection { generation: self.generation, ..Connection::default() })
+            }
+        }
     }
 
     pub(super) fn close(&mut self, key: ConnectionKey, time: Option<Timestamp>) {
@@ -171,9 +176,9 @@ impl Connections {
     }
 
     /// Forgets what was closed some time ago.
-    pub(super) fn tidy(&mut self, now: Option<Timestamp>) {
+    pub(super) fn tidy(&mut self, now: impl Fn(u32) -> Option<Timestamp>) {
         while let Some(&(key, generation, time)) = self.closed.front() {
-            let old = match (time, now) {
+            let old = match (time, now(key.source)) {
                 (Some(time), Some(now)) => (now.as_millisecond() - time.as_millisecond()).abs() > CLOSED_KEPT_MS,
                 _ => false,
             };

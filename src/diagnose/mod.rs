@@ -127,6 +127,9 @@ const MAX_CALLS: usize = 8_192;
 /// Logs that are told apart at most.
 const MAX_SOURCES: usize = 4_096;
 
+/// Cluster names that are kept once for all, at most.
+const MAX_NAMES: usize = 100_000;
+
 /// Between a request's route and `connecting to` for it, at most: they are written in one go.
 const CONTEXT_MS: i64 = 50;
 
@@ -146,6 +149,7 @@ struct ThreadContext {
 struct Log {
     name: String,
     last_thread: u64,
+    now: Option<Timestamp>,
     drained: Option<Timestamp>,
     /// Whether the record before dumps the headers of this connection's stream.
     headers_of: Option<(u64, u64)>,
@@ -224,6 +228,7 @@ impl Diagnoser {
         let log = self.log(source, record.source);
         if record.time.is_some() && matches!(record.content, LogContent::Proxy(_) | LogContent::Access(_)) {
             self.now = record.time;
+            self.logs[log as usize].now = record.time;
         }
         match &record.content {
             LogContent::Proxy(line) => {
@@ -245,9 +250,11 @@ impl Diagnoser {
         };
         if moved || self.line.is_multiple_of(2048) {
             self.swept = self.now;
-            self.connections.tidy(self.now);
+            // Logs that are read side by side need not have come to the same time.
+            let now = |log: u32| self.logs.get(log as usize).and_then(|log| log.now);
+            self.connections.tidy(now);
             if !self.pending.is_empty() {
-                let settled = self.pending.settled(self.now, self.line, self.window_ms);
+                let settled = self.pending.settled(now, self.line, self.window_ms);
                 return self.finished(settled);
             }
         }
@@ -257,7 +264,7 @@ impl Diagnoser {
     /// Gives back what still waits for evidence although none has come until `now`: for a log that is followed and
     /// has fallen silent.
     pub fn settle(&mut self, now: Timestamp) -> Vec<Event> {
-        let settled = self.pending.settled(Some(now), self.line, self.window_ms);
+        let settled = self.pending.settled(|_| Some(now), self.line, self.window_ms);
         self.finished(settled)
     }
 
@@ -283,6 +290,7 @@ impl Diagnoser {
     }
 
     fn log(&mut self, source: &str, within: &str) -> u32 {
+        let within = clip(within, 256);
         let same = {
             let name = &self.logs[self.last_log as usize].name;
             if within.is_empty() {
@@ -315,11 +323,12 @@ impl Diagnoser {
     }
 
     fn name(&mut self, name: &str) -> Arc<str> {
+        let name = clip(name, 256);
         if let Some(known) = self.names.get(name) {
             return known.clone();
         }
         let known: Arc<str> = name.into();
-        if self.names.len() < 100_000 {
+        if self.names.len() < MAX_NAMES {
             self.names.insert(known.clone());
         }
         known
@@ -328,7 +337,7 @@ impl Diagnoser {
     /// The further text of an access log line that was wrapped behind its upstream host.
     fn amend(&mut self, log: u32, record: &LogRecord, rest: &AccessLine) {
         let Some(number) = self.logs[log as usize].wrapped.take() else { return };
-        let cluster = rest.cluster.as_deref().map(|name| self.name(clip(name, 256)));
+        let cluster = rest.cluster.as_deref().map(|name| self.name(name));
         if let Some(failure) = self.pending.get_mut(number) {
             failure.clue.cluster = failure.clue.cluster.take().or(cluster);
             let client = rest.downstream_remote.as_deref().map(|address| clip(address, 256).into());
@@ -350,6 +359,22 @@ impl Diagnoser {
     fn key(&self, source: u32, thread: u64, id: u64) -> ConnectionKey {
         let thread = if thread == 0 { self.logs[source as usize].last_thread } else { thread };
         ConnectionKey { source, thread, id }
+    }
+
+    /// What a thread is about. Real threads are few; names that a hostile log makes up are forgotten together.
+    fn context(&mut self, log: u32, thread: u64) -> &mut ThreadContext {
+        if self.threads.len() > 4 * MAX_SOURCES {
+            self.threads.clear();
+        }
+        self.threads.entry((log, thread)).or_default()
+    }
+
+    /// What a thread was given to do just now.
+    fn current(&self, log: u32, thread: u64, now: Option<Timestamp>) -> Option<&ThreadContext> {
+        self.threads.get(&(log, thread)).filter(|context| match (context.time, now) {
+            (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
+            _ => false,
+        })
     }
 
     fn clue(&self, log: u32, record: &LogRecord, line: &ProxyLine, verdict: Verdict) -> Clue {
@@ -421,7 +446,7 @@ impl Diagnoser {
                 }
                 if message == "creating stream" {
                     self.connections.entry(key).used = true;
-                    self.threads.entry((log, key.thread)).or_default().assigned = Some(id);
+                    self.context(log, key.thread).assigned = Some(id);
                 }
             }
             Some(b'C') => {
@@ -472,7 +497,7 @@ impl Diagnoser {
                     let known = self.connections.get(key).is_some_and(|own| own.accepted || own.closed || own.upstream);
                     let connection = if known { self.connections.start(key) } else { self.connections.entry(key) };
                     connection.accepted = true;
-                    connection.address = rest.strip_prefix(" from ").map(|address| address.trim().into());
+                    connection.address = rest.strip_prefix(" from ").map(|address| clip(address.trim(), 256).into());
                     connection.note(id, time, number, message);
                 } else if message.starts_with("new tcp proxy session") {
                     let stale = self.connections.get(key).is_some_and(|own| own.closed || own.upstream);
@@ -492,8 +517,9 @@ impl Diagnoser {
                         self.routed(key, line.stream, &cluster, time);
                     }
                 } else if message == "pool ready" {
-                    let context = self.threads.entry((log, key.thread)).or_default();
-                    (context.time, context.down, context.stream) = (time, Some(id), line.stream);
+                    let context = self.context(log, key.thread);
+                    // It has its connection: the next one this thread makes is not for it.
+                    (context.time, context.down, context.stream) = (None, Some(id), line.stream);
                     // Only later versions say `Attached upstream connection`.
                     if let Some(up) = context.assigned.take() {
                         self.attached(log, key.thread, time, up, id);
@@ -598,12 +624,12 @@ impl Diagnoser {
             Some(b'n') if message.starts_with("no healthy ") => self.no_host(log, record, line),
             Some(b'c') => {
                 if message.starts_with("cancelling pending") || message.starts_with("canceling pending") {
-                    self.threads.entry((log, thread)).or_default().cancelled = record.time;
+                    self.context(log, thread).cancelled = record.time;
                 } else if message.contains("no matching filter chain found") {
                     let client =
                         message.strip_prefix("closing connection from ").and_then(|rest| rest.split(": ").next());
                     let clue = self.clue(log, record, line, Verdict::certain(Cause::NoFilterChain));
-                    self.add(Clue { client: client.map(Into::into), inbound: true, ..clue });
+                    self.add(Clue { client: client.map(|address| clip(address, 256).into()), inbound: true, ..clue });
                 }
             }
             Some(b'l') => {
@@ -648,21 +674,16 @@ impl Diagnoser {
                 }
             }
         }
-        let context = self.threads.entry((key.source, key.thread)).or_default();
+        let context = self.context(key.source, key.thread);
         *context =
             ThreadContext { time, cluster: Some(cluster), down: Some(key.id), stream, ..std::mem::take(context) };
-        if self.threads.len() > 4 * MAX_SOURCES {
-            self.threads.clear();
-        }
     }
 
     fn connecting(&mut self, key: ConnectionKey, record: &LogRecord, message: &str, address: &str) {
-        let context = self.threads.get(&(key.source, key.thread)).filter(|context| match (context.time, record.time) {
-            (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
-            _ => false,
-        });
-        let (cluster, down, stream) =
-            context.map(|context| (context.cluster.clone(), context.down, context.stream)).unwrap_or_default();
+        let (cluster, down, stream) = self
+            .current(key.source, key.thread, record.time)
+            .map(|context| (context.cluster.clone(), context.down, context.stream))
+            .unwrap_or_default();
         let connection = self.connections.start(key);
         connection.upstream = true;
         connection.started = record.time;
@@ -766,10 +787,7 @@ impl Diagnoser {
 
     /// Adds a clue about whatever its thread does at the moment.
     fn in_context(&mut self, log: u32, thread: u64, clue: Clue) {
-        let context = self.threads.get(&(log, thread)).filter(|context| match (context.time, clue.time) {
-            (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
-            _ => false,
-        });
+        let context = self.current(log, thread, clue.time);
         match context.and_then(|context| Some((context.down?, context.stream, context.cluster.clone()))) {
             Some((down, stream, cluster)) => {
                 let key = ConnectionKey { source: log, thread, id: down };
@@ -952,7 +970,7 @@ impl Diagnoser {
 
     fn no_host(&mut self, log: u32, record: &LogRecord, line: &ProxyLine) {
         let thread = self.key(log, line.thread, 0).thread;
-        let cluster = self.threads.get(&(log, thread)).and_then(|context| context.cluster.clone());
+        let cluster = self.current(log, thread, record.time).and_then(|context| context.cluster.clone());
         let verdict = self.without_hosts(cluster.as_deref());
         let clue = self.clue(log, record, line, verdict);
         self.in_context(log, thread, clue);
@@ -1012,7 +1030,7 @@ impl Diagnoser {
             }
         }
         let text = |value: &Option<std::borrow::Cow<str>>| value.as_deref().map(|value| clip(value, 256).into());
-        let cluster = line.cluster.as_deref().map(|name| self.name(clip(name, 256)));
+        let cluster = line.cluster.as_deref().map(|name| self.name(name));
         let grpc = line.grpc_status.is_some() || (line.code == 200 && line.has_flag("UF"));
         let clue = Clue {
             time: record.time,

@@ -1,7 +1,7 @@
 //! `diagnose`: recorded logs of real Envoys, each held to its cause; the incident's log; layouts and wrappers.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use meshaudit::decode::log::{Lines, LogDecoder};
@@ -10,7 +10,7 @@ use meshaudit::model::ClusterTimeouts;
 use proptest::prelude::*;
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/logs")
+    crate::project().join("tests/fixtures/logs")
 }
 
 /// What a log says, and how many of its lines nobody knows.
@@ -532,29 +532,14 @@ fn events_come_while_the_log_is_read() {
     assert_eq!(diagnoser.finish().entries[0].occurrences, 2);
 }
 
-/// Runs the built program with an input on stdin.
+/// Runs `diagnose` with an input on stdin.
 fn program(arguments: &[&str], stdin: &[u8]) -> (i32, String, String) {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"))
-        .arg("diagnose")
-        .args(arguments)
-        .env_remove("CLICOLOR_FORCE")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The program may end before it has read everything.
-    let _ = child.stdin.take().unwrap().write_all(stdin);
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    let run = crate::plugin([&["diagnose"], arguments].concat()).stdin(stdin).run();
+    (run.code, run.stdout, run.stderr)
 }
 
 fn json(arguments: &[&str], stdin: &[u8]) -> serde_json::Value {
-    let (_, out, err) = program(&[arguments, &["-o", "json"]].concat(), stdin);
-    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"))
+    crate::plugin([&["diagnose"], arguments, &["-o", "json"]].concat()).stdin(stdin).json()
 }
 
 #[test]
@@ -661,7 +646,7 @@ fn nothing_hostile_reaches_the_terminal() {
 /// The schema that is published; `MESHAUDIT_BLESS=1` writes it anew.
 #[test]
 fn what_is_written_fits_the_published_schema() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/diagnosis.schema.json");
+    let path = crate::project().join("docs/schema/diagnosis.schema.json");
     let schema = schemars::schema_for!(meshaudit::report::diagnosis::DiagnosisReport);
     let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
     if std::env::var_os("MESHAUDIT_BLESS").is_some() {
@@ -677,7 +662,7 @@ fn what_is_written_fits_the_published_schema() {
         assert!(!found["diagnoses"].as_array().unwrap().is_empty());
     }
     // Every cause of the contract that a recording shows is in the documentation.
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnose.md")).unwrap();
+    let page = std::fs::read_to_string(crate::project().join("docs/diagnose.md")).unwrap();
     for cause in Cause::ALL {
         assert!(page.contains(&format!("| `{cause}` |")), "docs/diagnose.md lacks {cause}");
     }

@@ -86,3 +86,51 @@ impl<R: Read> Lines<R> {
 fn trim(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    /// Gives its bytes in pieces of this size.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn lines(bytes: &[u8], piece: usize) -> (Vec<usize>, u64) {
+        let mut lines = Lines::new(Pieces(bytes, piece));
+        let mut lengths = Vec::new();
+        while let Some(line) = lines.next_line().unwrap() {
+            lengths.push(line.len());
+        }
+        (lengths, lines.cut)
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_arrive() {
+        for piece in [1, 7, 1 << 20] {
+            assert_eq!(lines(b"a\r\nbb\n\nccc", piece), (vec![1, 2, 0, 3], 0));
+        }
+        assert_eq!(lines(b"", 8), (vec![], 0));
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_and_the_rest_of_it_dropped() {
+        let mut log = vec![b'x'; 3 * MAX_LINE];
+        log.extend_from_slice(b"\nshort\n");
+        log.extend(std::iter::repeat_n(b'y', MAX_LINE - 1));
+        log.push(b'\n');
+        for piece in [100_000, 10 << 20] {
+            assert_eq!(lines(&log, piece), (vec![MAX_LINE, 5, MAX_LINE - 1], 1));
+        }
+        let endless = vec![b'x'; 2 * MAX_LINE + 5];
+        assert_eq!(lines(&endless, 65_536), (vec![MAX_LINE], 1));
+    }
+}

@@ -80,6 +80,12 @@ impl LogDecoder {
                 &self.lossy
             }
         };
+        // Half of a debug log are header dumps; nothing else begins like that.
+        if self.open && (text.starts_with('\'') || text.starts_with("\tthread=")) {
+            self.open = !text.starts_with('\t');
+            let content = LogContent::Continuation;
+            return Some(LogRecord { line: self.line, source: "", time: None, text, content });
+        }
         let unwrapped = unwrap(text, None, "", &self.formats, &mut self.scratch, &mut self.pieces)?;
         let mut content = unwrapped.content;
         if let LogContent::Unrecognized = content {

@@ -51,7 +51,7 @@ pub(super) fn shape(text: &str) -> Option<Shape> {
                 return (end < 32).then_some(Shape::Bracketed);
             }
             let end = head.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
-            level(text[end..].trim_start()).map(|_| Shape::Columns)
+            level(unindented(&text[end..])).map(|_| Shape::Columns)
         }
         _ => None,
     }
@@ -79,8 +79,19 @@ pub(super) fn is_date(bytes: &[u8]) -> bool {
         && bytes[13] == b':'
 }
 
+/// Where the first blank or tab is, or the end.
+fn blank(text: &str) -> usize {
+    memchr::memchr2(b' ', b'\t', text.as_bytes()).unwrap_or(text.len())
+}
+
+/// Without the blanks and tabs at its beginning.
+fn unindented(text: &str) -> &str {
+    let blanks = text.bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &text[blanks..]
+}
+
 fn level(text: &str) -> Option<(&str, &str)> {
-    let end = text.find([' ', '\t']).unwrap_or(text.len());
+    let end = blank(text);
     LEVELS.contains(&&text[..end]).then(|| text.split_at(end))
 }
 
@@ -113,17 +124,17 @@ pub(super) fn bracketed(text: &str) -> Option<(Option<Timestamp>, ProxyLine<'_>)
 
 /// `ISO level envoy logger path:line message thread=N`, with tabs or with the blanks they were turned into.
 pub(super) fn columns(text: &str) -> Option<(Option<Timestamp>, LogContent<'_>)> {
-    let end = text.find([' ', '\t'])?;
+    let end = blank(text);
     let stamp = time(&text[..end]);
-    let (_, rest) = level(text[end..].trim_start())?;
-    let rest = rest.trim_start();
+    let (_, rest) = level(unindented(&text[end..]))?;
+    let rest = unindented(rest);
     // Since 1.9 the agent's own records stand in the same file, in the same layout, without "envoy".
     let Some(rest) = rest.strip_prefix("envoy").and_then(|rest| rest.strip_prefix([' ', '\t'])) else {
         return Some((stamp, LogContent::Agent));
     };
-    let (logger, message) = rest.split_at(rest.find([' ', '\t']).unwrap_or(rest.len()));
+    let (logger, message) = rest.split_at(blank(rest));
     let mut line = ProxyLine { logger: Cow::Borrowed(logger), ..ProxyLine::default() };
-    let mut message = message.trim_start_matches([' ', '\t']);
+    let mut message = unindented(message);
     if let Some((before, thread)) = thread_behind(message) {
         line.thread = thread;
         message = before;
@@ -151,7 +162,7 @@ fn message_into<'a>(message: &'a str, line: &mut ProxyLine<'a>) {
 
 /// `[path:line] message`, `path:line] message` (before Envoy 1.9), `path:line<TAB>message`.
 fn without_location(message: &str) -> &str {
-    let end = message.find([' ', '\t']).unwrap_or(message.len());
+    let end = blank(message);
     let word = &message[..end];
     let inner = word.strip_suffix(']').map_or(word, |word| word.strip_prefix('[').unwrap_or(word));
     let Some((path, number)) = inner.rsplit_once(':') else { return message };
@@ -168,9 +179,9 @@ pub(super) fn ids(message: &str) -> (Ids, &str) {
     let none = ((None, None), message);
     let Some(rest) = message.strip_prefix('[') else { return none };
     if let Some(tags) = rest.strip_prefix("Tags: ") {
-        let Some((tags, message)) = tags.split_once("] ").or_else(|| Some((tags.strip_suffix(']')?, ""))) else {
-            return none;
-        };
+        let Some(end) = memchr::memchr(b']', tags.as_bytes()) else { return none };
+        let (tags, message) = (&tags[..end], &tags[end + 1..]);
+        let message = message.strip_prefix(' ').unwrap_or(message);
         return ((tag(tags, "\"ConnectionId\":\""), tag(tags, "\"StreamId\":\"")), message);
     }
     let Some((connection, rest)) = rest.strip_prefix('C').and_then(|rest| rest.split_once(']')) else { return none };
@@ -184,9 +195,15 @@ pub(super) fn ids(message: &str) -> (Ids, &str) {
     ((Some(connection), None), rest)
 }
 
+/// The number in `…,"Key":"12",…`.
 fn tag(tags: &str, key: &str) -> Option<u64> {
-    let (_, rest) = tags.split_once(key)?;
-    rest.split_once('"')?.0.parse().ok()
+    let mut rest = tags;
+    loop {
+        if let Some(value) = rest.strip_prefix(key) {
+            return value[..memchr::memchr(b'"', value.as_bytes())?].parse().ok();
+        }
+        rest = &rest[memchr::memchr(b',', rest.as_bytes())? + 1..];
+    }
 }
 
 fn number(text: &str) -> u64 {

@@ -53,6 +53,7 @@ fn without_marks(peeled: Peeled<'_>) -> Peeled<'_> {
 
 /// `**` in the middle of a line, as it is pasted into an issue.
 fn marked(line: &str) -> Option<Peeled<'_>> {
+    memchr::memmem::find(line.as_bytes(), b"**")?;
     let inner = line.replace("**", "");
     (inner.len() < line.len() && shape(inner.trim_start()).is_some()).then_some(Peeled {
         inner: Cow::Owned(inner),

@@ -137,10 +137,10 @@ fn versioned(mut object: Value, target: &Target) -> Value {
     object
 }
 
-/// Built-in kinds stand in lists without `kind` and `apiVersion`; custom ones with them.
+/// Built-in kinds stand in lists without `kind` and `apiVersion`; custom ones, whose groups are domain
+/// names, with them.
 fn bare(mut object: Value) -> Value {
-    let built_in =
-        object["apiVersion"].as_str().is_some_and(|version| !version.contains('.') || version.contains("k8s.io/"));
+    let built_in = object["apiVersion"].as_str().is_some_and(|version| !version.contains('.'));
     if let (true, Some(fields)) = (built_in, object.as_object_mut()) {
         fields.shift_remove("kind");
         fields.shift_remove("apiVersion");
