@@ -88,6 +88,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand time
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-evidence -d 'Do not read the proxies\' connection counters'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-headers -d 'No headings in tables'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l explain-origin -d 'Show for each cluster what could have given it its timeout, and why it did or did not; best with --host'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s v -l verbose -d 'Say more; -vv shows what is sent'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s h -l help -d 'Print help'
@@ -349,4 +350,4 @@ always\t'Always'
 never\t'Never'"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand __generate" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand __generate" -s v -l verbose -d 'Say more; -vv shows what is sent'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand __generate" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand __generate" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -271,10 +271,14 @@ pub(super) fn effect(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, poli
     effect
 }
 
+/// A set of clusters as runs, which can be hashed.
+type Runs = Vec<[u32; 2]>;
+
 fn changes(before: &MeshSnapshot, after: &MeshSnapshot) -> Vec<Change> {
-    let mut grouped: BTreeMap<(Arc<str>, Option<Duration>, Option<Duration>), ClusterSet> = BTreeMap::new();
+    type Key = (Arc<str>, Option<Duration>, Option<Duration>);
+    let mut grouped: BTreeMap<Key, ClusterSet> = BTreeMap::new();
     // Both have the same proxies in the same order; of equal pairs of sets only one is looked at.
-    let mut seen: HashMap<(Vec<[u32; 2]>, Vec<[u32; 2]>), Vec<u32>> = HashMap::new();
+    let mut seen: HashMap<(Runs, Runs), Vec<u32>> = HashMap::new();
     for (position, (old, new)) in (0u32..).zip(before.proxies.iter().zip(&after.proxies)) {
         seen.entry((old.clusters.runs(), new.clusters.runs())).or_default().push(position);
     }

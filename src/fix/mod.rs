@@ -37,9 +37,9 @@ pub struct FixOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Change the mesh configuration of a control plane.
-    Mesh(MeshStep),
+    Mesh(Box<MeshStep>),
     /// Change or make an object.
-    Object(ObjectStep),
+    Object(Box<ObjectStep>),
 }
 
 /// What to do, in order, and what comes of it.
@@ -115,7 +115,7 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
     for (key, findings) in &wanted.mesh {
         let recommendation = value_for(findings);
         if let Some(step) = plane_step(snapshot, &attributor, now, key, &recommendation) {
-            plan.steps.push(Step::Mesh(step));
+            plan.steps.push(Step::Mesh(Box::new(step)));
         }
         plan.recommendation.get_or_insert(recommendation);
     }
@@ -131,7 +131,7 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
             plan.recommendation.get_or_insert(recommendation);
         }
         match change(context, objects, &changes) {
-            Ok(Some(step)) => plan.steps.push(Step::Object(step)),
+            Ok(Some(step)) => plan.steps.push(Step::Object(Box::new(step))),
             Ok(None) => {}
             Err(error) => plan.notes.push(error),
         }
@@ -290,8 +290,11 @@ fn for_hosts(
     value_for: &dyn Fn(&[&Finding]) -> Recommendation,
     plan: &mut FixPlan,
 ) {
-    let mut changes: BTreeMap<(String, String, String), BTreeMap<String, (Origin, Vec<&Finding>)>> = BTreeMap::new();
-    let mut created: BTreeMap<(String, String, String), (Option<String>, Vec<&Finding>)> = BTreeMap::new();
+    /// Context, namespace, and the rule's name or the host.
+    type Key = (String, String, String);
+    type Parts<'a> = BTreeMap<String, (Origin, Vec<&'a Finding>)>;
+    let mut changes: BTreeMap<Key, Parts<'_>> = BTreeMap::new();
+    let mut created: BTreeMap<Key, (Option<String>, Vec<&Finding>)> = BTreeMap::new();
     for (context, finding) in &wanted.hosts {
         let Some(name) = ClusterName::parse(&finding.cluster).filter(|name| name.direction == Direction::Outbound)
         else {
@@ -351,7 +354,7 @@ fn for_hosts(
             plan.recommendation.get_or_insert(recommendation);
         }
         match change(&context, objects, &edits) {
-            Ok(Some(step)) => plan.steps.push(Step::Object(step)),
+            Ok(Some(step)) => plan.steps.push(Step::Object(Box::new(step))),
             Ok(None) => {}
             Err(error) => plan.notes.push(error),
         }
@@ -364,7 +367,7 @@ fn for_hosts(
             objects.destination_rules.iter().find(|rule| rule.meta.namespace == namespace && rule.meta.name == name)
         });
         match create(&context, objects, version, &namespace, &host, base, recommendation.value) {
-            Ok(step) => plan.steps.push(Step::Object(step)),
+            Ok(step) => plan.steps.push(Step::Object(Box::new(step))),
             Err(error) => plan.notes.push(error),
         }
         plan.recommendation.get_or_insert(recommendation);

@@ -188,7 +188,7 @@ mod tests {
             let got = recommend(&Counters::new(&snapshot), &clusters, &routes, &Policy::default(), wanted.map(secs));
             assert_eq!(got.value, secs(expected), "{p99_9:?} {failures} {routes:?}: {got:?}");
         }
-        let short = Policy { max_connect_timeout: secs(8), ..Policy::default() };
+        let short = Policy { max_connect_timeout: secs(8) };
         assert_eq!(recommend(&Counters::new(&snapshot(None, 0, None)), &[], &[], &short, None).value, secs(8));
     }
 }

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::{on_incident, plugin, project};
 
 /// A mesh of proxies that hold what their objects give them, or `held` where that is named.
-pub fn mesh(objects: IstioObjects, proxies: &[(&str, &str)], clusters: &[(&str, Option<&str>)]) -> MeshSnapshot {
+pub(crate) fn mesh(objects: IstioObjects, proxies: &[(&str, &str)], clusters: &[(&str, Option<&str>)]) -> MeshSnapshot {
     use meshaudit::attribute::Attributor;
     use meshaudit::model::parse_duration;
     let mut order: Vec<(&str, &str)> = proxies.to_vec();
@@ -84,7 +84,7 @@ fn installation(name: &str) -> (MeshSnapshot, MeshStep) {
     let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
     let plan = fix(&snapshot, &FixOptions::default());
     match plan.steps.as_slice() {
-        [Step::Mesh(step)] => (snapshot.clone(), step.clone()),
+        [Step::Mesh(step)] => (snapshot.clone(), MeshStep::clone(step)),
         other => panic!("{name}: {other:?}"),
     }
 }
