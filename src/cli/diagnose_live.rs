@@ -99,7 +99,10 @@ async fn once(
     if args.config_dump.is_empty() {
         let asked = futures_util::stream::iter(&proxies).map(|proxy| connect_timeouts(connection, proxy, limits));
         let mut known = KnownTimeouts::default();
-        asked.buffer_unordered(AT_ONCE).for_each(|timeouts| std::future::ready(known.learn(timeouts))).await;
+        let mut answers = asked.buffer_unordered(AT_ONCE);
+        while let Some(timeouts) = answers.next().await {
+            known.learn(timeouts);
+        }
         reading.diagnoser.set_timeouts(known.agreed());
     }
     let mut unread = Vec::new();
