@@ -218,9 +218,7 @@ fn select<'r, 'a: 'r>(
     for rule in rules {
         match (rule.selector, labels) {
             (None, _) => for_all = Some(rule),
-            (Some(selector), Some(labels))
-                if rule.first.meta.namespace == namespace && selects(selector, labels) =>
-            {
+            (Some(selector), Some(labels)) if rule.first.meta.namespace == namespace && selects(selector, labels) => {
                 return Some(rule);
             }
             _ => {}

@@ -295,7 +295,15 @@ fn for_hosts(
     type Parts<'a> = BTreeMap<String, (Origin, Vec<&'a Finding>)>;
     let mut changes: BTreeMap<Key, Parts<'_>> = BTreeMap::new();
     let mut created: BTreeMap<Key, (Option<String>, Vec<&Finding>)> = BTreeMap::new();
-    for (context, finding) in &wanted.hosts {
+    // Where the mesh-wide change is enough, a host needs none of its own.
+    let mesh_wide = |context: &str, needed: Duration| {
+        plan.steps
+            .iter()
+            .any(|step| matches!(step, Step::Mesh(step) if step.context == context && step.after >= needed))
+    };
+    let hosts: Vec<&(String, &Finding)> =
+        wanted.hosts.iter().filter(|(context, finding)| !mesh_wide(context, value_for(&[finding]).value)).collect();
+    for (context, finding) in hosts {
         let Some(name) = ClusterName::parse(&finding.cluster).filter(|name| name.direction == Direction::Outbound)
         else {
             continue;
