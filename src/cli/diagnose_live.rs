@@ -98,8 +98,11 @@ async fn once(
     let (limits, patience) = (args.live.limits(), deadline(args.live.kube.request_timeout));
     if args.config_dump.is_empty() {
         let asked = futures_util::stream::iter(&proxies).map(|proxy| connect_timeouts(connection, proxy, limits));
+        let mut asked = asked.buffer_unordered(AT_ONCE);
         let mut known = KnownTimeouts::default();
-        asked.buffer_unordered(AT_ONCE).for_each(|timeouts| std::future::ready(known.learn(timeouts))).await;
+        while let Some(timeouts) = asked.next().await {
+            known.learn(timeouts);
+        }
         reading.diagnoser.set_timeouts(known.agreed());
     }
     let mut unread = Vec::new();
@@ -148,7 +151,7 @@ async fn follow(
         length: None,
     };
     let explainer = Explainer::new(console, manner, None)?;
-    let (stop, signal) = listen(*console, "Ending.")?;
+    let (stop, signal) = listen(*console, [""; 3])?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     let explaining = tokio::task::spawn_blocking(move || runtime.block_on(explainer.run(receiver)));

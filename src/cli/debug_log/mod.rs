@@ -194,7 +194,7 @@ impl DebugLogArgs {
     }
 
     fn store(&self) -> Result<LeaseStore, Failure> {
-        LeaseStore::open().map_err(|error| failure(error))
+        LeaseStore::open().map_err(failure)
     }
 
     fn kubeconfig(&self) -> Option<String> {
