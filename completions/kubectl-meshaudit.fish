@@ -33,7 +33,12 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -s h -
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -s V -l version -d 'Print version'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "timeouts" -d 'Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "clusters" -d 'Show a proxy\'s clusters: a table with the connect timeout in it, or Envoy\'s own objects'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "diagnose" -d 'Name the cause of every failed upstream connection in proxy logs'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "resets" -d 'Chart "connection reset" by day and service, from logs or Prometheus, and compare before and after a change'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "fix" -d 'Print the change to make, for the way this mesh was installed, and what it would change; nothing is written'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "verify" -d 'Wait until every proxy has the expected value, and name the stragglers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "snapshot" -d 'Keep what an audit reads, for later or for another machine; every read command takes it back with --from'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "debug-log" -d 'Turn connection debugging on, explain each failed upstream connection as it happens, and put every logger back'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "explain" -d 'Print the page of a rule'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "completion" -d 'Print a completion script, or install kubectl\'s live completion'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "__complete" -d 'Complete a command line (for kubectl)'
@@ -63,6 +68,7 @@ inbound-vip\t''"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l subset -d 'Only clusters of this subset' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout-below -d 'Only timeouts below this, e.g. 2s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout-above -d 'Only timeouts above this, e.g. 30s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s o -l output -d 'table, wide, json, yaml or ndjson' -r -f -a "table\t''
 wide\t''
 json\t''
@@ -79,8 +85,10 @@ never\t'Never'"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s A -l all-namespaces -d 'All namespaces'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l non-interactive -d 'Never let a credential plugin ask for anything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l all-clusters -d 'Every cluster: those that are in order, and the bootstrap\'s and internal ones too'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-evidence -d 'Do not read the proxies\' connection counters'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-headers -d 'No headings in tables'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l explain-origin -d 'Show for each cluster what could have given it its timeout, and why it did or did not; best with --host'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s v -l verbose -d 'Say more; -vv shows what is sent'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s h -l help -d 'Print help'
@@ -117,6 +125,159 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clus
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s v -l verbose -d 'Say more; -vv shows what is sent'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l since -d 'Nothing older than this, e.g. 1h' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l tail -d 'No more than the last so many lines of each proxy' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l from -d 'Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l config-dump -d 'Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s o -l output -d 'table, timeline, json, yaml or ndjson (each failure as it is found)' -r -f -a "table\t''
+timeline\t''
+json\t''
+yaml\t''
+ndjson\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l fail-on -d 'The severity of a cause from which on the exit code is 1: error, warning, info or never' -r -f -a "error\t''
+warning\t''
+info\t''
+never\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s f -l follow -d 'Go on with what the proxies write, until Ctrl-C'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s p -l previous -d 'The log of the proxies before their last restart'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l no-headers -d 'No headings in tables'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l exit-zero -d 'Exit code 0 in place of 1'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l from -d 'Log files instead of pods, directories with them, or - for stdin; compressed ones too' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s c -l container -d 'Read the log of this container; else of every one but the proxy (repeatable)' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus -d 'Read Istio\'s request counts from Prometheus at this URL instead of logs' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus-service -d 'The same, from a service in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus-token-file -d 'File with the bearer token that Prometheus wants' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus-user -d 'User for basic authentication; the password is in MESHAUDIT_PROMETHEUS_PASSWORD' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus-ca -d 'File with the certificates (PEM) that sign Prometheus\' own, beside the system\'s' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l since -d 'Leave out what is older: a moment, a day, or a length of time before now such as 36h or 30d' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l until -d 'Leave out what is younger: a moment, a day, or a length of time before now' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l service -d 'Count only this service (repeatable)' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l service-field -d 'The JSON field that names the service, as a path with points' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l class -d 'Count only this class of resets (repeatable); docs/resets.md has the table' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l pattern -d 'Count records that match this regular expression too (repeatable)' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l log-tz -d 'Time zone of log timestamps that name none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s o -l output -d 'chart, table, wide, json, yaml, csv, markdown, svg or html' -r -f -a "chart\t''
+table\t''
+wide\t''
+json\t''
+yaml\t''
+csv\t''
+markdown\t''
+svg\t''
+html\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l by -d 'Length of the columns: day, hour, or a length that divides a day such as 10m' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l tz -d 'Time zone of the days and hours, and of times given without one: an IANA name' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l top -d 'Show the services with the most resets, and sum up the others; 0 shows all' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l mark -d 'A moment at which something was changed: draws it, and compares before and after (repeatable)' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l set -d 'Set this value, not the recommended one, e.g. 15s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l host -d 'Only hosts with this in their name, and no mesh-wide change; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s o -l output -d 'text, json or yaml' -r -f -a "text\t''
+json\t''
+yaml\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l no-evidence -d 'Do not read the proxies\' connection counters'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l exit-zero -d 'Exit code 0 even if some proxies could not be read'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l expect -d 'The value that every cluster is to have which no object overrides; else what the objects give, e.g. 10s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l plan -d 'A plan that `fix -o json` wrote' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l wait -d 'Read again until every proxy has it, or this time is over, e.g. 5m' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l interval -d 'How long to wait between two readings' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s o -l output -d 'text, json or yaml' -r -f -a "text\t''
+json\t''
+yaml\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l no-headers -d 'No headings in tables'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s h -l help -d 'Print help'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l concurrency -d 'The most proxies read at once' -r
@@ -134,16 +295,56 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snap
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s A -l all-namespaces -d 'All namespaces'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l no-evidence -d 'Do not read the proxies\' connection counters'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l exit-zero -d 'Exit code 0 even if some proxies could not be read'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l force -d 'Write over a snapshot that is already there'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s v -l verbose -d 'Say more; -vv shows what is sent'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l level -d 'What to set: LEVEL, or LOGGER:LEVEL,LOGGER:LEVEL; the connection loggers to debug, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l for -d 'How long to watch, e.g. 5m; 0 is until Ctrl-C' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l restore-timeout -d 'How long to try to put levels back while the API server or the proxy cannot be reached' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l log-file -d 'Keep what was read of the log in a file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s o -l output -d 'table, json, yaml or ndjson (each failure as it happens, and what was done at the end)' -r -f -a "table\t''
+json\t''
+yaml\t''
+ndjson\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l on -d 'Set the levels and leave them so; prints the command that puts them back'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l off -d 'Put every level back: from the state file, else to what the proxy was started with'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l show -d 'List the levels that differ from what the proxy was started with'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l all -d 'With --off: everything that this user left on'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l all-loggers -d 'With --show: every logger'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l dry-run -d 'Only say what would be changed'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s y -l yes -d 'Do not ask whether -A is meant'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l raw -d 'Print the log as it comes, without explaining it'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l no-headers -d 'No headings in tables'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand explain" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -168,4 +369,4 @@ always\t'Always'
 never\t'Never'"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand __generate" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand __generate" -s v -l verbose -d 'Say more; -vv shows what is sent'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand __generate" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand __generate" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -218,10 +218,8 @@ fn select<'r, 'a: 'r>(
     for rule in rules {
         match (rule.selector, labels) {
             (None, _) => for_all = Some(rule),
-            (Some(selector), Some(labels)) if rule.first.meta.namespace == namespace => {
-                if selects(selector, labels) {
-                    return Some(rule);
-                }
+            (Some(selector), Some(labels)) if rule.first.meta.namespace == namespace && selects(selector, labels) => {
+                return Some(rule);
             }
             _ => {}
         }

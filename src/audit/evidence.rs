@@ -1,8 +1,9 @@
 //! What Envoy's counters say about a row, put together over its proxies.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::model::evidence::ConnectLatency;
+use crate::model::evidence::{ClusterEvidence, ConnectLatency};
 use crate::model::{ClusterSet, MeshSnapshot};
 
 /// The figures of all proxies that hold a value.
@@ -37,15 +38,28 @@ pub enum Trouble {
     Unclear,
 }
 
-impl Summary {
-    /// Sums up a cluster's figures over some proxies.
+/// All proxies' figures, by cluster.
+#[derive(Debug)]
+pub struct Counters<'a>(HashMap<&'a str, Vec<(u32, &'a ClusterEvidence)>>);
+
+impl<'a> Counters<'a> {
+    /// Indexes a snapshot's figures.
     #[must_use]
-    pub fn of(snapshot: &MeshSnapshot, cluster: &str, proxies: &ClusterSet) -> Self {
-        let mut summary = Self::default();
-        for proxy in proxies.iter() {
-            let Some(read) = snapshot.proxies[proxy as usize].evidence.as_ref() else { continue };
-            let Ok(at) = read.binary_search_by(|entry| (*entry.cluster).cmp(cluster)) else { continue };
-            let entry = &read[at];
+    pub fn new(snapshot: &'a MeshSnapshot) -> Self {
+        let mut by_cluster: HashMap<&str, Vec<(u32, &ClusterEvidence)>> = HashMap::new();
+        for (proxy, read) in (0u32..).zip(&snapshot.proxies) {
+            for entry in read.evidence.iter().flatten() {
+                by_cluster.entry(&entry.cluster).or_default().push((proxy, entry));
+            }
+        }
+        Self(by_cluster)
+    }
+
+    /// Sums up a cluster's figures over some proxies; `None` where none of them counted an attempt.
+    #[must_use]
+    pub fn summary(&self, cluster: &str, proxies: &ClusterSet) -> Option<Summary> {
+        let mut summary = Summary::default();
+        for (proxy, entry) in self.0.get(cluster)?.iter().filter(|(proxy, _)| proxies.contains(*proxy)) {
             summary.attempts += entry.attempts;
             summary.failures += entry.failures;
             if let Some(timeouts) = entry.timeouts {
@@ -59,12 +73,14 @@ impl Summary {
                 summary.latency = Some(latency);
             }
             if entry.failures > 0 {
-                summary.failing.insert(proxy);
+                summary.failing.insert(*proxy);
             }
         }
-        summary
+        (summary != Summary::default()).then_some(summary)
     }
+}
 
+impl Summary {
     /// What the failures mean, given the timeout that was in force.
     #[must_use]
     pub fn trouble(&self, timeout: Duration) -> Trouble {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use context::{Context, Finding, MeshValue, Row, RowKey, Rule, RuleInfo, Severity};
-pub use evidence::{Summary, Trouble};
+pub use evidence::{Counters, Summary, Trouble};
 pub use policy::Policy;
 
 use crate::attribute::{Attribution, Attributor, Dropped};

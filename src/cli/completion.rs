@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::report::audit_json;
+use crate::report::{audit_json, fix, verify};
 
 /// Print a completion script, or install kubectl's live completion
 #[derive(Debug, Args)]
@@ -78,6 +78,10 @@ enum Generated {
     Man,
     Cli,
     Schema,
+    /// The JSON Schema of a fix plan.
+    FixSchema,
+    /// The JSON Schema of a verification.
+    VerifySchema,
 }
 
 pub(super) fn generate(args: &GenerateArgs, console: &Console) -> Result<Exit, Failure> {
@@ -89,6 +93,8 @@ pub(super) fn generate(args: &GenerateArgs, console: &Console) -> Result<Exit, F
         }
         Generated::Cli => reference(),
         Generated::Schema => audit_json::schema()?,
+        Generated::FixSchema => fix::schema()?,
+        Generated::VerifySchema => verify::schema()?,
     };
     console.print(&text)?;
     Ok(Exit::Success)

@@ -98,9 +98,9 @@ async fn once(
     let (limits, patience) = (args.live.limits(), deadline(args.live.kube.request_timeout));
     if args.config_dump.is_empty() {
         let asked = futures_util::stream::iter(&proxies).map(|proxy| connect_timeouts(connection, proxy, limits));
-        let mut asked = asked.buffer_unordered(AT_ONCE);
         let mut known = KnownTimeouts::default();
-        while let Some(timeouts) = asked.next().await {
+        let mut answers = asked.buffer_unordered(AT_ONCE);
+        while let Some(timeouts) = answers.next().await {
             known.learn(timeouts);
         }
         reading.diagnoser.set_timeouts(known.agreed());

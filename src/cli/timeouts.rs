@@ -1,5 +1,6 @@
 //! `timeouts`: the audit.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,10 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::{self, Audit, Filter, Policy, Severity};
+use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot};
 use crate::report::audit_table::{self, Look};
-use crate::report::{audit_json, document};
+use crate::report::{audit_json, document, origin};
 
 /// Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why
 #[derive(Debug, Args)]
@@ -33,6 +35,9 @@ pub(super) struct TimeoutsArgs {
     evidence: EvidenceArgs,
     #[command(flatten)]
     report: ReportArgs,
+    /// Show for each cluster what could have given it its timeout, and why it did or did not; best with --host
+    #[arg(long, help_heading = "Report")]
+    explain_origin: bool,
 }
 
 /// Which clusters.
@@ -131,7 +136,14 @@ pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, 
     let started = Instant::now();
     let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
     let audit = audit::audit(&snapshot, &args.filter.filter(), &Policy::default());
+    if args.explain_origin {
+        console.print(&origin::explain(&snapshot, &audit, look(args, console)))?;
+        return Ok(exit(&args.report, &snapshot, &audit));
+    }
     console.print(&render(args, &snapshot, &audit, started.elapsed(), console)?)?;
+    if args.source.is_live() {
+        unread_objects(&snapshot, console);
+    }
     Ok(exit(&args.report, &snapshot, &audit))
 }
 
@@ -142,12 +154,7 @@ fn render(
     took: Duration,
     console: &Console,
 ) -> Result<String, Failure> {
-    let look = Look {
-        palette: console.out,
-        columns: console.columns,
-        headings: !args.report.no_headers,
-        verbose: console.verbose > 0,
-    };
+    let look = look(args, console);
     let everything = args.filter.all_clusters;
     let table = |rows: String| {
         let mut out = rows;
@@ -164,6 +171,41 @@ fn render(
         Format::Yaml => document::yaml(&audit_json::timeout_audit(snapshot, audit, took))?,
         Format::Ndjson => audit_json::lines(&audit_json::timeout_audit(snapshot, audit, took))?,
     })
+}
+
+/// Says which objects could not be read, once for each reason.
+fn unread_objects(snapshot: &MeshSnapshot, console: &Console) {
+    let mut reasons: BTreeMap<(&str, &str, bool), Vec<&str>> = BTreeMap::new();
+    for (context, objects) in &snapshot.objects {
+        for (kind, coverage) in &objects.coverage {
+            let (reason, partly) = match coverage {
+                Coverage::Denied(reason) => (reason, false),
+                Coverage::Partly(reason) => (reason, true),
+                Coverage::Read | Coverage::NotRead => continue,
+            };
+            // What only `fix` needs is left for it to say.
+            if matches!(kind, ObjectKind::Deployment | ObjectKind::Installer | ObjectKind::VirtualService) {
+                continue;
+            }
+            reasons.entry((context, reason, partly)).or_default().push(kind.as_str());
+        }
+        objects.notes.iter().for_each(|note| console.warn(note));
+    }
+    for ((context, reason, partly), kinds) in reasons {
+        let at = if context.is_empty() { String::new() } else { format!("context {context}: ") };
+        let how = if partly { "only partly" } else { "not" };
+        let kinds = kinds.join(", ");
+        console.warn(&format!("{at}{kinds} {how} read, so some origins rest on dumps alone: {reason}"));
+    }
+}
+
+fn look(args: &TimeoutsArgs, console: &Console) -> Look {
+    Look {
+        palette: console.out,
+        columns: console.columns,
+        headings: !args.report.no_headers,
+        verbose: console.verbose > 0,
+    }
 }
 
 fn exit(args: &ReportArgs, snapshot: &MeshSnapshot, audit: &Audit) -> Exit {

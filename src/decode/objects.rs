@@ -448,7 +448,9 @@ fn envoy_filter(raw: &RawObject<'_>, meta: ObjectMeta) -> Result<Option<EnvoyFil
         return Ok(None);
     }
     let mut source = raw.source();
-    if patches.iter().all(|patch| patch.connect_timeout.is_none()) {
+    // What sets no timeout, and could set none, need not be kept whole.
+    let could = |patch: &ClusterPatch| patch.connect_timeout.is_some() || patch.operation == PatchOperation::Add;
+    if !patches.iter().any(could) {
         source.spec = Arc::from("");
     }
     Ok(Some(EnvoyFilter {

@@ -176,9 +176,9 @@ impl Connections {
     }
 
     /// Forgets what was closed some time ago.
-    pub(super) fn tidy(&mut self, now: Option<Timestamp>) {
+    pub(super) fn tidy(&mut self, now: impl Fn(u32) -> Option<Timestamp>) {
         while let Some(&(key, generation, time)) = self.closed.front() {
-            let old = match (time, now) {
+            let old = match (time, now(key.source)) {
                 (Some(time), Some(now)) => (now.as_millisecond() - time.as_millisecond()).abs() > CLOSED_KEPT_MS,
                 _ => false,
             };

@@ -296,15 +296,21 @@ impl Pending {
         self.failures.is_empty()
     }
 
-    /// Takes out what gets no more evidence: what is older than the window, too many lines back, or too much.
-    pub(super) fn settled(&mut self, now: Option<Timestamp>, line: u64, window_ms: i64) -> Vec<Failure> {
+    /// Takes out what gets no more evidence: what is older than the window by its own log's time, too many lines
+    /// back, or too much.
+    pub(super) fn settled(
+        &mut self,
+        now: impl Fn(u32) -> Option<Timestamp>,
+        line: u64,
+        window_ms: i64,
+    ) -> Vec<Failure> {
         let mut excess = self.failures.len().saturating_sub(MAX_PENDING);
         let numbers: Vec<u64> = self
             .failures
             .iter()
             .filter(|(_, failure)| {
                 let window = if failure.open { RETRY_WINDOW_MS } else { window_ms };
-                let old = match apart(failure.clue.time, now) {
+                let old = match apart(failure.clue.time, now(failure.clue.source)) {
                     Some(apart) => apart > window,
                     None => line - failure.line.min(line) > 2_000,
                 };

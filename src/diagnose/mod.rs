@@ -149,6 +149,7 @@ struct ThreadContext {
 struct Log {
     name: String,
     last_thread: u64,
+    now: Option<Timestamp>,
     drained: Option<Timestamp>,
     /// Whether the record before dumps the headers of this connection's stream.
     headers_of: Option<(u64, u64)>,
@@ -227,6 +228,7 @@ impl Diagnoser {
         let log = self.log(source, record.source);
         if record.time.is_some() && matches!(record.content, LogContent::Proxy(_) | LogContent::Access(_)) {
             self.now = record.time;
+            self.logs[log as usize].now = record.time;
         }
         match &record.content {
             LogContent::Proxy(line) => {
@@ -248,9 +250,11 @@ impl Diagnoser {
         };
         if moved || self.line.is_multiple_of(2048) {
             self.swept = self.now;
-            self.connections.tidy(self.now);
+            // Logs that are read side by side need not have come to the same time.
+            let now = |log: u32| self.logs.get(log as usize).and_then(|log| log.now);
+            self.connections.tidy(now);
             if !self.pending.is_empty() {
-                let settled = self.pending.settled(self.now, self.line, self.window_ms);
+                let settled = self.pending.settled(now, self.line, self.window_ms);
                 return self.finished(settled);
             }
         }
@@ -260,7 +264,7 @@ impl Diagnoser {
     /// Gives back what still waits for evidence although none has come until `now`: for a log that is followed and
     /// has fallen silent.
     pub fn settle(&mut self, now: Timestamp) -> Vec<Event> {
-        let settled = self.pending.settled(Some(now), self.line, self.window_ms);
+        let settled = self.pending.settled(|_| Some(now), self.line, self.window_ms);
         self.finished(settled)
     }
 

@@ -90,18 +90,24 @@ pub fn apply(snapshot: &MeshSnapshot, plan: &FixPlan) -> MeshSnapshot {
     }
     let values = values(snapshot, &changed, plan);
     let mut builder = SnapshotBuilder::default();
-    let rows: Vec<u32> = snapshot.clusters.iter().map(|cluster| builder.intern(cluster.clone())).collect();
+    // Each class's rows, and what they become; a row that nobody holds any more is not kept.
     let mut renamed: HashMap<(usize, u32), u32> = HashMap::new();
-    for ((class, row), value) in values.by_class {
-        let mut cluster = snapshot.clusters[row as usize].clone();
-        cluster.connect_timeout = value;
-        renamed.insert((class, row), builder.intern(cluster));
-    }
     for (position, read) in snapshot.proxies.iter().enumerate() {
         let mut read = read.clone();
         let class = values.class_of[position];
-        read.clusters =
-            read.clusters.iter().map(|row| renamed.get(&(class, row)).copied().unwrap_or(rows[row as usize])).collect();
+        read.clusters = read
+            .clusters
+            .iter()
+            .map(|row| {
+                *renamed.entry((class, row)).or_insert_with(|| {
+                    let mut cluster = snapshot.clusters[row as usize].clone();
+                    if let Some(value) = values.by_class.get(&(class, row)) {
+                        cluster.connect_timeout = *value;
+                    }
+                    builder.intern(cluster)
+                })
+            })
+            .collect();
         builder.read(read);
     }
     snapshot.skipped.iter().cloned().for_each(|skipped| builder.skip(skipped));
@@ -265,10 +271,14 @@ pub(super) fn effect(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, poli
     effect
 }
 
+/// A set of clusters as runs, which can be hashed.
+type Runs = Vec<[u32; 2]>;
+
 fn changes(before: &MeshSnapshot, after: &MeshSnapshot) -> Vec<Change> {
-    let mut grouped: BTreeMap<(Arc<str>, Option<Duration>, Option<Duration>), ClusterSet> = BTreeMap::new();
+    type Key = (Arc<str>, Option<Duration>, Option<Duration>);
+    let mut grouped: BTreeMap<Key, ClusterSet> = BTreeMap::new();
     // Both have the same proxies in the same order; of equal pairs of sets only one is looked at.
-    let mut seen: HashMap<(Vec<[u32; 2]>, Vec<[u32; 2]>), Vec<u32>> = HashMap::new();
+    let mut seen: HashMap<(Runs, Runs), Vec<u32>> = HashMap::new();
     for (position, (old, new)) in (0u32..).zip(before.proxies.iter().zip(&after.proxies)) {
         seen.entry((old.clusters.runs(), new.clusters.runs())).or_default().push(position);
     }

@@ -109,12 +109,10 @@ impl MeshStep {
     /// The key and value as YAML below `meshConfig:`.
     fn lines(&self, indent: usize) -> String {
         let mut text = String::new();
-        let mut depth = indent;
         let parts: Vec<&str> = self.key().split('.').collect();
-        for (index, part) in parts.iter().enumerate() {
-            let value = if index + 1 == parts.len() { format!(" {}", self.value()) } else { String::new() };
-            let _ = writeln!(text, "{}{part}:{value}", "  ".repeat(depth));
-            depth += 1;
+        for (depth, part) in parts.iter().enumerate() {
+            let value = if depth + 1 == parts.len() { format!(" {}", self.value()) } else { String::new() };
+            let _ = writeln!(text, "{}{part}:{value}", "  ".repeat(indent + depth));
         }
         text
     }

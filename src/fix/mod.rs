@@ -17,7 +17,7 @@ pub use overrides::{ObjectStep, PartChange};
 pub use recommend::{Recommendation, RouteLimit};
 
 use crate::attribute::{Attributor, ProxyClass, full_host};
-use crate::audit::{Audit, Filter, Finding, Policy, Severity};
+use crate::audit::{Audit, Counters, Filter, Finding, Policy, Severity};
 use crate::model::objects::{IstioObjects, ObjectKind};
 use crate::model::{ClusterName, ClusterSet, Direction, MeshSnapshot, Origin, OriginKind, format_duration};
 use installation::{Target, mesh_step};
@@ -37,9 +37,9 @@ pub struct FixOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Change the mesh configuration of a control plane.
-    Mesh(MeshStep),
+    Mesh(Box<MeshStep>),
     /// Change or make an object.
-    Object(ObjectStep),
+    Object(Box<ObjectStep>),
 }
 
 /// What to do, in order, and what comes of it.
@@ -96,6 +96,7 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
     let attributor = Attributor::new(snapshot);
     let wanted = sort_out(&attributor, now, options);
     let routes = route_limits(snapshot);
+    let counters = Counters::new(snapshot);
     let mut plan = FixPlan { notes: wanted.notes.iter().cloned().collect(), ..FixPlan::default() };
     let value_for = |findings: &[&Finding]| {
         let names: Vec<(&str, &ClusterSet, Duration)> =
@@ -109,12 +110,12 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
             })
             .map(|(_, limit)| limit.clone())
             .collect();
-        recommend(snapshot, &names, &touched, policy, options.value)
+        recommend(&counters, &names, &touched, policy, options.value)
     };
     for (key, findings) in &wanted.mesh {
         let recommendation = value_for(findings);
         if let Some(step) = plane_step(snapshot, &attributor, now, key, &recommendation) {
-            plan.steps.push(Step::Mesh(step));
+            plan.steps.push(Step::Mesh(Box::new(step)));
         }
         plan.recommendation.get_or_insert(recommendation);
     }
@@ -130,7 +131,7 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
             plan.recommendation.get_or_insert(recommendation);
         }
         match change(context, objects, &changes) {
-            Ok(Some(step)) => plan.steps.push(Step::Object(step)),
+            Ok(Some(step)) => plan.steps.push(Step::Object(Box::new(step))),
             Ok(None) => {}
             Err(error) => plan.notes.push(error),
         }
@@ -289,9 +290,20 @@ fn for_hosts(
     value_for: &dyn Fn(&[&Finding]) -> Recommendation,
     plan: &mut FixPlan,
 ) {
-    let mut changes: BTreeMap<(String, String, String), BTreeMap<String, (Origin, Vec<&Finding>)>> = BTreeMap::new();
-    let mut created: BTreeMap<(String, String, String), (Option<String>, Vec<&Finding>)> = BTreeMap::new();
-    for (context, finding) in &wanted.hosts {
+    /// Context, namespace, and the rule's name or the host.
+    type Key = (String, String, String);
+    type Parts<'a> = BTreeMap<String, (Origin, Vec<&'a Finding>)>;
+    let mut changes: BTreeMap<Key, Parts<'_>> = BTreeMap::new();
+    let mut created: BTreeMap<Key, (Option<String>, Vec<&Finding>)> = BTreeMap::new();
+    // Where the mesh-wide change is enough, a host needs none of its own.
+    let mesh_wide = |context: &str, needed: Duration| {
+        plan.steps
+            .iter()
+            .any(|step| matches!(step, Step::Mesh(step) if step.context == context && step.after >= needed))
+    };
+    let hosts: Vec<&(String, &Finding)> =
+        wanted.hosts.iter().filter(|(context, finding)| !mesh_wide(context, value_for(&[finding]).value)).collect();
+    for (context, finding) in hosts {
         let Some(name) = ClusterName::parse(&finding.cluster).filter(|name| name.direction == Direction::Outbound)
         else {
             continue;
@@ -350,7 +362,7 @@ fn for_hosts(
             plan.recommendation.get_or_insert(recommendation);
         }
         match change(&context, objects, &edits) {
-            Ok(Some(step)) => plan.steps.push(Step::Object(step)),
+            Ok(Some(step)) => plan.steps.push(Step::Object(Box::new(step))),
             Ok(None) => {}
             Err(error) => plan.notes.push(error),
         }
@@ -363,7 +375,7 @@ fn for_hosts(
             objects.destination_rules.iter().find(|rule| rule.meta.namespace == namespace && rule.meta.name == name)
         });
         match create(&context, objects, version, &namespace, &host, base, recommendation.value) {
-            Ok(step) => plan.steps.push(Step::Object(step)),
+            Ok(step) => plan.steps.push(Step::Object(Box::new(step))),
             Err(error) => plan.notes.push(error),
         }
         plan.recommendation.get_or_insert(recommendation);

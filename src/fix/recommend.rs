@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::audit::{Policy, Summary, Trouble};
-use crate::model::{ClusterSet, MeshSnapshot, format_duration};
+use crate::audit::{Counters, Policy, Trouble};
+use crate::model::{ClusterSet, format_duration};
 
 /// The values that are recommended: each allows one SYN retransmission more than the last, or is a round number.
 const LADDER: [u64; 6] = [1, 2, 5, 10, 15, 30];
@@ -40,13 +40,13 @@ pub struct RouteLimit {
 /// Recommends a value for some clusters, given by name with the proxies that hold them and the timeout they have now.
 #[must_use]
 pub(super) fn recommend(
-    snapshot: &MeshSnapshot,
+    counters: &Counters<'_>,
     clusters: &[(&str, &ClusterSet, Duration)],
     routes: &[RouteLimit],
     policy: &Policy,
     wanted: Option<Duration>,
 ) -> Recommendation {
-    let (measured, basis) = measured(snapshot, clusters);
+    let (measured, basis) = measured(counters, clusters);
     let (mut value, mut basis) = match wanted {
         Some(wanted) => (wanted, "as asked for with --set".to_owned()),
         None => (measured, basis),
@@ -98,27 +98,44 @@ pub(super) fn recommend(
     Recommendation { value, basis, bounds: bounds.join("; ") }
 }
 
-/// What the connect times of these clusters ask for.
-fn measured(snapshot: &MeshSnapshot, clusters: &[(&str, &ClusterSet, Duration)]) -> (Duration, String) {
-    let mut slowest: Option<(f64, &str, bool)> = None;
+/// What the connect times of these clusters ask for: the most that one of them needs. One of which nothing is known
+/// needs Istio's default.
+fn measured(counters: &Counters<'_>, clusters: &[(&str, &ClusterSet, Duration)]) -> (Duration, String) {
+    let mut most: Option<(Duration, String)> = None;
+    let mut unknown = 0;
     for (name, proxies, timeout) in clusters {
-        let summary = Summary::of(snapshot, name, proxies);
-        let Some(latency) = summary.latency else { continue };
+        let summary = counters.summary(name, proxies);
+        let Some((summary, latency)) = summary.and_then(|summary| Some((summary.clone(), summary.latency?))) else {
+            unknown += 1;
+            continue;
+        };
+        let p99_9 = latency.p99_9.max(0.0);
+        let needed = Duration::try_from_secs_f64(p99_9 / 1000.0 * MARGIN).unwrap_or(Duration::MAX);
+        let step = LADDER.iter().map(|&seconds| Duration::from_secs(seconds)).find(|step| *step >= needed);
+        let step = step.unwrap_or(Duration::from_secs(30));
+        let basis = format!("99.9 % of connections to {name} are there within {p99_9:.0} ms; twice that, rounded up");
         // Attempts that were cut off are missing from the upper end: what is there says only that it is not enough.
         let cut_off = summary.failures > 0 && summary.trouble(*timeout) == Trouble::Slow;
-        if slowest.is_none_or(|(known, ..)| known < latency.p99_9) {
-            slowest = Some((latency.p99_9, name, cut_off));
+        let (step, basis) = if cut_off {
+            (step.max(DEFAULT), format!("{basis}, and no less than Istio's 10s since the slowest are cut off"))
+        } else {
+            (step, basis)
+        };
+        if most.as_ref().is_none_or(|(known, _)| *known < step) {
+            most = Some((step, basis));
         }
     }
-    let Some((p99_9, name, cut_off)) = slowest else { return (DEFAULT, String::new()) };
-    let needed = Duration::try_from_secs_f64(p99_9.max(0.0) / 1000.0 * MARGIN).unwrap_or(Duration::MAX);
-    let step = LADDER.iter().map(|&seconds| Duration::from_secs(seconds)).find(|step| *step >= needed);
-    let step = step.unwrap_or(Duration::from_secs(30));
-    let basis = format!("99.9 % of connections to {name} are there within {p99_9:.0} ms; twice that, rounded up");
-    if cut_off {
-        return (step.max(DEFAULT), format!("{basis}, and no less than Istio's 10s since the slowest are cut off"));
+    match most {
+        Some((step, basis)) if unknown == 0 || step > DEFAULT => (step, basis),
+        Some(_) => {
+            let of = clusters.len();
+            (
+                DEFAULT,
+                format!("Istio's own default since 1.6; of {unknown} of {of} clusters no connect times are known"),
+            )
+        }
+        None => (DEFAULT, String::new()),
     }
-    (step, basis)
 }
 
 #[cfg(test)]
@@ -127,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::model::evidence::{ClusterEvidence, ConnectLatency};
-    use crate::model::{Proxy, ProxyId, ProxySnapshot, SnapshotBuilder};
+    use crate::model::{MeshSnapshot, Proxy, ProxyId, ProxySnapshot, SnapshotBuilder};
 
     fn snapshot(p99_9: Option<f64>, failures: u64, timeouts: Option<u64>) -> MeshSnapshot {
         let mut builder = SnapshotBuilder::default();
@@ -168,10 +185,10 @@ mod tests {
         ] {
             let snapshot = snapshot(p99_9, failures, timeouts);
             let clusters = [("c", &proxies, secs(1))];
-            let got = recommend(&snapshot, &clusters, &routes, &Policy::default(), wanted.map(secs));
+            let got = recommend(&Counters::new(&snapshot), &clusters, &routes, &Policy::default(), wanted.map(secs));
             assert_eq!(got.value, secs(expected), "{p99_9:?} {failures} {routes:?}: {got:?}");
         }
-        let short = Policy { max_connect_timeout: secs(8), ..Policy::default() };
-        assert_eq!(recommend(&snapshot(None, 0, None), &[], &[], &short, None).value, secs(8));
+        let short = Policy { max_connect_timeout: secs(8) };
+        assert_eq!(recommend(&Counters::new(&snapshot(None, 0, None)), &[], &[], &short, None).value, secs(8));
     }
 }

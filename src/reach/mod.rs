@@ -2,6 +2,7 @@
 
 mod archive;
 mod direct;
+mod istiod;
 mod prometheus;
 mod request;
 mod tunnel;
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 pub use archive::{ArchiveLimits, Entry, InputError, walk};
 pub use direct::{Direct, DirectError};
+pub use istiod::IstiodPage;
 pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};
-pub use request::{AdminRequest, IstiodPage, Section};
+pub use request::{AdminRequest, Section};
 pub use tunnel::Tunnel;
 
 use crate::k8s::ApiError;

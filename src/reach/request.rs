@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::IstiodPage;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// A part of a config dump.
@@ -13,15 +14,6 @@ pub enum Section {
     DynamicWarming,
     /// Clusters of the bootstrap.
     Static,
-}
-
-/// What istiod is asked; its debug pages are read-only (`pilot/pkg/xds/debug.go`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IstiodPage {
-    /// The mesh configuration that it uses, defaults filled in.
-    Mesh,
-    /// Which proxies are connected, and what they have accepted.
-    Syncz,
 }
 
 /// A request to Envoy's admin endpoint. There is no free path: what is not here cannot be asked for, `quitquitquit`
@@ -93,8 +85,7 @@ impl AdminRequest {
             Self::Endpoints => "/clusters?format=json".to_owned(),
             Self::Stats { filter } => format!("/stats?filter={}", encode(filter)),
             Self::ServerInfo => "/server_info".to_owned(),
-            Self::Istiod(IstiodPage::Mesh) => "/debug/mesh".to_owned(),
-            Self::Istiod(IstiodPage::Syncz) => "/debug/syncz".to_owned(),
+            Self::Istiod(page) => page.path().to_owned(),
             Self::GetLoggers => "/logging".to_owned(),
             Self::SetLoggers(levels) => {
                 let mut path = "/logging?paths=".to_owned();

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::document;
-use crate::audit::{Audit, Severity};
+use crate::audit::{Audit, Counters, Severity};
 use crate::model::{ClusterSet, FailureCause, MeshSnapshot, Origin, format_duration};
 
 /// An audit of connect timeouts.
@@ -136,6 +136,19 @@ pub struct Cluster {
     pub proxy_count: usize,
     /// Which, by the set's name in `proxySets`.
     pub proxy_set: String,
+    /// What those proxies counted; `null` where they counted no attempt, or were not asked.
+    pub evidence: Option<Evidence>,
+}
+
+/// Connection attempts, as Envoy counts them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Evidence {
+    /// Connections that were begun.
+    pub attempts: u64,
+    /// Those that failed, timeouts among them.
+    pub failures: u64,
+    /// Those that timed out; `null` where no proxy keeps the counter.
+    pub timeouts: Option<u64>,
 }
 
 /// Something that is wrong.
@@ -185,6 +198,7 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
     let names: Vec<String> = snapshot.proxies.iter().map(|read| read.proxy.id.to_string()).collect();
     let list = |set: &ClusterSet| set.iter().map(|proxy| names[proxy as usize].clone()).collect::<Vec<_>>();
     let set_name = |index: usize| format!("s{}", index + 1);
+    let counters = Counters::new(snapshot);
     TimeoutAudit {
         api_version: "meshaudit/v1",
         kind: "TimeoutAudit",
@@ -223,6 +237,11 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
                     origin: row.origin.clone(),
                     proxy_count: row.proxies.len(),
                     proxy_set: set_name(row.proxy_set),
+                    evidence: counters.summary(&row.name, &row.proxies).map(|summary| Evidence {
+                        attempts: summary.attempts,
+                        failures: summary.failures,
+                        timeouts: summary.timeouts,
+                    }),
                 }
             })
             .collect(),

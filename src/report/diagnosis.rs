@@ -264,6 +264,14 @@ pub fn table(diagnosis: &Diagnosis, look: Look) -> String {
     out
 }
 
+/// One failure in words, as it is found.
+#[must_use]
+pub fn event(event: &Event, look: Look) -> String {
+    let mut out = format!("\n{}", look.palette.faint(&clock(event.time)));
+    section(&mut out, &[event], look);
+    out
+}
+
 fn section(out: &mut String, events: &[&Event], look: Look) {
     let Some(event) = events.first() else { return };
     let width = look.columns.unwrap_or(PROSE).min(PROSE);

@@ -541,6 +541,11 @@ fn step_json(step: &Step) -> StepJson {
     }
 }
 
+/// The JSON Schema of a plan, as published under docs/schema.
+pub fn schema() -> Result<String, serde_json::Error> {
+    super::document::json(&schemars::schema_for!(FixPlanJson))
+}
+
 /// What `verify --plan` needs of a saved plan.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -566,9 +571,12 @@ struct SavedChange {
     proxy_set: String,
 }
 
+/// A cluster, the value it is to have, and the proxies by name.
+pub type ExpectedValue<'a> = (&'a str, Option<Duration>, &'a [String]);
+
 impl SavedPlan {
     /// The values that the plan leads to: cluster, value, proxies by name. The error names a value that is none.
-    pub fn expected(&self) -> Result<Vec<(&str, Option<Duration>, &[String])>, String> {
+    pub fn expected(&self) -> Result<Vec<ExpectedValue<'_>>, String> {
         let sets = |name: &str| self.proxy_sets.get(name).map_or(&[][..], Vec::as_slice);
         self.effect
             .changes

@@ -7,6 +7,7 @@ pub mod diagnosis;
 pub mod document;
 pub mod escape;
 pub mod fix;
+pub mod origin;
 pub mod palette;
 pub mod progress;
 pub mod resets;

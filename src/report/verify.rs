@@ -64,12 +64,15 @@ pub fn text(snapshot: &MeshSnapshot, verification: &Verification, expected: &str
     out
 }
 
-/// How many proxies or clusters of a group are named before the rest is counted, unless `-v`.
-const NAMED: usize = 10;
+/// How many proxies of a group are named before the rest is counted, unless `-v`.
+const PROXIES: usize = 10;
+
+/// How many of its clusters.
+const CLUSTERS: usize = 3;
 
 /// Stragglers by what is wrong with them, the most first.
 fn stragglers(stragglers: &[Straggler], look: Look) -> String {
-    let mut groups: BTreeMap<(String, String, Vec<&str>), Vec<String>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, String), (Vec<String>, BTreeSet<&str>)> = BTreeMap::new();
     for straggler in stragglers {
         let list = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(", ");
         let held = list(straggler.mismatches.iter().map(|mismatch| show_timeout(mismatch.held)).collect());
@@ -80,34 +83,31 @@ fn stragglers(stragglers: &[Straggler], look: Look) -> String {
                 .map(|mismatch| mismatch.expected.map_or_else(|| "none".to_owned(), format_duration))
                 .collect(),
         );
-        let clusters = straggler.mismatches.iter().map(|mismatch| &*mismatch.cluster).collect();
-        let key = (straggler.reason.to_string(), format!("holds {held} in place of {wanted}"), clusters);
-        groups.entry(key).or_default().push(straggler.proxy.to_string());
+        let key = (straggler.reason.to_string(), format!("holds {held} in place of {wanted}"));
+        let (proxies, clusters) = groups.entry(key).or_default();
+        proxies.push(straggler.proxy.to_string());
+        clusters.extend(straggler.mismatches.iter().map(|mismatch| &*mismatch.cluster));
     }
     let mut ordered: Vec<_> = groups.into_iter().collect();
-    ordered.sort_by_key(|(_, proxies)| std::cmp::Reverse(proxies.len()));
+    ordered.sort_by_key(|(_, (proxies, _))| std::cmp::Reverse(proxies.len()));
     let width = look.columns.unwrap_or(usize::MAX);
-    let named = if look.verbose { usize::MAX } else { NAMED };
-    let some = |names: &[&str], many: &str| {
+    let some = |names: &[&str], named: usize| {
+        let named = if look.verbose { usize::MAX } else { named };
         let mut shown: Vec<String> = names.iter().take(named).map(|name| escape(name).into_owned()).collect();
         if names.len() > named {
-            shown.push(format!("and {} more {many}", names.len() - named));
+            shown.push(format!("and {} more", names.len() - named));
         }
         shown.join(", ")
     };
     let mut out = String::new();
-    for ((reason, values, clusters), proxies) in ordered {
+    for ((reason, values), (proxies, clusters)) in ordered {
+        let clusters: Vec<&str> = clusters.into_iter().collect();
         let _ = writeln!(out, "{}", look.palette.strong(&wrap(&escape(&reason), width, 2)));
         let proxies: Vec<&str> = proxies.iter().map(String::as_str).collect();
-        let line = format!("{}: {}", count(proxies.len(), "proxy", "proxies"), some(&proxies, "proxies"));
+        let line = format!("{}: {}", count(proxies.len(), "proxy", "proxies"), some(&proxies, PROXIES));
         let _ = writeln!(out, "  {}", wrap(&line, width, 4));
-        let line = format!(
-            "{values}, {}: {}",
-            count(clusters.len(), "cluster", "clusters"),
-            some(&clusters[..clusters.len().min(3)], "")
-        );
-        let more = if clusters.len() > 3 { format!(" and {} more", clusters.len() - 3) } else { String::new() };
-        let _ = writeln!(out, "  {}", wrap(&format!("{line}{more}"), width, 4));
+        let line = format!("{values}, {}: {}", count(clusters.len(), "cluster", "clusters"), some(&clusters, CLUSTERS));
+        let _ = writeln!(out, "  {}", wrap(&line, width, 4));
     }
     out
 }
@@ -196,4 +196,9 @@ pub fn verification_json(
             })
             .collect(),
     }
+}
+
+/// The JSON Schema of a verification, as published under docs/schema.
+pub fn schema() -> Result<String, serde_json::Error> {
+    super::document::json(&schemars::schema_for!(VerificationJson))
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF, Gamma};
 
 /// Confidence of every interval.
-pub const CONFIDENCE: f64 = 0.95;
+const CONFIDENCE: f64 = 0.95;
 
 /// A moment at which something was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +78,7 @@ impl RateComparison {
 }
 
 /// The exact 95 % interval of a proportion (Clopper and Pearson 1934).
-#[must_use]
-pub fn proportion_interval(successes: u64, trials: u64) -> (f64, f64) {
+fn proportion_interval(successes: u64, trials: u64) -> (f64, f64) {
     let tail = (1.0 - CONFIDENCE) / 2.0;
     let (x, n) = (successes as f64, trials as f64);
     let quantile = |a: f64, b: f64, p: f64| Beta::new(a, b).map_or(f64::NAN, |beta| beta.inverse_cdf(p));

@@ -12,9 +12,8 @@ mod tally;
 mod time_buckets;
 
 pub use class::{Class, PatternError, Patterns, UnknownClass};
-pub use compare::{CONFIDENCE, Exposure, Mark, RateComparison, ShareComparison, proportion_interval, rate_interval};
+pub use compare::{Exposure, Mark, RateComparison, ShareComparison, rate_interval};
 pub use delay::{DelayHistogram, DelayPeak};
-pub use occurrence::{failing_target, root_exception};
 pub use series::{MarkComparison, Row, Series, SideBySide, TooManyBuckets, compare_marks};
 pub use tally::{Cell, HOUR, OTHER, Question, Reading, ServiceTally, StreamCounter, Tally};
 pub use time_buckets::{BadBucket, Buckets, By, Stretch};

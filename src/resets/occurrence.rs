@@ -9,7 +9,7 @@ use regex::Regex;
 /// Java, .NET and Node print causes inwards (`Caused by:`, `--->`, `[cause]:`): the last is the root. Python and Ruby
 /// print the first exception first; logback's root-cause-first converter marks the others with `Wrapped by:`.
 #[must_use]
-pub fn root_exception(text: &str) -> Option<&str> {
+pub(super) fn root_exception(text: &str) -> Option<&str> {
     let head = || HEAD.captures(text).and_then(|found| found.get(1));
     let found = if text.contains("Wrapped by: ") {
         head()
@@ -29,7 +29,7 @@ pub fn root_exception(text: &str) -> Option<&str> {
 
 /// The host, with its port where it is said, that the record failed to talk to. The message is asked before the trace.
 #[must_use]
-pub fn failing_target(text: &str) -> Option<String> {
+pub(super) fn failing_target(text: &str) -> Option<String> {
     TARGETS.iter().find_map(|pattern| {
         pattern.captures_iter(text).find_map(|found| {
             let host = found.name("host")?.as_str().trim_end_matches('.');

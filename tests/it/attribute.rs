@@ -163,3 +163,85 @@ fn precedence() {
     assert!(failures.is_empty(), "{} of {cases} failed:\n{}", failures.len(), failures.join("\n"));
     assert!(cases >= 100, "{cases}");
 }
+
+#[test]
+fn what_may_not_be_read_is_said_and_nothing_is_guessed() {
+    let run = |context: &str| {
+        crate::on_incident(["timeouts", "-n", "shop", "-o", "json", "--exit-zero", "--context", context]).run().exits(0)
+    };
+    let origin = |run: &crate::Run| {
+        let audit: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        let rows = audit["clusters"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["host"] == "catalog.shop.svc.cluster.local").unwrap();
+        row["origin"].clone()
+    };
+    // Everything may be read: certain, with the part. Nothing but pods: Envoy's metadata name the rule.
+    let (all, least) = (run("sandbox"), run("least"));
+    assert_eq!(
+        (origin(&all)["kind"].as_str(), origin(&all)["certain"].as_bool()),
+        (Some("DestinationRule"), Some(true))
+    );
+    assert_eq!(origin(&all)["part"], "trafficPolicy");
+    assert!(!all.stderr.contains("not read"), "{}", all.stderr);
+    let guessed = origin(&least);
+    assert_eq!((guessed["name"].as_str(), guessed["certain"].as_bool()), (Some("catalog-fail-fast"), Some(false)));
+    for kind in ["mesh configuration", "DestinationRule", "EnvoyFilter"] {
+        assert!(least.stderr.contains(kind), "{kind}: {}", least.stderr);
+    }
+    // At home in one namespace: what is there is read, and that the rest is missing is said.
+    let home = run("shop");
+    assert!(home.stderr.contains("only partly read"), "{}", home.stderr);
+}
+
+#[test]
+fn the_chain_is_shown() {
+    let text =
+        crate::on_incident(["timeouts", "-A", "--host", "reviews", "--explain-origin", "--exit-zero"]).run().exits(0);
+    for part in [
+        "OUTCOME",
+        "won",
+        "lost",
+        "sets none",
+        "replaces its connectionPool whole",
+        "DestinationRule shop/reviews subset v2",
+    ] {
+        assert!(text.stdout.contains(part), "{part:?} is not in: {}", text.stdout);
+    }
+}
+
+/// Ten times the proxies of the same kind cost no more attributions: they are one class.
+#[test]
+fn proxies_alike_are_one_class() {
+    let objects = from_manifests(
+        "kind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'connectTimeout: 1s'}\n---\n\
+         kind: DestinationRule\nmetadata: {name: a, namespace: n0}\nspec: {host: 'h1.example.com', workloadSelector: \
+         {matchLabels: {app: '0'}}}\n",
+    )
+    .unwrap();
+    let mut builder = SnapshotBuilder::default();
+    for proxy in 0..2000 {
+        let mut described = Proxy::named(ProxyId::new(format!("n{}", proxy % 4), format!("p{proxy}")));
+        described.labels.insert("app".to_owned(), (proxy % 8).to_string());
+        described.labels.insert("pod".to_owned(), proxy.to_string());
+        let clusters = (0..500)
+            .map(|host| {
+                builder.intern(EnvoyCluster {
+                    name: Arc::from(format!("outbound|443||h{host}.example.com")),
+                    discovery_type: Arc::from("EDS"),
+                    connect_timeout: Some(std::time::Duration::from_secs(1)),
+                    source: ClusterSource::Active,
+                    error: None,
+                    destination_rule_hint: None,
+                    services: Vec::new(),
+                })
+            })
+            .collect();
+        builder.read(ProxySnapshot { proxy: described, clusters, version: None, loggers: None, evidence: None });
+    }
+    builder.objects("", objects);
+    let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
+    let attributor = Attributor::new(&snapshot);
+    // Four namespaces; only in the first does a selector tell some labels from others.
+    assert_eq!(attributor.classes().len(), 5);
+    assert_eq!(attributor.classes().iter().map(|class| class.proxies.len()).sum::<usize>(), 2000);
+}

@@ -30,7 +30,7 @@ const BELOW: [(&str, &[&str]); 12] = [
     ("audit", &["attribute", "model"]),
     ("diagnose", &["model"]),
     ("resets", &["model"]),
-    ("fix", &["audit", "attribute", "model"]),
+    ("fix", &["audit", "attribute", "decode", "model"]),
     ("report", &["audit", "attribute", "diagnose", "resets", "fix", "model"]),
     (
         "cli",

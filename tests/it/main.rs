@@ -8,6 +8,7 @@ mod clusters;
 mod completion;
 mod debug_log;
 mod diagnose;
+mod fix;
 mod generated;
 mod layering;
 mod offline;
@@ -17,10 +18,11 @@ mod reading;
 mod registry;
 mod resets;
 mod selection;
+mod verify;
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 

@@ -1,10 +1,9 @@
 //! MA011.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{Context, Finding, Row, Rule, RuleInfo, Severity, Summary, Trouble};
-use crate::model::{ClusterSet, format_duration};
+use super::super::{Context, Counters, Finding, Rule, RuleInfo, Severity, Trouble};
+use crate::model::format_duration;
 
 /// Envoy's own counters show connection attempts that fail.
 pub(super) struct ConnectFailuresObserved;
@@ -22,60 +21,51 @@ impl Rule for ConnectFailuresObserved {
     }
 
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
-        // Each proxy's figures belong to the one row of that cluster which it holds.
-        let mut rows: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        let counters = Counters::new(context.snapshot);
         for row in context.judged() {
-            rows.entry(&row.name).or_default().push(row);
-        }
-        for (name, rows) in rows {
-            for row in rows {
-                let summary = Summary::of(context.snapshot, name, &row.proxies);
-                if summary.failures == 0 {
-                    continue;
-                }
-                let failing: ClusterSet = summary.failing.clone();
-                let count = format!(
-                    "{} of {} connection attempts failed, on {} of {} endpoints",
-                    summary.failures, summary.attempts, summary.failing_endpoints, summary.endpoints,
-                );
-                let timeouts = match summary.timeouts {
-                    Some(timeouts) => format!(", {timeouts} of them by timeout"),
-                    None => String::new(),
-                };
-                let value = format_duration(row.effective_timeout());
-                let (severity, meaning, remedy) = match summary.trouble(row.effective_timeout()) {
-                    Trouble::Unreachable => (
-                        Severity::Warning,
-                        "none succeeded: unreachable, not slow".to_owned(),
-                        "see whether the endpoint listens and the network lets it through; a longer timeout would \
+            let summary = counters.summary(&row.name, &row.proxies).filter(|summary| summary.failures > 0);
+            let Some(summary) = summary else { continue };
+            let count = format!(
+                "{} of {} connection attempts failed, on {} of {} endpoints",
+                summary.failures, summary.attempts, summary.failing_endpoints, summary.endpoints,
+            );
+            let timeouts = match summary.timeouts {
+                Some(timeouts) => format!(", {timeouts} of them by timeout"),
+                None => String::new(),
+            };
+            let value = format_duration(row.effective_timeout());
+            let (severity, meaning, remedy) = match summary.trouble(row.effective_timeout()) {
+                Trouble::Unreachable => (
+                    Severity::Warning,
+                    "none succeeded: unreachable, not slow".to_owned(),
+                    "see whether the endpoint listens and the network lets it through; a longer timeout would \
                          only make callers wait longer"
-                            .to_owned(),
-                    ),
-                    Trouble::Slow => (
-                        Severity::Error,
-                        format!("the others succeeded: slow at times, and {value} is too little"),
-                        "a longer connect timeout would help; `kubectl meshaudit fix` recommends one".to_owned(),
-                    ),
-                    Trouble::NotTimeouts => (
-                        Severity::Warning,
-                        "not by timeout: refused, reset or failed TLS".to_owned(),
-                        "a longer timeout would not help; `kubectl meshaudit diagnose` reads the cause from the \
+                        .to_owned(),
+                ),
+                Trouble::Slow => (
+                    Severity::Error,
+                    format!("the others succeeded: slow at times, and {value} is too little"),
+                    "a longer connect timeout would help; `kubectl meshaudit fix` recommends one".to_owned(),
+                ),
+                Trouble::NotTimeouts => (
+                    Severity::Warning,
+                    "not by timeout: refused, reset or failed TLS".to_owned(),
+                    "a longer timeout would not help; `kubectl meshaudit diagnose` reads the cause from the \
                          proxy's log"
-                            .to_owned(),
-                    ),
-                    Trouble::Unclear => (
-                        Severity::Warning,
-                        "whether by timeout, these proxies do not count".to_owned(),
-                        "to tell, let the proxy keep its counters: annotation proxy.istio.io/config with \
+                        .to_owned(),
+                ),
+                Trouble::Unclear => (
+                    Severity::Warning,
+                    "whether by timeout, these proxies do not count".to_owned(),
+                    "to tell, let the proxy keep its counters: annotation proxy.istio.io/config with \
                          proxyStatsMatcher.inclusionRegexps [\".*upstream_cx_connect.*\"], and restart the pod"
-                            .to_owned(),
-                    ),
-                };
-                let message = format!("{count}{timeouts}: {meaning}");
-                let mut finding = Finding::of_row(&INFO, severity, row, message, remedy);
-                finding.proxies = Arc::new(failing);
-                report(finding);
-            }
+                        .to_owned(),
+                ),
+            };
+            let message = format!("{count}{timeouts}: {meaning}");
+            let mut finding = Finding::of_row(&INFO, severity, row, message, remedy);
+            finding.proxies = Arc::new(summary.failing);
+            report(finding);
         }
     }
 }

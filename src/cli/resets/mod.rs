@@ -25,6 +25,8 @@ use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, 
 
 /// Chart "connection reset" by day and service, from logs or Prometheus, and compare before and after a change
 #[derive(Debug, Args)]
+// No admin endpoint is asked.
+#[command(mut_arg("admin_port", |arg| arg.hide(true)))]
 #[command(after_help = "Examples:
   kubectl meshaudit resets --from /var/log/apps --mark '2020-07-08T20:00-07:00=connectTimeout 10s'
   kubectl meshaudit resets -n shop --since 24h --by hour
@@ -155,6 +157,9 @@ pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Fa
         Series::build(&tally, &plan.question, top, plan.now).map_err(|error| Failure::cannot_run(error.to_string()))?;
     let incomplete = !sources.failed.is_empty();
     let report = ResetsReport::new(&tally, &plan.question, &series, &comparisons, sources);
+    for failed in &report.input.failed {
+        console.warn(&failed.sentence());
+    }
     if matches!(format, Format::Chart | Format::Table | Format::Wide | Format::Csv | Format::Svg) {
         for note in &report.notes {
             console.note(&crate::report::escape::escape(note));

@@ -1,7 +1,9 @@
 //! Records in JSON: which field is what, for the loggers and the envelopes that are met.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -164,6 +166,8 @@ const TIMES: &[&str] = &[
     "logTime",
     "receiveTimestamp",
     "t",
+    "result._time",
+    "@ingestionTime",
 ];
 
 const MESSAGES: &[&str] = &[
@@ -190,6 +194,8 @@ const TRACES: &[&str] = &[
     "StackTrace",
     "thrown.extendedStackTrace",
     "thrown.message",
+    "thrown.cause.message",
+    "thrown.cause.cause.message",
     "exception",
     "Exception",
     "throwable",
@@ -214,7 +220,10 @@ const TRACES: &[&str] = &[
     "cause",
 ];
 
+/// The root cause first: log4j2 nests causes as objects.
 const EXCEPTIONS: &[&str] = &[
+    "thrown.cause.cause.name",
+    "thrown.cause.name",
     "thrown.name",
     "error.type",
     "exception.type",
@@ -321,54 +330,144 @@ pub(super) struct Fields<'j> {
     pub(super) call: Option<&'j str>,
 }
 
+/// What a member of a record means, by its place among the names for that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Time,
+    Message,
+    Trace,
+    Exception,
+    Service,
+    Call,
+    Target,
+    /// Text in an envelope.
+    Enveloped,
+    /// An object in an envelope.
+    Payload,
+    /// Records in an envelope.
+    List,
+    /// What only CloudWatch's envelopes have: their text is in `message`, as a logger's is.
+    CloudWatch,
+    /// The first part of a path.
+    Prefix,
+}
+
+/// Every name, with what it means and how early it comes among the names of that meaning.
+static NAMES: LazyLock<HashMap<&str, Vec<(Meaning, usize)>>> = LazyLock::new(|| {
+    let mut names: HashMap<&str, Vec<(Meaning, usize)>> = HashMap::new();
+    for (meaning, list) in [
+        (Meaning::Time, TIMES),
+        (Meaning::Message, MESSAGES),
+        (Meaning::Trace, TRACES),
+        (Meaning::Exception, EXCEPTIONS),
+        (Meaning::Service, SERVICES),
+        (Meaning::Call, CALLS),
+        (Meaning::Target, TARGETS),
+        (Meaning::Enveloped, ENVELOPED),
+        (Meaning::Payload, &["jsonPayload", "event", "result"]),
+        (
+            Meaning::List,
+            &["events", "data.result", "resourceLogs", "scopeLogs", "logRecords", "records", "entries", "results"],
+        ),
+        (Meaning::CloudWatch, &["ingestionTime", "logStreamName", "eventId"]),
+    ] {
+        for (rank, name) in list.iter().enumerate() {
+            names.entry(name).or_default().push((meaning, rank));
+            for (dot, _) in name.match_indices('.') {
+                names.entry(&name[..dot]).or_default().push((Meaning::Prefix, 0));
+            }
+        }
+    }
+    names
+});
+
+/// The members of a record that mean something, in one walk.
+struct Members<'a, 'j> {
+    found: Vec<(Meaning, usize, &'j Json<'a>)>,
+}
+
+impl<'a, 'j> Members<'a, 'j> {
+    fn of(json: &'j Json<'a>) -> Self {
+        let mut members = Self { found: Vec::with_capacity(16) };
+        members.walk(json, "");
+        members.found.sort_by_key(|(_, rank, _)| *rank);
+        members
+    }
+
+    fn walk(&mut self, json: &'j Json<'a>, prefix: &str) {
+        let Json::Object(fields) = json else { return };
+        let mut path = String::new();
+        for (key, value) in fields {
+            let name: &str = if prefix.is_empty() {
+                key
+            } else {
+                path.clear();
+                path.extend([prefix, ".", key]);
+                &path
+            };
+            let Some(meanings) = NAMES.get(name) else { continue };
+            let mut inner = false;
+            for (meaning, rank) in meanings {
+                match meaning {
+                    Meaning::Prefix => inner = true,
+                    meaning => self.found.push((*meaning, *rank, value)),
+                }
+            }
+            if inner && matches!(value, Json::Object(_)) {
+                let name = name.to_owned();
+                self.walk(value, &name);
+            }
+        }
+    }
+
+    fn all(&self, meaning: Meaning) -> impl Iterator<Item = &'j Json<'a>> + '_ {
+        self.found.iter().filter(move |(own, _, _)| *own == meaning).map(|(_, _, value)| *value)
+    }
+
+    fn text(&self, meaning: Meaning) -> Option<&'j str> {
+        self.all(meaning).find_map(Json::text)
+    }
+}
+
 pub(super) fn shape<'a, 'j>(json: &'j Json<'a>, context: &TimeContext, service_field: Option<&str>) -> Shape<'a, 'j> {
-    let logged_at = || TIMES.iter().find_map(|name| json.get(name)?.time(context));
+    let members = Members::of(json);
+    let logged_at = || members.all(Meaning::Time).find_map(|value| value.time(context));
     let service = || match service_field {
         Some(field) => json.get(field).and_then(Json::text),
-        None => json.text_of(SERVICES).or_else(|| otel_service(json)).or_else(|| bunyan_name(json)),
+        None => members.text(Meaning::Service).or_else(|| otel_service(json)).or_else(|| bunyan_name(json)),
     };
-    for list in ["events", "data.result", "resourceLogs", "scopeLogs", "logRecords", "records", "entries", "results"] {
-        if let Some(Json::List(items)) = json.get(list)
+    for list in members.all(Meaning::List) {
+        if let Json::List(items) = list
             && items.iter().any(|item| matches!(item, Json::Object(_)))
         {
             return Shape::Several { items: items.iter().collect(), service: service() };
         }
     }
-    for payload in ["jsonPayload", "event", "result"] {
-        if let Some(object @ Json::Object(_)) = json.get(payload)
-            && json.text_of(MESSAGES).is_none()
-            && object.get("_raw").is_none()
-        {
-            return Shape::Inner { object, logged_at: logged_at(), service: service() };
-        }
+    let message = members.text(Meaning::Message);
+    if message.is_none()
+        && let Some(object) = members.all(Meaning::Payload).find(|value| matches!(value, Json::Object(_)))
+        && object.get("_raw").is_none()
+    {
+        return Shape::Inner { object, logged_at: logged_at(), service: service() };
     }
-    let cloudwatch =
-        json.get("ingestionTime").is_some() || json.get("logStreamName").is_some() || json.get("eventId").is_some();
-    let enveloped = json
-        .text_of(ENVELOPED)
+    let cloudwatch = members.all(Meaning::CloudWatch).next().is_some();
+    let enveloped = members
+        .text(Meaning::Enveloped)
         .or_else(|| json.get("message").and_then(Json::text).filter(|text| cloudwatch || text.starts_with('{')));
     if let Some(text) = enveloped {
-        let logged_at = logged_at()
-            .or_else(|| json.get("result._time")?.time(context))
-            .or_else(|| json.get("@ingestionTime")?.time(context));
-        return Shape::Envelope { text, logged_at, service: service() };
+        return Shape::Envelope { text, logged_at: logged_at(), service: service() };
     }
-    let mut traces: Vec<&str> = TRACES.iter().filter_map(|name| json.get(name).and_then(Json::text)).collect();
-    for attribute in otel_attributes(json) {
-        if attribute.0.starts_with("exception.") {
-            traces.push(attribute.1);
-        }
-    }
+    let mut traces: Vec<&str> = members.all(Meaning::Trace).filter_map(Json::text).collect();
+    traces.extend(otel_attributes(json).filter(|(key, _)| key.starts_with("exception.")).map(|(_, value)| value));
+    let otel_type = || otel_attributes(json).find(|(key, _)| *key == "exception.type").map(|(_, value)| value);
     Shape::Record(Fields {
         logged_at: logged_at(),
         service: service(),
-        message: json.text_of(MESSAGES),
+        message,
         traces,
-        exception: json
-            .text_of(EXCEPTIONS)
-            .or_else(|| otel_attributes(json).find(|(key, _)| *key == "exception.type").map(|(_, value)| value)),
-        target: json.text_of(TARGETS),
-        call: json.text_of(CALLS),
+        exception: members.text(Meaning::Exception).or_else(otel_type),
+        target: members.text(Meaning::Target),
+        call: members.text(Meaning::Call),
     })
 }
 

@@ -44,6 +44,9 @@ pub fn html(report: &ResetsReport) -> Result<String, DrawError> {
         }
         page.push_str("</p>\n");
     }
+    for failed in &report.input.failed {
+        let _ = writeln!(page, "<p><strong>{}</strong></p>", xml(&failed.sentence()));
+    }
     for note in &report.notes {
         let _ = writeln!(page, "<p class=\"faint\">{}</p>", xml(note));
     }

@@ -19,7 +19,7 @@ pub use self::svg::{DrawError, svg};
 pub use self::table::{csv, markdown, table};
 use crate::resets::{
     DelayHistogram, Exposure, MarkComparison, Question, RateComparison, Reading, Row, Series, ShareComparison,
-    SideBySide, Tally,
+    SideBySide, Tally, rate_interval,
 };
 
 /// How many exceptions and targets are named.
@@ -225,6 +225,8 @@ pub struct Side {
     pub hours: f64,
     /// Resets an hour; null without hours.
     pub per_hour: Option<f64>,
+    /// 95 % interval of the resets an hour, exact for a Poisson count.
+    pub per_hour_interval: Option<Interval>,
     /// All calls, where they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
@@ -295,6 +297,14 @@ pub struct Sources {
     pub slot_seconds: i64,
     /// The name of the zone that was assumed where timestamps have none.
     pub log_zone: String,
+}
+
+impl FailedInput {
+    /// What happened to it, in a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        format!("{} could not be read to its end: {}.", self.name, self.message)
+    }
 }
 
 impl ResetsReport {
@@ -419,6 +429,10 @@ fn comparison_report(sides: &SideBySide) -> Comparison {
         resets: exposure.count,
         hours: (exposure.hours * 100.0).round() / 100.0,
         per_hour: (exposure.hours > 0.0).then(|| exposure.rate()),
+        per_hour_interval: (exposure.hours > 0.0).then(|| {
+            let (low, high) = rate_interval(exposure);
+            Interval { low, high: Some(high) }
+        }),
         calls: calls.map(|calls| calls.1),
         failure_share: calls.and_then(ShareComparison::share),
     };
@@ -636,9 +650,6 @@ fn notes(reading: &Reading, series: &Series, sources: &Sources) -> Vec<String> {
     }
     for duplicate in &sources.duplicates {
         notes.push(format!("{} has the same content as {} and was counted once.", duplicate.name, duplicate.same_as));
-    }
-    for failed in &sources.failed {
-        notes.push(format!("{} could not be read: {}.", failed.name, failed.message));
     }
     if reading.cut_lines > 0 {
         notes.push(format!("{} of more than 1 MiB, cut there.", many(reading.cut_lines, "line")));

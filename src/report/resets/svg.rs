@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::table::shortened;
 use super::{ResetsReport, grouped};
 use crate::report::escape::escape;
 
@@ -69,7 +70,7 @@ pub(super) fn colour_of(report: &ResetsReport, index: usize) -> (u8, u8, u8) {
 
 /// Draws, and gives what is to be laid over it.
 fn draw(report: &ResetsReport, target: &mut String) -> Result<String, Box<dyn std::error::Error>> {
-    let rows = i32::try_from(report.services.len().min(SERIES.len() + 1)).unwrap_or(0);
+    let rows = i32::try_from(report.services.len().min(SERIES.len())).unwrap_or(0);
     let height = u32::try_from((rows * 22 + 120).max(440)).unwrap_or(440);
     let root = SVGBackend::with_string(target, (WIDTH, height)).into_drawing_area();
     let right = i32::try_from(WIDTH)? - LEGEND;
@@ -155,15 +156,15 @@ fn legend(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let style = ("sans-serif", 13).into_font().color(&INK);
     let mut y = 64;
-    for (index, row) in report.services.iter().enumerate().take(SERIES.len() + 1) {
+    for (index, row) in report.services.iter().enumerate().take(SERIES.len()) {
         let (r, g, b) = colour_of(report, index);
         root.draw(&Rectangle::new([(right + 14, y), (right + 28, y + 12)], RGBColor(r, g, b).filled()))?;
-        let beyond = index == SERIES.len() && report.services.len() > SERIES.len() + 1;
+        let beyond = index + 1 == SERIES.len() && report.services.len() > SERIES.len();
         let (name, resets) = if beyond {
             let rest = &report.services[index..];
             (format!("{} more", rest.len()), rest.iter().map(|row| row.resets).sum())
         } else {
-            (escape(&row.name).chars().take(22).collect(), row.resets)
+            (shortened(&escape(&row.name), 24), row.resets)
         };
         root.draw_text(&format!("{name}  {}", grouped(resets)), &style, (right + 36, y))?;
         y += 22;

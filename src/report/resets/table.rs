@@ -93,7 +93,8 @@ fn matrix(report: &ResetsReport, width: Option<usize>) -> String {
     finish(builder)
 }
 
-fn shortened(name: &str, width: usize) -> String {
+/// A name in at most so many columns.
+pub(super) fn shortened(name: &str, width: usize) -> String {
     if name.width() <= width {
         return name.to_owned();
     }
@@ -194,8 +195,9 @@ pub fn markdown(report: &ResetsReport) -> String {
             let _ = writeln!(text, "- Next: `{next}`");
         }
     }
-    for note in &report.notes {
-        let _ = writeln!(text, "- {}", cell(note));
+    let failed = report.input.failed.iter().map(super::FailedInput::sentence);
+    for note in failed.chain(report.notes.iter().cloned()) {
+        let _ = writeln!(text, "- {}", cell(&note));
     }
     text
 }

@@ -87,7 +87,7 @@ struct CannedProxy {
 /// the 1 s that the mesh had before.
 #[must_use]
 pub fn mesh(proxies: usize, clusters: usize) -> Mesh {
-    let mut mesh = Mesh { name: "sandbox".to_owned(), ..Mesh::default() };
+    let mut mesh = Mesh::default();
     for number in 0..10 {
         let name = namespace(number);
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"istio-injection": "enabled"}}});
@@ -247,7 +247,7 @@ impl Configuration {
         reply
     }
 
-    fn elements(&self, resource: &str) -> Option<(&'static str, Vec<Value>)> {
+    fn elements(&self, resource: &str) -> Option<Vec<Value>> {
         let element = |kind: &str, cluster: &Value| {
             let mut element = Map::new();
             element.insert("@type".to_owned(), json!(format!("{ELEMENT}{kind}")));
@@ -262,19 +262,19 @@ impl Configuration {
         };
         match resource {
             "dynamic_active_clusters" => {
-                Some(("DynamicCluster", self.clusters.iter().map(|c| element("DynamicCluster", c)).collect()))
+                Some(self.clusters.iter().map(|cluster| element("DynamicCluster", cluster)).collect())
             }
             "static_clusters" => {
                 let clusters = envoy::static_clusters(15_020).into_iter().map(typed_first);
-                Some(("StaticCluster", clusters.map(|c| element("StaticCluster", &c)).collect()))
+                Some(clusters.map(|cluster| element("StaticCluster", &cluster)).collect())
             }
-            "dynamic_warming_clusters" => Some(("DynamicCluster", Vec::new())),
+            "dynamic_warming_clusters" => Some(Vec::new()),
             _ => None,
         }
     }
 
     fn resource(&self, resource: &str, mask: Option<&str>) -> Reply {
-        let Some((_, mut elements)) = self.elements(resource) else {
+        let Some(mut elements) = self.elements(resource) else {
             return refused(404, format!("{resource} not found in config dump"));
         };
         if let Some(mask) = mask {
@@ -300,7 +300,7 @@ impl Configuration {
         }
         for resource in ["static_clusters", "dynamic_active_clusters"] {
             if wanted(resource)
-                && let Some((_, mut elements)) = self.elements(resource)
+                && let Some(mut elements) = self.elements(resource)
             {
                 for element in &mut elements {
                     if let Some(fields) = element.as_object_mut() {

@@ -233,7 +233,6 @@ fn expected_of_waypoint() -> BTreeMap<String, Option<&'static str>> {
 #[must_use]
 pub fn mesh() -> Mesh {
     let mut mesh = Mesh {
-        name: "sandbox".to_owned(),
         lossy_hosts: vec![LOSSY_HOST],
         silent_hosts: vec![SILENT_HOST],
         refusing_hosts: vec![REFUSING_HOST],

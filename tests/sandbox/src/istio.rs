@@ -78,11 +78,11 @@ impl World {
             Role::Sidecar => {
                 let mut clusters = self.outbound(node);
                 clusters.push(black_hole(&self.mesh_timeout()));
-                clusters.push(original_destination("PassthroughCluster", Some(&self.mesh_timeout()), None));
+                clusters.push(original_destination("PassthroughCluster", &self.mesh_timeout(), None));
                 clusters.extend(self.inbound(node));
                 clusters.push(original_destination(
                     "InboundPassthroughCluster",
-                    Some(&self.mesh_timeout()),
+                    &self.mesh_timeout(),
                     Some("127.0.0.6"),
                 ));
                 clusters
@@ -126,7 +126,7 @@ impl World {
                     .sidecar_inbound_timeout(node)
                     .or_else(|| rule.and_then(|rule| rule_timeout(rule, *port, None)))
                     .unwrap_or_else(|| self.mesh_timeout());
-                let mut cluster = original_destination(&format!("inbound|{port}||"), Some(&timeout), Some("127.0.0.6"));
+                let mut cluster = original_destination(&format!("inbound|{port}||"), &timeout, Some("127.0.0.6"));
                 cluster["metadata"] = host.metadata(None, rule);
                 clusters.push(cluster);
             }
@@ -137,9 +137,8 @@ impl World {
     fn waypoint(&self, node: &Node) -> Vec<Value> {
         // These two carry no connect_timeout at all, so Envoy's 5 s holds
         // (`pilot/pkg/networking/core/cluster_waypoint.go`).
-        let mut clusters =
-            vec![internal("main_internal", "main_internal", None), internal("encap", "connect_originate", None)];
-        clusters.push(original_destination("connect_originate", Some(&self.mesh_timeout()), None));
+        let mut clusters = vec![internal("main_internal", "main_internal"), internal("encap", "connect_originate")];
+        clusters.push(original_destination("connect_originate", &self.mesh_timeout(), None));
         for host in self.hosts().into_iter().filter(|host| host.namespace == node.namespace && !host.external) {
             let rule = self.rule_for(node, &host);
             for port in &host.ports {
@@ -331,11 +330,8 @@ fn black_hole(timeout: &str) -> Value {
     json!({"@type": CLUSTER, "name": "BlackHoleCluster", "type": "STATIC", "connect_timeout": timeout})
 }
 
-fn original_destination(name: &str, timeout: Option<&str>, source: Option<&str>) -> Value {
-    let mut cluster = json!({"@type": CLUSTER, "name": name, "type": "ORIGINAL_DST"});
-    if let Some(timeout) = timeout {
-        cluster["connect_timeout"] = json!(timeout);
-    }
+fn original_destination(name: &str, timeout: &str, source: Option<&str>) -> Value {
+    let mut cluster = json!({"@type": CLUSTER, "name": name, "type": "ORIGINAL_DST", "connect_timeout": timeout});
     cluster["lb_policy"] = json!("CLUSTER_PROVIDED");
     cluster["circuit_breakers"] = circuit_breakers();
     if let Some(source) = source {
@@ -344,17 +340,12 @@ fn original_destination(name: &str, timeout: Option<&str>, source: Option<&str>)
     cluster
 }
 
-fn internal(name: &str, listener: &str, timeout: Option<&str>) -> Value {
-    let mut cluster = json!({"@type": CLUSTER, "name": name, "type": "STATIC"});
-    if let Some(timeout) = timeout {
-        cluster["connect_timeout"] = json!(timeout);
-    }
-    cluster["load_assignment"] = json!({
+fn internal(name: &str, listener: &str) -> Value {
+    json!({"@type": CLUSTER, "name": name, "type": "STATIC", "load_assignment": {
         "cluster_name": name,
         "endpoints": [{"lb_endpoints": [{"endpoint": {"address":
             {"envoy_internal_address": {"server_listener_name": listener}}}}]}],
-    });
-    cluster
+    }})
 }
 
 /// The timeout a DestinationRule gives, or `None` where it leaves the mesh's.

@@ -1,5 +1,31 @@
 //! A mesh to test against: a small Kubernetes API server in front of real Envoy processes, and the
 //! incident that `kubectl meshaudit` exists for.
+//!
+//! ```text
+//! kubectl, kube-rs ──TLS──▶ api ──▶ store (objects)                 istiod: control_plane, istio
+//!                            │                                         │ pushes clusters by file
+//!                            └─ tunnel ──▶ faults ──▶ admin port ──▶ Envoy ──▶ upstream (loses SYNs)
+//!                                                └──▶ canned answers     ▲
+//!                                                                        └── the application's calls
+//! ```
+//!
+//! - [`Sandbox`] starts a [`Mesh`] and is what tests hold: a kubeconfig with a user for each situation,
+//!   faults, counters, the application's calls, and waiting until istiod has pushed.
+//! - [`incident::mesh`] is the standard mesh and [`incident::expected`] what an audit must find in it;
+//!   [`canned::mesh`] is as large as you ask.
+//! - [`api`] answers as a Kubernetes 1.37 API server and kubelet do; the real kubectl is among its tests.
+//! - Nothing needs privileges, nothing listens beyond loopback, and whatever is started ends with the
+//!   process that started it, also by SIGKILL.
+//!
+//! ```no_run
+//! use meshaudit_sandbox::{Sandbox, faults::Fault, incident};
+//!
+//! let sandbox = Sandbox::start(incident::mesh())?;
+//! sandbox.fault("shop", "cart-6c4bb9f7d8-5tqvn", Fault::Hang);
+//! println!("export KUBECONFIG={}", sandbox.kubeconfig().display());
+//! println!("{:?}", sandbox.drive_client());
+//! # Ok::<(), meshaudit_sandbox::Error>(())
+//! ```
 
 pub mod admin;
 pub mod api;

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             ExitCode::from(4)
         }),
         Ok(None) => {
-            say(HELP.trim_end());
+            let _ = io::stdout().write_all(HELP.as_bytes());
             ExitCode::SUCCESS
         }
         Err(message) => {
@@ -146,8 +146,20 @@ fn plugin() -> Result<PathBuf, String> {
     let plugin = directory.join("kubectl-meshaudit");
     // Cargo says where it is to whatever it runs; without it, take what is there.
     if let Some(cargo) = env::var_os("CARGO") {
+        // At the workspace's top and without --package: with the features of a plain `cargo build`, which
+        // has built it already more often than not.
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "kubectl-meshaudit"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build
+            .args(["build", "--quiet", "--bin", "kubectl-meshaudit"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        // What `cargo run` says of this package is not for the other build: build scripts that watch these
+        // variables, such as ring's, would run again, and all that depends on them after it.
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                build.env_remove(&name);
+            }
+        }
         if directory.ends_with("release") {
             build.arg("--release");
         }

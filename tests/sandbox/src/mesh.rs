@@ -18,7 +18,6 @@ pub const ISTIO_VERSION: &str = "1.29.2";
 pub const ADMIN_PORT: u16 = 15_000;
 
 /// A mesh to start a sandbox with.
-#[derive(Default)]
 pub struct Mesh {
     /// The name of the context and the cluster in the kubeconfig.
     pub name: String,
@@ -32,6 +31,20 @@ pub struct Mesh {
     pub silent_hosts: Vec<&'static str>,
     /// Hosts at whose port nothing listens.
     pub refusing_hosts: Vec<&'static str>,
+}
+
+impl Default for Mesh {
+    /// An empty mesh, named `sandbox`.
+    fn default() -> Self {
+        Self {
+            name: "sandbox".to_owned(),
+            objects: Vec::new(),
+            pods: Vec::new(),
+            lossy_hosts: Vec::new(),
+            silent_hosts: Vec::new(),
+            refusing_hosts: Vec::new(),
+        }
+    }
 }
 
 /// A pod and what runs in it.

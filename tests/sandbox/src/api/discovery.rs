@@ -2,18 +2,17 @@
 //! to know that the server validates fields itself.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use http::Request;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{Answer, Cluster, full, json_response, read_json};
+use super::{Answer, full, json_response, review};
 use crate::status::Status;
 use crate::store::{RESOURCES, Resource};
 use crate::users::Identity;
 
-pub(super) async fn answer(_: &Arc<Cluster>, identity: &Identity, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(identity: &Identity, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().trim_matches('/').to_owned();
     let words: Vec<&str> = path.split('/').collect();
     let body = match words.as_slice() {
@@ -40,7 +39,9 @@ pub(super) async fn answer(_: &Arc<Cluster>, identity: &Identity, request: Reque
         ["openapi", "v3"] => openapi_index(),
         ["openapi", "v3", "api", version] => openapi("", version),
         ["openapi", "v3", "apis", group, version] => openapi(group, version),
-        ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] => return review(identity, request).await,
+        ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] => {
+            return review::answer(identity, request).await;
+        }
         _ => return Err(Status::no_such_path()),
     };
     Ok(json_response(200, &body))
@@ -123,15 +124,4 @@ fn openapi(group: &str, version: &str) -> Value {
         );
     }
     json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.37.0"}, "paths": paths, "components": {}})
-}
-
-/// SelfSubjectAccessReview: may I?
-async fn review(identity: &Identity, request: Request<Incoming>) -> Answer {
-    let mut review: Value = read_json(request).await?;
-    let attributes = &review["spec"]["resourceAttributes"];
-    let word = |name: &str| attributes[name].as_str().unwrap_or_default().to_owned();
-    let resource = RESOURCES.iter().find(|r| r.group == word("group") && r.plural == word("resource"));
-    let allowed = resource.is_some_and(|r| identity.may(&word("verb"), r, &word("subresource"), &word("namespace")));
-    review["status"] = json!({"allowed": allowed});
-    Ok(json_response(201, &review))
 }

@@ -8,6 +8,7 @@ mod discovery;
 mod objects;
 mod podlog;
 mod portforward;
+mod review;
 mod route;
 mod spdy;
 mod table;
@@ -256,7 +257,7 @@ async fn dispatch(cluster: &Arc<Cluster>, identity: &Identity, request: Request<
     }
     let Some(target) = Target::parse(request.method(), request.uri()) else {
         cluster.counters.request(format!("get {path}"));
-        return discovery::answer(cluster, identity, request).await;
+        return discovery::answer(identity, request).await;
     };
     cluster.counters.request(target.counted());
     if !identity.may(target.verb.word(), target.resource, &target.subresource, &target.namespace) {
@@ -314,6 +315,14 @@ async fn control(cluster: &Arc<Cluster>, identity: &Identity, path: &str, reques
 }
 
 async fn read_json<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Result<T, Status> {
+    let type_of_body = request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if type_of_body.contains("protobuf") {
+        return Err(Status::new(
+            415,
+            "UnsupportedMediaType",
+            "the sandbox takes objects as JSON and not as protobuf: write the object to a file and use kubectl apply -f",
+        ));
+    }
     let body = Limited::new(request.into_body(), OBJECT_LIMIT).collect().await;
     let body = body.map_err(|_| Status::new(413, "RequestEntityTooLarge", "the object is larger than etcd takes"))?;
     serde_json::from_slice(&body.to_bytes())

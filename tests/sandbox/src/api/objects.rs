@@ -69,17 +69,25 @@ pub(super) async fn answer(cluster: &Arc<Cluster>, target: &Target, request: Req
         }
         Verb::Patch => {
             let applied = content_type.starts_with("application/apply-patch");
+            let operations = content_type == "application/json-patch+json";
             if !applied
+                && !operations
                 && content_type != "application/merge-patch+json"
                 && content_type != "application/strategic-merge-patch+json"
             {
                 return Err(Status::new(
                     415,
                     "UnsupportedMediaType",
-                    "the body of the request was in an unknown format - accepted media types include: application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
+                    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
                 ));
             }
-            let written: Value = read_json(request).await?;
+            let mut written: Value = read_json(request).await?;
+            if operations {
+                // Tried on what is there; the whole outcome then goes the way of a merge.
+                let mut object = store.get(resource, namespace, name)?;
+                patch::json_patch(&mut object, &written).map_err(|error| Status::new(422, "Invalid", &error))?;
+                written = object;
+            }
             if dry_run(target) {
                 let mut object = store.get(resource, namespace, name)?;
                 patch::merge(&mut object, &written);
@@ -129,10 +137,10 @@ fn versioned(mut object: Value, target: &Target) -> Value {
     object
 }
 
-/// Built-in kinds stand in lists without `kind` and `apiVersion`; custom ones with them.
+/// Built-in kinds stand in lists without `kind` and `apiVersion`; custom ones, whose groups are domain
+/// names, with them.
 fn bare(mut object: Value) -> Value {
-    let built_in =
-        object["apiVersion"].as_str().is_some_and(|version| !version.contains('.') || version.contains("k8s.io/"));
+    let built_in = object["apiVersion"].as_str().is_some_and(|version| !version.contains('.'));
     if let (true, Some(fields)) = (built_in, object.as_object_mut()) {
         fields.shift_remove("kind");
         fields.shift_remove("apiVersion");

@@ -96,7 +96,7 @@ fn over_websocket(pod: Pod, target: &Target, request: Request<Incoming>) -> Answ
         TUNNEL
     } else {
         // A kubelet that knows none of the protocols says no more than this.
-        return Ok(json_free(StatusCode::FORBIDDEN));
+        return Ok(bodiless(StatusCode::FORBIDDEN));
     };
     let ports: Option<Vec<u16>> =
         target.query.all("ports").flat_map(|ports| ports.split(',')).map(|port| port.parse().ok()).collect();
@@ -138,13 +138,13 @@ fn over_spdy(pod: Pod, request: Request<Incoming>) -> Answer {
 }
 
 fn switching(protocol: &'static str) -> Response<super::Body> {
-    let mut response = json_free(StatusCode::SWITCHING_PROTOCOLS);
+    let mut response = bodiless(StatusCode::SWITCHING_PROTOCOLS);
     response.headers_mut().insert("connection", HeaderValue::from_static("Upgrade"));
     response.headers_mut().insert("upgrade", HeaderValue::from_static(protocol));
     response
 }
 
-fn json_free(status: StatusCode) -> Response<super::Body> {
+fn bodiless(status: StatusCode) -> Response<super::Body> {
     let mut response = Response::new(full(""));
     *response.status_mut() = status;
     response

@@ -20,6 +20,8 @@ const GO_AWAY: u16 = 7;
 const FIN: u8 = 1;
 /// The largest frame taken: what kubectl copies at once, with room.
 const FRAME_LIMIT: usize = 1 << 20;
+/// Frames that may wait for a pod that does not read; then the whole session waits.
+const FRAMES_WAITING: usize = 64;
 /// The dictionary of SPDY/3 header compression (SPDY/3.1 draft, section 2.6.10.1).
 const DICTIONARY: &[u8] = include_bytes!("spdy.dict");
 
@@ -36,7 +38,7 @@ where
     // Error streams by the client's request id, until the data stream of the same request comes.
     let mut errors: HashMap<String, u32> = HashMap::new();
     // What the client writes to each data stream.
-    let mut data: HashMap<u32, mpsc::UnboundedSender<Vec<u8>>> = HashMap::new();
+    let mut data: HashMap<u32, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut head = [0; 8];
     while reader.read_exact(&mut head).await.is_ok() {
         let [a, b, c, d, flags, length @ ..] = head;
@@ -53,7 +55,7 @@ where
             if let Some(stream) = data.get(&id)
                 && !body.is_empty()
             {
-                let _ = stream.send(body);
+                let _ = stream.send(body).await;
             }
             if flags & FIN != 0 {
                 data.remove(&id);
@@ -73,7 +75,7 @@ where
                 if field("streamtype") == "error" {
                     errors.insert(field("requestid"), id);
                 } else if let Ok(port) = field("port").parse() {
-                    let (sender, receiver) = mpsc::unbounded_channel();
+                    let (sender, receiver) = mpsc::channel(FRAMES_WAITING);
                     data.insert(id, sender);
                     let error = errors.remove(&field("requestid"));
                     let (pod, writer) = (pod.clone(), Arc::clone(&writer));
@@ -99,7 +101,7 @@ async fn forward<W: AsyncWrite + Unpin>(
     port: u16,
     id: u32,
     error: Option<u32>,
-    from_client: mpsc::UnboundedReceiver<Vec<u8>>,
+    from_client: mpsc::Receiver<Vec<u8>>,
     writer: Writer<W>,
 ) {
     let failure = match pod.connect(port).await {
@@ -120,7 +122,7 @@ async fn copy<W: AsyncWrite + Unpin>(
     pod: &Pod,
     stream: PodStream,
     id: u32,
-    mut from_client: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut from_client: mpsc::Receiver<Vec<u8>>,
     writer: &Writer<W>,
 ) -> std::io::Result<()> {
     let (mut from_pod, mut to_pod) = tokio::io::split(stream);

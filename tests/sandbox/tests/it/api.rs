@@ -76,8 +76,8 @@ fn who_may_not_is_told_so_in_the_servers_words() {
     );
     assert_eq!(get(&INCIDENT, "shop", "/api/v1/namespaces/shop/pods").status, 200);
     assert_eq!(get(&INCIDENT, "nobody", "/api/v1/pods").status, 401, "a token that belongs to no user");
-    let anonymous = ask(&INCIDENT, "viewer", "DELETE", "/api/v1/namespaces/shop/pods/x", &Value::Null);
-    assert_eq!(anonymous.status, 403);
+    let denied = ask(&INCIDENT, "viewer", "DELETE", "/api/v1/namespaces/shop/pods/x", &Value::Null);
+    assert_eq!(denied.status, 403);
 }
 
 #[test]

@@ -65,6 +65,17 @@ fn is_told_what_it_may_not() {
 }
 
 #[test]
+fn asks_what_it_may() {
+    for (user, verb, may) in
+        [("least", "get", "yes"), ("least", "create", "yes"), ("createonly", "get", "no"), ("viewer", "create", "no")]
+    {
+        let output =
+            kubectl(&INCIDENT, &["auth", "can-i", verb, "pods", "--subresource=portforward", "--context", user]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), may, "{user} {verb}: {output:?}");
+    }
+}
+
+#[test]
 fn reads_and_follows_logs() {
     let log = stdout(&kubectl(&INCIDENT, &["logs", "-n", "shop", "deploy/checkout", "--tail", "5"]));
     assert_eq!(log.lines().count(), 5);

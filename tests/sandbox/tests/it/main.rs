@@ -12,6 +12,7 @@ mod kubectl;
 mod lifetime;
 mod proxy;
 mod tunnel;
+mod versions;
 
 use std::sync::LazyLock;
 

@@ -1,0 +1,385 @@
+//! `fix`: the change for each way to install a mesh, and that carrying it out mends what was found.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshaudit::audit::{Filter, Policy, audit};
+use meshaudit::decode::objects::from_manifests;
+use meshaudit::decode::snapshot;
+use meshaudit::fix::{FixOptions, FixPlan, MeshStep, Step, apply, plan};
+use meshaudit::model::objects::{IstioObjects, ObjectKind};
+use meshaudit::model::{
+    ClusterSet, ClusterSource, EnvoyCluster, MeshSnapshot, Proxy, ProxyId, ProxySnapshot, SnapshotBuilder,
+};
+use meshaudit_sandbox::{Sandbox, canned};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::{on_incident, plugin, project};
+
+/// A mesh of proxies that hold what their objects give them, or `held` where that is named.
+pub(crate) fn mesh(objects: IstioObjects, proxies: &[(&str, &str)], clusters: &[(&str, Option<&str>)]) -> MeshSnapshot {
+    use meshaudit::attribute::Attributor;
+    use meshaudit::model::parse_duration;
+    let mut order: Vec<(&str, &str)> = proxies.to_vec();
+    order.sort_unstable();
+    // What each proxy holds; the proxies in the order that a snapshot has them in.
+    let build = |values: &[Vec<Option<Duration>>]| {
+        let mut builder = SnapshotBuilder::default();
+        for ((namespace, name), values) in order.iter().zip(values) {
+            let mut proxy = Proxy::named(ProxyId::new(*namespace, *name));
+            proxy.revision = objects.control_planes.first().map(|plane| plane.revision.clone()).unwrap_or_default();
+            let rows: ClusterSet = clusters
+                .iter()
+                .zip(values)
+                .map(|((name, _), value)| {
+                    builder.intern(EnvoyCluster {
+                        name: Arc::from(*name),
+                        discovery_type: Arc::from("EDS"),
+                        connect_timeout: *value,
+                        source: ClusterSource::Active,
+                        error: None,
+                        destination_rule_hint: None,
+                        services: Vec::new(),
+                    })
+                })
+                .collect();
+            builder.read(ProxySnapshot { proxy, clusters: rows, version: None, loggers: None, evidence: None });
+        }
+        builder.objects("", objects.clone());
+        builder.finish(jiff::Timestamp::UNIX_EPOCH)
+    };
+    // First with no value at all, to ask what it should be.
+    let blank = build(&vec![vec![None; clusters.len()]; order.len()]);
+    let attributor = Attributor::new(&blank);
+    let given = |proxy: usize, name: &str| {
+        let row = blank.clusters.iter().position(|cluster| *cluster.name == *name).unwrap();
+        let attribution = attributor.attribute(attributor.class_of(proxy), u32::try_from(row).unwrap());
+        attribution.expected.and_then(|expected| expected.timeout)
+    };
+    let values: Vec<Vec<Option<Duration>>> = (0..order.len())
+        .map(|proxy| {
+            let held = clusters.iter().map(|(name, held)| match held {
+                Some(held) => parse_duration(held).ok(),
+                None => given(proxy, name),
+            });
+            held.collect()
+        })
+        .collect();
+    build(&values)
+}
+
+const WEB: &str = "outbound|80||web.shop.svc.cluster.local";
+
+fn fix(snapshot: &MeshSnapshot, options: &FixOptions) -> FixPlan {
+    let (filter, policy) = (Filter::default(), Policy::default());
+    plan(snapshot, &audit(snapshot, &filter, &policy), &filter, &policy, options)
+}
+
+fn installation(name: &str) -> (MeshSnapshot, MeshStep) {
+    let text = fs::read_to_string(project().join(format!("tests/fixtures/installations/{name}.yaml"))).unwrap();
+    let objects = from_manifests(&text).unwrap();
+    assert_eq!(objects.notes, Vec::<String>::new());
+    let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
+    let plan = fix(&snapshot, &FixOptions::default());
+    match plan.steps.as_slice() {
+        [Step::Mesh(step)] => (snapshot.clone(), MeshStep::clone(step)),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[test]
+fn each_installation_is_told_and_has_its_own_change() {
+    for (name, method, command, in_fragments, in_warnings) in [
+        (
+            "helm",
+            "helm",
+            "helm upgrade mesh istio/istiod -n istio-system --version 1.29.2 --reuse-values --set meshConfig.connectTimeout=10s",
+            "meshConfig:\n  connectTimeout: 10s\n",
+            "--reuse-values",
+        ),
+        (
+            "istioctl",
+            "istioctl",
+            "istioctl install -f ORIGINAL.yaml -f connect-timeout.yaml",
+            "kind: IstioOperator\nspec:\n  meshConfig:\n    connectTimeout: 10s\n",
+            "renders the profile anew",
+        ),
+        (
+            "istioctl-1.6",
+            "istioctl",
+            "istioctl manifest apply --set meshConfig.connectTimeout=10s",
+            "kind: IstioOperator",
+            "repeat every -f and --set",
+        ),
+        (
+            "operator",
+            "operator",
+            r#"kubectl patch istiooperators.install.istio.io mesh -n istio-system --type merge -p '{"spec":{"meshConfig":{"connectTimeout":"10s"}}}'"#,
+            "spec:\n  meshConfig:\n    connectTimeout: 10s\n",
+            "",
+        ),
+        (
+            "sail",
+            "sail",
+            r#"kubectl patch istios.sailoperator.io default --type merge -p '{"spec":{"values":{"meshConfig":{"connectTimeout":"10s"}}}}'"#,
+            "spec:\n  values:\n    meshConfig:\n      connectTimeout: 10s\n",
+            "",
+        ),
+        (
+            "ossm2",
+            "ossm2",
+            r#"kubectl patch servicemeshcontrolplanes.maistra.io basic -n istio-system --type merge -p '{"spec":{"techPreview":{"meshConfig":{"connectTimeout":"10s"}}}}'"#,
+            "techPreview:\n    meshConfig:\n      connectTimeout: 10s\n",
+            "not verified",
+        ),
+        (
+            "aks",
+            "aks",
+            "kubectl apply --server-side --force-conflicts -f istio-shared-configmap-asm-1-24.yaml",
+            "  name: istio-shared-configmap-asm-1-24\n  namespace: aks-istio-system\ndata:\n  mesh: |\n    accessLogFile: /dev/stdout\n    connectTimeout: 10s\n",
+            "never edit istio-asm-*",
+        ),
+        (
+            "gke",
+            "gke",
+            "kubectl apply --server-side --force-conflicts -f istio-asm-managed.yaml",
+            "+connectTimeout: 10s",
+            "not verified",
+        ),
+        (
+            "argocd",
+            "unknown",
+            "kubectl apply",
+            "meshConfig:\n  connectTimeout: 10s\n",
+            "Argo CD application istiod-prod writes",
+        ),
+        ("hand-edited", "helm", "helm upgrade mesh", "connectTimeout: 10s", "edited by hand (kubectl-edit)"),
+        ("hand-edited", "helm", "helm upgrade mesh", "connectTimeout: 10s", "defaultConfig.connectTimeout (10s)"),
+        ("unknown", "unknown", "kubectl apply", "-connectTimeout: 1s\n+connectTimeout: 10s", "last resort"),
+    ] {
+        let (snapshot, step) = installation(name);
+        assert_eq!(step.install.method.as_str(), method, "{name}");
+        // The unknown one is the one that leaves nothing.
+        assert_eq!(step.install.evidence.is_empty(), name == "unknown", "{name}: {:?}", step.install.evidence);
+        assert!(step.commands.iter().any(|line| line.starts_with(command)), "{name}: {:?}", step.commands);
+        assert!(!step.commands.iter().any(|line| line.contains("istioctl install --set")), "{name}");
+        let fragments: String = step.fragments.iter().map(|fragment| fragment.content.as_str()).collect();
+        assert!(fragments.contains(in_fragments), "{name}: {fragments}");
+        let warnings = step.warnings.join("\n");
+        assert!(warnings.contains(in_warnings), "{name}: {warnings}");
+        let then = apply(&snapshot, &fix(&snapshot, &FixOptions::default()));
+        assert!(then.clusters.iter().all(|cluster| cluster.connect_timeout == Some(Duration::from_secs(10))), "{name}");
+    }
+}
+
+#[test]
+fn a_plan_is_for_the_value_and_the_hosts_asked_for() {
+    let objects = from_manifests(
+        "kind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'connectTimeout: 1s'}\n---\n\
+         kind: DestinationRule\napiVersion: networking.istio.io/v1\nmetadata: {name: wide, namespace: shop}\nspec: {host: \
+         '*.example.com', trafficPolicy: {tls: {mode: SIMPLE}}}\n---\nkind: DestinationRule\napiVersion: \
+         networking.istio.io/v1\nmetadata: {name: db, namespace: shop}\nspec: {host: db, trafficPolicy: {portLevelSettings: \
+         [{port: {number: 80}, tls: {mode: DISABLE}}]}}\n",
+    )
+    .unwrap();
+    let clusters = [
+        ("BlackHoleCluster", None),
+        (WEB, None),
+        ("outbound|443||api.example.com", None),
+        ("outbound|80||db.shop.svc.cluster.local", None),
+    ];
+    let snapshot = mesh(objects, &[("shop", "web-1")], &clusters);
+    let options =
+        FixOptions { value: Some(Duration::from_secs(15)), hosts: vec!["api.example".into(), "db.shop".into()] };
+    let plan = fix(&snapshot, &options);
+    let [Step::Object(merged), Step::Object(created)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
+    // The rule that is there is merged into, at the part that decides; the wider one is taken over whole.
+    assert_eq!(
+        (merged.identity.name.as_str(), merged.created, merged.changes[0].part.as_str()),
+        ("db", false, "port 80")
+    );
+    assert!(created.created && created.spec.contains(r#""tls":{"mode":"SIMPLE"}"#), "{}", created.spec);
+    assert!(created.warnings[0].contains("shop/wide"), "{:?}", created.warnings);
+    let then = apply(&snapshot, &plan);
+    let held = |name: &str| then.clusters.iter().find(|cluster| &*cluster.name == name).unwrap().connect_timeout;
+    assert_eq!(held("outbound|443||api.example.com"), Some(Duration::from_secs(15)));
+    assert_eq!(held("outbound|80||db.shop.svc.cluster.local"), Some(Duration::from_secs(15)));
+    assert_eq!(held(WEB), Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn without_objects_the_plan_says_so() {
+    let snapshot =
+        mesh(IstioObjects::default(), &[("shop", "web-1")], &[("BlackHoleCluster", Some("1s")), (WEB, Some("1s"))]);
+    let plan = fix(&snapshot, &FixOptions::default());
+    assert!(plan.notes.iter().any(|note| note.starts_with("no Istio objects were read")), "{:?}", plan.notes);
+    let then = apply(&snapshot, &plan);
+    assert!(then.clusters.iter().all(|cluster| cluster.connect_timeout == Some(Duration::from_secs(10))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever the mesh value and the overrides, carrying the plan out takes every too short timeout away that an
+    /// object gives, and what it says of itself is so.
+    #[test]
+    fn a_plan_mends_what_it_was_made_for(
+        mesh_seconds in 1u64..20,
+        top in prop::option::of(1u64..20),
+        port in prop::option::of(prop::option::of(1u64..20)),
+        subset in prop::option::of(prop::option::of(1u64..20)),
+        sidecar in prop::option::of(prop::option::of(1u64..20)),
+        filter in prop::option::of(1u64..20),
+        baseline in prop::option::of(1u64..20),
+        wanted in prop::option::of(5u64..20),
+    ) {
+        let pool = |value: Option<u64>| match value {
+            Some(value) => format!("{{tcp: {{connectTimeout: {value}s}}}}"),
+            None => "{http: {maxRetries: 1}}".to_owned(),
+        };
+        let mut manifests = "kind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n".to_owned();
+        manifests += &format!("    connectTimeout: {mesh_seconds}s\n");
+        if let Some(value) = baseline {
+            manifests += &format!("    defaultTrafficPolicy: {{connectionPool: {}}}\n", pool(Some(value)));
+        }
+        manifests += "---\nkind: DestinationRule\napiVersion: networking.istio.io/v1\nmetadata: {name: web, namespace: shop}\nspec:\n  host: web\n  trafficPolicy:\n    tls: {mode: DISABLE}\n";
+        if let Some(value) = top {
+            manifests += &format!("    connectionPool: {}\n", pool(Some(value)));
+        }
+        if let Some(value) = port {
+            manifests += &format!("    portLevelSettings: [{{port: {{number: 443}}, connectionPool: {}}}]\n", pool(value));
+        }
+        if let Some(value) = subset {
+            manifests += &format!("  subsets: [{{name: v1, trafficPolicy: {{connectionPool: {}}}}}]\n", pool(value));
+        }
+        if let Some(value) = sidecar {
+            manifests += &format!("---\nkind: Sidecar\napiVersion: networking.istio.io/v1\nmetadata: {{name: s, namespace: shop}}\nspec: {{inboundConnectionPool: {}}}\n", pool(value));
+        }
+        if let Some(value) = filter {
+            manifests += &format!("---\nkind: EnvoyFilter\napiVersion: networking.istio.io/v1alpha3\nmetadata: {{name: f, namespace: shop}}\nspec: {{configPatches: [{{applyTo: CLUSTER, match: {{cluster: {{portNumber: 9000}}}}, patch: {{operation: MERGE, value: {{connect_timeout: {value}s}}}}}}]}}\n");
+        }
+        let objects = from_manifests(&manifests).unwrap();
+        prop_assert_eq!(&objects.notes, &Vec::<String>::new());
+        let clusters = [
+            ("BlackHoleCluster", None),
+            ("PassthroughCluster", None),
+            (WEB, None),
+            ("outbound|443||web.shop.svc.cluster.local", None),
+            ("outbound|80|v1|web.shop.svc.cluster.local", None),
+            ("outbound|443|v1|web.shop.svc.cluster.local", None),
+            ("outbound|9000||other.shop.svc.cluster.local", None),
+            ("outbound|80||other.shop.svc.cluster.local", None),
+            ("inbound|8080||", None),
+        ];
+        let snapshot = mesh(objects, &[("shop", "web-1"), ("other", "web-2")], &clusters);
+        let options = FixOptions { value: wanted.map(Duration::from_secs), hosts: vec![] };
+        let plan = fix(&snapshot, &options);
+        let then = apply(&snapshot, &plan);
+        let now = audit(&snapshot, &Filter::default(), &Policy::default());
+        let after = audit(&then, &Filter::default(), &Policy::default());
+        for finding in &after.findings {
+            let mended = matches!(finding.rule.code, "MA001" | "MA002" | "MA008");
+            prop_assert!(!mended, "{}\nplan: {:#?}\n{}", finding.message, plan.steps, manifests);
+        }
+        // What it announces is what comes of it.
+        prop_assert_eq!(plan.effect.vanish.len() + plan.effect.remain.len(), now.findings.len());
+        for change in &plan.effect.changes {
+            let held = then.clusters.iter().any(|cluster| cluster.name == change.cluster && cluster.connect_timeout == change.after);
+            prop_assert!(held, "{}", change.cluster);
+        }
+        // A plan for a mesh that is mended has nothing to do.
+        if wanted.is_none() {
+            let again = fix(&then, &FixOptions::default());
+            prop_assert!(again.steps.is_empty(), "{:#?}\n{}", again.steps, manifests);
+        }
+    }
+}
+
+#[test]
+fn the_incident_has_a_plan() {
+    let plan = on_incident(["fix", "-A", "-o", "json"]).json();
+    assert_eq!((&plan["apiVersion"], &plan["kind"]), (&Value::from("meshaudit/v1"), &Value::from("FixPlan")));
+    assert_eq!(plan["recommendation"]["connectTimeout"], "10s");
+    let steps = plan["steps"].as_array().unwrap();
+    assert_eq!((&steps[0]["action"], &steps[0]["install"]), (&Value::from("mesh"), &Value::from("helm")));
+    let kinds: Vec<&str> = steps[1..].iter().map(|step| step["kind"].as_str().unwrap()).collect();
+    for kind in ["DestinationRule", "Sidecar", "EnvoyFilter"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+    assert!(plan["effect"]["vanish"].as_array().unwrap().iter().any(|finding| finding["code"] == "MA001"));
+    // The proxy that lost its control plane is not mended by it.
+    let remain = plan["effect"]["remain"].as_array().unwrap();
+    assert!(remain.iter().any(|finding| finding["code"] == "MA006"), "{remain:?}");
+}
+
+#[test]
+fn text_and_files_say_what_to_do() {
+    let text = on_incident(["fix", "-A"]).run().exits(3);
+    for part in [
+        "helm upgrade istiod istio/istiod -n istio-system",
+        "+        connectTimeout: 10s",
+        "kubectl patch",
+        "never writes to the cluster",
+    ] {
+        assert!(text.stdout.contains(part), "{part:?} is not in: {}", text.stdout);
+    }
+    assert!(text.stderr.contains("3 proxies could not be read"), "{}", text.stderr);
+    let files = on_incident(["fix", "-A", "-o", "yaml", "--exit-zero"]).run().exits(0).stdout;
+    let documents: Vec<Value> = serde_saphyr::from_str_multiple(&files).unwrap();
+    let documents: Vec<&Value> = documents.iter().filter(|document| !document.is_null()).collect();
+    assert!(documents.len() >= 4, "{files}");
+    for document in documents {
+        assert!(document["apiVersion"].is_string() && document["metadata"]["name"].is_string(), "{document}");
+    }
+}
+
+#[test]
+fn a_snapshot_gives_the_same_plan() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    on_incident(["snapshot", path, "-A", "--force"]).run().exits(3);
+    let offline = plugin(["fix", "--from", path, "-o", "json"]).json();
+    let live = on_incident(["fix", "-A", "-o", "json"]).json();
+    assert_eq!(offline["steps"], live["steps"]);
+    let read = snapshot::read(fs::File::open(directory.path().join("snapshot.json")).unwrap()).unwrap();
+    assert!(read.objects[""].is_read(ObjectKind::DestinationRule));
+}
+
+#[test]
+fn bad_values_are_refused() {
+    for value in ["0s", "2h", "1.5ms", "soon", "-1s"] {
+        plugin(["fix", "--from", "x", &format!("--set={value}")]).run().exits(2);
+    }
+}
+
+/// What reading objects and counters costs beside the clusters: a number of requests to the API server that does not
+/// grow with the proxies, and two more answers on each proxy's own tunnel.
+#[test]
+fn objects_and_evidence_have_their_price() {
+    let proxies = 500;
+    let sandbox = Sandbox::start(canned::mesh(proxies, 100)).unwrap();
+    let cost = |extra: &[&str]| {
+        drop(sandbox.take_stats());
+        plugin(["timeouts", "-A", "-o", "json", "--exit-zero"].iter().chain(extra)).on(&sandbox).run().exits(0);
+        sandbox.take_stats()
+    };
+    let (without, with) = (cost(&["--no-evidence"]), cost(&[]));
+    let proxies = u64::try_from(proxies).unwrap();
+    let of_objects: u64 = with
+        .requests
+        .iter()
+        .filter(|(what, _)| !what.contains("pods/portforward") && *what != "list pods")
+        .map(|(_, count)| count)
+        .sum();
+    println!(
+        "objects: {of_objects} requests; counters: {} bytes a proxy more, {} before",
+        (with.tunnel_bytes - without.tunnel_bytes) / proxies,
+        without.tunnel_bytes / proxies
+    );
+    println!("{:?}", with.requests);
+    assert!(of_objects <= 20, "{:?}", with.requests);
+    let tunnels: u64 = with.tunnels.values().sum();
+    assert!(tunnels <= proxies + 4, "{tunnels}: evidence goes over the tunnel that is open");
+}

@@ -1,0 +1,170 @@
+//! `verify`, and the whole loop: audit, fix, apply the printed change, wait until it has arrived, audit again.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use meshaudit::decode::objects::from_manifests;
+use meshaudit::decode::snapshot;
+use meshaudit::fix::verify::{Expectation, Reason, verify};
+use meshaudit::model::objects::ProxySync;
+use meshaudit_sandbox::incident::{self as mesh, LOSSY_CLUSTER};
+use meshaudit_sandbox::{Outcome, Sandbox, wheel};
+use serde_json::Value;
+
+use crate::fix::mesh as snapshot_of;
+use crate::{on_incident, plugin};
+
+const WEB: &str = "outbound|80||web.shop.svc.cluster.local";
+
+fn objects(mesh: &str) -> meshaudit::model::objects::IstioObjects {
+    from_manifests(&format!(
+        "kind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata: {{mesh: 'connectTimeout: {mesh}'}}\n---\n\
+         kind: DestinationRule\nmetadata: {{name: db, namespace: shop}}\nspec: {{host: db, trafficPolicy: {{connectionPool: \
+         {{tcp: {{connectTimeout: 1s}}}}}}}}\n"
+    ))
+    .unwrap()
+}
+
+#[test]
+fn stragglers_have_their_reasons() {
+    let db = "outbound|80||db.shop.svc.cluster.local";
+    let all_good =
+        snapshot_of(objects("10s"), &[("shop", "a")], &[("BlackHoleCluster", None), (WEB, None), (db, None)]);
+    let verification = verify(&all_good, &Expectation::Objects);
+    assert_eq!((verification.good, verification.stragglers.len()), (1, 0));
+    // One value for all: the override is what stands in the way.
+    let verification = verify(&all_good, &Expectation::Value(Duration::from_secs(10)));
+    assert_eq!(verification.good, 0);
+    assert!(matches!(&verification.stragglers[0].reason, Reason::Override(origin) if origin.name == "db"));
+    // The mesh says another value than is asked for.
+    let verification = verify(&all_good, &Expectation::Value(Duration::from_secs(15)));
+    assert!(verification.stragglers.iter().any(|straggler| matches!(straggler.reason, Reason::NotConfigured(..))));
+    // A proxy that still holds the value from before, told apart by what istiod knows of it.
+    let mut behind = snapshot_of(
+        objects("10s"),
+        &[("shop", "a")],
+        &[("BlackHoleCluster", Some("1s")), (WEB, Some("1s")), (db, None)],
+    );
+    assert_eq!(verify(&behind, &Expectation::Objects).stragglers[0].reason, Reason::NotYetPushed);
+    for (sync, reason) in [
+        (vec![], Reason::NotConnected),
+        (vec![ProxySync { proxy: "a.shop".into(), acknowledged: false }], Reason::NotAccepted),
+        (vec![ProxySync { proxy: "a.shop".into(), acknowledged: true }], Reason::NotYetPushed),
+    ] {
+        behind.objects.get_mut("").unwrap().control_planes[0].sync = Some(sync);
+        assert_eq!(verify(&behind, &Expectation::Objects).stragglers[0].reason, reason);
+    }
+    for cluster in &mut behind.clusters {
+        cluster.error = Some("no such extension".into());
+    }
+    assert!(matches!(verify(&behind, &Expectation::Objects).stragglers[0].reason, Reason::Rejected(_)));
+}
+
+#[test]
+fn exit_codes() {
+    let directory = tempfile::tempdir().unwrap();
+    let save = |name: &str, held: Option<&str>, read: bool| {
+        let objects = if read { objects("10s") } else { Default::default() };
+        let mut snapshot = snapshot_of(objects, &[("shop", "a")], &[("BlackHoleCluster", held), (WEB, held)]);
+        snapshot.objects.retain(|_, objects| !objects.is_empty());
+        let path = directory.path().join(name);
+        snapshot::write(&snapshot, fs::File::create(&path).unwrap()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (good, behind) = (save("good.json", None, true), save("behind.json", Some("1s"), true));
+    let unread = save("unread.json", Some("10s"), false);
+    plugin(["verify", "--from", &good]).run().exits(0);
+    plugin(["verify", "--from", &good, "--expect", "10s"]).run().exits(0);
+    plugin(["verify", "--from", &behind]).run().exits(1);
+    plugin(["verify", "--from", &behind, "--exit-zero"]).run().exits(0);
+    plugin(["verify", "--from", &unread]).run().exits(4).complains("--expect");
+    plugin(["verify", "--from", &unread, "--expect", "10s"]).run().exits(0);
+    plugin(["verify", "--from", &good, "--expect", "10s", "--plan", "x"]).run().exits(2);
+    plugin(["verify", "--from", &good, "--plan", &good]).run().exits(2).complains("plan");
+}
+
+#[test]
+fn the_incident_has_one_straggler() {
+    let report = on_incident(["verify", "-A", "-o", "json"]).json();
+    let stragglers = report["stragglers"].as_array().unwrap();
+    assert_eq!(stragglers.len(), 1, "{stragglers:?}");
+    assert!(stragglers[0]["proxy"].as_str().unwrap().starts_with("shop/orders-"), "{stragglers:?}");
+    assert_eq!(stragglers[0]["reason"], "not-connected");
+}
+
+/// Runs a command line that the plugin printed, with the real kubectl, through a shell as a user would.
+fn apply(sandbox: &Sandbox, command: &str) {
+    let tools = sandbox.directory().join("tools");
+    if !tools.exists() {
+        fs::create_dir(&tools).unwrap();
+        std::os::unix::fs::symlink(wheel::KUBECTL.program().unwrap(), tools.join("kubectl")).unwrap();
+    }
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .env("PATH", format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default()))
+        .env("KUBECONFIG", sandbox.kubeconfig())
+        // Discovery is cached by server address, and addresses come back.
+        .env("KUBECACHEDIR", sandbox.directory().join("cache"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_whole_loop() {
+    let sandbox = Sandbox::start(mesh::mesh()).unwrap();
+    let run = |args: &[&str]| plugin(args.iter().copied().chain(["--request-timeout", "5s"])).on(&sandbox);
+    // The incident: calls are reset after one second.
+    assert!(sandbox.drive_client().iter().any(|call| call.outcome == Outcome::Reset));
+    let before = run(&["timeouts", "-A", "-o", "json", "--no-evidence"]).json();
+    let too_short = |audit: &Value| {
+        let findings = audit["findings"].as_array().unwrap().clone();
+        findings.into_iter().filter(|finding| finding["code"] == "MA001").count()
+    };
+    assert!(too_short(&before) > 10);
+    // The plan, saved, and carried out. No chart is at hand, so Helm's part is done on what the chart renders.
+    let directory = tempfile::tempdir().unwrap();
+    let plan_file = directory.path().join("plan.json");
+    let plan = run(&["fix", "-A", "-o", "json", "--no-evidence"]).run();
+    fs::write(&plan_file, &plan.stdout).unwrap();
+    let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
+    for step in plan["steps"].as_array().unwrap() {
+        for command in step["commands"].as_array().unwrap() {
+            let command = command.as_str().unwrap();
+            if step["action"] == "mesh" {
+                assert!(command.starts_with("helm upgrade"), "{command}");
+                let get = "kubectl get configmap istio -n istio-system -o yaml";
+                apply(
+                    &sandbox,
+                    &format!(
+                        "{get} | sed 's/connectTimeout: 1s/connectTimeout: 10s/' | kubectl apply --server-side --force-conflicts -f -"
+                    ),
+                );
+            } else {
+                apply(&sandbox, command);
+            }
+        }
+    }
+    // It arrives everywhere but where there is no connection to the control plane.
+    let plan_path = plan_file.to_str().unwrap();
+    let verification =
+        run(&["verify", "-A", "--wait", "8s", "--interval", "1s", "-o", "json", "--plan", plan_path]).json();
+    let stragglers = verification["stragglers"].as_array().unwrap();
+    let names: Vec<&str> = stragglers.iter().map(|straggler| straggler["proxy"].as_str().unwrap()).collect();
+    assert!(names.iter().all(|name| name.starts_with("shop/orders-")), "{stragglers:#?}");
+    assert!(stragglers.iter().all(|straggler| straggler["reason"] == "not-connected"), "{stragglers:#?}");
+    // Connected again, it follows; what can't be read keeps the exit code from being 0.
+    sandbox.set_connected("shop", "orders-5f7c9d8b64-k9d2r", true);
+    run(&["verify", "-n", "shop", "--wait", "30s", "--interval", "1s"]).run().exits(0);
+    run(&["verify", "-A", "--plan", plan_path, "--wait", "30s", "--interval", "1s"]).run().exits(3);
+    let after = run(&["timeouts", "-A", "-o", "json", "--no-evidence"]).json();
+    assert_eq!(too_short(&after), 0, "{:#?}", after["findings"]);
+    let lossy = after["clusters"].as_array().unwrap().iter().find(|row| row["name"] == LOSSY_CLUSTER);
+    assert_eq!(lossy.unwrap()["connectTimeout"], "10s");
+    assert_eq!(lossy.unwrap()["origin"]["certain"], true);
+    // A plan for what is now has nothing mesh-wide in it, and the client's calls are no longer reset.
+    let again = run(&["fix", "-A", "-o", "json", "--no-evidence"]).json();
+    assert!(again["steps"].as_array().unwrap().iter().all(|step| step["action"] != "mesh"), "{again:#}");
+    assert!(sandbox.drive_client().iter().all(|call| call.outcome == Outcome::Answered));
+}
