@@ -130,7 +130,8 @@ pub(super) fn conclude(
     unread: &[String],
     console: &Console,
 ) -> Result<Exit, Failure> {
-    for message in unread {
+    // If nothing at all was read, the first is the reason that is given.
+    for message in unread.iter().skip(usize::from(reading.counts.records == 0)) {
         console.warn(&format!("not read: {message}"));
     }
     let Reading { mut diagnoser, counts, cut, .. } = reading;

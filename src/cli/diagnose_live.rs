@@ -151,7 +151,7 @@ async fn follow(
         length: None,
     };
     let explainer = Explainer::new(console, manner, None)?;
-    let (stop, signal) = listen(*console, "Ending.")?;
+    let (stop, signal) = listen(*console, [""; 3])?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     let explaining = tokio::task::spawn_blocking(move || runtime.block_on(explainer.run(receiver)));

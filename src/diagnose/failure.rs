@@ -95,6 +95,8 @@ enum Key {
     Client(u32, Box<str>),
     Host(u32, Box<str>),
     Cluster(u32, Arc<str>),
+    /// Failures that only have lines which name neither cluster nor address: their connection began before the log.
+    Nameless(u32),
 }
 
 /// Failures that may still get more evidence.
@@ -114,6 +116,9 @@ fn keys(clue: &Clue) -> Vec<Key> {
     keys.extend(clue.client.clone().map(|address| Key::Client(source, address)));
     keys.extend(clue.upstream.clone().map(|address| Key::Host(source, address)));
     keys.extend(clue.cluster.clone().map(|name| Key::Cluster(source, name)));
+    if !clue.access && clue.upstream.is_none() && clue.cluster.is_none() {
+        keys.push(Key::Nameless(source));
+    }
     keys
 }
 
@@ -135,6 +140,8 @@ impl Failure {
             Key::Up(..) | Key::Request(..) => window,
             Key::Down(..) | Key::Client(..) => window.min(if self.open { RETRY_WINDOW_MS } else { 2_500 }),
             Key::Host(..) | Key::Cluster(..) => 300,
+            // Only an access log line takes these, and it does so by itself.
+            Key::Nameless(..) => return false,
         };
         let both_access = own.access && clue.access;
         let crosses = own.access != clue.access;
@@ -223,6 +230,7 @@ impl Pending {
                 number
             }
         };
+        self.absorb(number);
         let failure = self.failures.get_mut(&number)?;
         failure.line = line;
         for key in keys {
@@ -232,6 +240,36 @@ impl Pending {
             }
         }
         Some(number)
+    }
+
+    /// A connection that began before the log did leaves lines that name neither cluster nor address, each a failure
+    /// of its own until the access log line comes, which says it all.
+    fn absorb(&mut self, number: u64) {
+        /// Envoy writes them and closes the connection in one go.
+        const AT_ONCE_MS: i64 = 50;
+        let Some(Failure { clue, verdict, .. }) = self.failures.get(&number) else { return };
+        let (source, time, verdict) = (clue.source, clue.time, *verdict);
+        if !clue.access || (clue.upstream.is_none() && clue.cluster.is_none()) {
+            return;
+        }
+        let nameless = self.index.get(&Key::Nameless(source)).cloned().unwrap_or_default();
+        for other in nameless.into_iter().filter(|other| *other != number) {
+            let same = self.failures.get(&other).is_some_and(|other| {
+                let own = &other.clue;
+                !other.open
+                    && !own.access
+                    && own.upstream.is_none()
+                    && own.cluster.is_none()
+                    && other.verdict.cause == verdict.cause
+                    && apart(own.time, time).is_some_and(|apart| apart <= AT_ONCE_MS)
+            });
+            if same
+                && let Some(other) = self.take(other)
+                && let Some(failure) = self.failures.get_mut(&number)
+            {
+                failure.merge(other.clue);
+            }
+        }
     }
 
     /// The latest failure of this downstream connection (and stream).

@@ -310,7 +310,7 @@ pub fn event(event: &Event, explained: bool, several: bool, look: Look) -> Strin
     }
     if look.verbose {
         for evidence in &event.evidence {
-            let _ = writeln!(out, "  {} {}", palette.faint("|"), escape(&evidence.text));
+            let _ = writeln!(out, "  {} {}", palette.faint("|"), escape(&evidence.text.replace('\t', "  ")));
         }
     }
     out

@@ -291,8 +291,14 @@ fn the_impatient_can_leave() {
     session.until("following its log");
     sandbox.set_down(true).unwrap();
     session.signal("-INT");
-    session.until("not put back yet").signal("-INT");
-    session.until("once more").signal("-INT");
+    // Two signals at once would be one wish.
+    let pause = || std::thread::sleep(Duration::from_millis(600));
+    session.until("not put back yet");
+    pause();
+    session.signal("-INT");
+    session.until("once more");
+    pause();
+    session.signal("-INT");
     let begun = Instant::now();
     let (code, _, said) = session.end();
     sandbox.set_down(false).unwrap();
@@ -383,4 +389,37 @@ fn raw_prints_the_log_and_a_closed_pipe_ends_it() {
     }
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(levels(&sandbox, CHECKOUT), before);
+}
+
+#[test]
+fn diagnose_reads_and_follows_running_proxies() {
+    let (sandbox, state) = (broken(), state());
+    on(&sandbox, state.path(), ["--on", CHECKOUT]).run().exits(0);
+    let _ = sandbox.drive_client();
+    on(&sandbox, state.path(), ["--off", CHECKOUT]).run().exits(0);
+    let diagnose = |args: &[&str]| plugin(std::iter::once("diagnose").chain(args.iter().copied())).on(&sandbox);
+    let run = diagnose(&[CHECKOUT, "--since", "1h", "-o", "json"]).run().exits(1);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    let found = &report["diagnoses"][0];
+    assert_eq!((&found["cause"], &found["cluster"]), (&json!("connect_timeout"), &json!(mesh::LOSSY_CLUSTER)));
+    assert_eq!((&found["connectTimeout"], &found["connectTimeoutInferred"]), (&json!("1s"), &json!(false)));
+    // Logs can be read by who may open no tunnel; then the timeout is concluded from the wait.
+    let run = diagnose(&[CHECKOUT, "-o", "json", "--context", "viewer"]).run().exits(1);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["diagnoses"][0]["connectTimeoutInferred"], true);
+    diagnose(&[CHECKOUT, "--context", "least"]).run().exits(4).complains("pods/log");
+    diagnose(&[CHECKOUT, "--context", "least", "-f"]).run().exits(4).complains("pods/log");
+    diagnose(&[CHECKOUT, "--previous"]).run().exits(4).complains("previous terminated container");
+    diagnose(&["deploy/nothing"]).run().exits(4).complains("no deployment");
+    let mut following = Running::start(diagnose(&[CHECKOUT, "--tail", "0", "-f", "-o", "ndjson"]));
+    following.until("following its log");
+    // The log is asked for right after that is said.
+    std::thread::sleep(Duration::from_secs(1));
+    let _ = sandbox.drive_client();
+    std::thread::sleep(Duration::from_secs(2));
+    following.signal("-INT");
+    let (code, out, said) = following.end();
+    assert_eq!(code, Some(130), "{said}");
+    let event: Value = serde_json::from_str(out.lines().next().expect("a failure")).unwrap();
+    assert_eq!((&event["cause"], &event["occurrences"]), (&json!("connect_timeout"), &json!(1)));
 }

@@ -232,6 +232,21 @@ fn causes_and_counts(diagnosis: &Diagnosis) -> Vec<(Cause, u64)> {
 
 /// What one call was is one occurrence, whichever of its lines were seen.
 #[test]
+fn a_connection_older_than_the_log_is_counted_once() {
+    let log = b"2026-11-23T19:14:09.350129Z\tdebug\tenvoy pool source/common/conn_pool/conn_pool_base.cc:952\t\
+        [Tags: \"ConnectionId\":\"2\"] connect timeout\tthread=12\n\
+        2026-11-23T19:14:09.350262Z\tdebug\tenvoy filter source/common/tcp_proxy/tcp_proxy.cc:1103\t\
+        [Tags: \"ConnectionId\":\"1\"] connect timeout\tthread=12\n\
+        [2026-11-23T19:14:08.350Z] \"- - -\" 0 UF,URX - - \"-\" 0 0 1000 - \"-\" \"-\" \"-\" \"-\" \"52.0.0.1:443\" \
+        outbound|443||api.example.com - 10.0.0.1:443 10.0.0.2:38560 - -\n";
+    let diagnosis = diagnose(log);
+    let [entry] = &diagnosis.entries[..] else { panic!("{:?}", diagnosis.entries) };
+    assert_eq!((entry.event.cause, entry.occurrences), (Cause::ConnectTimeout, 1));
+    assert_eq!(entry.event.cluster.as_deref(), Some("outbound|443||api.example.com"));
+    assert_eq!(entry.event.evidence.len(), 3);
+}
+
+#[test]
 fn a_call_is_counted_once() {
     for (path, _) in recordings() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

@@ -1,7 +1,7 @@
 //! The whole investigation: set, follow, explain, put back.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,7 +15,7 @@ use super::{DebugLogArgs, Format, announce, describe, ended, exit, write_report}
 use crate::collect::{EndedBy, LeaseError, SessionOptions, SessionOutcome, Stop, Stopper, session};
 use crate::k8s::Connection;
 use crate::model::{Proxy, format_duration};
-use crate::report::audit_table::count;
+use crate::report::audit_table::{Look, count};
 use crate::report::debug_log::{self as report, DebugLogReport, LevelState, ProxyLevels};
 use crate::report::diagnosis;
 
@@ -25,8 +25,12 @@ const MOST: usize = 50;
 /// Lines that wait to be explained.
 const WAITING: usize = 1024;
 
-/// Asked for so often, the end comes though levels are not put back.
-const INSISTENT: u32 = 3;
+/// What is told at the first signal, the second, and those that follow: the third gives up.
+const SAID: [&str; 3] = [
+    "Ending: the levels are being put back.",
+    "Still putting levels back; once more, and those that are left stay as they are.",
+    "Given up.",
+];
 
 pub(super) async fn run(
     args: &DebugLogArgs,
@@ -64,7 +68,7 @@ pub(super) async fn run(
         kubeconfig: args.kubeconfig(),
     };
     // Before anything is changed, so that no signal ends the process after it.
-    let (stop, signal) = listen(*console, "Ending: the levels are being put back.")?;
+    let (stop, signal) = listen(*console, SAID)?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     let mut explaining = tokio::task::spawn_blocking(move || runtime.block_on(explainer.run(receiver)));
@@ -144,7 +148,9 @@ fn tell(
         if args.raw || exit.is_err() {
             return Ok(());
         }
-        let table = diagnosis::table(&diagnosis, args.look(console));
+        // The lines that prove it were shown when it happened.
+        let look = Look { verbose: false, ..args.look(console) };
+        let table = diagnosis::table(&diagnosis, look);
         let gap = if table.is_empty() { "" } else { "\n" };
         console.print(&format!("{gap}{table}"))?;
         console.note(&format!("{gap}{}", diagnosis::summary(&diagnosis, &input, console.err).trim_end()));
@@ -189,26 +195,31 @@ fn item(args: &DebugLogArgs, connection: &Connection, outcome: SessionOutcome) -
 }
 
 /// Listens for signals from now on. The first ends the session; more of them, while levels cannot be put back, give
-/// that up.
-pub(in super::super) fn listen(console: Console, ending: &'static str) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
+/// that up. `said` is what is told at the first and at the next ones.
+pub(in super::super) fn listen(
+    console: Console,
+    said: [&'static str; 3],
+) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
+    /// Shells and wrappers signal a process and then its whole group: that is one wish, not two.
+    const ONE_WISH: Duration = Duration::from_millis(300);
     let (stopper, stop) = Stopper::new();
     let first = Arc::new(OnceLock::new());
     let mut signals =
         Signals::new().map_err(|error| Failure::cannot_run(format!("cannot listen for signals: {error}")))?;
     let seen = Arc::clone(&first);
     tokio::spawn(async move {
+        let mut last: Option<Instant> = None;
         loop {
             let exit = signals.next().await;
+            if last.replace(Instant::now()).is_some_and(|last| last.elapsed() < ONE_WISH) {
+                continue;
+            }
             let _ = seen.set(exit);
-            let text = match stopper.stop() {
-                1 => ending,
-                count if count < INSISTENT => {
-                    "Still putting levels back; once more, and those that are left stay as they are."
-                }
-                _ => "Given up.",
-            };
-            // Writing may block, and the next signal has to be heard.
-            tokio::task::spawn_blocking(move || console.note(text));
+            let text = said[usize::try_from(stopper.stop()).unwrap_or(usize::MAX).clamp(1, said.len()) - 1];
+            if !text.is_empty() {
+                // Writing may block, and the next signal has to be heard.
+                tokio::task::spawn_blocking(move || console.note(text));
+            }
         }
     });
     Ok((stop, first))
