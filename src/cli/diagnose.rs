@@ -1,28 +1,21 @@
 //! `diagnose`: why connections failed, out of proxy logs.
 
 use std::io::Read;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc};
 
-use super::complete;
 use super::console::Console;
+use super::diagnose_live::{self, LiveArgs};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::kube_args::{KubeArgs, SelectArgs, duration};
-use crate::collect::{self, CollectOptions};
+use crate::collect;
 use crate::decode::log::{AccessFormat, Lines, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
-use crate::k8s::{Connection, LogOptions, LogStream, PodSelection, select};
-use crate::model::{ClusterTimeouts, MeshSnapshot};
-use crate::reach::{ArchiveLimits, Entry, Limits, walk};
+use crate::model::ClusterTimeouts;
+use crate::reach::{ArchiveLimits, Entry, walk};
 use crate::report::audit_table::Look;
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::document;
-use crate::report::escape::escape;
 
 /// Name the cause of every failed upstream connection in proxy logs
 ///
@@ -30,35 +23,22 @@ use crate::report::escape::escape;
 /// through the wrappers logs come in: kubectl's prefixes, stern, docker, CRI, journald, JSON envelopes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  kubectl meshaudit diagnose deploy/web -n shop --since 1h
-  kubectl meshaudit diagnose web-7d4b9 -f -o ndjson
   kubectl logs web-7d4b9 -c istio-proxy | kubectl meshaudit diagnose --from -
+  kubectl meshaudit diagnose deploy/web -n shop --since 1h
+  kubectl meshaudit diagnose deploy/web -n shop --tail 0 -f
   kubectl meshaudit diagnose --from proxy.log.gz --config-dump dump.json
   kubectl meshaudit diagnose --from bug-report.tar.gz -o timeline
 
 Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 4 nothing could be read.")]
 pub(super) struct DiagnoseArgs {
-    /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
-    #[arg(value_name = "TARGET", add = complete::targets())]
-    targets: Vec<String>,
-    /// Logs in place of a cluster's: files, directories, .gz, bug-report archives; - is stdin. May be repeated
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["targets", "namespace", "all_namespaces", "selector", "field_selector", "context", "follow", "previous", "since", "tail"])]
+    #[command(flatten)]
+    pub(super) live: LiveArgs,
+    /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
     from: Vec<String>,
-    /// Nothing older than this, e.g. 1h
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    since: Option<Duration>,
-    /// No more than the last so many lines of each log
-    #[arg(long, value_name = "LINES")]
-    tail: Option<u64>,
-    /// The logs of the containers before their last restart
-    #[arg(long, conflicts_with = "follow")]
-    previous: bool,
-    /// Go on reading, and tell each failure as it is found, until Ctrl-C
-    #[arg(short, long)]
-    follow: bool,
     /// Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats
     #[arg(long, value_name = "PATH")]
-    config_dump: Vec<String>,
+    pub(super) config_dump: Vec<String>,
     /// table, timeline, json, yaml or ndjson (each failure as it is found)
     #[arg(
         short,
@@ -69,7 +49,7 @@ pub(super) struct DiagnoseArgs {
         hide_possible_values = true,
         help_heading = "Report"
     )]
-    output: Format,
+    pub(super) output: Format,
     /// No headings in tables
     #[arg(long, help_heading = "Report")]
     no_headers: bool,
@@ -86,14 +66,10 @@ pub(super) struct DiagnoseArgs {
     /// Exit code 0 in place of 1
     #[arg(long, help_heading = "Report")]
     exit_zero: bool,
-    #[command(flatten)]
-    select: SelectArgs,
-    #[command(flatten)]
-    kube: KubeArgs,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     #[default]
     Table,
     Timeline,
@@ -111,39 +87,58 @@ enum FailOn {
     Never,
 }
 
-pub(super) async fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failure> {
+pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failure> {
     let (timeouts, formats) = configuration(args, console)?;
-    let mut options = DiagnoseOptions { timeouts, ..DiagnoseOptions::default() };
-    if args.follow {
-        // Istio's access logs are a second behind.
-        options.join_window = Duration::from_secs(3);
-    }
     let mut reading = Reading {
-        diagnoser: Diagnoser::new(options),
+        diagnoser: Diagnoser::new(DiagnoseOptions { timeouts, ..DiagnoseOptions::default() }),
         formats,
         counts: LogCounts::default(),
         cut: 0,
-        unread: Vec::new(),
-        stream: match args.output {
-            Format::Ndjson => Some(Stream::Lines(console)),
-            Format::Table if args.follow => Some(Stream::Words(console, look(args, console))),
-            _ => None,
-        },
+        stream: (args.output == Format::Ndjson).then_some(console),
     };
-    let interrupted = if args.from.is_empty() {
-        live(args, console, &mut reading).await?
-    } else {
-        offline(args, &mut reading)?;
-        false
-    };
-    let last = reading.diagnoser.flush();
-    reading.tell(&last)?;
-    let Reading { diagnoser, counts, cut, unread, .. } = reading;
-    for message in &unread {
+    if args.from.is_empty() {
+        return super::block_on(diagnose_live::run(args, reading, console));
+    }
+    let mut unread = Vec::new();
+    let mut failed = None;
+    for input in &args.from {
+        let mut each = |name: &str, entry: Result<Entry<'_>, _>| {
+            let outcome = match entry {
+                Ok(entry) => reading.entry(entry, args.from.len() > 1),
+                Err(error) => Err(ReadingError::Input(format!("{name}: {error}"))),
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(ReadingError::Input(message)) => unread.push(message),
+                Err(ReadingError::Output(failure)) => failed = failed.take().or(Some(failure)),
+            }
+        };
+        if let Err(error) = walk(input, &LIMITS, &mut each) {
+            unread.push(format!("{input}: {error}"));
+        }
+        if let Some(failure) = failed {
+            return Err(failure);
+        }
+    }
+    conclude(args, reading, &unread, console)
+}
+
+/// Says what was found.
+pub(super) fn conclude(
+    args: &DiagnoseArgs,
+    reading: Reading<'_>,
+    unread: &[String],
+    console: &Console,
+) -> Result<Exit, Failure> {
+    for message in unread {
         console.warn(&format!("not read: {message}"));
     }
-    if counts.records == 0 && !interrupted {
-        return Err(no_records(&counts, &unread));
+    let Reading { mut diagnoser, counts, cut, .. } = reading;
+    if counts.records == 0 {
+        return Err(no_records(&counts, unread));
+    }
+    if args.output == Format::Ndjson {
+        print_lines(console, &diagnoser.flush())?;
     }
     let diagnosis = diagnoser.finish();
     let input = DiagnosisInput {
@@ -154,116 +149,7 @@ pub(super) async fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, 
         dropped_connections: diagnosis.dropped_connections,
     };
     print(args, console, &diagnosis, input)?;
-    Ok(if interrupted { Exit::Interrupted } else { exit(args, &diagnosis, !unread.is_empty()) })
-}
-
-fn offline(args: &DiagnoseArgs, reading: &mut Reading<'_>) -> Result<(), Failure> {
-    for input in &args.from {
-        let mut failed = None;
-        let mut each = |name: &str, entry: Result<Entry<'_>, _>| {
-            let outcome = match entry {
-                Ok(entry) => reading.entry(entry, args.from.len() > 1),
-                Err(error) => Err(ReadingError::Input(format!("{name}: {error}"))),
-            };
-            match outcome {
-                Ok(()) => {}
-                Err(ReadingError::Input(message)) => reading.unread.push(message),
-                Err(ReadingError::Output(failure)) => failed = failed.take().or(Some(failure)),
-            }
-        };
-        if let Err(error) = walk(input, &LIMITS, &mut each) {
-            reading.unread.push(format!("{input}: {error}"));
-        }
-        if let Some(failure) = failed {
-            return Err(failure);
-        }
-    }
-    Ok(())
-}
-
-/// Lines that wait to be read, at most.
-const WAITING_LINES: usize = 1024;
-
-/// Logs that are opened at once, where none is followed.
-const AT_ONCE: usize = 16;
-
-/// Reads the logs of pods; whether that was interrupted.
-async fn live(args: &DiagnoseArgs, console: &Console, reading: &mut Reading<'_>) -> Result<bool, Failure> {
-    let selection = args.select.selection(&args.targets)?;
-    let connection = args.kube.connect().await?;
-    let proxies = select(&connection, &selection, "").await?.proxies;
-    if proxies.is_empty() {
-        return Err(Failure::cannot_run("no proxies are selected")
-            .hint("-A looks in all namespaces; -n names another one; is the selector right?"));
-    }
-    if args.config_dump.is_empty() {
-        reading.diagnoser.set_timeouts(live_timeouts(&connection, &selection, console).await);
-    }
-    let (sender, mut receiver) = mpsc::channel(WAITING_LINES);
-    let permits = Arc::new(Semaphore::new(if args.follow { proxies.len() } else { AT_ONCE }));
-    for (number, proxy) in proxies.iter().enumerate() {
-        let options = LogOptions { follow: args.follow, tail: args.tail, since: args.since, previous: args.previous };
-        let stream = (connection.clone(), proxy.id.namespace.clone(), proxy.id.name.clone(), proxy.container.clone());
-        let (sender, permits) = (sender.clone(), permits.clone());
-        tokio::spawn(async move {
-            let Ok(_permit) = permits.acquire().await else { return };
-            let (connection, namespace, pod, container) = stream;
-            let mut stream = LogStream::open(&connection, &namespace, &pod, &container, options);
-            loop {
-                let line = stream.next().await;
-                let end = !matches!(line, Ok(Some(_)));
-                if sender.send((number, line)).await.is_err() || end {
-                    return;
-                }
-            }
-        });
-    }
-    drop(sender);
-    let mut decoders: Vec<_> = proxies.iter().map(|_| LogDecoder::new(reading.formats.clone())).collect();
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    let interrupted = loop {
-        tokio::select! {
-            line = receiver.recv() => match line {
-                Some((number, Ok(Some(line)))) => {
-                    reading.line(&mut decoders[number], line.text(), &proxies[number].id.to_string())?;
-                }
-                Some((_, Ok(None))) => {}
-                Some((number, Err(error))) => reading.unread.push(format!("{}: {error}", proxies[number].id)),
-                None => break false,
-            },
-            _ = tick.tick(), if args.follow => {
-                let events = reading.diagnoser.settle(Timestamp::now());
-                reading.tell(&events)?;
-            }
-            _ = tokio::signal::ctrl_c(), if args.follow => break true,
-        }
-    };
-    for decoder in &decoders {
-        reading.counts += decoder.counts;
-    }
-    Ok(interrupted)
-}
-
-/// The connect timeouts that the proxies hold; a log is explained without them, too.
-async fn live_timeouts(connection: &Connection, selection: &PodSelection, console: &Console) -> ClusterTimeouts {
-    let options = CollectOptions {
-        limits: Limits { request_timeout: Duration::from_secs(15), max_body: Limits::MAX_BODY },
-        concurrency: AT_ONCE,
-        timeout: Duration::from_secs(60),
-        loggers: false,
-        evidence: false,
-    };
-    match collect::live(std::slice::from_ref(connection), selection, &options, &|_| {}).await {
-        Ok(snapshot) => timeouts_of(&snapshot, console),
-        Err(error) => {
-            console.note(&format!("The proxies' connect timeouts could not be read: {error}"));
-            ClusterTimeouts::new()
-        }
-    }
-}
-
-fn look(args: &DiagnoseArgs, console: &Console) -> Look {
-    Look { palette: console.out, columns: console.columns, headings: !args.no_headers, verbose: console.verbose > 0 }
+    Ok(exit(args, &diagnosis, !unread.is_empty()))
 }
 
 /// Logs compress well, and may be of any size: they are read as they stream.
@@ -275,20 +161,12 @@ enum ReadingError {
     Output(Failure),
 }
 
-struct Reading<'a> {
-    diagnoser: Diagnoser,
-    formats: Vec<AccessFormat>,
-    counts: LogCounts,
-    cut: u64,
-    unread: Vec<String>,
-    stream: Option<Stream<'a>>,
-}
-
-/// How failures are told as they are found.
-#[derive(Clone, Copy)]
-enum Stream<'a> {
-    Lines(&'a Console),
-    Words(&'a Console, Look),
+pub(super) struct Reading<'a> {
+    pub(super) diagnoser: Diagnoser,
+    pub(super) formats: Vec<AccessFormat>,
+    pub(super) counts: LogCounts,
+    pub(super) cut: u64,
+    stream: Option<&'a Console>,
 }
 
 impl Reading<'_> {
@@ -335,22 +213,13 @@ impl Reading<'_> {
     }
 
     /// Reads one line of a log; prints what it completes, where failures are printed as they are found.
-    fn line(&mut self, decoder: &mut LogDecoder, line: &[u8], source: &str) -> Result<(), Failure> {
+    pub(super) fn line(&mut self, decoder: &mut LogDecoder, line: &[u8], source: &str) -> Result<(), Failure> {
         let Some(record) = decoder.decode(line) else { return Ok(()) };
         let events = self.diagnoser.push(&record, source);
-        self.tell(&events)
-    }
-
-    /// Prints failures, where they are printed as they are found.
-    fn tell(&self, events: &[Event]) -> Result<(), Failure> {
-        for event in events {
-            match self.stream {
-                Some(Stream::Lines(console)) => console.print(&document::json_line(&render::line(event))?)?,
-                Some(Stream::Words(console, look)) => console.print(&render::event(event, look))?,
-                None => return Ok(()),
-            }
+        match self.stream {
+            Some(console) => print_lines(console, &events),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -383,11 +252,6 @@ fn configuration(args: &DiagnoseArgs, console: &Console) -> Result<(ClusterTimeo
         return Err(Failure::cannot_run(format!("--config-dump has no configuration of a proxy{why}"))
             .hint("it reads what `/config_dump` or `istioctl proxy-config all -o json` prints, and snapshots"));
     }
-    Ok((timeouts_of(&snapshot, console), formats(&args.config_dump)))
-}
-
-/// Each cluster's connect timeout, where all proxies agree on it.
-fn timeouts_of(snapshot: &MeshSnapshot, console: &Console) -> ClusterTimeouts {
     let mut timeouts = ClusterTimeouts::new();
     let mut disputed = Vec::new();
     for cluster in &snapshot.clusters {
@@ -398,15 +262,14 @@ fn timeouts_of(snapshot: &MeshSnapshot, console: &Console) -> ClusterTimeouts {
     }
     if let Some(first) = disputed.first() {
         console.note(&format!(
-            "The proxies hold different connect timeouts for {} clusters ({}, …): for these none is taken as known.",
-            disputed.len(),
-            escape(first)
+            "The proxies hold different connect timeouts for {} clusters ({first}, …): for these none is taken as known.",
+            disputed.len()
         ));
     }
     for name in disputed {
         timeouts.remove(&*name);
     }
-    timeouts
+    Ok((timeouts, formats(&args.config_dump)))
 }
 
 /// The access log formats that dumps hold. What cannot be read here was reported with its clusters.
@@ -450,7 +313,24 @@ fn no_records(counts: &LogCounts, unread: &[String]) -> Failure {
     .hint("`kubectl logs POD -c istio-proxy` gives the proxy's log; the application's own log goes to `resets`")
 }
 
-fn print(args: &DiagnoseArgs, console: &Console, diagnosis: &Diagnosis, input: DiagnosisInput) -> Result<(), Failure> {
+fn print_lines(console: &Console, events: &[Event]) -> Result<(), Failure> {
+    for event in events {
+        console.print(&document::json_line(&render::line(event))?)?;
+    }
+    Ok(())
+}
+
+/// How tables are to look.
+pub(super) fn look(args: &DiagnoseArgs, console: &Console) -> Look {
+    Look {
+        palette: console.out,
+        columns: console.columns,
+        headings: !args.no_headers,
+        verbose: console.verbose > 0,
+    }
+}
+
+pub(super) fn print(args: &DiagnoseArgs, console: &Console, diagnosis: &Diagnosis, input: DiagnosisInput) -> Result<(), Failure> {
     let look = look(args, console);
     let with_summary = |body: String| {
         if console.quiet {
@@ -468,7 +348,7 @@ fn print(args: &DiagnoseArgs, console: &Console, diagnosis: &Diagnosis, input: D
     }
 }
 
-fn exit(args: &DiagnoseArgs, diagnosis: &Diagnosis, incomplete: bool) -> Exit {
+pub(super) fn exit(args: &DiagnoseArgs, diagnosis: &Diagnosis, incomplete: bool) -> Exit {
     let threshold = match args.fail_on {
         FailOn::Error => Some(CauseSeverity::Error),
         FailOn::Warning => Some(CauseSeverity::Warning),

@@ -6,6 +6,7 @@ mod completion;
 mod console;
 mod debug_log;
 mod diagnose;
+mod diagnose_live;
 mod exit;
 mod explain;
 mod failure;
@@ -95,7 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.command {
         Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
-        Command::Diagnose(args) => block_on(diagnose::run(&args, &console)),
+        Command::Diagnose(args) => diagnose::run(&args, &console),
         Command::Resets(args) => block_on(resets::run(&args, &console)),
         Command::Fix(args) => block_on(fix::run(&args, &console)),
         Command::Verify(args) => block_on(verify::run(&args, &console)),

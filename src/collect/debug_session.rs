@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::fetch::{Extras, Ingest, read};
 use super::lease::{Held, LeaseError, LeaseStore, Restored, acquire, current, restore, set_levels};
-use crate::k8s::{Connection, LogLine, LogStream};
-use crate::model::{ClusterTimeouts, DebugLease, LevelSpec, Proxy, ProxyId, differences};
+use crate::k8s::{ApiError, Connection, LogLine, LogOptions, LogStream};
+use crate::model::{ClusterTimeouts, LevelSpec, Proxy, ProxyId, differences};
 use crate::reach::{Limits, Tunnel};
 
 /// What a session does, and for how long.
@@ -70,7 +70,7 @@ impl Stop {
 /// What a session tells while it goes on.
 #[derive(Debug)]
 pub enum SessionEvent {
-    /// The levels are set, and the log is being followed.
+    /// Its log is being followed.
     Following(ProxyId),
     /// The proxy's connect timeouts.
     Timeouts(ClusterTimeouts),
@@ -174,7 +174,7 @@ async fn run(
         Err(error) => (Vec::new(), EndedBy::Problem(format!("the levels could not be set: {error}"))),
         Ok(answer) => {
             let unset = differences(&answer, &held.wanted).into_iter().map(|d| d.logger).collect();
-            let following = follow(connection, proxy, &mut tunnel, &mut log, &held.lease, events, &mut lines);
+            let following = follow(connection, proxy, &mut tunnel, &mut log, events, &mut lines);
             let by = tokio::select! {
                 biased;
                 () = stop.reached(1) => EndedBy::Stop,
@@ -200,6 +200,37 @@ async fn run(
     Ok(SessionEnd { held, unset, by, lines, restored })
 }
 
+/// Follows a log without touching any level, until the end is asked for, nobody reads any more, or something goes
+/// wrong, which is the error.
+pub async fn watch(
+    connection: &Connection,
+    proxy: &Proxy,
+    options: LogOptions,
+    limits: Limits,
+    mut stop: Stop,
+    events: mpsc::Sender<SessionEvent>,
+) -> Result<(), String> {
+    let (namespace, pod) = (&proxy.id.namespace, &proxy.id.name);
+    let mut tunnel = Tunnel::new(connection, namespace, pod, proxy.admin_port, limits);
+    let mut log = LogStream::open(connection, namespace, pod, &proxy.container, options);
+    let mut lines = 0;
+    let by = tokio::select! {
+        biased;
+        () = stop.reached(1) => EndedBy::Stop,
+        by = follow(connection, proxy, &mut tunnel, &mut log, &events, &mut lines) => by,
+    };
+    match by {
+        EndedBy::Problem(problem) => Err(problem),
+        EndedBy::Time | EndedBy::Stop | EndedBy::Reader => Ok(()),
+    }
+}
+
+/// A proxy's connect timeouts, by cluster; empty where they cannot be read.
+pub async fn connect_timeouts(connection: &Connection, proxy: &Proxy, limits: Limits) -> ClusterTimeouts {
+    let (namespace, pod) = (&proxy.id.namespace, &proxy.id.name);
+    read_timeouts(proxy, &mut Tunnel::new(connection, namespace, pod, proxy.admin_port, limits)).await
+}
+
 /// Waits for the end of the session, by the clock on the wall too: the other one stands still while a laptop sleeps.
 async fn passed(length: Duration, until: Timestamp) {
     const STEP: Duration = Duration::from_secs(1);
@@ -215,7 +246,6 @@ async fn follow(
     proxy: &Proxy,
     tunnel: &mut Tunnel<'_>,
     log: &mut LogStream,
-    lease: &DebugLease,
     events: &mpsc::Sender<SessionEvent>,
     lines: &mut u64,
 ) -> EndedBy {
@@ -227,7 +257,7 @@ async fn follow(
     if events.send(SessionEvent::Following(id.clone())).await.is_err() {
         return EndedBy::Reader;
     }
-    let timeouts = connect_timeouts(proxy, tunnel).await;
+    let timeouts = read_timeouts(proxy, tunnel).await;
     if events.send(SessionEvent::Timeouts(timeouts)).await.is_err() {
         return EndedBy::Reader;
     }
@@ -247,6 +277,10 @@ async fn follow(
                 continue;
             }
             Ok(None) => "it ended".to_owned(),
+            // These do not mend themselves.
+            Err(error @ (ApiError::Forbidden(_) | ApiError::NotFound(_) | ApiError::Other { .. })) if *lines == 0 => {
+                return EndedBy::Problem(error.to_string());
+            }
             Err(error) => error.to_string(),
         };
         if opened.elapsed() > WELL {
@@ -260,7 +294,7 @@ async fn follow(
         pause = (pause * 2).clamp(Duration::from_millis(250), Duration::from_secs(5));
         match current(connection, &id.namespace, &id.name).await {
             Err(LeaseError::Gone(reason)) => return EndedBy::Problem(format!("the pod is gone: {reason}")),
-            Ok(now) if now.uid != lease.uid || now.restart_count != lease.restart_count => {
+            Ok(now) if now.uid != proxy.uid || now.restart_count != proxy.restart_count => {
                 return EndedBy::Problem("the proxy was restarted or replaced".to_owned());
             }
             Ok(_) => {}
@@ -279,7 +313,7 @@ async fn follow(
 }
 
 /// The proxy's connect timeouts, which explain more; a session is none the worse without them.
-async fn connect_timeouts(proxy: &Proxy, tunnel: &mut Tunnel<'_>) -> ClusterTimeouts {
+async fn read_timeouts(proxy: &Proxy, tunnel: &mut Tunnel<'_>) -> ClusterTimeouts {
     let ingest = Ingest::default();
     let Ok(reading) = read(tunnel, proxy.clone(), &ingest, Extras::default()).await else {
         return ClusterTimeouts::new();

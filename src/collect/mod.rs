@@ -15,7 +15,9 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use debug_session::{EndedBy, SessionEnd, SessionEvent, SessionOptions, SessionOutcome, Stop, Stopper, session};
+pub use debug_session::{
+    EndedBy, SessionEnd, SessionEvent, SessionOptions, SessionOutcome, Stop, Stopper, connect_timeouts, session, watch,
+};
 pub use fetch::{ClusterObject, read_objects};
 pub use lease::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels};
 pub use objects::{ObjectOptions, read_istio_objects};

@@ -97,13 +97,14 @@ fn credentials_of_all_kinds_work() {
 fn lists_are_read_page_by_page_and_one_tunnel_serves_a_pod() {
     let sandbox = Sandbox::start(canned::mesh(1100, 3)).unwrap();
     let _ = sandbox.take_stats();
-    let audit = plugin(["timeouts", "-A", "-o", "json"]).on(&sandbox).json();
+    let audit = plugin(["timeouts", "-A", "-o", "json", "--concurrency", "8"]).on(&sandbox).json();
     assert_eq!(audit["coverage"]["audited"], 1100);
     let stats = sandbox.take_stats();
     assert_eq!(stats.requested("list pods"), 3, "{:?}", stats.requests);
     assert_eq!(stats.tunnels.len(), 1100);
     assert!(stats.tunnels.values().all(|&count| count == 1), "one tunnel a pod");
-    assert!(stats.tunnels_at_once <= 32, "{}", stats.tunnels_at_once);
+    // The server sees a tunnel's end a little later than we do, when the next has been opened.
+    assert!(stats.tunnels_at_once <= 16, "{}", stats.tunnels_at_once);
     // A continue token that has expired in between: the list begins anew, once.
     sandbox.expire_continue_tokens();
     let audit = plugin(["timeouts", "-A", "-o", "json"]).on(&sandbox).json();

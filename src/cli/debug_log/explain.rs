@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 
 use super::super::console::Console;
 use super::super::failure::Failure;
-use super::Format;
 use crate::collect::SessionEvent;
 use crate::decode::log::{LogCounts, LogDecoder};
 use crate::diagnose::{Cause, DiagnoseOptions, Diagnoser, Diagnosis, Event};
@@ -30,10 +29,13 @@ const TICK: Duration = Duration::from_millis(500);
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Explains lines as they come.
-pub(super) struct Explainer {
+pub(in super::super) struct Explainer {
     console: Console,
     look: Look,
-    output: Format,
+    /// Whether failures are printed for people.
+    table: bool,
+    /// Whether they are printed as JSON.
+    ndjson: bool,
     /// Whether lines are printed as they are.
     raw: bool,
     /// Whether there is more than one proxy, so that each line has to say whose it is.
@@ -41,57 +43,80 @@ pub(super) struct Explainer {
     file: Option<BufWriter<File>>,
     decoders: HashMap<ProxyId, LogDecoder>,
     diagnoser: Diagnoser,
-    /// Connect timeouts; `None` where the proxies disagree.
-    timeouts: HashMap<String, Option<Duration>>,
+    timeouts: KnownTimeouts,
     /// Causes that have been explained, by cluster.
     explained: HashSet<(Cause, Option<String>)>,
     /// The time of the newest line, and when it came: what the proxies' clock shows.
     newest: Option<(Timestamp, Instant)>,
     lines: u64,
-    failures: u64,
+    failures: usize,
     following: usize,
-    until: Instant,
+    /// When the session ends, if it does by itself.
+    until: Option<Instant>,
+}
+
+/// Connect timeouts of several proxies' clusters; `None` where they disagree.
+#[derive(Default)]
+pub(in super::super) struct KnownTimeouts(HashMap<String, Option<Duration>>);
+
+impl KnownTimeouts {
+    /// Takes one proxy's.
+    pub(in super::super) fn learn(&mut self, timeouts: ClusterTimeouts) {
+        for (cluster, timeout) in timeouts {
+            let known = self.0.entry(cluster).or_insert(Some(timeout));
+            if *known != Some(timeout) {
+                *known = None;
+            }
+        }
+    }
+
+    /// Those of which all proxies that have the cluster say the same.
+    pub(in super::super) fn agreed(&self) -> ClusterTimeouts {
+        self.0.iter().filter_map(|(cluster, timeout)| Some((cluster.clone(), (*timeout)?))).collect()
+    }
 }
 
 /// What was found.
-pub(super) struct Found {
-    pub(super) diagnosis: Diagnosis,
-    pub(super) input: DiagnosisInput,
+pub(in super::super) struct Found {
+    pub(in super::super) diagnosis: Diagnosis,
+    pub(in super::super) input: DiagnosisInput,
 }
 
 /// How it is to be said.
-pub(super) struct Manner {
-    pub(super) look: Look,
-    pub(super) output: Format,
-    pub(super) raw: bool,
-    pub(super) several: bool,
-    pub(super) length: Duration,
+pub(in super::super) struct Manner {
+    pub(in super::super) look: Look,
+    pub(in super::super) table: bool,
+    pub(in super::super) ndjson: bool,
+    pub(in super::super) raw: bool,
+    pub(in super::super) several: bool,
+    pub(in super::super) length: Option<Duration>,
 }
 
 impl Explainer {
-    pub(super) fn new(console: &Console, manner: Manner, file: Option<&Path>) -> Result<Self, Failure> {
-        let Manner { look, output, raw, several, length } = manner;
+    pub(in super::super) fn new(console: &Console, manner: Manner, file: Option<&Path>) -> Result<Self, Failure> {
+        let Manner { look, table, ndjson, raw, several, length } = manner;
         Ok(Self {
             console: *console,
             look,
-            output,
+            table,
+            ndjson,
             raw,
             several,
             file: file.map(create).transpose()?,
             decoders: HashMap::new(),
             diagnoser: Diagnoser::new(DiagnoseOptions::default()),
-            timeouts: HashMap::new(),
+            timeouts: KnownTimeouts::default(),
             explained: HashSet::new(),
             newest: None,
             lines: 0,
             failures: 0,
             following: 0,
-            until: Instant::now() + length,
+            until: length.map(|length| Instant::now() + length),
         })
     }
 
     /// Takes events until no session is left to send any.
-    pub(super) async fn run(mut self, mut events: mpsc::Receiver<SessionEvent>) -> Result<Found, Failure> {
+    pub(in super::super) async fn run(mut self, mut events: mpsc::Receiver<SessionEvent>) -> Result<Found, Failure> {
         let mut heartbeat = Instant::now() + HEARTBEAT;
         loop {
             match tokio::time::timeout(TICK, events.recv()).await {
@@ -137,13 +162,13 @@ impl Explainer {
     /// Says on a terminal that it is still at work.
     fn beat(&self) {
         if self.following > 0 && self.console.shows_progress() {
-            let left = self.until.saturating_duration_since(Instant::now()).as_secs();
-            let failures = if self.failures == 0 {
-                "no failure".to_owned()
-            } else {
-                count(usize::try_from(self.failures).unwrap_or(usize::MAX), "failure", "failures")
+            let left = self.until.map(|until| until.saturating_duration_since(Instant::now()).as_secs());
+            let left = left.map_or_else(String::new, |left| format!("; {}m{:02}s left", left / 60, left % 60));
+            let failures = match self.failures {
+                0 => "no failure".to_owned(),
+                failures => count(failures, "failure", "failures"),
             };
-            let text = format!("{} lines read, {failures} so far; {}m{:02}s left", self.lines, left / 60, left % 60);
+            let text = format!("{} lines read, {failures} so far{left}", self.lines);
             self.console.note(&self.console.err.faint(&text));
         }
     }
@@ -152,9 +177,12 @@ impl Explainer {
         match event {
             SessionEvent::Following(proxy) => {
                 self.following += 1;
-                self.console.note(&format!("{proxy}: the levels are set; following its log."));
+                self.console.note(&format!("{proxy}: following its log."));
             }
-            SessionEvent::Timeouts(timeouts) => self.learn(timeouts),
+            SessionEvent::Timeouts(timeouts) => {
+                self.timeouts.learn(timeouts);
+                self.diagnoser.set_timeouts(self.timeouts.agreed());
+            }
             SessionEvent::Line(proxy, line) => self.line(&proxy, &line)?,
             SessionEvent::Lost(proxy, why) => {
                 self.console.warn(&format!("{proxy}: its log cannot be followed for the moment: {why}"));
@@ -165,17 +193,6 @@ impl Explainer {
             }
         }
         Ok(())
-    }
-
-    fn learn(&mut self, timeouts: ClusterTimeouts) {
-        for (cluster, timeout) in timeouts {
-            let known = self.timeouts.entry(cluster).or_insert(Some(timeout));
-            if *known != Some(timeout) {
-                *known = None;
-            }
-        }
-        let known = self.timeouts.iter().filter_map(|(cluster, timeout)| Some((cluster.clone(), (*timeout)?)));
-        self.diagnoser.set_timeouts(known.collect());
     }
 
     fn line(&mut self, proxy: &ProxyId, line: &LogLine) -> Result<(), Failure> {
@@ -215,13 +232,11 @@ impl Explainer {
     fn print(&mut self, events: &[Event]) -> Result<(), Failure> {
         for event in events {
             self.failures += 1;
-            match self.output {
-                Format::Table => {
-                    let explained = !self.explained.insert((event.cause, event.cluster.clone()));
-                    self.console.print(&debug_log::event(event, explained, self.several, self.look))?;
-                }
-                Format::Ndjson => self.console.print(&document::json_line(&diagnosis::line(event))?)?,
-                Format::Json | Format::Yaml => {}
+            if self.table {
+                let explained = !self.explained.insert((event.cause, event.cluster.clone()));
+                self.console.print(&debug_log::event(event, explained, self.several, self.look))?;
+            } else if self.ndjson {
+                self.console.print(&document::json_line(&diagnosis::line(event))?)?;
             }
         }
         Ok(())

@@ -3,6 +3,9 @@
 mod explain;
 mod session;
 
+pub(super) use explain::{Explainer, Found, KnownTimeouts, Manner};
+pub(super) use session::listen;
+
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -191,7 +194,7 @@ impl DebugLogArgs {
     }
 
     fn store(&self) -> Result<LeaseStore, Failure> {
-        LeaseStore::open().map_err(|error| failure(error))
+        LeaseStore::open().map_err(failure)
     }
 
     fn kubeconfig(&self) -> Option<String> {

@@ -1,6 +1,7 @@
 //! The whole investigation: set, follow, explain, put back.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -38,8 +39,14 @@ pub(super) async fn run(
             .hint("select fewer, or set them with --on and put them back with --off"));
     }
     let length = deadline(args.length);
-    let manner =
-        Manner { look: args.look(console), output: args.output, raw: args.raw, several: proxies.len() > 1, length };
+    let manner = Manner {
+        look: args.look(console),
+        table: args.output == Format::Table,
+        ndjson: args.output == Format::Ndjson,
+        raw: args.raw,
+        several: proxies.len() > 1,
+        length: (!args.length.is_zero()).then_some(length),
+    };
     let store = args.store()?;
     let explainer = Explainer::new(console, manner, args.log_file.as_deref())?;
     let command = args.restore_command(connection);
@@ -47,7 +54,7 @@ pub(super) async fn run(
     console.note(&format!(
         "Watching {} for {}; Ctrl-C ends it and puts every level back.",
         count(proxies.len(), "proxy", "proxies"),
-        if args.length.is_zero() { "as long as it is let".to_owned() } else { format_duration(length) }
+        if args.length.is_zero() { "as long as it is let".to_owned() } else { spell(length) }
     ));
     let options = SessionOptions {
         spec: args.spec(),
@@ -57,7 +64,7 @@ pub(super) async fn run(
         kubeconfig: args.kubeconfig(),
     };
     // Before anything is changed, so that no signal ends the process after it.
-    let (stop, signal) = listen(*console)?;
+    let (stop, signal) = listen(*console, "Ending: the levels are being put back.")?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     let mut explaining = tokio::task::spawn_blocking(move || runtime.block_on(explainer.run(receiver)));
@@ -78,18 +85,32 @@ pub(super) async fn run(
     }
     items.sort_by(|a, b| a.proxy.cmp(&b.proxy));
     let mut insistent = stop;
+    let asked = insistent.count().max(1);
     let found = tokio::select! {
+        biased;
         found = &mut explaining => match found {
             Ok(found) => found,
             Err(fault) => std::panic::resume_unwind(fault.into_panic()),
         },
         // The output is stuck, and nothing but the output is left to be done.
-        () = insistent.reached(2) => return Ok(signal.get().copied().unwrap_or(Exit::Interrupted)),
+        () = insistent.reached(asked + 1) => {
+            let left = items.iter().any(|item| item.state == LevelState::NotRestored);
+            return Ok(if left { Exit::Incomplete } else { Exit::Interrupted });
+        }
     };
     let told = tell(args, console, command, items, found);
     match (told?, signal.get()) {
         (Exit::Success, Some(signal)) => Ok(*signal),
         (exit, _) => Ok(exit),
+    }
+}
+
+/// A duration as people say it: `5m` and not `300s`.
+fn spell(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if duration.subsec_nanos() > 0 || seconds % 60 > 0 => format_duration(duration),
+        seconds if seconds % 3600 > 0 => format!("{}m", seconds / 60),
+        seconds => format!("{}h", seconds / 3600),
     }
 }
 
@@ -169,7 +190,7 @@ fn item(args: &DebugLogArgs, connection: &Connection, outcome: SessionOutcome) -
 
 /// Listens for signals from now on. The first ends the session; more of them, while levels cannot be put back, give
 /// that up.
-fn listen(console: Console) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
+pub(in super::super) fn listen(console: Console, ending: &'static str) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
     let (stopper, stop) = Stopper::new();
     let first = Arc::new(OnceLock::new());
     let mut signals =
@@ -180,7 +201,7 @@ fn listen(console: Console) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
             let exit = signals.next().await;
             let _ = seen.set(exit);
             let text = match stopper.stop() {
-                1 => "Ending: the levels are being put back.",
+                1 => ending,
                 count if count < INSISTENT => {
                     "Still putting levels back; once more, and those that are left stay as they are."
                 }

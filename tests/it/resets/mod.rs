@@ -97,6 +97,9 @@ fn the_chart_can_be_read_in_eighty_columns() {
     let mut table = args.to_vec();
     table.extend(["-o", "table"]);
     insta::assert_snapshot!("incident_table", plugin(&table).run().exits(0).stdout);
+    let mut picture = args.to_vec();
+    picture.extend(["-o", "svg"]);
+    is_as_committed("docs/images/resets.svg", &plugin(&picture).run().exits(0).stdout);
     let mut coloured = args.to_vec();
     coloured.extend(["--color", "always"]);
     let coloured = plugin(&coloured).run().exits(0).stdout;
