@@ -8,7 +8,7 @@ use clap::Args;
 use super::complete;
 use super::console::Console;
 use super::failure::Failure;
-use crate::collect::{self, CollectOptions, ObjectOptions, Progress};
+use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress};
 use crate::k8s::{ConnectOptions, Connection, PodSelection, Target, connect};
 use crate::model::{MeshSnapshot, format_duration, parse_duration};
 use crate::reach::{ArchiveLimits, Limits};
@@ -158,7 +158,7 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Evidence")]
 pub(super) struct EvidenceArgs {
-    /// Do not read the proxies' connection counters
+    /// Do not read the proxies' connection counters (of more than 100 proxies a sample is read)
     #[arg(long, conflicts_with = "watch_for")]
     no_evidence: bool,
     /// Read the counters twice, this long apart, and count what happened in between
@@ -252,6 +252,13 @@ impl SourceArgs {
         let selection = self.select.selection(&self.targets)?;
         let connections = self.kube.connect_all().await?;
         let mut snapshot = collect::live(&connections, &selection, &options, &progress).await?;
+        let counted = snapshot.proxies.iter().filter(|read| read.evidence.is_some()).count();
+        if wanted.evidence && snapshot.proxies.len() > EVIDENCE_PROXIES {
+            console.note(&format!(
+                "Connection counters were read from a sample of {counted} of {} proxies; a target or -n reads all of its own",
+                snapshot.proxies.len()
+            ));
+        }
         if wanted.objects {
             self.read_objects(&connections, &mut snapshot).await;
         }

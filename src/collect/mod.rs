@@ -44,6 +44,10 @@ pub struct CollectOptions {
     pub evidence: bool,
 }
 
+/// Of how many proxies, at most, connection counters are read. Those of one proxy with 2,000 clusters are 5.6 MB, ten
+/// times its masked dump: from larger meshes a sample is taken, evenly by name, so that workloads are all in it.
+pub const EVIDENCE_PROXIES: usize = 100;
+
 /// What a collection is doing, for whoever shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -101,9 +105,10 @@ pub async fn live(
     progress(Progress::Selected(jobs.len()));
     let limiter = Arc::new(Limiter::new(options.concurrency));
     let mut tasks = JoinSet::new();
-    let options = *options;
-    for (connection, proxy) in jobs {
+    let stride = jobs.len().div_ceil(EVIDENCE_PROXIES).max(1);
+    for (index, (connection, proxy)) in jobs.into_iter().enumerate() {
         let (ingest, limiter) = (Arc::clone(&ingest), Arc::clone(&limiter));
+        let options = CollectOptions { evidence: options.evidence && index % stride == 0, ..*options };
         tasks.spawn(async move {
             let id = proxy.id.clone();
             let reading = read_pod(&connection, proxy, &options, &ingest, &limiter);
