@@ -47,7 +47,8 @@ fn levels(sandbox: &Sandbox, pod: &str) -> BTreeMap<String, String> {
     let url = sandbox.admin_url("shop", pod).expect("a real proxy");
     let address = url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "POST /logging HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+    write!(stream, "POST /logging HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (_, list) = text.split_once("active loggers:").expect("a list of loggers");
@@ -179,7 +180,10 @@ fn on_and_off_are_idempotent() {
         let set = on(sandbox, state.path(), ["--on", pod, "-o", "json"]).run().exits(0).complains("debug-log --off");
         let report: Value = serde_json::from_str(&set.stdout).unwrap();
         assert_eq!(report["proxies"][0]["state"], "on");
-        assert_eq!(report["proxies"][0]["levels"][0], json!({"logger": "client", "level": "warning", "target": "debug"}));
+        assert_eq!(
+            report["proxies"][0]["levels"][0],
+            json!({"logger": "client", "level": "warning", "target": "debug"})
+        );
         assert_eq!(verbose(&levels(sandbox, pod)), CONNECTION_LOGGERS);
     }
     let shown = on(sandbox, state.path(), ["--show", pod]).run().exits(0).complains("put back with");
@@ -196,7 +200,10 @@ fn on_and_off_are_idempotent() {
     on(sandbox, state.path(), ["--on", pod, "--level", "debug,pool:trace"]).run().exits(0);
     assert_eq!(levels(sandbox, pod)["pool"], "trace");
     let report = on(sandbox, elsewhere.path(), ["--off", pod, "-o", "json"]).json();
-    assert_eq!((&report["proxies"][0]["state"], &report["proxies"][0]["basis"]), (&json!("restored"), &json!("start-up-arguments")));
+    assert_eq!(
+        (&report["proxies"][0]["state"], &report["proxies"][0]["basis"]),
+        (&json!("restored"), &json!("start-up-arguments"))
+    );
     assert_eq!(levels(sandbox, pod), before);
     // Here the state file is still there: everything that was left on is put back, and then nothing is.
     on(sandbox, state.path(), ["--off", "--all"]).run().exits(0);
