@@ -323,15 +323,15 @@ fn print_lines(console: &Console, events: &[Event]) -> Result<(), Failure> {
 
 /// How tables are to look.
 pub(super) fn look(args: &DiagnoseArgs, console: &Console) -> Look {
-    Look {
-        palette: console.out,
-        columns: console.columns,
-        headings: !args.no_headers,
-        verbose: console.verbose > 0,
-    }
+    Look { palette: console.out, columns: console.columns, headings: !args.no_headers, verbose: console.verbose > 0 }
 }
 
-pub(super) fn print(args: &DiagnoseArgs, console: &Console, diagnosis: &Diagnosis, input: DiagnosisInput) -> Result<(), Failure> {
+pub(super) fn print(
+    args: &DiagnoseArgs,
+    console: &Console,
+    diagnosis: &Diagnosis,
+    input: DiagnosisInput,
+) -> Result<(), Failure> {
     let look = look(args, console);
     let with_summary = |body: String| {
         if console.quiet {

@@ -52,8 +52,9 @@ struct PlanArgs {
     exit_zero: bool,
 }
 
+/// How a plan or a verification is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     #[default]
     Text,
     Json,

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::fix::timeout;
+use super::fix::{Format, timeout};
 use super::kube_args::{SourceArgs, Wanted, duration};
 use crate::attribute::describe;
 use crate::fix::verify::{Expectation, verify};
@@ -59,14 +59,6 @@ struct WhatArgs {
     /// Exit code 0 in place of 1 and 3
     #[arg(long)]
     exit_zero: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
-    Yaml,
 }
 
 /// The most that is read of a plan: one with all clusters of a large mesh has a few megabytes.

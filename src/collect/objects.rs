@@ -257,7 +257,8 @@ async fn ask_istiods(connection: &Connection, options: &ObjectOptions, objects: 
                 Err(error) => failure = Some(format!("{namespace}/{pod}: {error}")),
             }
         }
-        if answered {
+        // Each instance knows only its own proxies: without one of them, who is missing can't be told.
+        if answered && failure.is_none() {
             objects.control_planes[index].sync = Some(sync);
         }
         // The ConfigMaps say nearly as much; only without them is this worth a word.

@@ -72,7 +72,9 @@ const CLUSTERS: usize = 3;
 
 /// Stragglers by what is wrong with them, the most first.
 fn stragglers(stragglers: &[Straggler], look: Look) -> String {
-    let mut groups: BTreeMap<(String, String), (Vec<String>, BTreeSet<&str>)> = BTreeMap::new();
+    /// Proxies and clusters.
+    type Group<'a> = (Vec<String>, BTreeSet<&'a str>);
+    let mut groups: BTreeMap<(String, String), Group<'_>> = BTreeMap::new();
     for straggler in stragglers {
         let list = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(", ");
         let held = list(straggler.mismatches.iter().map(|mismatch| show_timeout(mismatch.held)).collect());

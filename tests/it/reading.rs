@@ -1,6 +1,8 @@
 //! Reaching and reading: what goes wrong on the way is that proxy's own, and is said.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 
 use meshaudit_sandbox::faults::{Fault, Refusal};
 use meshaudit_sandbox::{Sandbox, canned};
@@ -121,4 +123,68 @@ fn few_bytes_are_asked_for() {
     plugin(["clusters", &format!("{pod}.{namespace}"), "-o", "json"]).on(&sandbox).run().exits(0);
     let whole = sandbox.take_stats().tunnel_bytes;
     assert!(masked * 2 < whole, "{masked} of {whole} bytes");
+}
+
+/// An admin endpoint that answers each request's path as told.
+fn endpoint(answer: impl Fn(&str) -> (u16, String) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            // One connection serves many requests, none of which has a body.
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).unwrap_or(0) == 0 {
+                    break;
+                }
+                let (status, body) = answer(line.split(' ').nth(1).unwrap());
+                let mut header = String::new();
+                while stream.read_line(&mut header).unwrap() > 2 {
+                    header.clear();
+                }
+                let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.get_mut().write_all((head + &body).as_bytes()).unwrap();
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn an_envoy_too_old_for_parts_is_asked_for_the_whole() {
+    let dump = std::fs::read_to_string(crate::project().join("tests/fixtures/dumps/istio-1.4-v2.json")).unwrap();
+    let loggers = "active loggers:\n  connection: debug\n";
+    let other = move |path: &str| match path {
+        "/logging" => (200, loggers.to_owned()),
+        _ => (404, "invalid path".to_owned()),
+    };
+    let (one, two, three) = (dump.clone(), dump.clone(), dump);
+    // It refuses the parameter; it does not know it, and answers with everything; it answers with a text and 200.
+    let endpoints = [
+        endpoint(move |path| match path {
+            _ if path.contains("resource=") => (400, "unknown parameter".to_owned()),
+            _ if path.starts_with("/config_dump") => (200, one.clone()),
+            _ => other(path),
+        }),
+        endpoint(move |path| if path.starts_with("/config_dump") { (200, two.clone()) } else { other(path) }),
+        endpoint(move |path| match path {
+            _ if path.contains("resource=") => (200, "FieldMask could not be successfully used.".to_owned()),
+            _ if path.starts_with("/config_dump") => (200, three.clone()),
+            _ => other(path),
+        }),
+    ];
+    for url in endpoints {
+        let audit = plugin(["timeouts", "--admin-url", &url, "-o", "json", "--all-clusters"]).json();
+        let names: Vec<&str> =
+            audit["clusters"].as_array().unwrap().iter().map(|cluster| cluster["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["BlackHoleCluster", "outbound|443||api.example.com", "prometheus_stats"]);
+        assert!(audit["findings"].as_array().unwrap().iter().any(|finding| finding["code"] == "MA013"));
+    }
+}
+
+#[test]
+fn an_answer_without_any_cluster_is_not_a_clean_audit() {
+    let url = endpoint(|_| (200, "{}".to_owned()));
+    plugin(["timeouts", "--admin-url", &url]).run().exits(4).complains("no cluster at all");
 }

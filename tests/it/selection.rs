@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use meshaudit_sandbox::incident::expected;
-use meshaudit_sandbox::{Sandbox, canned};
-use serde_json::Value;
+use meshaudit_sandbox::{Sandbox, canned, users};
+use serde_json::{Value, json};
 
-use crate::{on_incident, plugin};
+use crate::{incident, on_incident, plugin};
 
 fn audited(args: &[&str]) -> BTreeSet<String> {
     let audit = on_incident([&["timeouts", "-o", "json", "--all-clusters"], args].concat()).json();
@@ -109,4 +109,21 @@ fn lists_are_read_page_by_page_and_one_tunnel_serves_a_pod() {
     sandbox.expire_continue_tokens();
     let audit = plugin(["timeouts", "-A", "-o", "json"]).on(&sandbox).json();
     assert_eq!(audit["coverage"]["audited"], 1100);
+}
+
+#[cfg(unix)]
+#[test]
+fn credential_plugins_are_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    let credential = json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        "status": {"token": users::token("admin")}});
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": incident().server_url(), "insecure-skip-tls-verify": true}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "billing"}}],
+        "users": [{"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "echo",
+            "args": [credential.to_string()], "interactiveMode": "Never"}}}]});
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    let args = ["timeouts", "deploy/ledger", "-o", "json", "--kubeconfig", kubeconfig.to_str().unwrap()];
+    assert_eq!(plugin(args).json()["coverage"]["audited"], 1, "and the context's namespace is the one that is meant");
 }

@@ -113,11 +113,17 @@ fn run(asked: Asked) -> Result<ExitCode, String> {
     if !alone {
         return Ok(exit_code(start(&plugin, &sandbox, &asked.command)?));
     }
-    say("$ kubectl meshaudit timeouts -A\n");
-    start(&plugin, &sandbox, &["timeouts".into(), "-A".into()])?;
+    // One pod's admin endpoint hangs; nobody who tries this wants to wait for it as long as in production.
+    say("$ kubectl meshaudit timeouts -A --request-timeout 5s\n");
+    start(&plugin, &sandbox, &["timeouts", "-A", "--request-timeout", "5s"].map(Into::into))?;
     if io::stdout().is_terminal() {
         say(&next_steps(&export, &plugin));
         signals.block_on(interrupt.recv());
+    } else {
+        say("\nThe mesh is gone. In a terminal it stays up until Ctrl-C; from anywhere, one command at a time:\n\n  \
+             cargo demo -- clusters -n shop deploy/checkout\n  \
+             cargo demo -- debug-log -n shop deploy/checkout --for 30s\n  \
+             cargo demo -- fix -A\n");
     }
     Ok(ExitCode::SUCCESS)
 }
