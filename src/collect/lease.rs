@@ -337,8 +337,14 @@ pub async fn acquire(
     kubeconfig: Option<String>,
 ) -> Result<Held, LeaseError> {
     let lock = store.lock(&proxy.uid)?;
-    let former = store.find(&proxy.uid)?.filter(|former| former.restart_count == proxy.restart_count);
     let present = read_levels(source).await?;
+    // Between the selection and now, somebody may have been asked whether it is meant. A lease of a run of the proxy
+    // that is over by then would never be given back.
+    let now = current(connection, &proxy.id.namespace, &proxy.id.name).await?;
+    if now.uid != proxy.uid {
+        return Err(LeaseError::Gone("the pod was replaced meanwhile".to_owned()));
+    }
+    let former = store.find(&proxy.uid)?.filter(|former| former.restart_count == now.restart_count);
     let wanted = spec.wanted(&present);
     if wanted.is_empty() {
         let names: Vec<&str> = spec.loggers.keys().map(String::as_str).collect();
@@ -358,7 +364,7 @@ pub async fn acquire(
         namespace: proxy.id.namespace.clone(),
         pod: proxy.id.name.clone(),
         uid: proxy.uid.clone(),
-        restart_count: proxy.restart_count,
+        restart_count: now.restart_count,
         admin_port: proxy.admin_port,
         taken_at: former.as_ref().map_or_else(Timestamp::now, |former| former.taken_at),
         until,

@@ -423,3 +423,20 @@ fn diagnose_reads_and_follows_running_proxies() {
     let event: Value = serde_json::from_str(out.lines().next().expect("a failure")).unwrap();
     assert_eq!((&event["cause"], &event["occurrences"]), (&json!("connect_timeout"), &json!(1)));
 }
+
+/// The schema that is published; `MESHAUDIT_BLESS=1` writes it anew.
+#[test]
+fn what_is_written_fits_the_published_schema() {
+    let schema = schemars::schema_for!(meshaudit::report::debug_log::DebugLogReport);
+    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    crate::is_as_committed("docs/schema/debug-log.schema.json", &text);
+    let validator = jsonschema::validator_for(&serde_json::to_value(&schema).unwrap()).unwrap();
+    let (sandbox, state) = (broken(), state());
+    for args in [&["--show", "--all-loggers"][..], &["--dry-run"], &["--on"], &["--off"], &["--for", "1s"]] {
+        let args = args.iter().copied().chain([CHECKOUT, "-o", "json"]);
+        let report = on(&sandbox, state.path(), args).json();
+        let errors: Vec<_> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?} in {report}");
+        assert_eq!(report["proxies"][0]["proxy"], format!("shop/{CHECKOUT}"));
+    }
+}

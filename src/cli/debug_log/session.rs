@@ -136,13 +136,19 @@ fn tell(
         Ok(Exit::Success) if problems => Ok(Exit::Incomplete),
         exit => exit,
     };
+    let left = items.iter().any(|item| item.state == LevelState::NotRestored);
     if args.output != Format::Table {
-        let Found { diagnosis, input } = found?;
-        let mut report = DebugLogReport::new("session", false, Some(command), items);
-        // As ndjson, the failures have been written already.
-        report.diagnosis = (args.output != Format::Ndjson).then(|| diagnosis::report(&diagnosis, input));
-        write_report(args, console, &report)?;
-        return exit;
+        let written = found.and_then(|Found { diagnosis, input }| {
+            let mut report = DebugLogReport::new("session", false, Some(command), items.clone());
+            // As ndjson, the failures have been written already.
+            report.diagnosis = (args.output != Format::Ndjson).then(|| diagnosis::report(&diagnosis, input));
+            write_report(args, console, &report)
+        });
+        for item in items.iter().filter(|item| item.state == LevelState::NotRestored) {
+            console.warn_as_is(&report::sentence(item, false, console.err));
+        }
+        // A reader that has gone is no failure, but levels that are not as they were are one.
+        return if left { exit } else { written.and(exit) };
     }
     let written = found.and_then(|Found { diagnosis, input }| {
         if args.raw || exit.is_err() {
@@ -166,8 +172,7 @@ fn tell(
     if items.len() > 5 {
         console.note(&report::tally(&items));
     }
-    written?;
-    exit
+    if left { exit } else { written.and(exit) }
 }
 
 /// What has become of one proxy.
