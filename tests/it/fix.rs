@@ -1,6 +1,7 @@
 //! `fix`: the change for each way to install a mesh, and that carrying it out mends what was found.
 
 use std::fs;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -373,12 +374,13 @@ fn objects_and_evidence_have_their_price() {
         .filter(|(what, _)| !what.contains("pods/portforward") && *what != "list pods")
         .map(|(_, count)| count)
         .sum();
-    println!(
+    // Shown with `--nocapture`, for docs/performance.md.
+    let report = format!(
         "objects: {of_objects} requests; counters: {} bytes a proxy more, {} before",
         (with.tunnel_bytes - without.tunnel_bytes) / proxies,
         without.tunnel_bytes / proxies
     );
-    println!("{:?}", with.requests);
+    writeln!(std::io::stderr(), "{report}").unwrap();
     assert!(of_objects <= 20, "{:?}", with.requests);
     let tunnels: u64 = with.tunnels.values().sum();
     assert!(tunnels <= proxies + 4, "{tunnels}: evidence goes over the tunnel that is open");
