@@ -14,8 +14,8 @@ use super::diagnose::{DiagnoseArgs, Format, Reading, conclude, exit, look, print
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs, deadline, duration};
-use crate::collect::{connect_timeouts, watch};
-use crate::decode::log::LogDecoder;
+use crate::collect::{access_log_formats, connect_timeouts, watch};
+use crate::decode::log::{AccessFormat, LogDecoder};
 use crate::k8s::{ApiError, Connection, LogOptions, LogStream, select};
 use crate::model::Proxy;
 use crate::reach::Limits;
@@ -65,7 +65,7 @@ impl LiveArgs {
 }
 
 /// Reads the logs of running proxies.
-pub(super) async fn run(args: &DiagnoseArgs, reading: Reading<'_>, console: &Console) -> Result<Exit, Failure> {
+pub(super) async fn run(args: &DiagnoseArgs, mut reading: Reading<'_>, console: &Console) -> Result<Exit, Failure> {
     let live = &args.live;
     if live.kube.context.len() > 1 {
         return Err(Failure::usage("diagnose reads the logs of one cluster at a time").hint("give --context once"));
@@ -78,8 +78,11 @@ pub(super) async fn run(args: &DiagnoseArgs, reading: Reading<'_>, console: &Con
                 Failure::cannot_run("no pods are selected").hint("-A looks in all namespaces; -n names another")
             );
         }
+        if args.config_dump.is_empty() {
+            reading.formats = access_log_formats(&connection, &live.kube.istio_namespace, &found.proxies).await;
+        }
         return if live.follow {
-            follow(args, &connection, found.proxies, console).await
+            follow(args, &connection, found.proxies, reading.formats, console).await
         } else {
             once(args, &connection, found.proxies, reading, console).await
         };
@@ -132,6 +135,7 @@ async fn follow(
     args: &DiagnoseArgs,
     connection: &Connection,
     proxies: Vec<Proxy>,
+    formats: Vec<AccessFormat>,
     console: &Console,
 ) -> Result<Exit, Failure> {
     if proxies.len() > MOST {
@@ -149,6 +153,7 @@ async fn follow(
         raw: false,
         several: proxies.len() > 1,
         length: None,
+        formats,
     };
     let explainer = Explainer::new(console, manner, None)?;
     let (stop, signal) = listen(*console, [""; 3])?;

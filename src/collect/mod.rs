@@ -20,7 +20,7 @@ pub use debug_session::{
 };
 pub use fetch::{ClusterObject, read_objects};
 pub use lease::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels};
-pub use objects::{ObjectOptions, read_istio_objects};
+pub use objects::{ObjectOptions, access_log_formats, read_istio_objects};
 pub use offline::{offline, offline_objects};
 
 use crate::k8s::{ApiError, Connection, Found, PodSelection, select};

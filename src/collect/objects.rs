@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use crate::decode::log::AccessFormat;
 use crate::decode::mesh_config;
 use crate::decode::objects::{Page, add};
 use crate::k8s::{ApiError, Connection};
+use crate::model::Proxy;
 use crate::model::objects::{
     ControlPlane, Coverage, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectKind, ObjectMeta,
 };
@@ -176,12 +178,8 @@ async fn read_control_planes(connection: &Connection, options: &ObjectOptions, o
     };
     objects.coverage.insert(ObjectKind::Deployment, coverage);
     let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
-    let name = |revision: &str| match revision {
-        "" | ControlPlane::DEFAULT_REVISION => "istio".to_owned(),
-        revision => format!("istio-{revision}"),
-    };
     for plane in &objects.control_planes {
-        wanted.insert((plane.namespace.clone(), name(&plane.revision)));
+        wanted.insert((plane.namespace.clone(), mesh_config_map(&plane.revision)));
         wanted.insert((plane.namespace.clone(), format!("istio-shared-configmap-{}", plane.revision)));
         if let Some(shared) = plane.istiod.as_ref().and_then(|istiod| istiod.shared_mesh_config.clone()) {
             wanted.insert((plane.namespace.clone(), shared));
@@ -190,7 +188,7 @@ async fn read_control_planes(connection: &Connection, options: &ObjectOptions, o
     let unknown = |revision: &&String| objects.control_planes.iter().all(|plane| plane.revision != **revision);
     for revision in options.revisions.iter().filter(unknown) {
         // A tag of a known control plane, or a control plane that runs elsewhere.
-        wanted.insert((options.istio_namespace.clone(), name(revision)));
+        wanted.insert((options.istio_namespace.clone(), mesh_config_map(revision)));
     }
     if objects.control_planes.is_empty() {
         wanted.insert((options.istio_namespace.clone(), "istio".to_owned()));
@@ -218,6 +216,39 @@ async fn read_control_planes(connection: &Connection, options: &ObjectOptions, o
         Some(reason) => Coverage::Denied(reason),
     };
     objects.coverage.insert(ObjectKind::MeshConfig, coverage);
+}
+
+/// The access log formats that the proxies' mesh configurations set. Without a right to read those, or where they set
+/// none, there is none, and Istio's own formats are still known.
+pub async fn access_log_formats(
+    connection: &Connection,
+    istio_namespace: &str,
+    proxies: &[Proxy],
+) -> Vec<AccessFormat> {
+    #[derive(serde::Deserialize)]
+    struct ConfigMap {
+        #[serde(default)]
+        data: BTreeMap<String, String>,
+    }
+    let names: BTreeSet<String> = proxies.iter().map(|proxy| mesh_config_map(&proxy.revision)).collect();
+    let reads = names.iter().map(|name| async move {
+        let path = format!("/api/v1/namespaces/{istio_namespace}/configmaps/{name}");
+        connection.get::<ConfigMap>(&path).await.ok()
+    });
+    let mut formats = Vec::new();
+    for config_map in join_all(reads).await.into_iter().flatten() {
+        let format = config_map.data.get("mesh").and_then(|mesh| AccessFormat::from_mesh_config(mesh));
+        formats.extend(format.filter(|format| !formats.contains(format)));
+    }
+    formats
+}
+
+/// The ConfigMap that a revision's mesh configuration is in (`pilot/pkg/bootstrap/mesh.go`).
+fn mesh_config_map(revision: &str) -> String {
+    match revision {
+        "" | ControlPlane::DEFAULT_REVISION => "istio".to_owned(),
+        revision => format!("istio-{revision}"),
+    }
 }
 
 /// Asks each control plane what it really uses, and which proxies have accepted its last clusters. A debug endpoint

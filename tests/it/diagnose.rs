@@ -7,7 +7,12 @@ use std::time::Duration;
 use meshaudit::decode::log::{Lines, LogDecoder};
 use meshaudit::diagnose::{Cause, Confidence, DiagnoseOptions, Diagnoser, Diagnosis};
 use meshaudit::model::ClusterTimeouts;
+use meshaudit_sandbox::incident::LOSSY_CLUSTER;
+use meshaudit_sandbox::{Sandbox, canned};
 use proptest::prelude::*;
+use serde_json::json;
+
+use crate::{incident, on_incident, plugin};
 
 fn fixtures() -> PathBuf {
     crate::project().join("tests/fixtures/logs")
@@ -553,7 +558,7 @@ fn program(arguments: &[&str], stdin: &[u8]) -> (i32, String, String) {
     (run.code, run.stdout, run.stderr)
 }
 
-fn json(arguments: &[&str], stdin: &[u8]) -> serde_json::Value {
+fn read_json(arguments: &[&str], stdin: &[u8]) -> serde_json::Value {
     crate::plugin([&["diagnose"], arguments, &["-o", "json"]].concat()).stdin(stdin).json()
 }
 
@@ -562,7 +567,7 @@ fn the_program_reads_what_it_is_given() {
     let file = fixtures().join("incident/2020-05-29.log");
     let log = std::fs::read(&file).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let whole = json(&["--from", file.to_str().unwrap()], b"");
+    let whole = read_json(&["--from", file.to_str().unwrap()], b"");
     assert_eq!(whole["kind"], "Diagnosis");
     assert_eq!(whole["input"]["lines"], 18);
     let found = &whole["diagnoses"][0];
@@ -570,13 +575,13 @@ fn the_program_reads_what_it_is_given() {
         (&found["cause"], &found["seconds"], &found["connectTimeout"]),
         (&"connect_timeout".into(), &1.0.into(), &"1s".into())
     );
-    assert_eq!(json(&["--from", "-"], &log), whole);
+    assert_eq!(read_json(&["--from", "-"], &log), whole);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut packed, &log).unwrap();
     let packed = packed.finish().unwrap();
     let path = directory.path().join("proxy");
     std::fs::write(&path, &packed).unwrap();
-    assert_eq!(json(&["--from", path.to_str().unwrap()], b""), whole);
+    assert_eq!(read_json(&["--from", path.to_str().unwrap()], b""), whole);
     assert_eq!(program(&["--from", file.to_str().unwrap()], b"").0, 1);
     assert_eq!(program(&["--from", file.to_str().unwrap(), "--exit-zero"], b"").0, 0);
     assert_eq!(program(&["--from", file.to_str().unwrap(), "--fail-on", "never"], b"").0, 0);
@@ -604,7 +609,7 @@ fn a_bug_report_brings_its_own_timeouts() {
     std::fs::write(pod.join("config_dump.json"), serde_json::to_string_pretty(&dump).unwrap()).unwrap();
     std::fs::write(pod.join("certs"), "no log\n").unwrap();
     std::fs::write(pod.join("proxy.log"), access(1, "- - -", "0 UF,URX -", "-", 2_003, "52.0.0.1:443", "-")).unwrap();
-    let found = json(&["--from", directory.path().to_str().unwrap()], b"");
+    let found = read_json(&["--from", directory.path().to_str().unwrap()], b"");
     let entry = &found["diagnoses"][0];
     assert_eq!(
         (&entry["connectTimeout"], &entry["connectTimeoutInferred"]),
@@ -627,7 +632,7 @@ fn a_format_of_ones_own_is_read_with_the_dump() {
             "access_log": [{"typed_config": {"log_format": {"text_format_source": {"inline_string": format}}}}]}}}]}]});
     std::fs::write(&dump, configs.to_string()).unwrap();
     let log = format!("2024-03-01T10:00:00.000Z {{503/UF,URX}} {CLUSTER} => 52.0.0.1:443 (-) 3051ms tries=3\n");
-    let found = json(&["--from", "-", "--config-dump", dump.to_str().unwrap()], log.as_bytes());
+    let found = read_json(&["--from", "-", "--config-dump", dump.to_str().unwrap()], log.as_bytes());
     assert_eq!(found["input"]["records"], 1, "{found:#}");
     let entry = &found["diagnoses"][0];
     assert_eq!(
@@ -671,7 +676,7 @@ fn what_is_written_fits_the_published_schema() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "run with MESHAUDIT_BLESS=1 to write {}", path.display());
     let validator = jsonschema::validator_for(&serde_json::to_value(&schema).unwrap()).unwrap();
     for directory in ["recorded", "incident"] {
-        let found = json(&["--from", fixtures().join(directory).to_str().unwrap()], b"");
+        let found = read_json(&["--from", fixtures().join(directory).to_str().unwrap()], b"");
         let errors: Vec<_> = validator.iter_errors(&found).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{errors:?}");
         assert!(!found["diagnoses"].as_array().unwrap().is_empty());
@@ -681,4 +686,50 @@ fn what_is_written_fits_the_published_schema() {
     for cause in Cause::ALL {
         assert!(page.contains(&format!("| `{cause}` |")), "docs/diagnose.md lacks {cause}");
     }
+}
+
+#[test]
+fn running_proxies_are_read() {
+    let calls = incident().drive_client();
+    assert!(calls.iter().any(|call| call.outcome == meshaudit_sandbox::Outcome::Reset), "{calls:?}");
+    let find = || {
+        let found = on_incident(["diagnose", "deploy/checkout", "-n", "shop", "-o", "json"]).json();
+        let diagnoses = found["diagnoses"].as_array().unwrap().clone();
+        diagnoses.into_iter().find(|found| found["cluster"] == LOSSY_CLUSTER && found["cause"] == "connect_timeout")
+    };
+    // Envoy writes its access log a moment after the call.
+    let found = (0..20).find_map(|_| {
+        find().or_else(|| {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            None
+        })
+    });
+    let found = found.expect("the reset is found in the proxy's log");
+    assert_eq!(found["connectTimeout"], "1s", "read from the proxy");
+    let run = on_incident(["diagnose", "deploy/checkout", "-n", "shop", "--tail", "0"]).run();
+    assert_eq!(run.code, 4, "nothing was read: {run:?}");
+    on_incident(["diagnose", "deploy/reviews-v1", "-n", "shop"]).run().exits(4).complains("no istio-proxy container");
+}
+
+#[test]
+fn a_format_of_the_meshs_own_is_read_from_its_configuration() {
+    let mut mesh = canned::mesh(1, 5);
+    let line = "outbound|443||api.example.com 52.0.0.1:443 took 1000 flags UF,URX";
+    let pod = mesh.pods.first_mut().unwrap();
+    let (namespace, name) = pod.key();
+    pod.logs.push(("istio-proxy".to_owned(), vec![(jiff::Timestamp::now(), line.to_owned())]));
+    let sandbox = Sandbox::start(mesh).unwrap();
+    let target = format!("{name}.{namespace}");
+    let diagnose = || plugin(["diagnose", &target, "-o", "json"]).on(&sandbox).run();
+    assert_eq!(diagnose().code, 4, "without the format nobody knows what the line says");
+    let format = "%UPSTREAM_CLUSTER% %UPSTREAM_HOST% took %DURATION% flags %RESPONSE_FLAGS%\n";
+    let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
+        "data": {"mesh": format!("connectTimeout: 1s\naccessLogFormat: {format:?}\n")}});
+    sandbox.apply(config_map).unwrap();
+    let found: serde_json::Value = serde_json::from_str(&diagnose().stdout).unwrap();
+    let found = &found["diagnoses"][0];
+    assert_eq!(
+        (&found["upstream"], &found["cluster"]),
+        (&"52.0.0.1:443".into(), &"outbound|443||api.example.com".into())
+    );
 }

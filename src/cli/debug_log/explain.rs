@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::super::console::Console;
 use super::super::failure::Failure;
 use crate::collect::SessionEvent;
-use crate::decode::log::{LogCounts, LogDecoder};
+use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{Cause, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::k8s::LogLine;
 use crate::model::{ClusterTimeouts, ProxyId};
@@ -42,6 +42,7 @@ pub(in super::super) struct Explainer {
     several: bool,
     file: Option<BufWriter<File>>,
     decoders: HashMap<ProxyId, LogDecoder>,
+    formats: Vec<AccessFormat>,
     diagnoser: Diagnoser,
     timeouts: KnownTimeouts,
     /// Causes that have been explained, by cluster.
@@ -90,11 +91,13 @@ pub(in super::super) struct Manner {
     pub(in super::super) raw: bool,
     pub(in super::super) several: bool,
     pub(in super::super) length: Option<Duration>,
+    /// Formats of access logs beside Istio's own.
+    pub(in super::super) formats: Vec<AccessFormat>,
 }
 
 impl Explainer {
     pub(in super::super) fn new(console: &Console, manner: Manner, file: Option<&Path>) -> Result<Self, Failure> {
-        let Manner { look, table, ndjson, raw, several, length } = manner;
+        let Manner { look, table, ndjson, raw, several, length, formats } = manner;
         Ok(Self {
             console: *console,
             look,
@@ -104,6 +107,7 @@ impl Explainer {
             several,
             file: file.map(create).transpose()?,
             decoders: HashMap::new(),
+            formats,
             diagnoser: Diagnoser::new(DiagnoseOptions::default()),
             timeouts: KnownTimeouts::default(),
             explained: HashSet::new(),
@@ -211,7 +215,8 @@ impl Explainer {
         if self.raw {
             return self.print_raw(proxy, line.text());
         }
-        let decoder = self.decoders.entry(proxy.clone()).or_default();
+        let new = || LogDecoder::new(self.formats.clone());
+        let decoder = self.decoders.entry(proxy.clone()).or_insert_with(new);
         let Some(record) = decoder.decode(&line.stamped) else { return Ok(()) };
         let events = self.diagnoser.push(&record, &proxy.to_string());
         self.print(&events)

@@ -12,7 +12,7 @@ use super::super::failure::Failure;
 use super::super::kube_args::deadline;
 use super::explain::{Explainer, Found, Manner};
 use super::{DebugLogArgs, Format, announce, describe, ended, exit, write_report};
-use crate::collect::{EndedBy, LeaseError, SessionOptions, SessionOutcome, Stop, Stopper, session};
+use crate::collect::{EndedBy, LeaseError, SessionOptions, SessionOutcome, Stop, Stopper, access_log_formats, session};
 use crate::k8s::Connection;
 use crate::model::{Proxy, format_duration};
 use crate::report::audit_table::{Look, count};
@@ -50,6 +50,7 @@ pub(super) async fn run(
         raw: args.raw,
         several: proxies.len() > 1,
         length: (!args.length.is_zero()).then_some(length),
+        formats: access_log_formats(connection, &args.kube.istio_namespace, &proxies).await,
     };
     let store = args.store()?;
     let explainer = Explainer::new(console, manner, args.log_file.as_deref())?;

@@ -55,6 +55,25 @@ enum Operator {
 }
 
 impl Operator {
+    /// Whether a value can be this operator's: what has blanks in it where there never are any shows that the line is
+    /// in another format, or still in a wrapper.
+    fn fits(self, value: &str) -> bool {
+        let never_blank = matches!(
+            self,
+            Self::Code
+                | Self::Flags
+                | Self::Duration
+                | Self::RequestId
+                | Self::Upstream
+                | Self::Cluster
+                | Self::UpstreamLocal
+                | Self::DownstreamLocal
+                | Self::DownstreamRemote
+                | Self::Attempts
+        );
+        !(never_blank && value.contains(' '))
+    }
+
     fn parse(text: &str) -> Self {
         let upper = text.to_ascii_uppercase();
         let (name, argument) = upper.split_once('(').unwrap_or((&upper, ""));
@@ -118,6 +137,14 @@ impl Operator {
     }
 }
 
+/// What a mesh configuration says of access logs (`mesh/v1alpha1/config.proto`).
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogConfig {
+    access_log_format: Option<String>,
+    access_log_encoding: Option<String>,
+}
+
 impl AccessFormat {
     /// A text format, as in `meshConfig.accessLogFormat`. `None` when it says nothing about failures (no response
     /// flags, code or details).
@@ -164,6 +191,18 @@ impl AccessFormat {
             .then_some(Self(Layout::Json(keys)))
     }
 
+    /// The format that a mesh configuration sets, YAML or JSON: `accessLogFormat`, by `accessLogEncoding`. `None` where
+    /// it sets none, and Istio's own is in use.
+    #[must_use]
+    pub fn from_mesh_config(mesh: &str) -> Option<Self> {
+        let config = serde_saphyr::from_str::<Option<LogConfig>>(mesh).ok()??;
+        let format = config.access_log_format.filter(|format| !format.trim().is_empty())?;
+        if config.access_log_encoding.as_deref() == Some("JSON") {
+            return serde_json::from_str(&format).ok().and_then(|members| Self::json(&members));
+        }
+        Self::text(&format)
+    }
+
     /// Every distinct format in a dump of the proxy's configuration: `text_format_source.inline_string`,
     /// `text_format`, `json_format` and `format`, in Envoy's spelling or istioctl's. Empty for what is no JSON.
     #[must_use]
@@ -189,6 +228,9 @@ impl AccessFormat {
                         Some(Piece::Literal(literal)) => rest.find(literal.as_str())?,
                         _ => rest.len(),
                     };
+                    if !operator.fits(&rest[..end]) {
+                        return None;
+                    }
                     operator.store(&rest[..end], &mut access);
                     rest = &rest[end..];
                 }
