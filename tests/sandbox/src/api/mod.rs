@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -186,8 +187,16 @@ impl Server {
     /// [`Error::Server`] where the port is taken.
     pub async fn come_back(&mut self) -> Result<(), Error> {
         if self.accepting.is_none() {
-            let listener = TcpListener::bind(self.address).await.map_err(Error::server)?;
-            self.accept_from(listener);
+            // The task that listened before may be ending still.
+            let mut listener = TcpListener::bind(self.address).await;
+            for _ in 0..40 {
+                if listener.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                listener = TcpListener::bind(self.address).await;
+            }
+            self.accept_from(listener.map_err(Error::server)?);
         }
         Ok(())
     }
