@@ -58,7 +58,7 @@ impl Series {
     /// missing logs at the edges are seen, else at the first and last record.
     ///
     /// # Errors
-    /// When there are more than [`MAX_BUCKETS`] columns.
+    /// When there are more than `MAX_BUCKETS` columns.
     pub fn build(tally: &Tally, question: &Question, top: usize, now: Timestamp) -> Result<Self, TooManyBuckets> {
         let seen = tally.services.values().filter_map(|service| service.seen);
         let reach = seen.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)));
