@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use meshaudit_sandbox::incident::{LOSSY_CLUSTER, expected};
+use meshaudit_sandbox::incident::{self, LOSSY_CLUSTER, expected};
+use meshaudit_sandbox::mesh::Proxy;
+use meshaudit_sandbox::{Sandbox, wheel};
 use serde_json::Value;
 
-use crate::{incident, names, on_incident, plugin};
+use crate::{names, on_incident, plugin};
 
 /// One audit of the whole mesh, for all tests here.
 static AUDIT: LazyLock<Value> =
@@ -228,7 +230,7 @@ fn filters_clusters() {
 
 #[test]
 fn reads_an_endpoint_by_its_url() {
-    let sandbox = incident();
+    let sandbox = crate::incident();
     let proxy = &expected().proxies[0];
     let url = sandbox.admin_url(&proxy.namespace, &proxy.pod).unwrap();
     let audit = plugin(["timeouts", "--all-clusters", "-o", "json", "--admin-url", &url]).json();
@@ -247,4 +249,27 @@ fn tells_the_same_however_often_it_is_asked() {
     };
     let again = on_incident(["timeouts", "-A", "--all-clusters", "-o", "json", "--concurrency", "3"]).json();
     assert_eq!(strip(again), strip(AUDIT.clone()));
+}
+
+#[test]
+fn an_older_envoy_is_read_as_well() {
+    let mut mesh = incident::mesh();
+    mesh.pods.retain(|pod| pod.key().1.starts_with("cart-"));
+    for pod in &mut mesh.pods {
+        let Proxy::Envoy { spec, .. } = &mut pod.proxy else { panic!("a pod with an Envoy") };
+        spec.wheel = wheel::OLDER_ENVOY;
+    }
+    let sandbox = Sandbox::start(mesh).unwrap();
+    let older = held(&plugin(["timeouts", "-A", "--all-clusters", "-o", "json"]).on(&sandbox).json());
+    let newer = held(&AUDIT);
+    assert_eq!(older.len(), 1);
+    for (proxy, clusters) in &older {
+        assert_eq!(Some(clusters), newer.get(proxy), "the same proxy of another version holds the same");
+    }
+    // Whole objects too, field by field: what both versions have is printed alike.
+    let name = older.keys().next().unwrap().split_once('/').unwrap().1.to_owned();
+    let objects = |sandbox: &Sandbox| {
+        plugin(["clusters", &name, "-n", "shop", "--fqdn", "cc-api", "-o", "json"]).on(sandbox).json()
+    };
+    assert_eq!(objects(&sandbox)[0]["connectTimeout"], objects(crate::incident())[0]["connectTimeout"]);
 }
