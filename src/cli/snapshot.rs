@@ -1,6 +1,5 @@
 //! `snapshot`: keeps what an audit reads.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs};
+use crate::collect::private_file;
 use crate::decode::snapshot::write;
 use crate::model::MeshSnapshot;
 use crate::report::audit_table::count;
@@ -71,7 +71,7 @@ fn save(snapshot: &MeshSnapshot, to: &Path, file: &Path, packed: bool) -> io::Re
     beside.push(".part");
     let beside = PathBuf::from(beside);
     let written = (|| {
-        let mut out = BufWriter::new(private(&beside)?);
+        let mut out = BufWriter::new(private_file(&beside)?);
         if packed {
             let mut document = Vec::new();
             write(snapshot, &mut document).map_err(io::Error::other)?;
@@ -94,13 +94,4 @@ fn save(snapshot: &MeshSnapshot, to: &Path, file: &Path, packed: bool) -> io::Re
         let _ = std::fs::remove_file(&beside);
     }
     outcome
-}
-
-/// A new file that only its owner can read: host names and namespaces are nobody else's business.
-fn private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }

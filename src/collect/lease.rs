@@ -160,7 +160,7 @@ impl LeaseStore {
         let text = lease::write(lease).map_err(|error| failed(io::Error::other(error)))?;
         let beside = path.with_extension("part");
         let written = (|| {
-            let mut file = private(&beside)?;
+            let mut file = private_file(&beside)?;
             file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&beside, &path)?;
@@ -191,7 +191,7 @@ impl LeaseStore {
         std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
         directory.create(&self.directory).map_err(failed)?;
         loop {
-            let file = private(&path).map_err(failed)?;
+            let file = private_file(&path).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(LeaseError::Busy),
@@ -232,7 +232,7 @@ fn is_at(_file: &File, path: &Path) -> bool {
 }
 
 /// A file that only its owner can read and write.
-fn private(path: &Path) -> io::Result<File> {
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

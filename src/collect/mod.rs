@@ -19,6 +19,7 @@ pub use debug_session::{
     EndedBy, SessionEnd, SessionEvent, SessionOptions, SessionOutcome, Stop, Stopper, connect_timeouts, session, watch,
 };
 pub use fetch::{ClusterObject, read_objects};
+pub(crate) use lease::private_file;
 pub use lease::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels};
 pub use objects::{ObjectOptions, access_log_formats, read_istio_objects};
 pub use offline::{offline, offline_objects};

@@ -447,9 +447,10 @@ impl Connection {
     }
 }
 
-/// Everything but RFC 3986's unreserved characters.
+/// Everything but RFC 3986's unreserved characters, so that no value can add a part or a parameter to a path.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-pub(super) fn encode(text: &str) -> impl std::fmt::Display {
+/// A value as a part of a path or a query.
+pub(crate) fn encode(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, ESCAPED)
 }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use reqwest::{Client, Url};
 
 use super::{AdminError, AdminRequest, AdminSource, ERROR_BODY, Limits, Meter, Sink};
+use crate::k8s::innermost;
 
 /// An admin endpoint at a URL.
 pub struct Direct {
@@ -99,12 +100,4 @@ impl AdminSource for Direct {
         let deadline = self.limits.request_timeout;
         tokio::time::timeout(deadline, self.exchange(request, sink)).await.unwrap_or(Err(AdminError::Timeout(deadline)))
     }
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

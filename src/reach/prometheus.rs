@@ -6,18 +6,14 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Client, Url};
 
-use crate::k8s::{Connection, OpenError, open_port};
+use crate::k8s::{Connection, OpenError, encode, innermost, open_port};
 
 /// Most bytes of an answer.
 const MAX_ANSWER: usize = 256 << 20;
 /// How much of an error's body is kept.
 const ERROR_BODY: usize = 300;
-
-/// Everything but RFC 3986's unreserved characters.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a Prometheus server wants to see before it answers.
 #[derive(Clone, Default)]
@@ -205,7 +201,6 @@ async fn by_tunnel(
     let driver = tokio::spawn(async move {
         let _ = connection.await;
     });
-    let encode = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
     let parameters: Vec<String> =
         query.parameters().iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     let mut request = http::Request::get(format!("/api/v1/query_range?{}", parameters.join("&")))
@@ -251,12 +246,4 @@ fn judged(code: u16, body: Vec<u8>) -> Result<Vec<u8>, PrometheusError> {
             Err(PrometheusError::Status { code, text })
         }
     }
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::IstiodPage;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use crate::k8s::encode;
 
 /// A part of a config dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,13 +102,6 @@ impl AdminRequest {
 
 const STATIC_MASK: &str = "cluster.name,cluster.type,cluster.cluster_type.name,cluster.connect_timeout,\
 cluster.metadata.filter_metadata";
-
-/// Everything but RFC 3986's unreserved characters, so that no value can add a parameter.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-fn encode(text: &str) -> impl std::fmt::Display {
-    utf8_percent_encode(text, ESCAPED)
-}
 
 #[cfg(test)]
 mod tests {
