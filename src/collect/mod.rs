@@ -3,6 +3,7 @@
 
 mod debug_session;
 mod fetch;
+mod istiod;
 mod lease;
 mod limiter;
 mod objects;

@@ -53,12 +53,9 @@ impl Page {
         self.items.is_empty()
     }
 
-    /// The names of its objects.
-    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
-        self.items
-            .iter()
-            .filter_map(|item| serde_json::from_str::<RawObject<'_>>(item.get()).ok())
-            .map(|raw| raw.metadata.name)
+    /// Its objects, as JSON.
+    pub fn each(&self) -> impl Iterator<Item = &str> {
+        self.items.iter().map(|item| item.get())
     }
 
     /// Adds its objects; `kind` is what was listed, since items of a list do not repeat it.

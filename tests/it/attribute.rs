@@ -101,6 +101,7 @@ fn check(group: &Group, case: &Case) -> Result<(), String> {
         clusters: ClusterSet::from_iter([row]),
         version: None,
         loggers: None,
+        xds: None,
         evidence: None,
     });
     builder.objects("", objects);
@@ -236,7 +237,7 @@ fn proxies_alike_are_one_class() {
                 })
             })
             .collect();
-        builder.read(ProxySnapshot { proxy: described, clusters, version: None, loggers: None, evidence: None });
+        builder.read(ProxySnapshot { proxy: described, clusters, version: None, loggers: None, xds: None, evidence: None });
     }
     builder.objects("", objects);
     let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
