@@ -11,7 +11,7 @@ use crate::decode::dump;
 use crate::k8s;
 use crate::model::{ClusterName, ClusterSource, EnvoyCluster, ProxyId, UnreadProxy};
 use crate::reach::{ArchiveLimits, Direct, Tunnel};
-use crate::report::audit_table::{failure_hint, show_timeout};
+use crate::report::look::{failure_hint, show_timeout};
 use crate::report::document;
 use crate::report::escape::escape;
 use crate::report::table::{self, number, text};

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::{self, Filter, Policy};
 use crate::fix::{self, FixOptions};
-use crate::report::audit_table::Look;
+use crate::report::look::Look;
 use crate::report::document;
 use crate::report::fix as report;
 
@@ -91,7 +91,7 @@ pub(super) async fn run(args: &FixArgs, console: &Console) -> Result<Exit, Failu
     }
     console.warn(&format!(
         "{} could not be read; what they hold is not in this plan",
-        crate::report::audit_table::count(snapshot.failed.len(), "proxy", "proxies")
+        crate::report::look::count(snapshot.failed.len(), "proxy", "proxies")
     ));
     Ok(Exit::Incomplete)
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::audit_table::{Look, count};
+use super::look::{Look, count};
 use super::diagnosis::DiagnosisReport;
 use super::escape::escape;
 use super::palette::Palette;

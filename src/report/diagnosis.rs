@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::audit_table::Look;
+use super::look::Look;
 use super::escape::escape;
 use super::palette::Palette;
 use super::table::{self, number, text};

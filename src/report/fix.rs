@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::audit_json::Tool;
-use super::audit_table::{Look, count, show_timeout};
+use super::look::{Look, count, show_timeout};
 use super::escape::escape;
 use super::table::wrap;
 use crate::audit::{Finding, Severity};
