@@ -10,9 +10,9 @@ use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::{self, Filter, Policy};
 use crate::fix::{self, FixOptions};
-use crate::report::look::Look;
 use crate::report::document;
 use crate::report::fix as report;
+use crate::report::look::Look;
 
 /// Print the change to make, for the way this mesh was installed, and what it would change; nothing is written
 #[derive(Debug, Args)]

@@ -80,7 +80,11 @@ impl Scope {
         }
         let port = self.selection.iter().filter(|flag| flag.name == "--admin-port").cloned();
         let namespace = Some(namespace).filter(|name| !name.is_empty()).map(|name| Flag::new("-n", name));
-        Self { targets: vec![target.to_owned()], selection: namespace.into_iter().chain(port).collect(), ..self.clone() }
+        Self {
+            targets: vec![target.to_owned()],
+            selection: namespace.into_iter().chain(port).collect(),
+            ..self.clone()
+        }
     }
 
     /// The same, in one of several contexts; an empty name leaves it as it is.

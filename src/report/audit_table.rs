@@ -10,9 +10,7 @@ use super::look::{Look, count, failure_hint, show_timeout};
 use super::palette::Palette;
 use super::table::{self, number, text};
 use crate::audit::{Audit, Finding, Row, RowKey, Severity};
-use crate::model::{
-    ClusterSet, FailureCause, MeshSnapshot, Origin, OriginKind, ProxyId, format_duration,
-};
+use crate::model::{ClusterSet, FailureCause, MeshSnapshot, Origin, OriginKind, ProxyId, format_duration};
 
 /// Terminals narrower than this get rows of two lines.
 const WIDE_ENOUGH: usize = 132;
