@@ -1,7 +1,7 @@
 //! What became of the clusters of every proxy of a snapshot, and what is wrong with its control planes: one account for
 //! the rule that reports it, for `verify`, and for everything else that asks whether a proxy is up to date.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -350,19 +350,4 @@ pub fn not_in_force(plane: &ControlPlane) -> Option<NotInForce> {
         running: Some(uses),
         pods: behind.into_iter().map(|(name, _)| name).collect(),
     })
-}
-
-/// Proxies by what is wrong with their clusters: the sentence, what kind it is, and their positions.
-#[must_use]
-pub fn grouped(deliveries: &Deliveries) -> BTreeMap<String, Vec<usize>> {
-    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (position, delivery) in deliveries.0.iter().enumerate() {
-        let fine = delivery.holds_any
-            && delivery.missing.is_empty()
-            && matches!(delivery.progress, Progress::Acknowledged | Progress::Unknown);
-        if !fine {
-            groups.entry(sentence(delivery)).or_default().push(position);
-        }
-    }
-    groups
 }

@@ -93,8 +93,9 @@ fn progress<'a>(
         return match &sync.clusters {
             ClusterSync::Rejected(rejection) => Progress::Rejected(Some(rejection.clone())),
             ClusterSync::NotSent => Progress::NotSent,
+            _ if in_dump.is_some() => Progress::Rejected(in_dump),
             ClusterSync::Acknowledged => Progress::Acknowledged,
-            ClusterSync::Pending if rejected && !sync.tells_errors => Progress::Rejected(in_dump),
+            ClusterSync::Pending if rejected && !sync.tells_errors => Progress::Rejected(None),
             ClusterSync::Pending => Progress::Pending(sync.sent_at),
         };
     }

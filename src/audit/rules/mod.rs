@@ -72,7 +72,7 @@ fn remedy(row: &Row, value: &str) -> String {
             format!("set the inbound connection pool's connectTimeout to {value} in Sidecar {sidecar}")
         }
         OriginKind::EnvoyFilter { .. } => format!("set connect_timeout to {value} in the EnvoyFilter that patches it"),
-        OriginKind::Stale => "restart the proxy, or find out why its control plane no longer reaches it".to_owned(),
+        OriginKind::Stale => "find out why the proxy no longer takes what its control plane gives: see MA006".to_owned(),
         OriginKind::EnvoyDefault | OriginKind::Bootstrap | OriginKind::Unknown => format!(
             "find what sets it (DestinationRule, Sidecar, EnvoyFilter or mesh configuration), and give it {value}"
         ),
