@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::future::join_all;
 
 use super::complete;
 use super::console::Console;
 use super::failure::Failure;
-use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress};
-use crate::k8s::{ConnectOptions, Connection, PodSelection, Target, connect};
+use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
+use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, PodSelection, Target, connect};
 use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_duration};
 use crate::reach::{ArchiveLimits, Limits};
 use crate::report::progress::Bar;
@@ -22,12 +23,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
-/// As good as no deadline: kubectl's `0`.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Reads the time that a whole command has, which begins now: 0 means no end.
+fn whole(text: &str) -> Result<Deadline, String> {
+    duration(text).map(Deadline::after)
+}
 
 /// `0` means no deadline.
 pub(super) fn deadline(duration: Duration) -> Duration {
-    if duration.is_zero() { FOREVER } else { duration }
+    Deadline::after(duration).total()
 }
 
 /// Istio's own namespace, unless it is said to be another.
@@ -61,6 +64,9 @@ pub(super) struct KubeArgs {
     /// Deadline of each single request, e.g. 15s; 0 means none
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(super) request_timeout: Duration,
+    /// How long the whole command may take, e.g. 5m; 0 means no end
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = whole)]
+    pub(super) timeout: Deadline,
     /// Istio's own namespace
     #[arg(short = 'i', long, value_name = "NAMESPACE", default_value = DEFAULT_ISTIO_NAMESPACE)]
     pub(super) istio_namespace: String,
@@ -81,6 +87,7 @@ impl KubeArgs {
             impersonate_groups: self.impersonate_groups.clone(),
             impersonate_uid: self.impersonate_uid.clone(),
             request_timeout: deadline(self.request_timeout),
+            deadline: self.timeout,
             non_interactive: self.non_interactive,
         }
     }
@@ -112,18 +119,32 @@ impl KubeArgs {
         Ok(connect(&self.options(self.context.first())).await?)
     }
 
-    /// A client for each context.
-    pub(super) async fn connect_all(&self) -> Result<Vec<Connection>, Failure> {
+    /// A client for each context, and what the contexts say of which there is none. That none can be had is a failure.
+    pub(super) async fn connect_all(&self) -> Result<(Vec<Connection>, Vec<(String, ApiError)>), Failure> {
         if self.context.is_empty() {
-            return Ok(vec![self.connect().await?]);
+            return Ok((vec![self.connect().await?], Vec::new()));
         }
-        let mut connections: Vec<Connection> = Vec::new();
+        let (mut connections, mut lost): (Vec<Connection>, Vec<(String, ApiError)>) = Default::default();
         for context in &self.context {
-            if connections.iter().all(|known| known.context != *context) {
-                connections.push(connect(&self.options(Some(context))).await?);
+            let known = connections.iter().any(|known| known.context == *context);
+            if known || lost.iter().any(|(known, _)| known == context) {
+                continue;
+            }
+            match connect(&self.options(Some(context))).await {
+                Ok(connection) => connections.push(connection),
+                Err(error) => lost.push((context.clone(), error)),
             }
         }
-        Ok(connections)
+        match lost.first() {
+            Some(_) if connections.is_empty() => Err(lost.swap_remove(0).1.into()),
+            _ => Ok((connections, lost)),
+        }
+    }
+
+    /// Limits on each read.
+    pub(super) fn limits(&self) -> Limits {
+        let request_timeout = deadline(self.request_timeout);
+        Limits { request_timeout, max_body: Limits::MAX_BODY, deadline: self.timeout }
     }
 }
 
@@ -228,9 +249,6 @@ pub(super) struct SourceArgs {
     /// The most proxies read at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) concurrency: u16,
-    /// Deadline of the whole, e.g. 5m; 0 means none
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
-    pub(super) timeout: Duration,
     #[command(flatten)]
     pub(super) select: SelectArgs,
     #[command(flatten)]
@@ -240,7 +258,7 @@ pub(super) struct SourceArgs {
 impl SourceArgs {
     /// Limits on each read.
     pub(super) fn limits(&self) -> Limits {
-        Limits { request_timeout: deadline(self.kube.request_timeout), max_body: Limits::MAX_BODY }
+        self.kube.limits()
     }
 
     /// Reads everything that was selected; that nothing could be read is a failure.
@@ -259,7 +277,8 @@ impl SourceArgs {
         if let [first, rest @ ..] = snapshot.failed.as_slice() {
             let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
             return Err(Failure::cannot_run(format!("nothing could be read: {}: {}{others}", first.id, first.message))
-                .hint(crate::report::look::failure_hint(first.cause)));
+                .hint(crate::report::look::failure_hint(first.cause))
+                .passing(true));
         }
         Err(self.nothing_selected(&snapshot))
     }
@@ -288,21 +307,31 @@ impl SourceArgs {
         let options = CollectOptions {
             limits: self.limits(),
             concurrency: usize::from(self.concurrency),
-            timeout: deadline(self.timeout),
             loggers: wanted.loggers,
             evidence: wanted.evidence,
         };
         let bar = Bar::new(console.shows_progress(), "reading proxies");
         let progress = |event: Progress| match event {
-            Progress::Selected(count) => bar.set_length(count),
-            Progress::Done { .. } => bar.advance(),
+            Progress::Selected(names) => bar.expect(names),
+            Progress::Done(name) => bar.done(&name),
         };
         if !self.admin_url.is_empty() {
             return Ok(collect::direct(&self.admin_url, &options, &progress).await?);
         }
         let selection = self.select.selection(&self.targets)?;
-        let connections = self.kube.connect_all().await?;
-        let mut snapshot = collect::live(&connections, &selection, &options, &progress).await?;
+        let (connections, lost) = self.kube.connect_all().await?;
+        let mut selected = collect::select_proxies(&connections, &selection).await?;
+        for (context, error) in &lost {
+            selected.lose(context, error);
+        }
+        // A proxy that hangs takes none of istiod's time, and istiod none of a proxy's.
+        let objects = self.object_options(&connections, &selected, wanted);
+        let objects = join_all(objects.iter().map(|(connection, context, options)| async {
+            (context.clone(), collect::read_istio_objects(connection, options, &progress).await)
+        }));
+        let (snapshot, objects) = tokio::join!(collect::live(selected, &options, &progress), objects);
+        let mut snapshot = snapshot?;
+        snapshot.objects.extend(objects);
         let counted = snapshot.proxies.iter().filter(|read| read.evidence.is_some()).count();
         if wanted.evidence && snapshot.proxies.len() > EVIDENCE_PROXIES {
             console.note(&format!(
@@ -310,18 +339,19 @@ impl SourceArgs {
                 snapshot.proxies.len()
             ));
         }
-        if wanted.objects {
-            self.read_objects(&connections, &mut snapshot).await;
-        }
         Ok(snapshot)
     }
 
-    /// Adds what each cluster says about Istio.
-    async fn read_objects(&self, connections: &[Connection], snapshot: &mut MeshSnapshot) {
-        for connection in connections {
+    /// What is to be read of each cluster's objects, beside the proxies that were selected in it.
+    fn object_options<'a>(
+        &self,
+        connections: &'a [Connection],
+        selected: &Selected,
+        wanted: Wanted,
+    ) -> Vec<(&'a Connection, String, ObjectOptions)> {
+        let of = |connection: &'a Connection| {
             let context = if connections.len() > 1 { connection.context.as_str() } else { "" };
-            let proxies =
-                || snapshot.proxies.iter().map(|read| &read.proxy).filter(|proxy| proxy.id.context == context);
+            let proxies = || selected.proxies().filter(|proxy| proxy.id.context == context);
             let options = ObjectOptions {
                 istio_namespace: self.kube.istio_namespace.clone(),
                 revisions: proxies().map(|proxy| proxy.revision.clone()).filter(|name| !name.is_empty()).collect(),
@@ -329,9 +359,9 @@ impl SourceArgs {
                 ask_istiod: true,
                 limits: self.limits(),
             };
-            let objects = collect::read_istio_objects(connection, &options).await;
-            snapshot.objects.insert(context.to_owned(), objects);
-        }
+            (connection, context.to_owned(), options)
+        };
+        if wanted.objects { connections.iter().map(of).collect() } else { Vec::new() }
     }
 
     /// An empty selection, with what stood in the way.

@@ -66,10 +66,6 @@ pub(super) enum ReadError {
 }
 
 impl ReadError {
-    pub(super) fn is_busy(&self) -> bool {
-        matches!(self, Self::Admin(error) if error.is_busy())
-    }
-
     pub(super) fn cause(&self) -> FailureCause {
         match self {
             Self::Admin(error) => error.cause(),
@@ -131,18 +127,12 @@ impl Ingest {
         Ok(())
     }
 
-    /// Adds a proxy that was read, or could not be; says whether it could not.
-    pub(super) fn add(&self, outcome: Result<Reading, UnreadProxy>) -> bool {
+    /// Adds a proxy that was read, or could not be.
+    pub(super) fn add(&self, outcome: Result<Reading, UnreadProxy>) {
         let builder = &mut self.lock().builder;
         match outcome {
-            Ok(reading) => {
-                builder.read(reading.snapshot);
-                false
-            }
-            Err(unread) => {
-                builder.fail(unread);
-                true
-            }
+            Ok(reading) => builder.read(reading.snapshot),
+            Err(unread) => builder.fail(unread),
         }
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::Progress;
 use super::objects::{ISTIOD_LABEL, ObjectOptions};
 use crate::decode::istiod::{IstiodPod, injector, istiod_pod};
 use crate::decode::{mesh_config, syncz};
-use crate::k8s::{ApiError, Connection};
+use crate::k8s::{ApiError, Connection, ListQuery, Listed};
 use crate::model::objects::{
     ControlPlane, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectMeta,
 };
@@ -49,27 +50,29 @@ pub(super) async fn add_pods(connection: &Connection, options: &ObjectOptions, o
     }
     let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
     let found = &mut objects.injectors;
+    let query = ListQuery { path, labels: Some("app=sidecar-injector"), fields: None };
+    let take = &mut |listed: Listed<'_>| {
+        match listed {
+            Listed::Object(json) => found.extend(injector(&String::from_utf8_lossy(json))),
+            Listed::Restarted => found.clear(),
+        }
+        Ok(())
+    };
     // Few may read these, and they only explain.
-    let _ = connection
-        .list_pages(path, Some("app=sidecar-injector"), &mut |page, restarted| {
-            if restarted {
-                found.clear();
-            }
-            found.extend(page.each().filter_map(injector));
-        })
-        .await;
+    let _ = connection.list(query, take).await;
 }
 
 async fn list_pods(connection: &Connection, path: &str, pods: &mut Vec<IstiodPod>) -> Result<(), ApiError> {
     let known = pods.len();
-    connection
-        .list_pages(path, Some(ISTIOD_LABEL), &mut |page, restarted| {
-            if restarted {
-                pods.truncate(known);
-            }
-            pods.extend(page.each().filter_map(istiod_pod));
-        })
-        .await
+    let query = ListQuery { path, labels: Some(ISTIOD_LABEL), fields: None };
+    let take = &mut |listed: Listed<'_>| {
+        match listed {
+            Listed::Object(json) => pods.extend(istiod_pod(&String::from_utf8_lossy(json))),
+            Listed::Restarted => pods.truncate(known),
+        }
+        Ok(())
+    };
+    connection.list(query, take).await
 }
 
 fn add_pod(planes: &mut Vec<ControlPlane>, pod: IstiodPod) {
@@ -102,12 +105,23 @@ pub(super) struct Answered {
 
 /// Asks every pod of every plane at once. A debug page that is switched off (`ENABLE_DEBUG_ON_HTTP=false`) or may not be
 /// reached costs nothing but a note.
-pub(super) async fn ask(connection: &Connection, options: &ObjectOptions, planes: &[ControlPlane]) -> Vec<Answered> {
+pub(super) async fn ask(
+    connection: &Connection,
+    options: &ObjectOptions,
+    planes: &[ControlPlane],
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Vec<Answered> {
+    if !options.ask_istiod {
+        return Vec::new();
+    }
+    let name = |pod: &Instance| format!("istiod {}", pod.name());
+    progress(Progress::Selected(planes.iter().flat_map(|plane| plane.instances.iter().flatten()).map(name).collect()));
     let pods = planes.iter().enumerate().flat_map(|(plane, found)| {
         found.instances.iter().flatten().enumerate().map(move |(instance, pod)| (plane, instance, pod))
     });
     join_all(pods.map(|(plane, instance, pod)| async move {
         let (mesh, answer) = ask_pod(connection, pod, options.limits).await;
+        progress(Progress::Done(name(pod)));
         Answered { plane, instance, mesh, answer }
     }))
     .await
@@ -142,7 +156,7 @@ async fn ask_pod(connection: &Connection, pod: &Instance, limits: Limits) -> (Op
 
 /// Whether the other port need not be tried.
 fn ends(error: &AdminError) -> bool {
-    matches!(error, AdminError::Timeout(_) | AdminError::Api(_))
+    matches!(error, AdminError::Timeout(_) | AdminError::OutOfTime(_) | AdminError::Api(_))
 }
 
 /// A pod that is not Ready, and on whose ports nothing listens, serves no proxy; of any other that does not answer

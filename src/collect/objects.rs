@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 
-use super::istiod;
+use super::{Progress, istiod};
 use crate::decode::log::AccessFormat;
-use crate::decode::objects::{Page, add};
-use crate::k8s::{ApiError, Connection};
+use crate::decode::objects::add;
+use crate::k8s::{ApiError, Connection, ListQuery, Listed};
 use crate::model::Proxy;
 use crate::model::objects::{ControlPlane, Coverage, IstioObjects, ObjectKind};
 use crate::reach::Limits;
@@ -32,10 +32,16 @@ pub struct ObjectOptions {
 pub(super) const ISTIOD_LABEL: &str = "app=istiod";
 
 /// Reads the objects of one cluster.
-pub async fn read_istio_objects(connection: &Connection, options: &ObjectOptions) -> IstioObjects {
-    let groups = connection.api_groups().await;
+pub async fn read_istio_objects(
+    connection: &Connection,
+    options: &ObjectOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> IstioObjects {
+    let name = format!("Istio's objects in {}", connection.context);
+    progress(Progress::Selected(vec![name.clone()]));
     let mut objects = IstioObjects::default();
-    read_control_planes(connection, options, &mut objects).await;
+    let groups = connection.api_groups().await;
+    read_control_planes(connection, options, progress, &mut objects).await;
     match &groups {
         Ok(groups) => {
             read_istio_kinds(connection, options, groups, &mut objects).await;
@@ -61,6 +67,7 @@ pub async fn read_istio_objects(connection: &Connection, options: &ObjectOptions
         objects.coverage.insert(ObjectKind::Service, outcome);
     }
     objects.sort();
+    progress(Progress::Done(name));
     objects
 }
 
@@ -144,20 +151,28 @@ async fn list(
     found: &mut IstioObjects,
 ) -> Result<(), ApiError> {
     connection
-        .list_pages(path, labels, &mut |page: Page, restarted| {
-            if restarted {
-                *found = IstioObjects {
-                    control_planes: std::mem::take(&mut found.control_planes),
-                    ..IstioObjects::default()
-                };
+        .list(ListQuery { path, labels, fields: None }, &mut |listed| {
+            match listed {
+                Listed::Object(json) => add(found, kind, &String::from_utf8_lossy(json)),
+                Listed::Restarted => {
+                    *found = IstioObjects {
+                        control_planes: std::mem::take(&mut found.control_planes),
+                        ..IstioObjects::default()
+                    };
+                }
             }
-            page.add_to(found, kind);
+            Ok(())
         })
         .await
 }
 
 /// Finds control planes by their Deployments and by their pods, then reads each one's mesh configuration.
-async fn read_control_planes(connection: &Connection, options: &ObjectOptions, objects: &mut IstioObjects) {
+async fn read_control_planes(
+    connection: &Connection,
+    options: &ObjectOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+    objects: &mut IstioObjects,
+) {
     let everywhere = list(connection, "/apis/apps/v1/deployments", Some(ISTIOD_LABEL), "Deployment", objects).await;
     let coverage = match everywhere {
         Ok(()) => Coverage::Read,
@@ -172,10 +187,8 @@ async fn read_control_planes(connection: &Connection, options: &ObjectOptions, o
     };
     objects.coverage.insert(ObjectKind::Deployment, coverage);
     istiod::add_pods(connection, options, objects).await;
-    let coverage = tokio::join!(read_mesh_configs(connection, options, &objects.control_planes), async {
-        if options.ask_istiod { istiod::ask(connection, options, &objects.control_planes).await } else { Vec::new() }
-    });
-    let (read, answers) = coverage;
+    let asking = istiod::ask(connection, options, &objects.control_planes, progress);
+    let (read, answers) = tokio::join!(read_mesh_configs(connection, options, &objects.control_planes), asking);
     let denied = read.into_iter().fold(None, |denied, outcome| match outcome {
         Ok(object) => {
             add(objects, "ConfigMap", object.json());

@@ -19,53 +19,6 @@ use crate::model::objects::{
     Subset, TrafficPolicy, VirtualService,
 };
 
-/// A page of a list, as the API server answers.
-#[derive(Debug, Deserialize)]
-pub struct Page {
-    #[serde(default)]
-    items: Vec<Box<RawValue>>,
-    #[serde(default)]
-    metadata: PageMeta,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct PageMeta {
-    #[serde(rename = "continue")]
-    token: Option<String>,
-}
-
-impl Page {
-    /// What to ask for next; `None` on the last page.
-    #[must_use]
-    pub fn token(&self) -> Option<&str> {
-        self.metadata.token.as_deref().filter(|token| !token.is_empty())
-    }
-
-    /// How many objects it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// Its objects, as JSON.
-    pub fn each(&self) -> impl Iterator<Item = &str> {
-        self.items.iter().map(|item| item.get())
-    }
-
-    /// Adds its objects; `kind` is what was listed, since items of a list do not repeat it.
-    pub fn add_to(&self, objects: &mut IstioObjects, kind: &str) {
-        for item in &self.items {
-            add(objects, kind, item.get());
-        }
-    }
-}
-
 /// One object, as the API server answers.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
