@@ -143,7 +143,7 @@ pub async fn live(
     for failed in selected.failed {
         ingest.add(Err(failed));
     }
-    progress(Progress::Selected(selected.proxies().map(|proxy| proxy.id.to_string()).collect()));
+    progress(Progress::Selected(selected.proxies.iter().map(|(_, proxy)| proxy.id.to_string()).collect()));
     let limiter = Arc::new(Limiter::new(options.concurrency));
     let mut tasks = JoinSet::new();
     let stride = selected.proxies.len().div_ceil(EVIDENCE_PROXIES).max(1);
