@@ -14,6 +14,7 @@ use super::kube_args::KubeArgs;
 use crate::audit::rules;
 use crate::k8s::{NamesOf, WorkloadKind, connect, kubeconfig_contexts};
 use crate::report::escape::is_hostile;
+use crate::resets::Class;
 
 /// Complete a command line (for kubectl)
 #[derive(Debug, Args)]
@@ -101,6 +102,9 @@ pub(super) fn values(command: &str, arg: Arg) -> Arg {
         })),
         ("resets", "tz" | "log_tz") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
             candidates(current, jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect())
+        })),
+        ("resets", "class") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
+            candidates(current, Class::ALL.map(|class| class.name().to_owned()).to_vec())
         })),
         ("resets", "by") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
             candidates(current, ["hour", "day", "week", "10m", "30m"].map(str::to_owned).to_vec())

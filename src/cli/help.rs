@@ -68,17 +68,14 @@ pub(super) struct HelpArgs {
 }
 
 pub(super) fn run(args: &HelpArgs, name: &'static str, console: &Console) -> Result<Exit, Failure> {
-    let mut all = super::command(name);
-    all.build();
-    let help = match &args.command {
-        None => all.render_long_help(),
-        Some(wanted) => match all.find_subcommand_mut(wanted) {
-            Some(command) => command.render_long_help(),
-            None => {
-                return Err(Failure::usage(format!("there is no command {wanted:?}"))
-                    .hint(format!("`{name} help` lists the commands there are")));
-            }
-        },
+    let words = [Some(name), args.command.as_deref(), Some("--help")];
+    let help = match super::command(name).try_get_matches_from(words.into_iter().flatten()) {
+        Err(help) if help.kind() == ErrorKind::DisplayHelp => help.render(),
+        _ => {
+            let wanted = args.command.as_deref().unwrap_or_default();
+            return Err(Failure::usage(format!("there is no command {wanted:?}"))
+                .hint(format!("`{name} help` lists the commands there are")));
+        }
     };
     let text = if console.out.is_coloured() { help.ansi().to_string() } else { help.to_string() };
     console.print(&text)?;

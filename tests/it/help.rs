@@ -37,7 +37,7 @@ fn short_help_leaves_the_connection_to_options() {
         }
         let long = plugin([command.as_str(), "--help"]).run().exits(0).stdout;
         assert_eq!(plugin(["help", command.as_str()]).run().exits(0).stdout, long, "help {command}");
-        assert_eq!(long.contains("--as-group"), long.contains("meshaudit options"), "{command} --help");
+        assert_eq!(long.contains("--as-group"), long.contains("`kubectl meshaudit options`"), "{command} --help");
     }
     let options = plugin(["options"]).run().exits(0).stdout;
     for flag in ["--kubeconfig", "--context", "--as-group", "--request-timeout", "--color", "--verbose"] {
