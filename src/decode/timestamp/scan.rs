@@ -110,9 +110,14 @@ impl<'a> Scan<'a> {
     pub(super) fn any(&mut self) -> Option<Scanned> {
         let start = self.at;
         let forms: &[fn(&mut Self) -> Option<Scanned>] = match self.peek() {
-            b'0'..=b'9' => {
-                &[Self::year_first, Self::day_first, Self::numbers, Self::six_digits, Self::month_and_day, Self::epoch_first]
-            }
+            b'0'..=b'9' => &[
+                Self::year_first,
+                Self::day_first,
+                Self::numbers,
+                Self::six_digits,
+                Self::month_and_day,
+                Self::epoch_first,
+            ],
             b'@' => &[Self::tai64n],
             b'<' => &[Self::syslog],
             b'%' => &[Self::librdkafka],
@@ -136,9 +141,7 @@ impl<'a> Scan<'a> {
             self.at += 1;
             return true;
         }
-        while self.at - start < 4
-            && self.eat_any(b" \t,_:-@][").is_some()
-        {}
+        while self.at - start < 4 && self.eat_any(b" \t,_:-@][").is_some() {}
         if self.at > start {
             self.eat_text(b"at ");
         }
@@ -354,8 +357,7 @@ impl<'a> Scan<'a> {
         let mark = self.at;
         if let Some(year) = self.number(4, 4)
             && self.joint()
-            && let Some(found) =
-                date(year, i32::from(month), day).and_then(|date| self.clock_and_zone(Day::Full(date)))
+            && let Some(found) = date(year, i32::from(month), day).and_then(|date| self.clock_and_zone(Day::Full(date)))
         {
             return Some(found);
         }
@@ -603,4 +605,3 @@ pub(super) fn epoch(text: &str) -> Option<Scanned> {
     let at = Timestamp::from_nanosecond(nanos).ok()?;
     Some(Scanned::Instant { at, subsecond: scale < 1_000_000_000 || !fraction.is_empty() })
 }
-
