@@ -17,9 +17,7 @@ pub use overrides::{ObjectStep, PartChange};
 use crate::attribute::{Attributor, ProxyClass, full_host};
 use crate::audit::{Action, Audit, Filter, Finding, Policy, Reach, Recommendation, Recommender};
 use crate::model::objects::{IstioObjects, ObjectKind};
-use crate::model::{
-    ClusterName, Direction, MeshSnapshot, ObjectRef, Origin, OriginKind, RulePart, format_duration,
-};
+use crate::model::{ClusterName, Direction, MeshSnapshot, ObjectRef, Origin, OriginKind, RulePart, format_duration};
 use installation::{Target, mesh_step};
 use overrides::{change, create, deciding_part};
 
