@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::report::{audit_json, fix, verify};
+use crate::report::v1;
 
 /// Print a completion script, or install kubectl's live completion
 #[derive(Debug, Args)]
@@ -76,29 +76,27 @@ pub(super) struct GenerateArgs {
     /// Which
     #[arg(value_enum)]
     what: Generated,
-    /// The man page of this command, in place of the program's
-    #[arg(value_name = "COMMAND")]
-    of: Option<String>,
+    /// Which schema, or the command whose man page it is in place of the program's
+    #[arg(value_name = "NAME", required_if_eq("what", "schema"))]
+    name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Generated {
     Man,
     Cli,
+    /// The JSON Schema of a document, by its name under docs/schema.
     Schema,
-    /// The JSON Schema of a fix plan.
-    FixSchema,
-    /// The JSON Schema of a verification.
-    VerifySchema,
 }
 
 pub(super) fn generate(args: &GenerateArgs, console: &Console) -> Result<Exit, Failure> {
     let text = match args.what {
-        Generated::Man => man(args.of.as_deref())?,
+        Generated::Man => man(args.name.as_deref())?,
         Generated::Cli => reference(),
-        Generated::Schema => audit_json::schema()?,
-        Generated::FixSchema => fix::schema()?,
-        Generated::VerifySchema => verify::schema()?,
+        Generated::Schema => {
+            let name = args.name.as_deref().unwrap_or_default();
+            v1::schema(name).ok_or_else(|| Failure::usage(format!("there is no schema {name:?}")))??
+        }
     };
     console.print(&text)?;
     Ok(Exit::Success)

@@ -22,7 +22,8 @@ const PATHS: [&str; 4] = ["PATH", "FILE", "DIR", "DIR|FILE.tar.gz"];
 const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// Where a command says more than its help.
-const LAST: &str = "`kubectl meshaudit options` lists the flags that say which cluster, and as whom; `--help` says more.";
+const LAST: &str =
+    "`kubectl meshaudit options` lists the flags that say which cluster, and as whom; `--help` says more.";
 
 /// Puts every command's help into one order, and says of each flag what completes it.
 pub(super) fn arrange(command: Command) -> Command {
@@ -39,7 +40,8 @@ pub(super) fn arrange(command: Command) -> Command {
         let command = if examples.is_empty() { command } else { command.before_help(examples) };
         command.help_template(TEMPLATE).after_help(rest).mut_args(|arg| {
             let shared = arg.get_help_heading().is_some_and(|heading| SHARED.contains(&heading));
-            let path = arg.get_value_names().is_some_and(|names| names.iter().any(|name| PATHS.contains(&name.as_str())));
+            let path =
+                arg.get_value_names().is_some_and(|names| names.iter().any(|name| PATHS.contains(&name.as_str())));
             let arg = if shared { arg.hide_short_help(true) } else { arg };
             let arg = if path { arg.value_hint(ValueHint::AnyPath) } else { arg };
             complete::values(&name, arg)

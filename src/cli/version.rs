@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -13,7 +12,6 @@ use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs};
 use crate::collect::{ObjectOptions, read_istio_objects};
 use crate::k8s::{Connection, select};
-use crate::reach::Limits;
 use crate::report::document;
 
 /// Print the version of this program, of the control planes and of the proxies
@@ -130,7 +128,7 @@ async fn control_planes(connection: &Connection, args: &VersionArgs) -> Vec<Plan
         revisions: Default::default(),
         namespaces: Default::default(),
         ask_istiod: false,
-        limits: Limits { request_timeout: Duration::from_secs(5), max_body: Limits::MAX_BODY },
+        limits: args.kube.limits(),
     };
     let objects = read_istio_objects(connection, &options).await;
     objects
@@ -156,8 +154,7 @@ fn text(versions: &Versions) -> String {
         out.push_str("control plane:     none seen\n");
     }
     if let Some(proxies) = &versions.proxies {
-        let list: Vec<String> =
-            proxies.iter().map(|of| format!("{} ({})", unknown(&of.version), of.count)).collect();
+        let list: Vec<String> = proxies.iter().map(|of| format!("{} ({})", unknown(&of.version), of.count)).collect();
         let list = if list.is_empty() { "none".to_owned() } else { list.join(", ") };
         let _ = writeln!(out, "proxies:           {list}");
     }

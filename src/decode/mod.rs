@@ -9,9 +9,11 @@ pub mod loggers;
 pub mod mesh_config;
 pub mod objects;
 pub mod patch;
+pub mod pod;
 pub mod pod_config;
 pub mod prometheus;
 pub mod snapshot;
 pub mod stats;
+pub mod timestamp;
 
 pub use elements::{ElementError, Elements, Shape};

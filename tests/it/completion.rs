@@ -74,7 +74,8 @@ fn files_are_left_to_the_shell() {
 #[cfg(unix)]
 fn offered(shell: &str, script: &str, typed: &str) -> Option<String> {
     use std::process::{Command, Stdio};
-    let there = Command::new(shell).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    let there =
+        Command::new(shell).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
     if !there {
         assert!(std::env::var_os("CI").is_none(), "{shell} is missing");
         return None;
