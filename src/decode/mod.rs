@@ -16,6 +16,7 @@ pub mod prometheus;
 pub mod snapshot;
 pub mod stats;
 pub mod syncz;
+pub mod timestamp;
 pub mod xds_stats;
 
 pub use elements::{ElementError, Elements, Shape};

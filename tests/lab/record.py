@@ -80,6 +80,7 @@ def record(state):
     print(f"{state}: {folder}", flush=True)
 
 
+lab.WORK.mkdir(exist_ok=True)
 for state in STATES or MAKE:
     record(state)
 lab.reset()

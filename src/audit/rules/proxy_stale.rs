@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::delivery::{Deliveries, Trouble, plane_troubles, sentence};
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity, Subject};
 use super::proxies_of;
 use crate::attribute::describe;
 use crate::model::delivery::{Delivery, Progress};
-use crate::model::{ClusterKind, ClusterSet, ClusterSource, EnvoyCluster, format_duration};
+use crate::model::{ClusterKind, ClusterSet, ClusterSource, format_duration};
 
 /// A proxy that lags behind, or holds a cluster that did not come through.
 pub(super) struct ProxyStale;
@@ -19,6 +19,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA006",
     name: "proxy-stale",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA006.md"),
 };
 
@@ -43,10 +44,12 @@ fn warming_clusters(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
         }
         let message =
             "it is warming: an update has come, but its endpoints have not, so the older cluster is in use".to_owned();
-        let remedy = "see whether the proxy gets its endpoints (`istioctl proxy-status`)";
+        let action = Action::Deliver("see whether the proxy gets its endpoints (`istioctl proxy-status`)".to_owned());
         let proxies = holders(context, position);
         if !proxies.is_empty() {
-            report(of_cluster(cluster, proxies, message, remedy));
+            let (cluster, timeout) = (Arc::clone(&cluster.name), cluster.connect_timeout);
+            let subject = Subject::Cluster { cluster, timeout, proxies: Arc::new(proxies) };
+            report(Finding { rule: &INFO, severity: INFO.severity, subject, message, action });
         }
     }
 }
@@ -209,19 +212,6 @@ fn lagging_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
     }
 }
 
-fn of_cluster(cluster: &EnvoyCluster, proxies: ClusterSet, message: String, remedy: &str) -> Finding {
-    Finding {
-        rule: &INFO,
-        severity: INFO.severity,
-        message,
-        cluster: Arc::clone(&cluster.name),
-        timeout: cluster.connect_timeout,
-        proxies: Arc::new(proxies),
-        origin: None,
-        remedy: remedy.to_owned(),
-    }
-}
-
 fn of_proxies(
     severity: Severity,
     proxies: ClusterSet,
@@ -229,14 +219,6 @@ fn of_proxies(
     message: String,
     remedy: String,
 ) -> Finding {
-    Finding {
-        rule: &INFO,
-        severity,
-        message,
-        cluster: Arc::from(""),
-        timeout: held,
-        proxies: Arc::new(proxies),
-        origin: None,
-        remedy,
-    }
+    let subject = Subject::Proxies { proxies: Arc::new(proxies), held };
+    Finding { rule: &INFO, severity, subject, message, action: Action::Deliver(remedy) }
 }
