@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -112,7 +113,7 @@ async fn once(
     for proxy in proxies {
         let (namespace, pod, name) = (&proxy.id.namespace, &proxy.id.name, proxy.id.to_string());
         let mut log = LogStream::open(connection, namespace, pod, &proxy.container, args.live.options());
-        let mut decoder = LogDecoder::new(reading.formats.clone());
+        let mut decoder = LogDecoder::new(reading.formats.clone(), Timestamp::now());
         loop {
             let next = tokio::time::timeout(patience, log.next()).await.unwrap_or(Err(ApiError::Timeout(patience)));
             match next {
@@ -124,7 +125,8 @@ async fn once(
                 }
             }
         }
-        reading.counts += decoder.counts;
+        reading.end(&mut decoder, &name)?;
+        reading.counts += decoder.counts();
         reading.cut += log.cut;
     }
     conclude(args, reading, &unread, console)

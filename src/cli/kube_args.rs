@@ -11,7 +11,8 @@ use super::failure::Failure;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress};
 use crate::k8s::{ConnectOptions, Connection, PodSelection, Target, connect};
 use crate::model::{MeshSnapshot, format_duration, parse_duration};
-use crate::reach::{ArchiveLimits, Limits};
+use crate::input::ArchiveLimits;
+use crate::reach::Limits;
 use crate::report::progress::Bar;
 
 /// Reads a duration; a number alone is seconds, as kubectl has it for `--request-timeout`.

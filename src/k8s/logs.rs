@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::client::{ApiError, Connection};
 use super::pods::encode;
-use crate::decode::log::MAX_LINE;
+use crate::input::MAX_LINE;
 
 /// Which part of a log is wanted: kubectl's flags.
 #[derive(Debug, Clone, Default)]

@@ -5,7 +5,7 @@
 //! that bounded.
 
 mod json;
-mod timestamp;
+pub(in crate::decode) mod timestamp;
 
 use std::borrow::Cow;
 

@@ -23,7 +23,7 @@ const LATEST: i64 = 4_102_444_800;
 
 /// A timestamp at the beginning of a text, with the number of bytes it takes.
 #[must_use]
-pub(super) fn leading(text: &[u8], context: &TimeContext) -> Option<(LoggedAt, usize)> {
+pub(in crate::decode) fn leading(text: &[u8], context: &TimeContext) -> Option<(LoggedAt, usize)> {
     let mut scan = Scan { text, at: 0 };
     let found = scan.any(context)?;
     Some((found, scan.at))
@@ -43,7 +43,7 @@ pub fn whole(text: &str, context: &TimeContext) -> Option<LoggedAt> {
 
 /// Seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size; a fraction is of the unit.
 #[must_use]
-pub(super) fn epoch(text: &str) -> Option<LoggedAt> {
+pub(in crate::decode) fn epoch(text: &str) -> Option<LoggedAt> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if whole.is_empty() || whole.len() > 19 || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
     {
