@@ -8,13 +8,13 @@ use super::failure::Failure;
 use super::kube_args::SourceArgs;
 use crate::collect::{self, ClusterObject};
 use crate::decode::dump;
+use crate::input::ArchiveLimits;
 use crate::k8s;
 use crate::model::{ClusterName, ClusterSource, EnvoyCluster, ProxyId, UnreadProxy};
-use crate::input::ArchiveLimits;
 use crate::reach::{Direct, Tunnel};
-use crate::report::audit_table::{failure_hint, show_timeout};
 use crate::report::document;
 use crate::report::escape::escape;
+use crate::report::look::{failure_hint, show_timeout};
 use crate::report::table::{self, number, text};
 
 /// Show a proxy's clusters: a table with the connect timeout in it, or Envoy's own objects

@@ -12,11 +12,11 @@ use super::failure::Failure;
 use crate::collect;
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
-use crate::model::ClusterTimeouts;
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
-use crate::report::audit_table::Look;
+use crate::model::ClusterTimeouts;
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::document;
+use crate::report::look::Look;
 
 /// Name the cause of every failed upstream connection in proxy logs
 ///
@@ -246,7 +246,11 @@ fn is_dump(beginning: &[u8]) -> bool {
     let head = &text[..text.len().min(4096)];
     let has = |needle: &[u8]| memchr::memmem::find(head, needle).is_some();
     matches!(head.first(), Some(b'{' | b'['))
-        && (has(b"\"configs\"") || has(b"ConfigDump\"") || has(b"envoy.config.") || has(b"\"MeshSnapshot\"") || has(b"\"edsClusterConfig\""))
+        && (has(b"\"configs\"")
+            || has(b"ConfigDump\"")
+            || has(b"envoy.config.")
+            || has(b"\"MeshSnapshot\"")
+            || has(b"\"edsClusterConfig\""))
         && !has(b"\"textPayload\"")
 }
 

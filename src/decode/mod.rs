@@ -13,5 +13,6 @@ pub mod pod_config;
 pub mod prometheus;
 pub mod snapshot;
 pub mod stats;
+pub mod timestamp;
 
 pub use elements::{ElementError, Elements, Shape};

@@ -28,7 +28,16 @@ pub struct Lines<R> {
 impl<R: Read> Lines<R> {
     /// Lines of this reader.
     pub fn new(reader: R) -> Self {
-        Self { reader, buffer: vec![0; CHUNK], start: 0, end: 0, finished: false, skipping: false, end_of_line: None, cut: 0 }
+        Self {
+            reader,
+            buffer: vec![0; CHUNK],
+            start: 0,
+            end: 0,
+            finished: false,
+            skipping: false,
+            end_of_line: None,
+            cut: 0,
+        }
     }
 
     /// The next line without its line feed (and carriage return), or `None` at the end.

@@ -14,7 +14,9 @@ const CHUNK: usize = 64 << 10;
 enum Encoding {
     /// UTF-8, or any other that has ASCII in it; zero bytes are left out.
     Utf8,
-    Utf16 { big_endian: bool },
+    Utf16 {
+        big_endian: bool,
+    },
 }
 
 /// Reads any text as UTF-8. Invalid sequences are passed on as they are.
@@ -207,6 +209,9 @@ mod tests {
     fn what_is_no_text_is_refused() {
         let noise: Vec<u8> = (0..4096_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         assert!(matches!(Text::new(&noise[..]), Err(InputError::NotText)));
-        assert!(matches!(Text::new(&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0"[..]), Err(InputError::NotText)));
+        assert!(matches!(
+            Text::new(&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0"[..]),
+            Err(InputError::NotText)
+        ));
     }
 }

@@ -60,9 +60,11 @@ pub(super) fn unpacked<'a>(
     let inner: Box<dyn Read + 'a> = match packing {
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(counted)),
         Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(counted)),
-        Packing::Xz => {
-            Box::new(lzma_rust2::XzReader::new_mem_limit(counted, true, u32::try_from(MAX_WINDOW >> 10).unwrap_or(u32::MAX)))
-        }
+        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(
+            counted,
+            true,
+            u32::try_from(MAX_WINDOW >> 10).unwrap_or(u32::MAX),
+        )),
         Packing::Zstd => Box::new(Zstd { input: Some(counted), decoder: None }),
         Packing::Zip | Packing::Tar | Packing::Foreign(_) | Packing::Plain => Box::new(counted),
     };

@@ -107,7 +107,11 @@ pub fn walk(input: &str, limits: &ArchiveLimits, each: &mut EachEntry<'_>) -> Re
         return walker.unfold("stdin", "", &mut BufReader::new(io::stdin().lock()), 0);
     }
     let path = Path::new(input);
-    if path.metadata().map_err(InputError::Io)?.is_dir() { walker.directory(input, path) } else { walker.file(input, "", path) }
+    if path.metadata().map_err(InputError::Io)?.is_dir() {
+        walker.directory(input, path)
+    } else {
+        walker.file(input, "", path)
+    }
 }
 
 struct Walker<'w, 'e> {
@@ -130,7 +134,8 @@ impl Walker<'_, '_> {
                 }
                 let inside = format!("{prefix}{file_name}");
                 let kind = entry.file_type()?;
-                let linked = || self.limits.links && std::fs::metadata(entry.path()).is_ok_and(|target| target.is_file());
+                let linked =
+                    || self.limits.links && std::fs::metadata(entry.path()).is_ok_and(|target| target.is_file());
                 if kind.is_dir() {
                     below.push((entry.path(), format!("{inside}/")));
                 } else if kind.is_file() || (kind.is_symlink() && linked()) {
@@ -229,7 +234,8 @@ impl Walker<'_, '_> {
                 }
                 continue;
             }
-            let own_name = long_name.take().unwrap_or_else(|| String::from_utf8_lossy(&entry.header().path_bytes()).into_owned());
+            let own_name =
+                long_name.take().unwrap_or_else(|| String::from_utf8_lossy(&entry.header().path_bytes()).into_owned());
             if own_name.len() > MAX_NAME {
                 return Err(InputError::Header { what: "name", bytes: own_name.len() as u64 });
             }
@@ -398,7 +404,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_says_so() {
-        let text: Vec<u8> = (0..100_000_u32).flat_map(|at| at.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
+        let text: Vec<u8> =
+            (0..100_000_u32).flat_map(|at| at.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
         let packed = gzip(&text);
         let (found, _) = read(&packed[..packed.len() / 2]);
         assert!(found[0].1.contains("cut off"), "{found:?}");
@@ -412,7 +419,12 @@ mod tests {
 
     #[test]
     fn hostile_headers_are_refused() {
-        for kind in [tar::EntryType::GNULongName, tar::EntryType::GNULongLink, tar::EntryType::XHeader, tar::EntryType::XGlobalHeader] {
+        for kind in [
+            tar::EntryType::GNULongName,
+            tar::EntryType::GNULongLink,
+            tar::EntryType::XHeader,
+            tar::EntryType::XGlobalHeader,
+        ] {
             let mut builder = tar::Builder::new(Vec::new());
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(kind);

@@ -1,8 +1,6 @@
 //! MA008.
 
-use std::sync::Arc;
-
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity};
 use crate::attribute::describe;
 use crate::model::format_duration;
 
@@ -13,6 +11,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA008",
     name: "override-dropped",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA008.md"),
 };
 
@@ -28,16 +27,11 @@ impl Rule for OverrideDropped {
                 let message = format!(
                     "{} replaces {} and so loses its connectTimeout of {value}; {} holds",
                     describe(&dropped.by),
-                    dropped.origin.part,
+                    dropped.origin.kind.part(),
                     format_duration(row.effective_timeout()),
                 );
-                let remedy = format!(
-                    "repeat connectionPool.tcp.connectTimeout: {value} in {} of {}/{}",
-                    dropped.by.part, dropped.by.namespace, dropped.by.name
-                );
-                let mut finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy);
-                finding.proxies = Arc::new(proxies.clone());
-                report(finding);
+                let action = Action::Restore { dropped: dropped.clone() };
+                report(Finding::of_row(&INFO, row, message, action).on(proxies.clone()));
             }
         }
     }

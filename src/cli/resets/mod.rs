@@ -15,7 +15,8 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs};
-use crate::decode::app_log::{ReaderOptions, TimeContext, parse_timestamp};
+use crate::decode::app_log::ReaderOptions;
+use crate::decode::timestamp::{TimeContext, whole as parse_timestamp};
 use crate::k8s::log_sources;
 use crate::model::parse_duration;
 use crate::reach::{PrometheusAuth, PrometheusServer};
@@ -223,7 +224,7 @@ impl ResetsArgs {
         let zone = |name: &String| TimeZone::get(name).map_err(|_| ArgumentError::Zone(name.clone()));
         let (tz, log_tz) = (zone(&self.report.tz)?, zone(&self.counting.log_tz)?);
         // What people type is in the zone that they look at.
-        let typed = TimeContext { zone: tz.clone(), now };
+        let typed = TimeContext::new(tz.clone(), now);
         let time = |option, text: &Option<String>| text.as_ref().map(|text| moment(option, text, &typed)).transpose();
         let (since, until) = (time("--since", &self.counting.since)?, time("--until", &self.counting.until)?);
         if let (Some(since), Some(until)) = (since, until)
@@ -251,7 +252,7 @@ impl ResetsArgs {
                 until,
             },
             options: ReaderOptions {
-                time: TimeContext { zone: log_tz, now },
+                time: TimeContext::new(log_tz, now),
                 service_field: self.counting.service_field.clone(),
             },
             now,

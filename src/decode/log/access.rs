@@ -34,7 +34,9 @@ pub(super) fn is_access(json: &Json<'_>) -> bool {
         );
         match operator {
             Operator::Flags => flags |= value.text().is_some_and(is_flags),
-            Operator::Code => outcome |= value.scalar().is_some_and(|code| code.parse::<u16>().is_ok_and(|code| code < 600)),
+            Operator::Code => {
+                outcome |= value.scalar().is_some_and(|code| code.parse::<u16>().is_ok_and(|code| code < 600))
+            }
             Operator::Details => outcome |= value.text().is_some(),
             _ => {}
         }
@@ -201,8 +203,12 @@ pub(super) fn text_line(line: &str) -> Option<TextLine<'_>> {
 pub(super) fn headless(line: &str) -> Option<TextLine<'_>> {
     let close = memchr::memchr_iter(b'"', line.as_bytes()).find(|&at| {
         let before = &line[..at];
-        (before.ends_with(" HTTP/1.1") || before.ends_with(" HTTP/2") || before.ends_with(" HTTP/1.0")
-            || before.ends_with(" HTTP/3") || before.ends_with("- -") || before.ends_with("- - "))
+        (before.ends_with(" HTTP/1.1")
+            || before.ends_with(" HTTP/2")
+            || before.ends_with(" HTTP/1.0")
+            || before.ends_with(" HTTP/3")
+            || before.ends_with("- -")
+            || before.ends_with("- - "))
             && code_and_flags(&line[at + 1..])
     })?;
     let request = line[..close].rsplit('"').next().unwrap_or("");
@@ -212,7 +218,9 @@ pub(super) fn headless(line: &str) -> Option<TextLine<'_>> {
 /// Whether ` 503 UC ` follows.
 fn code_and_flags(behind: &str) -> bool {
     let mut words = behind.split_ascii_whitespace();
-    let code = words.next().is_some_and(|code| (1..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit()));
+    let code = words
+        .next()
+        .is_some_and(|code| (1..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit()));
     behind.starts_with(' ') && code && words.next().is_some_and(is_flags)
 }
 
@@ -316,13 +324,18 @@ mod tests {
 
     #[test]
     fn envoys_own_default() {
-        let text = text_line(r#"[2020-05-29T22:04:05.066Z] "GET / HTTP/2" 503 UH 0 19 0 - "-" "curl" "id" "host" "-""#).unwrap();
+        let text = text_line(r#"[2020-05-29T22:04:05.066Z] "GET / HTTP/2" 503 UH 0 19 0 - "-" "curl" "id" "host" "-""#)
+            .unwrap();
         assert!(text.short);
         assert_eq!((text.line.code, text.line.duration, text.line.upstream), (503, Some(0), None));
         assert!(!text.line.tells_upstream_local);
         let line = text_line(r#"[2024-08-21T09:11:33.481Z] "GET /ws HTTP/1.1" 101 SI stream_idle_timeout 100 154 413322 - "-" "-" "id" "localhost:8000" "192.168.91.2:8080""#).unwrap().line;
         assert_eq!(line.details.as_deref(), Some("stream_idle_timeout"));
-        let line = headless(r#"ogin HTTP/1.1" 503 UC 379 88 2704 - "198.51.100.13" "Mozilla/5.0 (X)" "id" "shop" "10.61.4.94:3000""#).unwrap().line;
+        let line = headless(
+            r#"ogin HTTP/1.1" 503 UC 379 88 2704 - "198.51.100.13" "Mozilla/5.0 (X)" "id" "shop" "10.61.4.94:3000""#,
+        )
+        .unwrap()
+        .line;
         assert_eq!((line.upstream.as_deref(), line.has_flag("UC")), (Some("10.61.4.94:3000"), true));
     }
 
@@ -337,7 +350,10 @@ mod tests {
             assert!(is_access(&object), "{text}");
             let line = json(&object);
             assert_eq!((line.code, line.duration, &*line.flags), (504, Some(55), "UT"), "{text}");
-            assert_eq!((line.details.as_deref(), line.upstream.as_deref()), (Some("response_timeout"), Some("10.0.0.1:80")));
+            assert_eq!(
+                (line.details.as_deref(), line.upstream.as_deref()),
+                (Some("response_timeout"), Some("10.0.0.1:80"))
+            );
         }
         let line = pairs(r#"time=x code=503 flags=UF details="no healthy upstream" upstream=10.0.0.1:80"#).unwrap();
         assert_eq!((line.code, line.details.as_deref()), (503, Some("no healthy upstream")));

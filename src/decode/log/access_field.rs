@@ -43,7 +43,10 @@ const NAMES: [(Operator, &[&str]); 20] = [
         &["responsecode", "statuscode", "status", "code", "httpstatus", "httpstatuscode", "responsestatus", "respcode"],
     ),
     (Operator::GrpcStatus, &["grpcstatus", "grpcstatusnumber", "grpcstatuscode"]),
-    (Operator::Flags, &["responseflags", "flags", "respflags", "responseflag", "responseflagslong", "envoyresponseflags"]),
+    (
+        Operator::Flags,
+        &["responseflags", "flags", "respflags", "responseflag", "responseflagslong", "envoyresponseflags"],
+    ),
     (Operator::Details, &["responsecodedetails", "details", "codedetails", "responsedetails", "respcodedetails"]),
     (Operator::Termination, &["connectionterminationdetails", "terminationdetails"]),
     (

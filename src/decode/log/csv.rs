@@ -1,10 +1,32 @@
 //! Logs as tables: what Kibana, Grafana, Athena and the consoles of clouds export.
 
 /// Names of columns that hold the line, the best first (without case, and without what is around the last part).
-const TEXTS: [&str; 12] =
-    ["message", "@message", "log", "line", "textpayload", "_raw", "msg", "logmessage", "logentry", "body", "content", "event"];
-const TIMES: [&str; 10] =
-    ["@timestamp", "timestamp", "time", "_time", "date", "tsns", "ts", "timegenerated", "timestamp [utc]", "receivetimestamp"];
+const TEXTS: [&str; 12] = [
+    "message",
+    "@message",
+    "log",
+    "line",
+    "textpayload",
+    "_raw",
+    "msg",
+    "logmessage",
+    "logentry",
+    "body",
+    "content",
+    "event",
+];
+const TIMES: [&str; 10] = [
+    "@timestamp",
+    "timestamp",
+    "time",
+    "_time",
+    "date",
+    "tsns",
+    "ts",
+    "timegenerated",
+    "timestamp [utc]",
+    "receivetimestamp",
+];
 const SOURCES: [&str; 8] =
     ["pod_name", "pod", "podname", "kubernetes.pod_name", "kubernetes.pod.name", "logstream", "@logstream", "host"];
 
@@ -35,7 +57,8 @@ impl Table {
     /// A table whose heading is this line: at least two columns, one of which holds lines, and nothing but names.
     pub(super) fn from_header(line: &str) -> Option<Self> {
         let line = line.trim();
-        let delimiter = [b',', b'\t', b';'].into_iter().max_by_key(|one| line.bytes().filter(|byte| byte == one).count())?;
+        let delimiter =
+            [b',', b'\t', b';'].into_iter().max_by_key(|one| line.bytes().filter(|byte| byte == one).count())?;
         let names = fields(line, delimiter)?;
         let is_name = |name: &String| {
             (1..=80).contains(&name.len())
@@ -96,11 +119,8 @@ impl Table {
 
 /// The fields of a row, their quotes undone.
 pub(super) fn fields(row: &str, delimiter: u8) -> Option<Vec<String>> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .from_reader(row.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(row.as_bytes());
     let record = reader.records().next()?.ok()?;
     Some(record.iter().map(str::to_owned).collect())
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::decode::app_log::TimeContext;
+use crate::decode::timestamp::TimeContext;
 use crate::model::LoggedAt;
 
 use super::csv::Table;

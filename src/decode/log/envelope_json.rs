@@ -4,7 +4,7 @@
 //! (`data.result[].values[]`, `events[]`, `resourceLogs[]…logRecords[]`), or as a text member. Which is which is told by
 //! the names of members alone; an object that has none of them, or has a level of its own, is a record.
 
-use crate::decode::app_log::TimeContext;
+use crate::decode::timestamp::TimeContext;
 use crate::model::LoggedAt;
 
 use super::access;
@@ -17,14 +17,41 @@ use super::wrapper::{moment, moment_of};
 /// Members that hold a list of envelopes or records: CloudWatch (`events`, `logEvents`), Loki (`result`, `streams`),
 /// OpenTelemetry (`resourceLogs`, `scopeLogs`, `logRecords`), Elasticsearch (`hits`), New Relic, Graylog, Azure.
 pub(super) const LISTS: [&str; 17] = [
-    "events", "logEvents", "result", "streams", "resourceLogs", "scopeLogs", "instrumentationLibraryLogs", "logRecords",
-    "hits", "records", "entries", "results", "data", "messages", "logs", "value", "rows",
+    "events",
+    "logEvents",
+    "result",
+    "streams",
+    "resourceLogs",
+    "scopeLogs",
+    "instrumentationLibraryLogs",
+    "logRecords",
+    "hits",
+    "records",
+    "entries",
+    "results",
+    "data",
+    "messages",
+    "logs",
+    "value",
+    "rows",
 ];
 
 /// Members whose object is a record, or one more envelope.
 const OBJECTS: [&str; 14] = [
-    "_source", "result", "jsonPayload", "attributes", "message", "content", "event", "log", "body", "fields", "data", "hits",
-    "properties", "record",
+    "_source",
+    "result",
+    "jsonPayload",
+    "attributes",
+    "message",
+    "content",
+    "event",
+    "log",
+    "body",
+    "fields",
+    "data",
+    "hits",
+    "properties",
+    "record",
 ];
 
 /// Members that hold a line, and nothing else.
@@ -32,19 +59,45 @@ const LINES: [&str; 10] =
     ["textPayload", "@message", "_raw", "MESSAGE", "LogMessage", "LogEntry", "log", "line", "event.original", "Log"];
 
 /// Members that hold a line, or the message of a record.
-const MESSAGES: [&str; 9] =
-    ["message", "msg", "body", "Message", "short_message", "content", "text", "event", "raw"];
+const MESSAGES: [&str; 9] = ["message", "msg", "body", "Message", "short_message", "content", "text", "event", "raw"];
 
 /// Members that only an envelope has.
 const MARKS: [&str; 20] = [
-    "kubernetes", "stream", "podName", "pod_name", "containerName", "container_name", "ingestionTime", "logStreamName",
-    "eventId", "source_type", "docker", "agent", "input", "container", "labels", "_p", "logtag", "_index", "facility",
+    "kubernetes",
+    "stream",
+    "podName",
+    "pod_name",
+    "containerName",
+    "container_name",
+    "ingestionTime",
+    "logStreamName",
+    "eventId",
+    "source_type",
+    "docker",
+    "agent",
+    "input",
+    "container",
+    "labels",
+    "_p",
+    "logtag",
+    "_index",
+    "facility",
     "nodeName",
 ];
 
 /// Members that say how bad a record is: what a program writes of its own records.
 const LEVELS: [&str; 12] = [
-    "level", "severity", "lvl", "log.level", "levelname", "severityText", "Level", "loglevel", "log_level", "@l", "levelName",
+    "level",
+    "severity",
+    "lvl",
+    "log.level",
+    "levelname",
+    "severityText",
+    "Level",
+    "loglevel",
+    "log_level",
+    "@l",
+    "levelName",
     "logLevel",
 ];
 
@@ -94,14 +147,19 @@ pub(super) fn kind<'j, 'a>(json: &'j Json<'a>) -> Kind<'j, 'a> {
             // Elasticsearch has `hits` in `hits`.
             json.get(name).and_then(|inner| inner.get(name))
         });
-        let items = list.map(|list| if let Json::Object(_) = list { list.get(name).map_or(&[][..], Json::items) } else { list.items() });
+        let items = list.map(|list| {
+            if let Json::Object(_) = list { list.get(name).map_or(&[][..], Json::items) } else { list.items() }
+        });
         if let Some(items) = items
             && items.iter().any(|item| matches!(item, Json::Object(_) | Json::List(_)))
         {
             return Kind::Several(items.iter().collect());
         }
     }
-    match OBJECTS.iter().find_map(|name| json.get(name).filter(|inner| matches!(inner, Json::Object(members) if !members.is_empty()))) {
+    match OBJECTS
+        .iter()
+        .find_map(|name| json.get(name).filter(|inner| matches!(inner, Json::Object(members) if !members.is_empty())))
+    {
         Some(inner) => Kind::Object(inner),
         None => Kind::Record,
     }
@@ -149,8 +207,21 @@ pub(super) struct Labels<'j> {
 
 /// The best first.
 const TIMES: [&str; 15] = [
-    "time", "timestamp", "@timestamp", "ts", "_time", "__REALTIME_TIMESTAMP", "timeUnixNano", "observedTimeUnixNano", "date",
-    "receiveTimestamp", "TimeGenerated", "result._time", "attributes.timestamp", "Timestamp", "eventTime",
+    "time",
+    "timestamp",
+    "@timestamp",
+    "ts",
+    "_time",
+    "__REALTIME_TIMESTAMP",
+    "timeUnixNano",
+    "observedTimeUnixNano",
+    "date",
+    "receiveTimestamp",
+    "TimeGenerated",
+    "result._time",
+    "attributes.timestamp",
+    "Timestamp",
+    "eventTime",
 ];
 
 impl<'j> Labels<'j> {
@@ -179,30 +250,58 @@ impl<'j> Labels<'j> {
             stream,
             service: json
                 .text_of(&[
-                    "kubernetes.labels.app", "kubernetes.labels.app.kubernetes.io/name", "stream.app", "stream.service_name",
-                    "labels.app", "labels.k8s-pod/app", "attributes.service", "service.name",
+                    "kubernetes.labels.app",
+                    "kubernetes.labels.app.kubernetes.io/name",
+                    "stream.app",
+                    "stream.service_name",
+                    "labels.app",
+                    "labels.k8s-pod/app",
+                    "attributes.service",
+                    "service.name",
                 ])
                 .or_else(|| resource("service.name")),
             namespace: json
                 .text_of(&[
-                    "kubernetes.namespace_name", "kubernetes.namespace", "kubernetes.pod_namespace", "stream.namespace",
-                    "resource.labels.namespace_name", "labels.namespace", "PodNamespace",
+                    "kubernetes.namespace_name",
+                    "kubernetes.namespace",
+                    "kubernetes.pod_namespace",
+                    "stream.namespace",
+                    "resource.labels.namespace_name",
+                    "labels.namespace",
+                    "PodNamespace",
                 ])
                 .or_else(|| json.get("podName").and_then(|_| json.text_of(&["namespace"])))
                 .or_else(|| resource("k8s.namespace.name")),
             pod: json
                 .text_of(&[
-                    "kubernetes.pod_name", "kubernetes.pod.name", "podName", "pod_name", "stream.pod", "stream.instance",
-                    "resource.labels.pod_name", "labels.pod", "PodName", "logStreamName", "logStream",
+                    "kubernetes.pod_name",
+                    "kubernetes.pod.name",
+                    "podName",
+                    "pod_name",
+                    "stream.pod",
+                    "stream.instance",
+                    "resource.labels.pod_name",
+                    "labels.pod",
+                    "PodName",
+                    "logStreamName",
+                    "logStream",
                 ])
                 .or_else(|| json.text_of(&["pod", "_HOSTNAME", "host.name"]))
                 .or_else(|| tag("pod_name"))
                 .or_else(|| resource("k8s.pod.name")),
             container: json
                 .text_of(&[
-                    "kubernetes.container_name", "kubernetes.container.name", "containerName", "container_name",
-                    "stream.container", "resource.labels.container_name", "labels.container", "ContainerName",
-                    "CONTAINER_NAME", "SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT",
+                    "kubernetes.container_name",
+                    "kubernetes.container.name",
+                    "containerName",
+                    "container_name",
+                    "stream.container",
+                    "resource.labels.container_name",
+                    "labels.container",
+                    "ContainerName",
+                    "CONTAINER_NAME",
+                    "SYSLOG_IDENTIFIER",
+                    "_SYSTEMD_UNIT",
                 ])
                 .or_else(|| json.get("pod").and_then(|_| json.text_of(&["container"])))
                 .or_else(|| resource("k8s.container.name")),

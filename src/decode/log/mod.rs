@@ -22,7 +22,7 @@ pub use access_format::AccessFormat;
 pub use envelope::{Envelope, Inner, LineCounts, Stream, Unwrapper};
 pub use json::Json;
 
-use crate::decode::app_log::TimeContext;
+use crate::decode::timestamp::TimeContext;
 use crate::model::{AccessLine, LogContent, LogRecord, ProxyLine};
 use text::Shape;
 
@@ -67,7 +67,7 @@ impl LogDecoder {
     #[must_use]
     pub fn new(formats: Vec<AccessFormat>, now: Timestamp) -> Self {
         Self {
-            unwrapper: Unwrapper::new(TimeContext { zone: TimeZone::UTC, now }),
+            unwrapper: Unwrapper::new(TimeContext::new(TimeZone::UTC, now)),
             records: Records { formats, sources: Vec::new(), last: 0, counts: LogCounts::default() },
         }
     }
@@ -211,7 +211,8 @@ impl Records {
     /// Adds a line to the record that is held of its source; false where there is none, or this is no part of it.
     fn append(&mut self, at: usize, text: &str, sink: &mut Sink<'_>) -> bool {
         let Some(held) = &mut self.sources[at].held else { return false };
-        if held.lines >= MAX_WRAPPED || held.text.len() + text.len() > MAX_RECORD || text.starts_with(['\'', '{', '#']) {
+        if held.lines >= MAX_WRAPPED || held.text.len() + text.len() > MAX_RECORD || text.starts_with(['\'', '{', '#'])
+        {
             self.let_go(at, sink);
             return false;
         }
@@ -272,7 +273,12 @@ fn count(counts: &mut LogCounts, content: &LogContent<'_>) {
     }
 }
 
-fn record<'a>(envelope: &Envelope<'a>, text: &'a str, time: Option<Timestamp>, content: LogContent<'a>) -> LogRecord<'a> {
+fn record<'a>(
+    envelope: &Envelope<'a>,
+    text: &'a str,
+    time: Option<Timestamp>,
+    content: LogContent<'a>,
+) -> LogRecord<'a> {
     LogRecord { line: envelope.line, source: envelope.source, time, text, content }
 }
 

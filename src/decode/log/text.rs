@@ -111,7 +111,11 @@ pub(super) fn time_within(head: &str) -> Option<Timestamp> {
     let head = &head[..head.floor_char_boundary(120)];
     let at = (0..head.len()).find(|at| head.is_char_boundary(*at) && is_date(&head.as_bytes()[*at..]))?;
     let stamp = &head[at..];
-    let end = stamp.bytes().skip(11).position(|byte| !matches!(byte, b'0'..=b'9' | b':' | b'.' | b',')).map_or(stamp.len(), |end| end + 11);
+    let end = stamp
+        .bytes()
+        .skip(11)
+        .position(|byte| !matches!(byte, b'0'..=b'9' | b':' | b'.' | b','))
+        .map_or(stamp.len(), |end| end + 11);
     // `…Z+00:00` is how consul-dataplane writes it.
     time(&stamp[..end].replace(',', "."))
 }
@@ -203,9 +207,13 @@ pub(super) fn id(text: &str) -> Option<u64> {
     if let Ok(id) = text.parse() {
         return Some(id);
     }
-    let is_id = !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_id =
+        !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     // FNV-1a.
-    is_id.then(|| text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+    is_id.then(|| {
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    })
 }
 
 /// `[C12][S34] message`, `[C12] [S34] message` or `[Tags: "ConnectionId":"12","StreamId":"34"] message`.
@@ -250,15 +258,19 @@ fn tag(tags: &str, key: &str) -> Option<u64> {
 pub(super) fn foreign(text: &str) -> Option<(&str, ProxyLine<'_>)> {
     let head = &text[..text.floor_char_boundary(300)];
     let at = memchr::memmem::find(head.as_bytes(), b"[Tags: \"").or_else(|| {
-        memchr::memmem::find_iter(head.as_bytes(), b"[C").find(|at| head.as_bytes().get(at + 2).is_some_and(u8::is_ascii_digit))
+        memchr::memmem::find_iter(head.as_bytes(), b"[C")
+            .find(|at| head.as_bytes().get(at + 2).is_some_and(u8::is_ascii_digit))
     })?;
     let (ids, message) = ids(&text[at..]);
     ids.0?;
     let before = &text[..at];
     let logger = super::proxy_json::LOGGERS.iter().find(|logger| {
         before.match_indices(**logger).any(|(from, _)| {
-            let around = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_' && *byte != b'/');
-            around(from.checked_sub(1).and_then(|at| before.as_bytes().get(at))) && around(before.as_bytes().get(from + logger.len()))
+            let around = |byte: Option<&u8>| {
+                byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_' && *byte != b'/')
+            };
+            around(from.checked_sub(1).and_then(|at| before.as_bytes().get(at)))
+                && around(before.as_bytes().get(from + logger.len()))
         })
     });
     let (message, thread) = thread_behind(message).unwrap_or((message, 0));

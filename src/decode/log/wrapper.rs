@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::decode::app_log::TimeContext;
-use crate::decode::app_log::timestamp;
+use crate::decode::timestamp::{self, TimeContext};
 use crate::model::LoggedAt;
 
 use super::csv;
@@ -123,7 +122,15 @@ fn pasted(line: &str) -> Option<Peeled<'_>> {
         inner = Cow::Owned(inner.replace("**", ""));
     }
     if has("&quot;") || has("&gt;") || has("&#") {
-        let entities = [("&quot;", "\""), ("&#34;", "\""), ("&#x22;", "\""), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
+        let entities = [
+            ("&quot;", "\""),
+            ("&#34;", "\""),
+            ("&#x22;", "\""),
+            ("&#39;", "'"),
+            ("&lt;", "<"),
+            ("&gt;", ">"),
+            ("&amp;", "&"),
+        ];
         inner = Cow::Owned(entities.iter().fold(inner.into_owned(), |text, (from, to)| text.replace(from, to)));
     }
     if has("\u{201c}") || has("\u{201d}") {
@@ -131,7 +138,8 @@ fn pasted(line: &str) -> Option<Peeled<'_>> {
     }
     let changed = matches!(&inner, Cow::Owned(own) if own != line);
     let indented = inner.trim_start();
-    (changed && (is_known(indented) || indented.starts_with("[pod/"))).then(|| Peeled::owned(Cow::Owned(indented.to_owned())))
+    (changed && (is_known(indented) || indented.starts_with("[pod/")))
+        .then(|| Peeled::owned(Cow::Owned(indented.to_owned())))
 }
 
 /// A row of a table without heading: the quoted field that holds a record, its quotes undone.
@@ -182,7 +190,8 @@ fn is_name(text: &str) -> bool {
 /// A name as ReplicaSets, DaemonSets and StatefulSets make for pods. What is made up avoids vowels and 0, 1, 3
 /// (apimachinery's rand package).
 fn is_pod(text: &str) -> bool {
-    let made_up = |part: &str| part.len() == 5 && part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
+    let made_up =
+        |part: &str| part.len() == 5 && part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
     is_name(text) && text.rsplit_once('-').is_some_and(|(_, last)| made_up(last))
 }
 
@@ -200,7 +209,8 @@ fn dated<'a>(line: &'a str, known: &mut Known, context: &TimeContext) -> Option<
     if let Some(peeled) = labelled(rest).or_else(|| heroku(rest)).or_else(|| cf_body(rest)).or_else(|| program(rest)) {
         return Some(stamped(peeled));
     }
-    let fraction = stamp.split_once('.').map_or(0, |(_, fraction)| fraction.bytes().take_while(u8::is_ascii_digit).count());
+    let fraction =
+        stamp.split_once('.').map_or(0, |(_, fraction)| fraction.bytes().take_while(u8::is_ascii_digit).count());
     let is_runtime = stamp.as_bytes().get(10) == Some(&b'T') && time.zoned;
     if is_runtime && (fraction >= 7 || known.stamped || is_known(rest) || rest.starts_with("[pod/")) {
         known.stamped |= fraction >= 7 || is_date(rest.trim_start_matches(['[', '(']).as_bytes());
@@ -248,7 +258,9 @@ fn labelled(rest: &str) -> Option<Peeled<'_>> {
     }
     let inner = labels.get(end + 1..)?.trim_start_matches([' ', '\t']);
     let label = |name: &str| {
-        labels[..end].split(", ").find_map(|label| label.trim().strip_prefix(name)?.strip_prefix("=\"")?.strip_suffix('"'))
+        labels[..end]
+            .split(", ")
+            .find_map(|label| label.trim().strip_prefix(name)?.strip_prefix("=\"")?.strip_suffix('"'))
     };
     let source = label("pod").or_else(|| label("instance")).or_else(|| label("filename"));
     let service = label("app").or_else(|| label("service_name")).or_else(|| label("container"));
@@ -270,7 +282,8 @@ fn cf_body(rest: &str) -> Option<Peeled<'_>> {
         ("ERR ", inner) => (Stream::Stderr, inner),
         _ => return None,
     };
-    let is_source = source.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"/_-.".contains(&byte));
+    let is_source =
+        source.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"/_-.".contains(&byte));
     is_source.then(|| Peeled { stream, ..Peeled::inner(inner).from(source) })
 }
 
@@ -416,7 +429,8 @@ fn compose<'a>(line: &'a str, known: &mut Known) -> Option<Peeled<'a>> {
     if !is_service {
         return None;
     }
-    let numbered = name.rsplit_once(['-', '_', '.']).is_some_and(|(_, last)| last.bytes().all(|byte| byte.is_ascii_digit()));
+    let numbered =
+        name.rsplit_once(['-', '_', '.']).is_some_and(|(_, last)| last.bytes().all(|byte| byte.is_ascii_digit()));
     let sure = (padded && (numbered || is_known(inner) || name.contains('@'))) || is_known(inner) || service != name;
     if sure {
         known.learn(service);
@@ -460,12 +474,15 @@ pub(super) fn unframed(text: &str) -> &str {
     if !is_framed(text) {
         return text;
     }
-    text.trim_end_matches([' ', '\u{2502}', '\u{2503}', '\u{2551}']).trim_start_matches(['\u{2502}', '\u{2503}', '\u{2551}'])
+    text.trim_end_matches([' ', '\u{2502}', '\u{2503}', '\u{2551}'])
+        .trim_start_matches(['\u{2502}', '\u{2503}', '\u{2551}'])
 }
 
 /// Whether there is one.
 pub(super) fn is_framed(text: &str) -> bool {
-    let frame = |bytes: &[u8]| bytes.starts_with(b"\xe2\x94\x82") || bytes.starts_with(b"\xe2\x94\x83") || bytes.starts_with(b"\xe2\x95\x91");
+    let frame = |bytes: &[u8]| {
+        bytes.starts_with(b"\xe2\x94\x82") || bytes.starts_with(b"\xe2\x94\x83") || bytes.starts_with(b"\xe2\x95\x91")
+    };
     let end = text.trim_end_matches(' ').as_bytes();
     frame(text.as_bytes()) || end.len().checked_sub(3).is_some_and(|at| frame(&end[at..]))
 }
