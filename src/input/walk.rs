@@ -345,8 +345,10 @@ mod tests {
         let outcome = walk(path.to_str().unwrap(), &ArchiveLimits::LOGS, &mut |_, entry| {
             let outcome = entry.map(|entry| {
                 let mut text = String::new();
-                let outcome = entry.reader.read_to_string(&mut text).map_err(InputError::from);
-                (entry.path.to_owned(), outcome.map_or_else(|error| format!("{text}… {error}"), |_| text))
+                if let Err(error) = entry.reader.read_to_string(&mut text).map_err(InputError::from) {
+                    text = format!("{text}… {error}");
+                }
+                (entry.path.to_owned(), text)
             });
             found.push(outcome.unwrap_or_else(|error| (String::new(), error.to_string())));
         });

@@ -214,6 +214,8 @@ impl Records {
         if held.lines >= MAX_WRAPPED || held.text.len() + text.len() > MAX_RECORD || text.starts_with(['\'', '{', '#'])
         {
             self.let_go(at, sink);
+            // A message of many lines, such as a configuration.
+            self.sources[at].open = true;
             return false;
         }
         held.lines += 1;
