@@ -19,9 +19,8 @@ impl Deliveries {
     /// Puts together what is known of each proxy of a snapshot.
     #[must_use]
     pub fn of(snapshot: &MeshSnapshot, attributor: &Attributor<'_>) -> Self {
-        let of = |read: &ProxySnapshot| {
-            Delivery::of(read, snapshot.objects.get(&read.proxy.id.context), &snapshot.clusters)
-        };
+        let of =
+            |read: &ProxySnapshot| Delivery::of(read, snapshot.objects.get(&read.proxy.id.context), &snapshot.clusters);
         let mut all = Self(snapshot.proxies.iter().map(of).collect());
         all.compare_with_peers(snapshot, attributor);
         all
@@ -60,7 +59,9 @@ impl Deliveries {
                 let others = class.proxies.len() - 1;
                 let mut missing: Vec<Arc<str>> = holders
                     .iter()
-                    .filter(|(name, (count, known))| !held.contains(*name) && (*known || others > 1 && *count == others))
+                    .filter(|(name, (count, known))| {
+                        !held.contains(*name) && (*known || others > 1 && *count == others)
+                    })
                     .map(|(name, _)| Arc::clone(name))
                     .collect();
                 let known = &mut self.0[proxy as usize].missing;
@@ -94,7 +95,9 @@ pub fn sentence(delivery: &Delivery) -> String {
         (Progress::Disconnected, true) => {
             "it has no cluster from its control plane: it has not been connected to it since it started".to_owned()
         }
-        (Progress::NotSent, true) => "it has no cluster from its control plane: it is connected, and was sent none".to_owned(),
+        (Progress::NotSent, true) => {
+            "it has no cluster from its control plane: it is connected, and was sent none".to_owned()
+        }
         (Progress::Pending(_), true) => {
             "it has no cluster from its control plane: the first were sent, and not acknowledged yet".to_owned()
         }

@@ -198,10 +198,7 @@ fn expectation(what: &WhatArgs) -> Result<Expectation, Failure> {
 /// What was expected, in words.
 fn describe_expectation(what: &WhatArgs, snapshot: &MeshSnapshot) -> String {
     if let Some(value) = what.expect {
-        return format!(
-            "{} on every service cluster; an override that leaves enough is fine",
-            format_duration(value)
-        );
+        return format!("{} on every service cluster; an override that leaves enough is fine", format_duration(value));
     }
     if let Some(path) = &what.plan {
         return format!("what the plan {} leads to", path.display());

@@ -82,8 +82,14 @@ impl ReadError {
 
 impl Reading {
     pub(super) fn new(proxy: Proxy) -> Self {
-        let snapshot =
-            ProxySnapshot { proxy, clusters: ClusterSet::default(), version: None, loggers: None, xds: None, evidence: None };
+        let snapshot = ProxySnapshot {
+            proxy,
+            clusters: ClusterSet::default(),
+            version: None,
+            loggers: None,
+            xds: None,
+            evidence: None,
+        };
         Self { snapshot, whole: false, node: None }
     }
 

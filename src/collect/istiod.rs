@@ -10,9 +10,7 @@ use super::objects::{ISTIOD_LABEL, ObjectOptions};
 use crate::decode::istiod::{IstiodPod, injector, istiod_pod};
 use crate::decode::{mesh_config, syncz};
 use crate::k8s::{ApiError, Connection, ListQuery, Listed};
-use crate::model::objects::{
-    ControlPlane, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectMeta,
-};
+use crate::model::objects::{ControlPlane, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectMeta};
 use crate::model::sync::{Answer, Instance};
 use crate::reach::{AdminError, AdminRequest, AdminSource, IstiodPage, Limits, Tunnel};
 
@@ -187,7 +185,9 @@ pub(super) fn add_answers(objects: &mut IstioObjects, answers: Vec<Answered>) {
     for answered in answers {
         // Planes that only a ConfigMap told of were added behind the others.
         let plane = &mut objects.control_planes[answered.plane];
-        let Some(instance) = plane.instances.as_mut().and_then(|pods| pods.get_mut(answered.instance)) else { continue };
+        let Some(instance) = plane.instances.as_mut().and_then(|pods| pods.get_mut(answered.instance)) else {
+            continue;
+        };
         if let Answer::Unread(why) = &answered.answer {
             objects.notes.push(format!(
                 "istiod {} (revision {}) could not be asked what it uses and which proxies took it: {why}",

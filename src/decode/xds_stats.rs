@@ -5,8 +5,7 @@ use std::sync::Arc;
 use crate::model::sync::XdsCounters;
 
 /// The regular expression on names for what [`parse`] reads: five lines.
-pub const FILTER: &str =
-    r"^(cluster_manager\.cds\.(update_success|update_rejected|version_text)|control_plane\.connected_state|server\.state)$";
+pub const FILTER: &str = r"^(cluster_manager\.cds\.(update_success|update_rejected|version_text)|control_plane\.connected_state|server\.state)$";
 
 /// `server.state` of a proxy that has its first clusters (`envoy/admin/v3/server_info.proto`): LIVE, DRAINING. The
 /// others are PRE_INITIALIZING and INITIALIZING.
@@ -54,7 +53,9 @@ mod tests {
                 initializing: false,
             })
         );
-        let started = parse("cluster_manager.cds.update_rejected: 1\ncluster_manager.cds.update_success: 0\ncluster_manager.cds.version_text: \"\"\nserver.state: 2\n");
+        let started = parse(
+            "cluster_manager.cds.update_rejected: 1\ncluster_manager.cds.update_success: 0\ncluster_manager.cds.version_text: \"\"\nserver.state: 2\n",
+        );
         assert!(started.as_ref().is_some_and(XdsCounters::only_rejected));
         assert!(started.is_some_and(|read| read.initializing && read.connected.is_none() && read.version.is_none()));
         // A plain Envoy without a control plane has none of them but its state.

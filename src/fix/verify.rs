@@ -151,7 +151,10 @@ pub fn verify(snapshot: &MeshSnapshot, expectation: &Expectation) -> Verificatio
         let waits = plane(&attributor, class).and_then(not_in_force);
         let refused = waits.as_ref().filter(|what| what.refused.is_some());
         if let (Expectation::Objects, Some(what)) = (expectation, refused) {
-            class.proxies.iter().for_each(|proxy| found.add(proxy as usize, Reason::NotInForce(what.to_string()), None));
+            class
+                .proxies
+                .iter()
+                .for_each(|proxy| found.add(proxy as usize, Reason::NotInForce(what.to_string()), None));
         }
         if matches!(expectation, Expectation::Objects) && attributor.mesh_value(class).is_none() {
             found.unknown.extend(class.proxies.iter().map(|proxy| proxy as usize));

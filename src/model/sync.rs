@@ -180,7 +180,8 @@ impl ControlPlane {
     /// What its pods know of a proxy.
     fn sync_of(&self, id: &ProxyId) -> Option<&ProxySync> {
         let name = format!("{}.{}", id.name, id.namespace);
-        let known = self.instances.iter().flatten().filter_map(Instance::proxies).flatten().filter(|sync| sync.proxy == name);
+        let known =
+            self.instances.iter().flatten().filter_map(Instance::proxies).flatten().filter(|sync| sync.proxy == name);
         // A connection that broke without a word is still there beside the new one.
         let last = known.clone().max_by_key(|sync| sync.sent_at)?;
         // Pods of several Kubernetes clusters may have one name, and it is not told which of them is meant.

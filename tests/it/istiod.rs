@@ -117,7 +117,12 @@ fn eight_states_are_told_apart() {
             assert!(messages[0].contains(sentence), "{state}: {messages:#?}");
         }
         let verification = verify(&snapshot, &Expectation::Objects);
-        assert_eq!(reasons(&verification), reason.into_iter().collect::<Vec<_>>(), "{state}: {:#?}", verification.stragglers);
+        assert_eq!(
+            reasons(&verification),
+            reason.into_iter().collect::<Vec<_>>(),
+            "{state}: {:#?}",
+            verification.stragglers
+        );
         assert_eq!(verification.good, usize::from(reason.is_none()), "{state}");
         // What has it and is cut off all the same is said, and is no straggler.
         assert_eq!(verification.cut_off.len(), usize::from(state == "istiod-away"), "{state}");

@@ -38,7 +38,8 @@ fn stragglers_have_their_reasons() {
     let verification = verify(&all_good, &Expectation::Value(Duration::from_secs(10)));
     assert_eq!(verification.good, 0);
     assert!(
-        matches!(&verification.stragglers[0].reason, Reason::Override(kind) if kind.object().is_some_and(|rule| rule.name == "db")));
+        matches!(&verification.stragglers[0].reason, Reason::Override(kind) if kind.object().is_some_and(|rule| rule.name == "db"))
+    );
     // The mesh says another value than is asked for.
     let verification = verify(&all_good, &Expectation::Value(Duration::from_secs(15)));
     assert!(verification.stragglers.iter().any(|straggler| matches!(straggler.reason, Reason::NotConfigured(..))));

@@ -96,7 +96,11 @@ fn deliveries(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
             (None, sentence) => sentence.unwrap_or_default(),
         };
         let severity = if is_failure(delivery) { Severity::Error } else { INFO.severity };
-        let entry = said.entry((message, remedy(delivery))).or_insert((severity, lag.map(|lag| lag.held), ClusterSet::default()));
+        let entry = said.entry((message, remedy(delivery))).or_insert((
+            severity,
+            lag.map(|lag| lag.held),
+            ClusterSet::default(),
+        ));
         entry.2.extend(&proxies);
     }
     for ((message, remedy), (severity, held, proxies)) in said {
@@ -138,7 +142,8 @@ fn is_trouble(context: &Context<'_>, delivery: &Delivery) -> bool {
     match &delivery.progress {
         Progress::Rejected(_) | Progress::Disconnected => true,
         Progress::Pending(Some(sent)) => {
-            context.snapshot.taken_at.duration_since(*sent) > jiff::SignedDuration::try_from(UNDER_WAY).unwrap_or_default()
+            context.snapshot.taken_at.duration_since(*sent)
+                > jiff::SignedDuration::try_from(UNDER_WAY).unwrap_or_default()
         }
         // A connection that has just been made, or a push that has just been sent.
         Progress::Pending(None) | Progress::NotSent | Progress::Acknowledged | Progress::Unknown => false,
