@@ -234,9 +234,12 @@ impl Found<'_> {
         let sentence = || sentence(delivery);
         if delivery.has_nothing() {
             self.add(proxy, Reason::NoClusters(sentence()), None);
-        } else if !delivery.missing.is_empty() {
-            let rejected = matches!(delivery.progress, Progress::Rejected(_));
-            let reason = if rejected { Reason::Rejected } else { Reason::MissingClusters };
+        } else if delivery.lacks_some() {
+            let reason = match delivery.progress {
+                Progress::Rejected(_) => Reason::Rejected,
+                Progress::Disconnected => Reason::NotConnected,
+                _ => Reason::MissingClusters,
+            };
             self.add(proxy, reason(sentence()), None);
         }
     }
