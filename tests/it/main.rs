@@ -12,6 +12,7 @@ mod fix;
 mod generated;
 mod help;
 mod layering;
+mod logs;
 mod offline;
 mod output;
 mod plugin;
