@@ -11,6 +11,7 @@ mod diagnose;
 mod fix;
 mod generated;
 mod help;
+mod istiod;
 mod layering;
 mod logs;
 mod offline;
