@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::complete;
 use super::console::Console;
-use super::debug_log::{Explainer, Found, KnownTimeouts, Manner, listen};
+use super::debug_log::{Explainer, Found, KnownTimeouts, Manner, Suspending, listen};
 use super::diagnose::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -159,7 +159,7 @@ async fn follow(
         formats,
     };
     let explainer = Explainer::new(console, manner, None)?;
-    let (stop, signal) = listen(*console, [""; 3])?;
+    let (stop, signal) = listen(*console, [""; 3], Suspending::Suspends)?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     let explaining = tokio::task::spawn_blocking(move || runtime.block_on(explainer.run(receiver)));
