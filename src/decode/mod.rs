@@ -3,6 +3,7 @@
 pub mod app_log;
 pub mod dump;
 mod elements;
+pub mod istiod;
 pub mod lease;
 pub mod log;
 pub mod loggers;
@@ -16,6 +17,8 @@ pub mod prometheus;
 pub mod server_info;
 pub mod snapshot;
 pub mod stats;
+pub mod syncz;
 pub mod timestamp;
+pub mod xds_stats;
 
 pub use elements::{ElementError, Elements, Shape};

@@ -4,6 +4,7 @@
 mod app_log;
 mod cluster;
 mod debug_log;
+pub mod delivery;
 mod duration;
 pub mod evidence;
 mod log;
@@ -12,6 +13,7 @@ mod origin;
 mod proxy;
 mod scope;
 mod snapshot;
+pub mod sync;
 
 pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};

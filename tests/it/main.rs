@@ -12,6 +12,7 @@ mod fake;
 mod fix;
 mod generated;
 mod help;
+mod istiod;
 mod layering;
 mod offline;
 mod output;
