@@ -14,6 +14,7 @@ mod generated;
 mod help;
 mod istiod;
 mod layering;
+mod logs;
 mod offline;
 mod output;
 mod plugin;
