@@ -833,8 +833,8 @@ spec:
         assert_eq!((plane.revision.as_str(), plane.version.as_str()), ("canary", "1.24.1"));
         let effective = plane.effective().unwrap();
         assert_eq!(
-            (effective.connect_timeout, effective.origin.name.as_str()),
-            (Duration::from_secs(3), "istio-canary")
+            (effective.connect_timeout, effective.origin.kind.object().map(|object| object.name.as_str())),
+            (Duration::from_secs(3), Some("istio-canary"))
         );
         assert_eq!(plane.mesh.len(), 2);
     }

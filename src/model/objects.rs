@@ -9,9 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Origin;
-use super::OriginKind;
 use super::duration::optional_duration;
+use super::{MeshSource, ObjectRef, Origin, OriginKind};
 
 /// Labels, as selectors match them.
 pub type Labels = BTreeMap<String, String>;
@@ -103,6 +102,20 @@ pub struct ObjectMeta {
     /// When it was created: among rules for one host the oldest wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
+}
+
+impl ObjectMeta {
+    /// What it goes by elsewhere.
+    #[must_use]
+    pub fn reference(&self) -> ObjectRef {
+        ObjectRef::new(&self.namespace, &self.name)
+    }
+
+    /// Whether this is the object of that name.
+    #[must_use]
+    pub fn is(&self, object: &ObjectRef) -> bool {
+        self.namespace == object.namespace && self.name == object.name
+    }
 }
 
 impl fmt::Display for ObjectMeta {
@@ -626,7 +639,7 @@ impl ControlPlane {
                     Some(written) if written.config.connect_timeout == Some(value) => named(written),
                     // istiod holds another value than the ConfigMaps give: a file, or a change under way.
                     Some(_) => named(running),
-                    None if maps_read && value == built_in => Origin::plain(OriginKind::MeshDefault, true)
+                    None if maps_read && value == built_in => Origin::new(OriginKind::MeshDefault, true)
                         .with_note("the key is absent; Istio's built-in value"),
                     None => named(running),
                 };
@@ -640,7 +653,7 @@ impl ControlPlane {
                 } else {
                     "the key is absent; Istio's built-in value (1.6 and later; the control plane's version is unknown)"
                 };
-                (built_in, Origin::plain(OriginKind::MeshDefault, true).with_note(note))
+                (built_in, Origin::new(OriginKind::MeshDefault, true).with_note(note))
             }
         };
         let pool = last(|config| config.default_connection_pool.is_some())
@@ -664,19 +677,13 @@ impl ControlPlane {
 }
 
 fn named(source: &MeshConfigSource) -> Origin {
-    let (part, note) = match source.kind {
-        MeshConfigKind::Shared => ("connectTimeout", "shared mesh configuration"),
-        MeshConfigKind::Own => ("connectTimeout", ""),
-        MeshConfigKind::Effective => ("connectTimeout", "as istiod itself says"),
+    let object = source.meta.reference();
+    let (source, note) = match source.kind {
+        MeshConfigKind::Shared => (MeshSource::Shared(object), "shared mesh configuration"),
+        MeshConfigKind::Own => (MeshSource::ConfigMap(object), ""),
+        MeshConfigKind::Effective => (MeshSource::Istiod(object), "as istiod itself says"),
     };
-    Origin {
-        kind: OriginKind::MeshConfig,
-        namespace: source.meta.namespace.clone(),
-        name: source.meta.name.clone(),
-        part: part.to_owned(),
-        certain: true,
-        note: note.to_owned(),
-    }
+    Origin::new(OriginKind::MeshConfig { source }, true).with_note(note)
 }
 
 /// The first two numbers of a version: `1.20.3-distroless` gives (1, 20).
@@ -830,28 +837,24 @@ mod tests {
     fn merges_in_istios_order() {
         use MeshConfigKind::{Effective, Own, Shared};
         for (version, sources, expected, kind, name) in [
-            ("1.20.0", vec![], None, OriginKind::Unknown, ""),
-            ("1.20.0", vec![source(Own, None)], Some(10), OriginKind::MeshDefault, ""),
-            ("1.5.10", vec![source(Own, None)], Some(1), OriginKind::MeshDefault, ""),
-            ("1.6.0", vec![source(Own, None)], Some(10), OriginKind::MeshDefault, ""),
-            ("1.20.0", vec![source(Own, Some(1))], Some(1), OriginKind::MeshConfig, "Own"),
-            ("1.20.0", vec![source(Own, Some(1)), source(Shared, Some(7))], Some(1), OriginKind::MeshConfig, "Own"),
-            ("1.20.0", vec![source(Own, None), source(Shared, Some(7))], Some(7), OriginKind::MeshConfig, "Shared"),
-            ("1.20.0", vec![source(Own, Some(1)), source(Effective, Some(1))], Some(1), OriginKind::MeshConfig, "Own"),
-            (
-                "1.20.0",
-                vec![source(Own, Some(1)), source(Effective, Some(4))],
-                Some(4),
-                OriginKind::MeshConfig,
-                "Effective",
-            ),
-            ("1.20.0", vec![source(Own, None), source(Effective, Some(10))], Some(10), OriginKind::MeshDefault, ""),
-            ("1.20.0", vec![source(Effective, Some(10))], Some(10), OriginKind::MeshConfig, "Effective"),
+            ("1.20.0", vec![], None, "Unknown", ""),
+            ("1.20.0", vec![source(Own, None)], Some(10), "MeshDefault", ""),
+            ("1.5.10", vec![source(Own, None)], Some(1), "MeshDefault", ""),
+            ("1.6.0", vec![source(Own, None)], Some(10), "MeshDefault", ""),
+            ("1.20.0", vec![source(Own, Some(1))], Some(1), "MeshConfig", "Own"),
+            ("1.20.0", vec![source(Own, Some(1)), source(Shared, Some(7))], Some(1), "MeshConfig", "Own"),
+            ("1.20.0", vec![source(Own, None), source(Shared, Some(7))], Some(7), "MeshConfig", "Shared"),
+            ("1.20.0", vec![source(Own, Some(1)), source(Effective, Some(1))], Some(1), "MeshConfig", "Own"),
+            ("1.20.0", vec![source(Own, Some(1)), source(Effective, Some(4))], Some(4), "MeshConfig", "Effective"),
+            ("1.20.0", vec![source(Own, None), source(Effective, Some(10))], Some(10), "MeshDefault", ""),
+            ("1.20.0", vec![source(Effective, Some(10))], Some(10), "MeshConfig", "Effective"),
         ] {
             let effective = plane(version, sources).effective();
             assert_eq!(effective.as_ref().map(|mesh| mesh.connect_timeout.as_secs()), expected);
             if let Some(effective) = effective {
-                assert_eq!((effective.origin.kind, effective.origin.name.as_str()), (kind, name), "{version}");
+                let origin = effective.origin.kind;
+                let object = origin.object().map_or("", |object| object.name.as_str());
+                assert_eq!((origin.as_str(), object), (kind, name), "{version}");
             }
         }
     }
