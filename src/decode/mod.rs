@@ -8,7 +8,7 @@ pub mod log;
 pub mod loggers;
 pub mod mesh_config;
 pub mod objects;
-pub mod patch;
+pub mod yaml_edit;
 pub mod pod_config;
 pub mod prometheus;
 pub mod snapshot;

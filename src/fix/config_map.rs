@@ -12,14 +12,14 @@ use crate::model::objects::{MeshConfigSource, ObjectMeta};
 
 /// A field of the mesh configuration that gives clusters a timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum MeshKey {
+pub enum TimeoutKey {
     /// `connectTimeout`.
     ConnectTimeout,
     /// `defaultTrafficPolicy.connectionPool.tcp.connectTimeout` (Istio 1.31 and later).
     DefaultTrafficPolicy,
 }
 
-impl MeshKey {
+impl TimeoutKey {
     /// The fields on the way, each in the spellings that protobuf takes, the one that counts first.
     fn path(self) -> &'static [&'static [&'static str]] {
         match self {
@@ -71,7 +71,7 @@ pub struct MeshPatch {
 }
 
 /// Sets a field in a ConfigMap that was read. `None` where its text can't be changed in one place.
-pub(super) fn mesh_patch(source: &MeshConfigSource, key: MeshKey, value: std::time::Duration) -> Option<MeshPatch> {
+pub(super) fn mesh_patch(source: &MeshConfigSource, key: TimeoutKey, value: std::time::Duration) -> Option<MeshPatch> {
     let edited = yaml_edit::set(&source.text, key.path(), &format_duration(value))?;
     let map = &source.meta;
     let mut input = String::new();
@@ -105,11 +105,11 @@ pub(super) fn mesh_patch(source: &MeshConfigSource, key: MeshKey, value: std::ti
     })
 }
 
-/// Whether a source has `defaultTrafficPolicy`, in either spelling and whatever is in it.
-pub(super) fn sets_default_policy(source: &MeshConfigSource) -> bool {
-    let [names, ..] = MeshKey::DefaultTrafficPolicy.path() else { return false };
-    serde_saphyr::from_str::<Value>(&source.text)
-        .is_ok_and(|mesh| names.iter().any(|name| mesh.get(name).is_some_and(|policy| !policy.is_null())))
+/// A source's `defaultTrafficPolicy`, in either spelling and whatever is in it.
+pub(super) fn default_policy(source: &MeshConfigSource) -> Option<Value> {
+    let [names, ..] = TimeoutKey::DefaultTrafficPolicy.path() else { return None };
+    let mesh = serde_saphyr::from_str::<Value>(&source.text).ok()?;
+    names.iter().filter_map(|name| mesh.get(name)).find(|policy| !policy.is_null()).cloned()
 }
 
 /// `data: {mesh: TEXT}` as YAML that reads back to the byte.
@@ -120,15 +120,28 @@ fn data(text: &str) -> String {
     };
     match literal.filter(|yaml| reads_back(yaml)) {
         Some(yaml) => yaml,
-        // JSON's strings are YAML's.
-        None => format!("data:\n  mesh: {}\n", Value::String(text.to_owned())),
+        None => format!("data:\n  mesh: {}\n", quoted(text)),
     }
+}
+
+/// The text as a JSON string, which is YAML too, with every character that can't be seen written as a number.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::new();
+    for c in Value::String(text.to_owned()).to_string().chars() {
+        let _ = if is_hidden(c) { write!(quoted, "\\u{:04x}", u32::from(c)) } else { write!(quoted, "{c}") };
+    }
+    quoted
+}
+
+/// Whether a character can't be seen, or changes the order of what is seen. None of them needs more than four digits.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }
 
 /// The text as a block, line by line. `None` where a block can't hold it as it is.
 fn literal(text: &str) -> Option<String> {
-    let plain = |c: char| c == '\n' || (!c.is_control() && c != '\u{feff}' && c != '\u{2028}' && c != '\u{2029}');
-    if text.trim().is_empty() || !text.chars().all(|c| plain(c) || c == '\t') {
+    if text.trim().is_empty() || text.chars().any(|c| c != '\n' && is_hidden(c)) {
         return None;
     }
     let body = text.trim_end_matches('\n');
@@ -173,7 +186,7 @@ mod tests {
     #[test]
     fn names_the_key_and_nothing_else() {
         let text = "# ours\nconnectTimeout: 1s  # since the migration\nrootNamespace: istio-system\n";
-        let patch = mesh_patch(&source(text), MeshKey::ConnectTimeout, Duration::from_secs(10)).unwrap();
+        let patch = mesh_patch(&source(text), TimeoutKey::ConnectTimeout, Duration::from_secs(10)).unwrap();
         assert_eq!(
             patch.command.line(&Scope::default(), ""),
             "kubectl patch configmap istio -n istio-system --type merge --patch-file /dev/stdin <<'EOF'\nmetadata:\n  \

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::command::ShellCommand;
-use super::config_map::{MeshKey, MeshPatch, mesh_patch, sets_default_policy};
+use super::config_map::{TimeoutKey, MeshPatch, default_policy, mesh_patch};
 use crate::audit::install::{GitOps, Install, InstallMethod, OfIstiod, detect, gitops};
 use crate::model::objects::{
     ControlPlane, InstallerKind, IstioObjects, MeshConfigKind, MeshConfigSource, minor_version,
@@ -51,7 +51,7 @@ pub struct MeshStep {
     /// What gives the value now.
     pub source: String,
     /// The field of the mesh configuration that is to be changed.
-    pub key: MeshKey,
+    pub key: TimeoutKey,
     /// Which of the mesh configuration's sources is changed.
     pub target: MeshConfigKind,
     /// What to run, in order. Empty where there is nothing to run, only something to write down.
@@ -73,7 +73,7 @@ pub(super) struct Target<'a> {
     pub(super) before: Duration,
     pub(super) after: Duration,
     pub(super) source: &'a str,
-    pub(super) key: MeshKey,
+    pub(super) key: TimeoutKey,
 }
 
 /// Instructions for one control plane; `plane` is `None` where no object could be read.
@@ -112,10 +112,10 @@ pub(super) fn mesh_step(objects: Option<&IstioObjects>, plane: Option<&ControlPl
 
 /// The shared source, where the message that decides stands in it: one in the control plane's own source would take
 /// its place whole (`pkg/config/mesh/mesh.go`, `ApplyMeshConfig`).
-fn shared_policy(plane: &ControlPlane, key: MeshKey) -> Option<&MeshConfigSource> {
-    let of = |kind| plane.mesh.iter().find(|source| source.kind == kind && sets_default_policy(source));
+fn shared_policy(plane: &ControlPlane, key: TimeoutKey) -> Option<&MeshConfigSource> {
+    let of = |kind| plane.mesh.iter().find(|source| source.kind == kind && default_policy(source).is_some());
     match key {
-        MeshKey::DefaultTrafficPolicy if of(MeshConfigKind::Own).is_none() => of(MeshConfigKind::Shared),
+        TimeoutKey::DefaultTrafficPolicy if of(MeshConfigKind::Own).is_none() => of(MeshConfigKind::Shared),
         _ => None,
     }
 }
