@@ -9,6 +9,7 @@ mod completion;
 mod debug_log;
 mod diagnose;
 mod fix;
+mod fix_safety;
 mod generated;
 mod layering;
 mod offline;
