@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::report::{audit_json, fix, verify};
+use crate::report::v1;
 
 /// Print a completion script, or install kubectl's live completion
 #[derive(Debug, Args)]
@@ -71,17 +71,17 @@ pub(super) struct GenerateArgs {
     /// Which
     #[arg(value_enum)]
     what: Generated,
+    /// Which schema
+    #[arg(value_name = "NAME", required_if_eq("what", "schema"))]
+    name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Generated {
     Man,
     Cli,
+    /// The JSON Schema of a document, by its name under docs/schema.
     Schema,
-    /// The JSON Schema of a fix plan.
-    FixSchema,
-    /// The JSON Schema of a verification.
-    VerifySchema,
 }
 
 pub(super) fn generate(args: &GenerateArgs, console: &Console) -> Result<Exit, Failure> {
@@ -92,9 +92,10 @@ pub(super) fn generate(args: &GenerateArgs, console: &Console) -> Result<Exit, F
             String::from_utf8_lossy(&out).into_owned()
         }
         Generated::Cli => reference(),
-        Generated::Schema => audit_json::schema()?,
-        Generated::FixSchema => fix::schema()?,
-        Generated::VerifySchema => verify::schema()?,
+        Generated::Schema => {
+            let name = args.name.as_deref().unwrap_or_default();
+            v1::schema(name).ok_or_else(|| Failure::usage(format!("there is no schema {name:?}")))??
+        }
     };
     console.print(&text)?;
     Ok(Exit::Success)

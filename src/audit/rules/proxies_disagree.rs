@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Context, Finding, Row, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, Row, Rule, RuleInfo, Severity};
 use crate::model::{ClusterSet, OriginKind, format_duration};
 
 /// Different values for the same cluster under one control plane.
@@ -14,6 +14,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA005",
     name: "proxies-disagree",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA005.md"),
 };
 
@@ -24,7 +25,7 @@ impl Rule for ProxiesDisagree {
 
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
         // Inbound clusters of different workloads only share a name.
-        let shared: Vec<&Row> = context.judged().filter(|row| !row.is_inbound() && !is_explained(row)).collect();
+        let shared: Vec<&Arc<Row>> = context.judged().filter(|row| !row.is_inbound() && !is_explained(row)).collect();
         for rows in shared.chunk_by(|a, b| a.name == b.name) {
             let mut planes: BTreeMap<(&str, &str), BTreeMap<Duration, ClusterSet>> = BTreeMap::new();
             for row in rows {
@@ -51,10 +52,12 @@ impl Rule for ProxiesDisagree {
                         continue;
                     }
                     let message = format!("proxies of one control plane disagree: {}", list.join(", "));
-                    let remedy = "see whether the proxies that differ are connected (`istioctl proxy-status`), then \
-                                  whether an EnvoyFilter patches the cluster on some of them";
-                    let finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy.to_owned());
-                    report(Finding { proxies: Arc::new(proxies), ..finding });
+                    let action = Action::Inspect(
+                        "see whether the proxies that differ are connected (`istioctl proxy-status`), then whether an \
+                         EnvoyFilter patches the cluster on some of them"
+                            .to_owned(),
+                    );
+                    report(Finding::of_row(&INFO, row, message, action).on(proxies));
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Context, Finding, Row, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, Row, Rule, RuleInfo, Severity};
 use crate::attribute::full_host;
 use crate::model::objects::{HttpRoute, RouteDestination};
 use crate::model::{ClusterSet, Direction, format_duration};
@@ -16,6 +16,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA014",
     name: "timeout-exceeds-route",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA014.md"),
 };
 
@@ -25,7 +26,7 @@ impl Rule for TimeoutExceedsRoute {
     }
 
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
-        let mut by_host: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        let mut by_host: BTreeMap<&str, Vec<&Arc<Row>>> = BTreeMap::new();
         for row in context.judged() {
             if let Some(parts) = row.parts().filter(|parts| parts.direction == Direction::Outbound) {
                 by_host.entry(parts.host).or_default().push(row);
@@ -62,14 +63,7 @@ impl Rule for TimeoutExceedsRoute {
                                 service.meta,
                                 format_duration(limit)
                             );
-                            let remedy = format!(
-                                "give the route more time than its attempts need together, or this host a connect \
-                                 timeout below {}",
-                                format_duration(limit)
-                            );
-                            let mut finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy);
-                            finding.proxies = Arc::new(proxies);
-                            report(finding);
+                            report(Finding::of_row(&INFO, row, message, Action::FitRoute { limit }).on(proxies));
                         }
                     }
                 }
