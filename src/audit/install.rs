@@ -227,8 +227,7 @@ pub fn detect(objects: &IstioObjects, plane: &ControlPlane) -> Install {
         InstallMethod::Rendered | InstallMethod::Unknown => &["kubectl-edit", "kubectl-patch"],
         _ => &["kubectl-edit", "kubectl-patch", "kubectl-client-side-apply", "kubectl"],
     };
-    install.hand_edits =
-        map.managers.iter().filter(|manager| by_hand.contains(&manager.as_str())).cloned().collect();
+    install.hand_edits = map.managers.iter().filter(|manager| by_hand.contains(&manager.as_str())).cloned().collect();
     install
 }
 
@@ -242,7 +241,9 @@ impl Traces<'_> {
     }
 
     fn has(&self, prefix: &str) -> bool {
-        self.both.iter().any(|from| from.labels.keys().chain(from.annotations.keys()).any(|key| key.starts_with(prefix)))
+        self.both
+            .iter()
+            .any(|from| from.labels.keys().chain(from.annotations.keys()).any(|key| key.starts_with(prefix)))
     }
 
     fn manager(&self, wanted: &str) -> bool {

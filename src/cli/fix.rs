@@ -129,7 +129,11 @@ fn hosts_are_there(snapshot: &MeshSnapshot, wanted: &[String]) -> Result<(), Fai
         let names: Vec<&str> = nearest.into_iter().take(NEAREST).map(|(_, host)| host).collect();
         let proxies = crate::report::look::count(snapshot.proxies.len(), "proxy", "proxies");
         let failure = Failure::cannot_run(format!("no cluster of the {proxies} has {part:?} in its host"));
-        return Err(if names.is_empty() { failure } else { failure.hint(format!("the nearest: {}", names.join(", "))) });
+        return Err(if names.is_empty() {
+            failure
+        } else {
+            failure.hint(format!("the nearest: {}", names.join(", ")))
+        });
     }
     Ok(())
 }

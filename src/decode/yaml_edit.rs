@@ -134,6 +134,7 @@ impl<'t> Nodes<'t> {
                     fields.iter().rev().find(|(key, _)| self.scalar(*key).is_some_and(|known| known == *name))
                 });
                 match (found, style) {
+                    (Some(&(key, value_at)), _) if self.is_missing(value_at) => self.set_missing(key, rest, value),
                     (Some(&(_, value_at)), _) => self.set_in(value_at, rest, value),
                     (None, StructureStyle::Flow) => {
                         let at = range.start + 1;
@@ -144,9 +145,8 @@ impl<'t> Nodes<'t> {
                     (None, StructureStyle::Block) => self.insert_before(fields.first()?.0, path, value),
                 }
             }
-            // A field without a value: `defaultTrafficPolicy:`.
-            Event::Scalar(known, ScalarStyle::Plain, ..) if matches!(&**known, "" | "~" | "null") => {
-                Some(self.put_value(range, &format!("{{{}}}", flow(path, value))))
+            Event::Scalar(known, ScalarStyle::Plain, ..) if matches!(&**known, "~" | "null") => {
+                Some(self.put(range.clone(), &format!("{{{}}}", flow(path, value))))
             }
             _ => None,
         }
@@ -162,7 +162,7 @@ impl<'t> Nodes<'t> {
                     return None;
                 }
                 match style {
-                    ScalarStyle::Plain => Some(self.put_value(range, value)),
+                    ScalarStyle::Plain => Some(self.put(range.clone(), value)),
                     ScalarStyle::SingleQuoted => Some(self.put(range.clone(), &format!("'{value}'"))),
                     ScalarStyle::DoubleQuoted => Some(self.put(range.clone(), &format!("\"{value}\""))),
                     _ => None,
@@ -173,10 +173,19 @@ impl<'t> Nodes<'t> {
         }
     }
 
-    /// A plain value; where there was none, a blank keeps it apart from its key.
-    fn put_value(&self, range: &Range<usize>, value: &str) -> Edited {
-        let apart = if range.is_empty() && self.text[..range.start].ends_with(':') { " " } else { "" };
-        self.put(range.clone(), &format!("{apart}{value}"))
+    /// Whether a field has no value at all: `connectTimeout:`.
+    fn is_missing(&self, node: usize) -> bool {
+        matches!(self.events.get(node), Some((Event::Scalar(value, ScalarStyle::Plain, ..), range)) if value.is_empty() || range.is_empty())
+    }
+
+    /// A value for a field that has none, behind the colon.
+    fn set_missing(&self, key: usize, path: &[&[&str]], value: &str) -> Option<Edited> {
+        let end = self.events.get(key)?.1.end;
+        let blank = self.text[end..].find(':')?;
+        self.text[end..end + blank].trim().is_empty().then_some(())?;
+        let at = end + blank + 1;
+        let new = if path.is_empty() { value.to_owned() } else { format!("{{{}}}", flow(path, value)) };
+        Some(self.put(at..at, &format!(" {new}")))
     }
 
     /// Lines of their own before a block mapping's first key, as far in as that is.

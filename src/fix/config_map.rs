@@ -199,12 +199,16 @@ mod tests {
              # ours\n-connectTimeout: 1s  # since the migration\n+connectTimeout: 10s  # since the migration\n \
              rootNamespace: istio-system\n"
         );
-        assert!(!patch.manifest.contains("resourceVersion") && patch.manifest.contains("\ndata:\n  mesh: |\n    # ours"));
+        assert!(
+            !patch.manifest.contains("resourceVersion") && patch.manifest.contains("\ndata:\n  mesh: |\n    # ours")
+        );
     }
 
     #[test]
     fn carries_the_text_to_the_byte() {
-        for text in ["a", "a\n", "a\n\n\n", "  a: b\nc", "\na", "a\r\nb\r\n", "a\tb\n", "a: |\n  x\n\n  y\n", "\u{7f}", "EOF\n"] {
+        for text in
+            ["a", "a\n", "a\n\n\n", "  a: b\nc", "\na", "a\r\nb\r\n", "a\tb\n", "a: |\n  x\n\n  y\n", "\u{7f}", "EOF\n"]
+        {
             let read: Value = serde_saphyr::from_str(&data(text)).unwrap();
             assert_eq!(read["data"]["mesh"], text, "{}", data(text));
         }

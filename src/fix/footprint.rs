@@ -78,9 +78,8 @@ impl Stage {
         }
         wanted.insert(("any other namespace".to_owned(), BTreeMap::new()));
         let of_context = || self.snapshot.proxies.iter().filter(|read| read.proxy.id.context == context);
-        let planes: BTreeSet<(String, String)> = of_context()
-            .map(|read| (read.proxy.revision.clone(), read.proxy.istio_version.clone()))
-            .collect();
+        let planes: BTreeSet<(String, String)> =
+            of_context().map(|read| (read.proxy.revision.clone(), read.proxy.istio_version.clone())).collect();
         for (namespace, labels) in wanted {
             let there = |read: &ProxySnapshot| {
                 read.proxy.id.namespace == namespace
@@ -97,7 +96,13 @@ impl Stage {
                 proxy.istio_version.clone_from(version);
                 proxy.labels.clone_from(&labels);
                 let (version, loggers, evidence) = (None, None, None);
-                stage.snapshot.proxies.push(ProxySnapshot { proxy, clusters: rows.clone(), version, loggers, evidence });
+                stage.snapshot.proxies.push(ProxySnapshot {
+                    proxy,
+                    clusters: rows.clone(),
+                    version,
+                    loggers,
+                    evidence,
+                });
                 stage.stands_for.push(0);
             }
         }

@@ -220,7 +220,8 @@ impl HostPlanner<'_> {
         }
         for key in candidate.keys() {
             if let Some(edit) = edits.get_mut(key) {
-                edit.warnings.extend(warnings.iter().filter(|new| !edit.warnings.contains(new)).cloned().collect::<Vec<_>>());
+                edit.warnings
+                    .extend(warnings.iter().filter(|new| !edit.warnings.contains(new)).cloned().collect::<Vec<_>>());
             }
         }
         self.edits = edits;
@@ -352,9 +353,8 @@ fn deciding_objects(scene: &Scene<'_>) -> BTreeMap<ObjectKey, BTreeSet<(usize, u
 
 /// Whether an object is a rule for more than the host.
 fn is_wider(scene: &Scene<'_>, key: &ObjectKey) -> bool {
-    let of_host = |rule: &DestinationRule| {
-        full_host(&rule.host, &rule.meta.namespace, scene.objects.domain()) == scene.goal.host
-    };
+    let of_host =
+        |rule: &DestinationRule| full_host(&rule.host, &rule.meta.namespace, scene.objects.domain()) == scene.goal.host;
     let mut rules = scene.objects.destination_rules.iter();
     key.kind == DESTINATION_RULE && rules.any(|rule| rule.meta.is(&key.object) && !of_host(rule))
 }
@@ -515,9 +515,7 @@ fn deciding_block<'v>(spec: &'v mut Value, found: &RuleFor<'_>) -> (&'v mut Valu
         }
     }
     match entry_of(&spec["trafficPolicy"]) {
-        Some(entry) => {
-            (&mut spec["trafficPolicy"]["portLevelSettings"][entry], RulePart::Port(found.port))
-        }
+        Some(entry) => (&mut spec["trafficPolicy"]["portLevelSettings"][entry], RulePart::Port(found.port)),
         None => (&mut spec["trafficPolicy"], RulePart::Policy),
     }
 }
@@ -576,9 +574,9 @@ fn touched(before: &MeshSnapshot, after: &MeshSnapshot, edits: &Edits) -> Cluste
         patterns.extend(rules.map(|rule| full_host(&rule.host, &rule.meta.namespace, objects.domain())));
     }
     let covers = |host: &str| {
-        patterns.iter().any(|pattern| {
-            pattern.strip_prefix('*').map_or(pattern == host, |suffix| host.ends_with(suffix))
-        })
+        patterns
+            .iter()
+            .any(|pattern| pattern.strip_prefix('*').map_or(pattern == host, |suffix| host.ends_with(suffix)))
     };
     (0u32..).zip(&before.clusters).filter(|(_, cluster)| hosts_of(cluster).any(covers)).map(|(row, _)| row).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::command::ShellCommand;
-use super::config_map::{TimeoutKey, MeshPatch, default_policy, mesh_patch};
+use super::config_map::{MeshPatch, TimeoutKey, default_policy, mesh_patch};
 use crate::audit::install::{GitOps, Install, InstallMethod, OfIstiod, detect, gitops};
 use crate::model::objects::{
     ControlPlane, InstallerKind, IstioObjects, MeshConfigKind, MeshConfigSource, minor_version,
@@ -143,17 +143,13 @@ fn by_installer(step: &mut MeshStep, plane: &ControlPlane) {
         InstallMethod::GkeManaged => gke(step, plane),
         InstallMethod::Unknown => unknown_installer(step, plane),
     }
-    let of_charts = matches!(
-        step.install.method,
-        InstallMethod::Helm | InstallMethod::Rendered | InstallMethod::Istioctl
-    );
+    let of_charts =
+        matches!(step.install.method, InstallMethod::Helm | InstallMethod::Rendered | InstallMethod::Istioctl);
     if of_charts {
         let own = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Own);
         step.patch = own.and_then(|source| mesh_patch(source, step.key, step.after));
-        step.interim = step.patch.as_ref().map(|patch| Interim {
-            until: step.holds_until(),
-            command: patch.command.clone(),
-        });
+        step.interim =
+            step.patch.as_ref().map(|patch| Interim { until: step.holds_until(), command: patch.command.clone() });
     }
 }
 
@@ -194,7 +190,7 @@ fn helm(step: &mut MeshStep, plane: &ControlPlane) {
     let filter = format!("^{}$", release.name);
     let list = ShellCommand::new(ClusterTool::Helm, ["list", "-n", &release.namespace, "--filter", &filter]);
     let dependency = "values of a chart that has istiod as a dependency (the dependency's name or alias is the key)";
-    match &step.install.gitops {
+    match step.install.gitops.clone() {
         Some(GitOps::FluxHelmRelease { namespace, name }) => {
             let what = format!("in HelmRelease {namespace}/{name}, where its repository has it");
             step.fragment(what, "", step.values(&["spec", "values"]));
@@ -218,9 +214,13 @@ fn helm(step: &mut MeshStep, plane: &ControlPlane) {
             let set = format!("meshConfig.{}={}", step.key.dotted(), step.value());
             step.commands.push(ShellCommand::new(
                 ClusterTool::Helm,
-                ["upgrade", &release.name, "istio/istiod", "-n", &release.namespace]
-                    .into_iter()
-                    .chain(["--version", &version, "--reuse-values", "--set", &set]),
+                ["upgrade", &release.name, "istio/istiod", "-n", &release.namespace].into_iter().chain([
+                    "--version",
+                    &version,
+                    "--reuse-values",
+                    "--set",
+                    &set,
+                ]),
             ));
             step.fragment("values of the istiod chart", "values.yaml", step.values(&[]));
             step.warnings.push(format!(
@@ -460,8 +460,10 @@ fn config_map(step: &mut MeshStep, known: Option<&MeshConfigSource>, name: &str)
 /// Warnings that do not depend on the installer.
 fn warn(step: &mut MeshStep, plane: &ControlPlane) {
     if let Some(owner) = &step.install.gitops {
-        step.warnings
-            .insert(0, format!("{owner} writes these objects again: what is changed in the cluster alone does not last"));
+        step.warnings.insert(
+            0,
+            format!("{owner} writes these objects again: what is changed in the cluster alone does not last"),
+        );
     }
     if !step.install.hand_edits.is_empty() {
         step.warnings.push(format!(

@@ -11,7 +11,7 @@ use crate::model::objects::{ObjectMeta, Source};
 
 /// A step of the way to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
+pub(super) enum Segment {
     /// Into a field, made if it is not there.
     Key(String),
     /// Into an element of a list, which a patch makes sure is still the one meant.
@@ -26,18 +26,18 @@ pub enum Segment {
 impl Segment {
     /// Into a field.
     #[must_use]
-    pub fn key(name: &str) -> Self {
+    pub(super) fn key(name: &str) -> Self {
         Self::Key(name.to_owned())
     }
 }
 
 /// A field below `spec` and what it is to be.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Put {
+pub(super) struct Put {
     /// The way there.
-    pub path: Vec<Segment>,
+    pub(super) path: Vec<Segment>,
     /// What to put there.
-    pub value: Value,
+    pub(super) value: Value,
 }
 
 /// What an object is called and is.
@@ -86,20 +86,20 @@ impl Identity {
 
 /// A change of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patched {
+pub(super) struct Patched {
     /// What makes it.
-    pub command: ShellCommand,
+    pub(super) command: ShellCommand,
     /// What it changes, as a unified diff of the object in YAML.
-    pub diff: String,
+    pub(super) diff: String,
     /// The fields that it sets and nothing else, in YAML: what server-side apply takes under a field manager of its
     /// own. A list is whole, since the API server takes lists of these kinds whole.
-    pub manifest: String,
+    pub(super) manifest: String,
     /// The whole `spec` afterwards, as JSON.
-    pub spec: String,
+    pub(super) spec: String,
 }
 
 /// Sets fields of an object's `spec`, all in one patch. The error says what does not fit.
-pub fn patch(identity: &Identity, source: &Source, puts: &[Put]) -> Result<Patched, String> {
+pub(super) fn patch(identity: &Identity, source: &Source, puts: &[Put]) -> Result<Patched, String> {
     let spec: Value = serde_json::from_str(&source.spec)
         .map_err(|error| format!("{} {}/{}: {error}", identity.kind, identity.namespace, identity.name))?;
     let before = json!({ "spec": spec });
@@ -116,8 +116,17 @@ pub fn patch(identity: &Identity, source: &Source, puts: &[Put]) -> Result<Patch
         ("merge", json!({ "spec": merged }))
     };
     let (resource, body) = (identity.resource(), body.to_string());
-    let command =
-        ShellCommand::kubectl(["patch", &resource, &identity.name, "-n", &identity.namespace, "--type", kind, "-p", &body]);
+    let command = ShellCommand::kubectl([
+        "patch",
+        &resource,
+        &identity.name,
+        "-n",
+        &identity.namespace,
+        "--type",
+        kind,
+        "-p",
+        &body,
+    ]);
     let name = format!("{} {}/{}", identity.kind, identity.namespace, identity.name);
     let mut named = identity.head();
     named.insert("spec".to_owned(), only(&after["spec"], puts));
@@ -130,7 +139,7 @@ pub fn patch(identity: &Identity, source: &Source, puts: &[Put]) -> Result<Patch
 }
 
 /// A new object. The error says why it can't be written.
-pub fn create(identity: &Identity, spec: &Value) -> Result<Patched, String> {
+pub(super) fn create(identity: &Identity, spec: &Value) -> Result<Patched, String> {
     let mut object = identity.head();
     object.insert("spec".to_owned(), spec.clone());
     let manifest = yaml(&Value::Object(object))?;
@@ -241,8 +250,7 @@ fn escape(key: &str) -> String {
 }
 
 /// The difference of two texts, with three lines around each change.
-#[must_use]
-pub fn diff(name: &str, before: &str, after: &str) -> String {
+pub(super) fn diff(name: &str, before: &str, after: &str) -> String {
     TextDiff::from_lines(before, after)
         .unified_diff()
         .context_radius(3)
@@ -338,14 +346,20 @@ mod tests {
             r#"[{"op":"test","path":"/spec/trafficPolicy/portLevelSettings/1/port/number","value":443},{"op":"add","path":"/spec/trafficPolicy/portLevelSettings/1/connectionPool/tcp","value":{"connectTimeout":"10s"}},{"op":"test","path":"/spec/trafficPolicy/portLevelSettings/0/port/number","value":80},{"op":"add","path":"/spec/trafficPolicy/portLevelSettings/0/connectionPool","value":{"tcp":{"connectTimeout":"10s"}}},{"op":"add","path":"/spec/trafficPolicy/connectionPool","value":{"tcp":{"connectTimeout":"10s"}}}]"#
         );
         // The list is there whole, with what was in it.
-        assert!(patched.manifest.contains("maxRetries: 1") && !patched.manifest.contains("host:"), "{}", patched.manifest);
+        assert!(
+            patched.manifest.contains("maxRetries: 1") && !patched.manifest.contains("host:"),
+            "{}",
+            patched.manifest
+        );
         assert!(patch(&identity(), &spec, &[port(7)]).is_err());
     }
 
     #[test]
     fn makes_an_object() {
         let made = create(&identity(), &json!({"host": "web"})).unwrap();
-        assert!(made.command.line(&Scope::default(), "").starts_with("kubectl create -f - <<'EOF'\napiVersion: networking"));
+        assert!(
+            made.command.line(&Scope::default(), "").starts_with("kubectl create -f - <<'EOF'\napiVersion: networking")
+        );
         assert!(made.diff.ends_with("+spec:\n+  host: web\n"), "{}", made.diff);
     }
 }

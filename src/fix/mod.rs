@@ -29,9 +29,7 @@ pub use objects::{ObjectStep, PartChange};
 use crate::attribute::{Attributor, ProxyClass};
 use crate::audit::{Action, Audit, Filter, Finding, Policy, Reach, Recommendation, Recommender, Severity};
 use crate::model::objects::{ControlPlane, IstioObjects, ObjectKind};
-use crate::model::{
-    ClusterName, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, format_duration,
-};
+use crate::model::{ClusterName, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, format_duration};
 use footprint::{Difference, Stage, View, differences};
 use hosts::{HostGoal, HostPlanner, deciding_edits, merge};
 use installation::{Target, mesh_step};
@@ -127,8 +125,7 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
         let alone = FixPlan { steps: vec![first.clone()], ..FixPlan::default() };
         let effect = effect::effect(snapshot, now, filter, policy, &alone);
         let counts = |finding: &&Finding| finding.severity > Severity::Info && in_scope(finding);
-        plan.first =
-            Some((effect.vanish.iter().filter(counts).count(), now.findings.iter().filter(counts).count()));
+        plan.first = Some((effect.vanish.iter().filter(counts).count(), now.findings.iter().filter(counts).count()));
     }
     name_new_findings(&mut plan);
     plan
@@ -243,10 +240,8 @@ impl Planner<'_> {
         match recommended.max_by_key(|recommendation| recommendation.value) {
             Some(recommendation) if self.options.value.is_none() => Recommendation::clone(recommendation),
             _ => {
-                let wanting: Vec<_> = findings
-                    .iter()
-                    .map(|finding| (finding.cluster(), &**finding.proxies(), held(finding)))
-                    .collect();
+                let wanting: Vec<_> =
+                    findings.iter().map(|finding| (finding.cluster(), &**finding.proxies(), held(finding))).collect();
                 self.recommender.recommend(&wanting, self.options.value)
             }
         }
@@ -282,8 +277,7 @@ impl Planner<'_> {
             return None;
         }
         let source = value.map(|value| value.source.clone()).unwrap_or_default();
-        let target =
-            Target { context, revision, before, after: recommendation.value, source: &source, key: *key };
+        let target = Target { context, revision, before, after: recommendation.value, source: &source, key: *key };
         Some(mesh_step(objects, plane, &target))
     }
 
@@ -414,7 +408,8 @@ impl Planner<'_> {
             let recommendation = self.value_for(findings);
             let value = recommendation.value;
             // Where the mesh-wide change is enough, a host needs none of its own.
-            let enough = |step: &Step| matches!(step, Step::Mesh(step) if step.context == *context && step.after >= value);
+            let enough =
+                |step: &Step| matches!(step, Step::Mesh(step) if step.context == *context && step.after >= value);
             if self.plan.steps.iter().any(enough) {
                 continue;
             }

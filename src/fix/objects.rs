@@ -272,12 +272,7 @@ fn changed(objects: &IstioObjects, key: &ObjectKey, edit: &ObjectEdit) -> Result
     Ok(Some(ObjectStep { context, identity, created: false, host, changes, command, diff, manifest, spec, warnings }))
 }
 
-fn new_rule(
-    objects: &IstioObjects,
-    key: &ObjectKey,
-    edit: &ObjectEdit,
-    made: &NewRule,
-) -> Result<ObjectStep, String> {
+fn new_rule(objects: &IstioObjects, key: &ObjectKey, edit: &ObjectEdit, made: &NewRule) -> Result<ObjectStep, String> {
     let served = objects.destination_rules.iter().map(|rule| rule.source.api_version.clone());
     let version = objects.control_planes.first().map_or("", |plane| plane.version.as_str());
     let by_version = match minor_version(version) {

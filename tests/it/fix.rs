@@ -112,7 +112,14 @@ fn each_installation_is_told_and_has_its_own_change() {
     const UPGRADE: &str = "the next upgrade";
     const LIST: &str = "helm list -n istio-system --filter '^platform$'";
     const MAP: &str = "kubectl patch configmap istio -n istio-system --type merge --patch-file /dev/stdin <<'EOF'";
-    let told = |name, method, commands, fragments, until, warnings| Told { name, method, commands, fragments, until, warnings };
+    let told = |name, method, commands, fragments, until, warnings| Told {
+        name,
+        method,
+        commands,
+        fragments,
+        until,
+        warnings,
+    };
     for Told { name, method, commands, fragments, until, warnings } in [
         told(
             "helm",
@@ -128,7 +135,10 @@ fn each_installation_is_told_and_has_its_own_change() {
         told(
             "helm-revision",
             "helm",
-            &["helm list -n istio-system --filter '^istiod-1-31$'", "helm upgrade istiod-1-31 istio/istiod -n istio-system"],
+            &[
+                "helm list -n istio-system --filter '^istiod-1-31$'",
+                "helm upgrade istiod-1-31 istio/istiod -n istio-system",
+            ],
             &[VALUES],
             UPGRADE,
             "",
@@ -149,12 +159,40 @@ fn each_installation_is_told_and_has_its_own_change() {
             UPGRADE,
             "the place of all of the release's objects",
         ),
-        told("hand-edited", "helm", &["helm list", "helm upgrade istiod"], &[VALUES], UPGRADE, "edited by hand (kubectl-edit)"),
-        told("hand-edited", "helm", &["helm list", "helm upgrade istiod"], &[VALUES], UPGRADE, "defaultConfig.connectTimeout (10s)"),
+        told(
+            "hand-edited",
+            "helm",
+            &["helm list", "helm upgrade istiod"],
+            &[VALUES],
+            UPGRADE,
+            "edited by hand (kubectl-edit)",
+        ),
+        told(
+            "hand-edited",
+            "helm",
+            &["helm list", "helm upgrade istiod"],
+            &[VALUES],
+            UPGRADE,
+            "defaultConfig.connectTimeout (10s)",
+        ),
         told("rendered", "rendered", &[], &[VALUES], UPGRADE, ""),
         told("rendered-edited", "rendered", &[], &[VALUES], UPGRADE, "edited by hand (kubectl-edit);"),
-        told("argocd", "rendered", &[], &[VALUES], "the next reconciliation of Argo CD application mesh-istiod", "does not last"),
-        told("argocd-label", "rendered", &[], &[VALUES], "the next reconciliation of Argo CD application mesh-istiod", "does not last"),
+        told(
+            "argocd",
+            "rendered",
+            &[],
+            &[VALUES],
+            "the next reconciliation of Argo CD application mesh-istiod",
+            "does not last",
+        ),
+        told(
+            "argocd-label",
+            "rendered",
+            &[],
+            &[VALUES],
+            "the next reconciliation of Argo CD application mesh-istiod",
+            "does not last",
+        ),
         told(
             "flux-helmrelease",
             "helm",
@@ -163,11 +201,20 @@ fn each_installation_is_told_and_has_its_own_change() {
             "the next reconciliation of Flux HelmRelease flux-system/istiod",
             "does not last",
         ),
-        told("flux-kustomization", "rendered", &[], &[VALUES], "the next reconciliation of Flux Kustomization flux-system/mesh", ""),
+        told(
+            "flux-kustomization",
+            "rendered",
+            &[],
+            &[VALUES],
+            "the next reconciliation of Flux Kustomization flux-system/mesh",
+            "",
+        ),
         told(
             "istioctl",
             "istioctl",
-            &["istioctl install -f ORIGINAL.yaml -f - <<'EOF'\napiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:"],
+            &[
+                "istioctl install -f ORIGINAL.yaml -f - <<'EOF'\napiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:",
+            ],
             &["kind: IstioOperator\nspec:\n  meshConfig:\n    connectTimeout: 10s\n"],
             UPGRADE,
             "renders the profile anew",
@@ -183,7 +230,9 @@ fn each_installation_is_told_and_has_its_own_change() {
         told(
             "operator",
             "operator",
-            &[r#"kubectl patch istiooperators.install.istio.io mesh -n istio-system --type merge -p '{"spec":{"meshConfig":{"connectTimeout":"10s"}}}'"#],
+            &[
+                r#"kubectl patch istiooperators.install.istio.io mesh -n istio-system --type merge -p '{"spec":{"meshConfig":{"connectTimeout":"10s"}}}'"#,
+            ],
             &["spec:\n  meshConfig:\n    connectTimeout: 10s\n"],
             "",
             "",
@@ -191,7 +240,9 @@ fn each_installation_is_told_and_has_its_own_change() {
         told(
             "sail",
             "sail",
-            &[r#"kubectl patch istios.sailoperator.io default --type merge -p '{"spec":{"values":{"meshConfig":{"connectTimeout":"10s"}}}}'"#],
+            &[
+                r#"kubectl patch istios.sailoperator.io default --type merge -p '{"spec":{"values":{"meshConfig":{"connectTimeout":"10s"}}}}'"#,
+            ],
             &["spec:\n  values:\n    meshConfig:\n      connectTimeout: 10s\n"],
             "",
             "",
@@ -199,7 +250,9 @@ fn each_installation_is_told_and_has_its_own_change() {
         told(
             "ossm2",
             "ossm2",
-            &[r#"kubectl patch servicemeshcontrolplanes.maistra.io basic -n istio-system --type merge -p '{"spec":{"techPreview":{"meshConfig":{"connectTimeout":"10s"}}}}'"#],
+            &[
+                r#"kubectl patch servicemeshcontrolplanes.maistra.io basic -n istio-system --type merge -p '{"spec":{"techPreview":{"meshConfig":{"connectTimeout":"10s"}}}}'"#,
+            ],
             &["techPreview:\n    meshConfig:\n      connectTimeout: 10s\n"],
             "",
             "not verified",
@@ -207,7 +260,9 @@ fn each_installation_is_told_and_has_its_own_change() {
         told(
             "alibaba",
             "alibaba",
-            &[r#"kubectl patch asmmeshconfigs.istio.alibabacloud.com default --type merge -p '{"spec":{"connectTimeout":"10s"}}'"#],
+            &[
+                r#"kubectl patch asmmeshconfigs.istio.alibabacloud.com default --type merge -p '{"spec":{"connectTimeout":"10s"}}'"#,
+            ],
             &["kind: ASMMeshConfig\nmetadata:\n  name: default\nspec:\n  connectTimeout: 10s\n"],
             "",
             "ASM 1.24",
@@ -220,7 +275,14 @@ fn each_installation_is_told_and_has_its_own_change() {
             "",
             "never edit istio-asm-*",
         ),
-        told("gke", "gke", &["kubectl patch configmap istio-asm-managed -n istio-system --type merge"], &[], "", "not verified"),
+        told(
+            "gke",
+            "gke",
+            &["kubectl patch configmap istio-asm-managed -n istio-system --type merge"],
+            &[],
+            "",
+            "not verified",
+        ),
         told("kyma", "unknown", &[MAP], &[VALUES], "", "could not be told"),
         told("unknown", "unknown", &[MAP], &[VALUES], "", "could not be told"),
     ] {
@@ -239,7 +301,8 @@ fn each_installation_is_told_and_has_its_own_change() {
         let all = step.warnings.join("\n");
         assert!(all.contains(warnings), "{name}: {all}");
         // Whatever the way, the ConfigMap's text differs in one place.
-        let source = snapshot.objects[""].control_planes[0].mesh.iter().find(|source| source.kind == step.target).unwrap();
+        let source =
+            snapshot.objects[""].control_planes[0].mesh.iter().find(|source| source.kind == step.target).unwrap();
         if let Some(patch) = &step.patch {
             assert_eq!(patch.text, source.text.replace("connectTimeout: 1s", "connectTimeout: 10s"), "{name}");
         }
@@ -257,12 +320,17 @@ fn each_installation_has_its_words() {
         cluster: vec![Flag::new("--context", "prod")],
         ..Scope::default()
     };
-    for name in ["helm", "helm-unknown-chart", "rendered", "argocd", "flux-helmrelease", "istioctl", "sail", "aks", "unknown"] {
+    for name in
+        ["helm", "helm-unknown-chart", "rendered", "argocd", "flux-helmrelease", "istioctl", "sail", "aks", "unknown"]
+    {
         let (snapshot, _) = installation(name);
         let plan = fix(&snapshot, &FixOptions::default());
         let text = text(&snapshot, &plan, &scope, look);
         // Each line that is to be run says which cluster.
-        for line in text.lines().filter(|line| ["kubectl ", "helm ", "istioctl "].iter().any(|tool| line.trim_start().starts_with(tool))) {
+        for line in text
+            .lines()
+            .filter(|line| ["kubectl ", "helm ", "istioctl "].iter().any(|tool| line.trim_start().starts_with(tool)))
+        {
             assert!(line.contains("context prod"), "{name}: {line}");
         }
         insta::assert_snapshot!(format!("fix_{name}"), text);
@@ -286,8 +354,11 @@ fn a_plan_is_for_the_value_and_the_hosts_asked_for() {
         ("outbound|80||db.shop.svc.cluster.local", None),
     ];
     let snapshot = mesh(objects, &[("shop", "web-1")], &clusters);
-    let options =
-        FixOptions { value: Some(Duration::from_secs(15)), hosts: vec!["api.example".into(), "db.shop".into()] };
+    let options = FixOptions {
+        value: Some(Duration::from_secs(15)),
+        hosts: vec!["api.example".into(), "db.shop".into()],
+        ..FixOptions::default()
+    };
     let plan = fix(&snapshot, &options);
     let [Step::Object(merged), Step::Object(created)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
     // The rule that is there is merged into, at the part that decides; the wider one is taken over whole.
@@ -371,7 +442,7 @@ proptest! {
             ("inbound|8080||", None),
         ];
         let snapshot = mesh(objects, &[("shop", "web-1"), ("other", "web-2")], &clusters);
-        let options = FixOptions { value: wanted.map(Duration::from_secs), hosts: vec![] };
+        let options = FixOptions { value: wanted.map(Duration::from_secs), ..FixOptions::default() };
         let plan = fix(&snapshot, &options);
         let then = apply(&snapshot, &plan);
         let now = audit(&snapshot, &Filter::default(), &Policy::default());

@@ -79,7 +79,8 @@ impl World {
                 .map(|((_, name), timeout)| {
                     let host = name.rsplit('|').next().filter(|host| !host.is_empty());
                     let inbound = client.serves.as_ref().map(|(host, _)| host.as_str());
-                    let service = if name.starts_with("inbound|") { inbound } else { host.filter(|_| name.contains('|')) };
+                    let service =
+                        if name.starts_with("inbound|") { inbound } else { host.filter(|_| name.contains('|')) };
                     builder.intern(cluster(name, service, *timeout))
                 })
                 .collect();
@@ -107,9 +108,9 @@ impl World {
             }
         }
         let mut subsets = names.clone();
-        for ((position, name), found) in self.ask(&names, |_, found, _| {
-            found.subsets.iter().map(|(_, subset)| subset.name.clone()).collect::<Vec<_>>()
-        }) {
+        for ((position, name), found) in self
+            .ask(&names, |_, found, _| found.subsets.iter().map(|(_, subset)| subset.name.clone()).collect::<Vec<_>>())
+        {
             if name.starts_with("outbound|") {
                 for subset in found {
                     subsets.insert((position, name.replacen("||", &format!("|{subset}|"), 1)), None);
@@ -178,8 +179,10 @@ impl World {
             let mut own_first: Vec<Value> = own_first.filter(|mesh| !mesh["defaultTrafficPolicy"].is_null()).collect();
             own_first.reverse();
             if let Some(mesh) = own_first.first() {
-                for block in blocks.iter().filter(|block| rest[**block].is_null()) {
-                    rest[block] = mesh["defaultTrafficPolicy"][block].clone();
+                for block in blocks {
+                    if rest[block].is_null() {
+                        rest[block] = mesh["defaultTrafficPolicy"][block].clone();
+                    }
                 }
             }
         }
@@ -213,7 +216,13 @@ fn plan_for(snapshot: &MeshSnapshot, hosts: &[&str], value: Option<u64>) -> FixP
 }
 
 /// Holds that a plan touches timeouts alone, and of hosts that were asked for; gives back how many change.
-fn changes_timeouts_alone(world: &World, snapshot: &MeshSnapshot, plan: &FixPlan, host: Option<&str>, of: &str) -> usize {
+fn changes_timeouts_alone(
+    world: &World,
+    snapshot: &MeshSnapshot,
+    plan: &FixPlan,
+    host: Option<&str>,
+    of: &str,
+) -> usize {
     let before = world.clusters();
     let changed = apply(snapshot, plan);
     let after = World {
@@ -255,9 +264,7 @@ fn changes_timeouts_alone(world: &World, snapshot: &MeshSnapshot, plan: &FixPlan
 }
 
 fn manifests(mesh: &str, shared: Option<&str>, objects: &[Value]) -> IstioObjects {
-    let map = |name: &str, text: &str| {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "istio-system"}, "data": {"mesh": text}})
-    };
+    let map = |name: &str, text: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "istio-system"}, "data": {"mesh": text}});
     let mut env = vec![json!({"name": "REVISION", "value": "default"})];
     let mut items = vec![map("istio", mesh)];
     if let Some(shared) = shared {

@@ -57,7 +57,10 @@ fn document(out: &mut String, yaml: &str) {
 fn mesh(out: &mut String, step: &MeshStep, scope: &Scope) {
     let (before, after) = (format_duration(step.before), format_duration(step.after));
     let key = step.key.dotted();
-    comment(out, &format!("Mesh-wide: meshConfig.{key} {before} -> {after}, installed by {}.", step.install.method.describe()));
+    comment(
+        out,
+        &format!("Mesh-wide: meshConfig.{key} {before} -> {after}, installed by {}.", step.install.method.describe()),
+    );
     let command = |out: &mut String, command: &ShellCommand| comment(out, &command.line(scope, &step.context));
     match &step.interim {
         Some(interim) => {

@@ -277,8 +277,13 @@ fn effect(out: &mut String, snapshot: &MeshSnapshot, plan: &FixPlan, scope: &Sco
 /// Whom a mesh-wide step reaches.
 fn reaches(step: &Step) -> Option<String> {
     let Step::Mesh(step) = step else { return None };
-    let context = if step.context.is_empty() { String::new() } else { format!(" in context {}", escape(&step.context)) };
-    let revision = if step.revision.is_empty() { "its control plane".to_owned() } else { format!("revision {}", escape(&step.revision)) };
+    let context =
+        if step.context.is_empty() { String::new() } else { format!(" in context {}", escape(&step.context)) };
+    let revision = if step.revision.is_empty() {
+        "its control plane".to_owned()
+    } else {
+        format!("revision {}", escape(&step.revision))
+    };
     Some(format!("{revision}{context}"))
 }
 
@@ -312,4 +317,3 @@ fn tally<'a>(findings: impl Iterator<Item = &'a Finding>) -> String {
     let parts: Vec<String> = counts.iter().map(|(code, number)| format!("{code} × {number}")).collect();
     parts.join(", ")
 }
-

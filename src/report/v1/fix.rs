@@ -219,7 +219,8 @@ impl FixPlanJson {
                 proxy_set: set_name(&change.proxies),
             })
             .collect();
-        let names = |set: &ClusterSet| set.iter().map(|at| snapshot.proxies[at as usize].proxy.id.to_string()).collect();
+        let names =
+            |set: &ClusterSet| set.iter().map(|at| snapshot.proxies[at as usize].proxy.id.to_string()).collect();
         Self {
             api_version: "meshaudit/v1",
             kind: "FixPlan",
