@@ -11,7 +11,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::KubeArgs;
-use crate::k8s::{NamesOf, WorkloadKind, connect, kubeconfig_contexts};
+use crate::k8s::{Deadline, NamesOf, WorkloadKind, connect, kubeconfig_contexts};
 use crate::report::escape::is_hostile;
 
 /// Complete a command line (for kubectl)
@@ -143,7 +143,12 @@ impl Words {
         let matches = <Around as clap::CommandFactory>::command().ignore_errors(true).get_matches_from(known);
         let around = Around::from_arg_matches(&matches).unwrap_or_else(|_| Around::parse_from(["kubectl-meshaudit"]));
         Self {
-            kube: KubeArgs { non_interactive: true, request_timeout: DEADLINE, ..around.kube },
+            kube: KubeArgs {
+                non_interactive: true,
+                request_timeout: DEADLINE,
+                timeout: Deadline::after(DEADLINE),
+                ..around.kube
+            },
             namespace: around.namespace,
         }
     }

@@ -8,10 +8,12 @@ pub mod log;
 pub mod loggers;
 pub mod mesh_config;
 pub mod objects;
+pub mod pod;
 pub mod pod_config;
 pub mod prometheus;
 pub mod snapshot;
 pub mod stats;
+pub mod timestamp;
 pub mod yaml_edit;
 
 pub use elements::{ElementError, Elements, Shape};
