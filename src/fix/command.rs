@@ -1,5 +1,6 @@
 //! Lines to paste into a POSIX shell.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::model::{ClusterTool, Scope, quote};
@@ -43,7 +44,7 @@ impl ShellCommand {
         };
         let mut line = program.to_owned();
         for word in &self.args {
-            let _ = write!(line, " {}", quote(word));
+            let _ = write!(line, " {}", argument(word));
         }
         line.push_str(&scope.cluster_flags(self.program, context));
         if !self.input.is_empty() {
@@ -53,6 +54,13 @@ impl ShellCommand {
         }
         line
     }
+}
+
+/// A word behind the program's name, where `=` means nothing to a shell.
+fn argument(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '=' | ',' | '@' | '+');
+    let bare = !word.is_empty() && !word.starts_with('=') && word.chars().all(plain);
+    if bare { Cow::Borrowed(word) } else { Cow::Owned(quote(word)) }
 }
 
 /// A word that no line of the text is.

@@ -26,7 +26,7 @@ pub use installation::{Fragment, Interim, MeshStep};
 pub use manifest::Identity;
 pub use objects::{ObjectStep, PartChange};
 
-use crate::attribute::{Attributor, ProxyClass};
+use crate::attribute::{Attributor, Dropped, ProxyClass};
 use crate::audit::{Action, Audit, Filter, Finding, Policy, Reach, Recommendation, Recommender, Severity};
 use crate::model::objects::{ControlPlane, IstioObjects, ObjectKind};
 use crate::model::{ClusterName, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, format_duration};
@@ -83,7 +83,7 @@ struct Wanted<'a> {
     /// Parts of objects that give a wrong value, by context, with the clusters that ask for a change.
     parts: BTreeMap<(String, OriginKind), Vec<&'a Finding>>,
     /// Clusters that lose a value which was meant for them, by context.
-    restore: Vec<(String, &'a Finding, Duration)>,
+    restore: Vec<(String, &'a Finding, &'a Dropped)>,
     /// Hosts that need a value of their own, by context.
     hosts: BTreeMap<(String, String), Vec<&'a Finding>>,
     notes: BTreeSet<String>,
@@ -180,7 +180,7 @@ fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOption
                         wanted.hosts.entry((context, host.to_owned())).or_default().push(finding);
                     }
                 }
-                _ => wanted.restore.extend(contexts.into_iter().map(|context| (context, finding, dropped.value))),
+                _ => wanted.restore.extend(contexts.into_iter().map(|context| (context, finding, dropped))),
             },
             Action::MoveKey { .. }
             | Action::Reconcile { .. }
@@ -294,14 +294,24 @@ impl Planner<'_> {
             needing.extend(findings.iter().flat_map(|finding| self.rows(context, finding)));
             self.plan.recommendation.get_or_insert(recommendation);
         }
-        for (context, finding, meant) in &wanted.restore {
+        for (context, finding, dropped) in &wanted.restore {
             let recommendation = self.value_for(&[*finding]);
             // A value that someone meant and that is long enough is the one to keep.
-            let meant = Some(*meant).filter(|meant| *meant >= recommendation.value && self.options.value.is_none());
+            let meant =
+                Some(dropped.value).filter(|meant| *meant >= recommendation.value && self.options.value.is_none());
+            let value = meant.unwrap_or(recommendation.value);
             let rows = self.rows(context, finding);
-            match deciding_edits(&before, context, &rows, meant.unwrap_or(recommendation.value)) {
-                Ok(more) => merge(&mut edits, more),
-                Err(error) => self.plan.notes.push(error),
+            let by = &dropped.by.kind;
+            match (by, ObjectKey::of(context, by)) {
+                // Of a rule, what decides need not be the block that is named.
+                (OriginKind::DestinationRule { .. }, _) => match deciding_edits(&before, context, &rows, value) {
+                    Ok(more) => merge(&mut edits, more),
+                    Err(error) => self.plan.notes.push(error),
+                },
+                (_, Some(key)) => {
+                    edits.entry(key).or_default().parts.insert(by.clone(), PartEdit { value, carried: None });
+                }
+                (_, None) => {}
             }
             needing.extend(rows);
             self.plan.recommendation.get_or_insert(recommendation);
@@ -473,7 +483,9 @@ impl Planner<'_> {
     /// One step for each object that changes.
     fn steps(&mut self, edits: &Edits) {
         let empty = IstioObjects::default();
-        for (key, edit) in edits {
+        // What is there first, then what is new.
+        let (new, there): (Vec<_>, Vec<_>) = edits.iter().partition(|(_, edit)| edit.made.is_some());
+        for (key, edit) in there.into_iter().chain(new) {
             let objects = self.snapshot.objects.get(&key.context).unwrap_or(&empty);
             match step(objects, key, edit) {
                 Ok(Some(step)) => self.plan.steps.push(Step::Object(Box::new(step))),

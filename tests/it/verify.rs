@@ -132,7 +132,9 @@ fn without_timeouts(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let kept = fields.into_iter().filter(|(key, _)| !WRITTEN.contains(&key.as_str()));
-            Value::Object(kept.map(|(key, value)| (key, without_timeouts(value))).collect())
+            let kept = kept.map(|(key, value)| (key, without_timeouts(value)));
+            // A block that was made for a timeout alone.
+            Value::Object(kept.filter(|(_, value)| *value != serde_json::json!({})).collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(without_timeouts).collect()),
         Value::String(text) => {

@@ -25,7 +25,9 @@ pub fn text(snapshot: &MeshSnapshot, plan: &FixPlan, scope: &Scope, look: Look) 
         let value = format_duration(recommendation.value);
         let _ = writeln!(out, "Connect timeout to set: {}", palette.strong(&value));
         let _ = writeln!(out, "  from:   {}", wrap(&escape(&recommendation.basis), width, 10));
-        let _ = writeln!(out, "  within: {}", wrap(&escape(&recommendation.bounds), width, 10));
+        if !recommendation.bounds.is_empty() {
+            let _ = writeln!(out, "  within: {}", wrap(&escape(&recommendation.bounds), width, 10));
+        }
     }
     for (index, step) in plan.steps.iter().enumerate() {
         out.push('\n');
