@@ -11,6 +11,7 @@ mod diagnose;
 mod fix;
 mod fix_safety;
 mod generated;
+mod help;
 mod layering;
 mod offline;
 mod output;
