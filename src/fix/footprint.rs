@@ -218,7 +218,7 @@ impl<'s> View<'s> {
     fn policy(&self, found: &RuleFor<'_>) -> Map<String, Value> {
         let spec = found.policy.map(|rule| self.spec(rule));
         let mut blocks = spec.map(|spec| of_port(&spec["trafficPolicy"], found.port)).unwrap_or_default();
-        let subset = found.subsets.iter().find(|(_, subset)| !found.subset.is_empty() && subset.name == found.subset);
+        let subset = found.subsets.iter().find(|(_, subset)| !found.subset.is_empty() && subset.name == *found.subset);
         let Some((owner, subset)) = subset else { return blocks };
         let spec = self.spec(owner);
         let listed = spec["subsets"].as_array().into_iter().flatten();

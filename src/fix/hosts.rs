@@ -308,7 +308,7 @@ impl HostPlanner<'_> {
 /// is for it.
 fn decider<'a>(found: &RuleFor<'a>) -> Option<(&'a DestinationRule, RulePart)> {
     let has_port = |policy: &TrafficPolicy| policy.port_level.iter().any(|entry| entry.port == found.port);
-    let subset = found.subsets.iter().find(|(_, known)| !found.subset.is_empty() && known.name == found.subset);
+    let subset = found.subsets.iter().find(|(_, known)| !found.subset.is_empty() && known.name == *found.subset);
     if let Some((owner, subset)) = subset
         && let Some(policy) = &subset.traffic_policy
     {
@@ -499,7 +499,7 @@ fn deciding_block<'v>(spec: &'v mut Value, found: &RuleFor<'_>) -> (&'v mut Valu
         entries.iter().position(|entry| entry["port"]["number"] == found.port)
     };
     let subset = spec["subsets"].as_array().and_then(|subsets| {
-        let name = Some(found.subset).filter(|name| !name.is_empty())?;
+        let name = Some(&*found.subset).filter(|name| !name.is_empty())?;
         subsets.iter().position(|subset| subset["name"] == name)
     });
     if let Some(at) = subset {
@@ -563,7 +563,7 @@ fn hosts_of(cluster: &EnvoyCluster) -> impl Iterator<Item = &str> {
 }
 
 /// The clusters that some changes can reach at all: those of the hosts of the rules.
-fn touched(before: &MeshSnapshot, after: &MeshSnapshot, edits: &Edits) -> ClusterSet {
+pub(super) fn touched(before: &MeshSnapshot, after: &MeshSnapshot, edits: &Edits) -> ClusterSet {
     let mut patterns = BTreeSet::new();
     for key in edits.keys() {
         let Some(objects) = after.objects.get(&key.context) else { continue };

@@ -31,7 +31,7 @@ use crate::audit::{Action, Audit, Filter, Finding, Policy, Reach, Recommendation
 use crate::model::objects::{ControlPlane, IstioObjects, ObjectKind};
 use crate::model::{ClusterName, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, format_duration};
 use footprint::{Difference, Stage, View, differences};
-use hosts::{HostGoal, HostPlanner, deciding_edits, merge};
+use hosts::{HostGoal, HostPlanner, deciding_edits, merge, touched};
 use installation::{Target, mesh_step};
 use objects::{Edits, ObjectKey, PartEdit, step};
 
@@ -349,7 +349,8 @@ impl Planner<'_> {
             Err(error) => return BTreeSet::from([error]),
         };
         let after = View::new(&changed);
-        let found = differences(before, &after, &|_| true);
+        let touched = touched(&self.stage.snapshot, &changed, edits);
+        let found = differences(before, &after, &|row| touched.contains(row));
         let harm = found.into_iter().filter_map(|found| {
             let cluster = &self.stage.snapshot.clusters[found.row as usize].name;
             let what = match found.difference {
