@@ -33,7 +33,7 @@ use crate::model::{ClusterName, Direction, EnvoyCluster, MeshSnapshot, Origin, O
 use footprint::{Difference, Stage, View, differences};
 use hosts::{HostGoal, HostPlanner, deciding_edits, merge, touched};
 use installation::{Target, mesh_step};
-use objects::{Edits, ObjectKey, PartEdit, step};
+use objects::{Edits, ObjectEdit, ObjectKey, PartEdit, step};
 
 /// What is asked of a plan.
 #[derive(Debug, Clone, Default)]
@@ -300,6 +300,10 @@ impl Planner<'_> {
             let meant =
                 Some(dropped.value).filter(|meant| *meant >= recommendation.value && self.options.value.is_none());
             let value = meant.unwrap_or(recommendation.value);
+            // What holds in its place is long enough; to repeat what was lost would make it shorter.
+            if held(finding) >= value {
+                continue;
+            }
             let rows = self.rows(context, finding);
             let by = &dropped.by.kind;
             match (by, ObjectKey::of(context, by)) {
@@ -320,20 +324,25 @@ impl Planner<'_> {
         if harmful.is_empty() {
             return edits;
         }
-        // One of them does more than it should: each is looked at on its own.
+        // One of them does more than it should: each part is looked at on its own.
         let mut kept = Edits::default();
         for (key, edit) in edits {
-            let alone = Edits::from([(key.clone(), edit.clone())]);
-            match self.harm(&before, &alone, &needing) {
-                harm if harm.is_empty() => {
-                    kept.insert(key, edit);
+            for (kind, part) in edit.parts {
+                let mut alone = ObjectEdit { warnings: edit.warnings.clone(), ..ObjectEdit::default() };
+                alone.parts.insert(kind.clone(), part);
+                let alone = Edits::from([(key.clone(), alone)]);
+                let harm = self.harm(&before, &alone, &needing);
+                if harm.is_empty() {
+                    merge(&mut kept, alone);
+                    continue;
                 }
-                harm => self.plan.notes.push(format!(
-                    "{} {} is not changed: that would do more than change the timeouts that are wrong ({})",
+                self.plan.notes.push(format!(
+                    "{} {} ({}) is not changed: that would do more than change the timeouts that are wrong ({})",
                     key.kind,
                     key.object,
+                    kind.part(),
                     harm.into_iter().collect::<Vec<_>>().join("; ")
-                )),
+                ));
             }
         }
         kept
@@ -512,7 +521,7 @@ fn name_new_findings(plan: &mut FixPlan) {
                 Some(format!(", from {} {object}", origin.kind.as_str()))
             });
             let keeps = format_duration(held(finding));
-            format!("{}: {} keeps {keeps}{}", finding.rule.code, finding.cluster(), at.unwrap_or_default())
+            format!("{}: {} keeps {keeps}{}", finding.rule.name, finding.cluster(), at.unwrap_or_default())
         })
         .collect();
     let Some(Step::Mesh(step)) = plan.steps.first_mut().filter(|_| !named.is_empty()) else { return };

@@ -8,6 +8,7 @@ mod clusters;
 mod completion;
 mod debug_log;
 mod diagnose;
+mod fake;
 mod fix;
 mod fix_safety;
 mod generated;
@@ -21,6 +22,7 @@ mod plugin;
 mod reading;
 mod registry;
 mod resets;
+mod secrets;
 mod selection;
 mod verify;
 
