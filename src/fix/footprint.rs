@@ -37,13 +37,7 @@ impl Stage {
         let mut stands_for = Vec::new();
         for class in attributor.classes() {
             let read = class.representative;
-            proxies.push(ProxySnapshot {
-                proxy: read.proxy.clone(),
-                clusters: class.clusters.clone(),
-                version: None,
-                loggers: None,
-                evidence: None,
-            });
+            proxies.push(stand_in(read.proxy.clone(), class.clusters.clone()));
             stands_for.push(class.proxies.len());
         }
         let snapshot = MeshSnapshot {
@@ -95,14 +89,7 @@ impl Stage {
                 proxy.revision.clone_from(revision);
                 proxy.istio_version.clone_from(version);
                 proxy.labels.clone_from(&labels);
-                let (version, loggers, evidence) = (None, None, None);
-                stage.snapshot.proxies.push(ProxySnapshot {
-                    proxy,
-                    clusters: rows.clone(),
-                    version,
-                    loggers,
-                    evidence,
-                });
+                stage.snapshot.proxies.push(stand_in(proxy, rows.clone()));
                 stage.stands_for.push(0);
             }
         }
@@ -131,6 +118,11 @@ impl Stage {
             more => format!("{id} and {} like it", more - 1),
         }
     }
+}
+
+/// A proxy of which nothing counts but its clusters.
+fn stand_in(proxy: Proxy, clusters: ClusterSet) -> ProxySnapshot {
+    ProxySnapshot { proxy, clusters, version: None, loggers: None, evidence: None, xds: None }
 }
 
 /// What a change does to one cluster of one proxy.
