@@ -84,7 +84,14 @@ impl World {
                     builder.intern(cluster(name, service, *timeout))
                 })
                 .collect();
-            builder.read(ProxySnapshot { proxy, clusters: rows, version: None, loggers: None, evidence: None, xds: None });
+            builder.read(ProxySnapshot {
+                proxy,
+                clusters: rows,
+                version: None,
+                loggers: None,
+                evidence: None,
+                xds: None,
+            });
         }
         builder.objects("", self.objects.clone());
         builder.finish("2030-01-01T00:00:00Z".parse().unwrap())
