@@ -9,14 +9,16 @@ pub mod log;
 pub mod loggers;
 pub mod mesh_config;
 pub mod objects;
-pub mod patch;
+pub mod parse_error;
 pub mod pod;
 pub mod pod_config;
 pub mod prometheus;
+pub mod server_info;
 pub mod snapshot;
 pub mod stats;
 pub mod syncz;
 pub mod timestamp;
 pub mod xds_stats;
+pub mod yaml_edit;
 
 pub use elements::{ElementError, Elements, Shape};

@@ -12,6 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::mesh_config::{self, RawPool, duration};
+use super::parse_error;
 use crate::model::objects::{
     ClusterPatch, ControlPlane, Coverage, DestinationRule, EnvoyFilter, Evidence, HttpRoute, Installer, InstallerKind,
     IstioObjects, Istiod, Labels, MeshConfigKind, MeshConfigSource, ObjectKind, ObjectMeta, PatchContext,
@@ -54,6 +55,7 @@ struct RawMeta {
     annotations: Option<Labels>,
     managed_fields: Option<Vec<RawManager>>,
     owner_references: Option<Vec<RawOwner>>,
+    resource_version: String,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +73,7 @@ struct RawOwner {
 }
 
 /// Labels and annotations that tell who installed an object.
-const TELLING: [&str; 13] = [
+const TELLING: [&str; 14] = [
     "meta.helm.sh/",
     "argocd.argoproj.io/",
     "kustomize.toolkit.fluxcd.io/",
@@ -85,6 +87,7 @@ const TELLING: [&str; 13] = [
     "istio.io/rev",
     "managed-by",
     "helm.sh/chart",
+    "release",
 ];
 
 impl RawMeta {
@@ -148,7 +151,31 @@ pub fn add(objects: &mut IstioObjects, kind: &str, json: &str) {
     }
 }
 
+/// The API group of each kind: other groups have kinds of the same names (Knative's Service, Kyma's Istio).
+fn group_of(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "DestinationRule" | "Sidecar" | "EnvoyFilter" | "ServiceEntry" | "VirtualService" => "networking.istio.io",
+        "Service" | "ConfigMap" => "",
+        "Deployment" => "apps",
+        "IstioOperator" => "install.istio.io",
+        "Istio" => "sailoperator.io",
+        "ServiceMeshControlPlane" => "maistra.io",
+        "ControlPlaneRevision" => "mesh.cloud.google.com",
+        "ASMMeshConfig" => "istio.alibabacloud.com",
+        _ => return None,
+    })
+}
+
+/// Whether an object is of the kind's own group. Items of a list do not say, and are what was listed.
+fn is_of_its_group(kind: &str, api_version: &str) -> bool {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    api_version.is_empty() || group_of(kind).is_none_or(|known| known == group)
+}
+
 fn add_raw(objects: &mut IstioObjects, kind: &str, raw: &RawObject<'_>) -> Result<(), String> {
+    if !is_of_its_group(kind, &raw.api_version) {
+        return Ok(());
+    }
     let meta = raw.metadata.meta();
     match kind {
         "DestinationRule" => objects.destination_rules.push(destination_rule(raw, meta)?),
@@ -178,6 +205,7 @@ fn add_raw(objects: &mut IstioObjects, kind: &str, raw: &RawObject<'_>) -> Resul
         "Istio" => add_installer(objects, InstallerKind::Istio, raw, meta)?,
         "ServiceMeshControlPlane" => add_installer(objects, InstallerKind::ServiceMeshControlPlane, raw, meta)?,
         "ControlPlaneRevision" => add_installer(objects, InstallerKind::ControlPlaneRevision, raw, meta)?,
+        "ASMMeshConfig" => add_installer(objects, InstallerKind::AsmMeshConfig, raw, meta)?,
         _ => {}
     }
     Ok(())
@@ -630,6 +658,7 @@ fn add_mesh_config(objects: &mut IstioObjects, raw: &RawObject<'_>, meta: Object
             meta: meta.clone(),
             config: config.clone(),
             text: Arc::from(text.as_str()),
+            resource_version: raw.metadata.resource_version.clone(),
             error: error.clone(),
             evidence: raw.metadata.evidence(),
         };
@@ -666,8 +695,7 @@ fn add_installer(
 /// Reads manifests: YAML or JSON, several documents, lists. Everything in them counts as fully read. The error says
 /// where the text stops being YAML.
 pub fn from_manifests(text: &str) -> Result<IstioObjects, String> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_str_multiple(text).map_err(|error| mesh_config::first_line(&error.to_string()))?;
+    let documents: Vec<Value> = serde_saphyr::from_str_multiple(text).map_err(|error| parse_error::yaml(&error))?;
     let mut found: Vec<(String, String)> = Vec::new();
     for document in documents {
         collect(document, &mut found);

@@ -3,9 +3,12 @@
 
 pub mod audit;
 mod cause;
+mod debug_log;
+pub mod fix;
 mod origin;
 
 pub use cause::FailureCause;
+pub use debug_log::{DebugLogReport, LevelBasis, LevelState, LoggerLevel, ProxyLevels};
 pub use origin::{Origin, OriginKind};
 
 use schemars::{JsonSchema, Schema, schema_for};
@@ -13,11 +16,11 @@ use schemars::{JsonSchema, Schema, schema_for};
 /// The documents that are written, by the names under which their JSON Schemas stand in docs/schema.
 pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
     ("timeout-audit", of::<audit::TimeoutAudit>),
-    ("fix-plan", of::<super::fix::FixPlanJson>),
+    ("fix-plan", of::<fix::FixPlanJson>),
     ("verification", of::<super::verify::VerificationJson>),
     ("diagnosis", of::<super::diagnosis::DiagnosisReport>),
     ("resets", of::<super::resets::ResetsReport>),
-    ("debug-log", of::<super::debug_log::DebugLogReport>),
+    ("debug-log", of::<DebugLogReport>),
 ];
 
 fn of<T: JsonSchema>() -> Schema {
