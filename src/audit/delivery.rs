@@ -130,10 +130,9 @@ pub fn sentence(delivery: &Delivery) -> String {
                 because(rejection.as_ref())
             ),
         },
-        (Progress::Disconnected, false) if !delivery.missing.is_empty() => format!(
-            "it is not connected to its control plane, and lacks {}, which the others like it have",
-            lacks()
-        ),
+        (Progress::Disconnected, false) if !delivery.missing.is_empty() => {
+            format!("it is not connected to its control plane, and lacks {}, which the others like it have", lacks())
+        }
         (Progress::Disconnected, false) => {
             "it is not connected to its control plane, and keeps the clusters that it was given before".to_owned()
         }

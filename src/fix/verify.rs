@@ -11,7 +11,8 @@ use crate::audit::delivery::{Deliveries, NotInForce, PlaneTrouble, not_in_force,
 use crate::model::delivery::{Delivery, Progress};
 use crate::model::objects::{ControlPlane, MeshConfigKind};
 use crate::model::{
-    ClusterKind, EnvoyCluster, LEAST_CONNECT_TIMEOUT, MeshSnapshot, Origin, OriginKind, ProxyId, format_duration, syn_retransmissions,
+    ClusterKind, EnvoyCluster, LEAST_CONNECT_TIMEOUT, MeshSnapshot, Origin, OriginKind, ProxyId, format_duration,
+    syn_retransmissions,
 };
 
 /// What proxies are to hold.
