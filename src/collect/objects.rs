@@ -39,10 +39,25 @@ pub async fn read_istio_objects(
 ) -> IstioObjects {
     let name = format!("Istio's objects in {}", connection.context);
     progress(Progress::Selected(vec![name.clone()]));
+    // An istiod that hangs takes none of the objects' time.
+    let mut planes = IstioObjects::default();
+    let (mut objects, ()) = tokio::join!(
+        read_configuration(connection, options),
+        read_control_planes(connection, options, progress, &mut planes)
+    );
+    objects.control_planes = planes.control_planes;
+    objects.injectors = planes.injectors;
+    objects.coverage.extend(planes.coverage);
+    objects.notes.extend(planes.notes);
+    objects.sort();
+    progress(Progress::Done(name));
+    objects
+}
+
+/// Reads everything but the control planes.
+async fn read_configuration(connection: &Connection, options: &ObjectOptions) -> IstioObjects {
     let mut objects = IstioObjects::default();
-    let groups = connection.api_groups().await;
-    read_control_planes(connection, options, progress, &mut objects).await;
-    match &groups {
+    match &connection.api_groups().await {
         Ok(groups) => {
             read_istio_kinds(connection, options, groups, &mut objects).await;
             read_installers(connection, groups, &mut objects).await;
@@ -66,8 +81,6 @@ pub async fn read_istio_objects(
         objects.notes.extend(page.notes);
         objects.coverage.insert(ObjectKind::Service, outcome);
     }
-    objects.sort();
-    progress(Progress::Done(name));
     objects
 }
 
