@@ -99,7 +99,7 @@ impl Console {
     }
 
     #[expect(clippy::unused_self, reason = "a stream is the console's, though standard streams are the process's")]
-    fn say(self, text: &str) {
+    pub(super) fn say(self, text: &str) {
         // Nowhere is left to say that stderr cannot be written to.
         let _ = writeln!(io::stderr(), "{text}");
     }

@@ -4,6 +4,7 @@ mod clusters;
 mod complete;
 mod completion;
 mod console;
+mod convert;
 mod debug_log;
 mod diagnose;
 mod diagnose_live;
@@ -74,6 +75,7 @@ enum Command {
     Fix(Box<fix::FixArgs>),
     Verify(Box<verify::VerifyArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
+    Convert(convert::ConvertArgs),
     Explain(explain::ExplainArgs),
     Version(Box<version::VersionArgs>),
     Completion(completion::CompletionArgs),
@@ -105,6 +107,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Verify(args) => block_on(verify::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
+        Command::Convert(args) => convert::run(&args, &console),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Version(args) => block_on(version::run(&args, &console)),
         Command::Completion(args) => completion::run(&args, &console),

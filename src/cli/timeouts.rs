@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 
 use super::console::Console;
+use super::convert::{OutputFileArgs, annotate, exported};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
@@ -14,7 +15,7 @@ use crate::audit::{self, Audit, Filter, Policy, Severity};
 use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot};
 use crate::report::look::Look;
-use crate::report::{audit as report, document, v1};
+use crate::report::{export, audit as report, document, v1};
 
 /// Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why
 #[derive(Debug, Args)]
@@ -96,9 +97,11 @@ impl FilterArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Report")]
 pub(super) struct ReportArgs {
-    /// table, wide, json, yaml or ndjson
+    /// table, wide, json, yaml, ndjson, sarif, junit, markdown, html, csv or prometheus
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     output: Format,
+    #[command(flatten)]
+    to: OutputFileArgs,
     /// No headings in tables
     #[arg(long)]
     no_headers: bool,
@@ -121,6 +124,12 @@ enum Format {
     Json,
     Yaml,
     Ndjson,
+    Sarif,
+    Junit,
+    Markdown,
+    Html,
+    Csv,
+    Prometheus,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -140,7 +149,8 @@ pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, 
         console.print(&report::explain(&snapshot, &audit, look(args, console)))?;
         return Ok(exit(&args.report, &snapshot, &audit));
     }
-    console.print(&render(args, &snapshot, &audit, started.elapsed(), console)?)?;
+    args.report.to.put(&render(args, &snapshot, &audit, started.elapsed(), console)?, console)?;
+    annotate(&v1::audit::timeout_audit(&snapshot, &audit, started.elapsed()), console)?;
     if args.source.is_live() {
         unread_objects(&snapshot, console);
     }
@@ -164,12 +174,19 @@ fn render(
         }
         out
     };
+    let document = || v1::audit::timeout_audit(snapshot, audit, took);
     Ok(match args.report.output {
         Format::Table => table(report::rows(snapshot, audit, look, everything)),
         Format::Wide => table(report::wide(snapshot, audit, look, everything)),
         Format::Json => document::json(&v1::audit::timeout_audit(snapshot, audit, took))?,
         Format::Yaml => document::yaml(&v1::audit::timeout_audit(snapshot, audit, took))?,
         Format::Ndjson => v1::audit::lines(&v1::audit::timeout_audit(snapshot, audit, took))?,
+        Format::Sarif => exported(&document(), export::Format::Sarif)?,
+        Format::Junit => exported(&document(), export::Format::Junit)?,
+        Format::Markdown => exported(&document(), export::Format::Markdown)?,
+        Format::Html => exported(&document(), export::Format::Html)?,
+        Format::Csv => exported(&document(), export::Format::Csv)?,
+        Format::Prometheus => exported(&document(), export::Format::Prometheus)?,
     })
 }
 
