@@ -8,6 +8,7 @@ mod clusters;
 mod completion;
 mod debug_log;
 mod diagnose;
+mod export;
 mod fix;
 mod generated;
 mod help;
