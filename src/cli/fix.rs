@@ -12,7 +12,6 @@ use crate::audit::{self, Filter, Policy};
 use crate::fix::{self, FixOptions};
 use crate::report::document;
 use crate::report::fix as report;
-use crate::report::look::Look;
 
 /// Print the change to make, for the way this mesh was installed, and what it would change; nothing is written
 #[derive(Debug, Args)]
@@ -80,7 +79,7 @@ pub(super) async fn run(args: &FixArgs, console: &Console) -> Result<Exit, Failu
     let audit = audit::audit(&snapshot, &filter, &policy);
     let options = FixOptions { value: args.plan.set, hosts: args.plan.host.clone() };
     let plan = fix::plan(&snapshot, &audit, &filter, &policy, &options);
-    let look = Look { palette: console.out, columns: console.columns, headings: true, verbose: console.verbose > 0 };
+    let look = console.look(true);
     console.print(&match args.plan.output {
         Format::Text => report::text(&snapshot, &plan, look),
         Format::Json => document::json(&report::plan_json(&snapshot, &plan))?,

@@ -67,14 +67,9 @@ fn judge<'a>(context: &Context<'a>, row: &'a Arc<Row>, counted: &Counted) -> (Se
             };
             (Severity::Error, format!("the others succeeded: slow at times, and {value} is too little"), action)
         }
-        Trouble::NotTimeouts => (
-            Severity::Warning,
-            "not by timeout: refused, reset or failed TLS".to_owned(),
-            Action::Inspect(
-                "a longer timeout would not help; `kubectl meshaudit diagnose` reads the cause from the proxy's log"
-                    .to_owned(),
-            ),
-        ),
+        Trouble::NotTimeouts => {
+            (Severity::Warning, "not by timeout: refused, reset or failed TLS".to_owned(), Action::Diagnose)
+        }
         Trouble::Unclear => (
             Severity::Warning,
             "whether by timeout, these proxies do not count".to_owned(),

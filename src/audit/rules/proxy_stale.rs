@@ -78,7 +78,7 @@ fn outdated_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
             format_duration(told),
             format_duration(mesh)
         );
-        let remedy = "`kubectl meshaudit verify` tells whether the change is only under way; else see whether the \
+        let remedy = "`verify` tells whether the change is only under way; else see whether the \
                       proxy is connected to its control plane (`istioctl proxy-status`), or restart it";
         report(finding(Subject::Proxies { proxies: Arc::new(proxies), held: Some(told) }, message, remedy));
     }

@@ -3,6 +3,7 @@
 
 pub mod audit;
 mod cause;
+pub mod explanation;
 mod origin;
 
 pub use cause::FailureCause;
@@ -13,6 +14,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 /// The documents that are written, by the names under which their JSON Schemas stand in docs/schema.
 pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
     ("timeout-audit", of::<audit::TimeoutAudit>),
+    ("origin-explanation", of::<explanation::OriginExplanation>),
     ("fix-plan", of::<super::fix::FixPlanJson>),
     ("verification", of::<super::verify::VerificationJson>),
     ("diagnosis", of::<super::diagnosis::DiagnosisReport>),
