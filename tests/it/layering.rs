@@ -12,7 +12,7 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("tabled", &["report"]),
     ("colored", &["report"]),
     ("indicatif", &["report"]),
-    ("hyper", &["reach"]),
+    ("hyper", &["reach", "k8s"]),
     ("reqwest", &["reach"]),
     ("kube", &["k8s"]),
     ("k8s_openapi", &["k8s"]),

@@ -21,7 +21,7 @@ use crate::k8s::log_sources;
 use crate::model::parse_duration;
 use crate::reach::{PrometheusAuth, PrometheusServer};
 use crate::report::document;
-use crate::report::resets::{ResetsReport, Sources, chart, csv, html, markdown, svg, table};
+use crate::report::resets::{FailedInput, ResetsReport, Sources, chart, csv, html, markdown, svg, table};
 use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, Tally, compare_marks};
 
 /// Chart "connection reset" by day and service, from logs or Prometheus, and compare before and after a change
@@ -97,7 +97,7 @@ struct CountingArgs {
     /// The JSON field that names the service, as a path with points
     #[arg(long, value_name = "FIELD")]
     service_field: Option<String>,
-    /// Count only this class of resets (repeatable); docs/resets.md has the table
+    /// Count only this class of resets (repeatable), e.g. reset
     #[arg(long, value_name = "CLASS")]
     class: Vec<Class>,
     /// Count records that match this regular expression too (repeatable)
@@ -292,7 +292,12 @@ impl ResetsArgs {
     async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
         let selection = self.select.selection(&self.targets)?;
         let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
-        for connection in self.kube.connect_all().await? {
+        let (connections, lost) = self.kube.connect_all().await?;
+        let lost = lost
+            .iter()
+            .map(|(context, error)| FailedInput { name: format!("context {context}"), message: error.to_string() });
+        sources.failed.extend(lost);
+        for connection in connections {
             let containers = log_sources(&connection, &selection, &self.container).await?;
             if containers.is_empty() {
                 continue;
