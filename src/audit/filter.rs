@@ -154,13 +154,7 @@ mod tests {
                 services: Vec::new(),
             }));
         }
-        builder.read(ProxySnapshot {
-            proxy: Proxy::named(ProxyId::new("shop", "web")),
-            clusters,
-            version: None,
-            loggers: None,
-            evidence: None,
-        });
+        builder.read(ProxySnapshot { clusters, ..ProxySnapshot::named(Proxy::named(ProxyId::new("shop", "web"))) });
         builder.finish(jiff::Timestamp::UNIX_EPOCH)
     }
 

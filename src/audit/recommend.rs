@@ -249,10 +249,6 @@ mod tests {
     fn snapshot(p99_9: Option<f64>, failures: u64, timeouts: Option<u64>) -> MeshSnapshot {
         let mut builder = SnapshotBuilder::default();
         builder.read(ProxySnapshot {
-            proxy: Proxy::named(ProxyId::new("shop", "web")),
-            clusters: ClusterSet::default(),
-            version: None,
-            loggers: None,
             evidence: Some(vec![ClusterEvidence {
                 cluster: Arc::from("c"),
                 attempts: 1000,
@@ -261,6 +257,7 @@ mod tests {
                 latency: p99_9.map(|p99_9| ConnectLatency { p50: 1.0, p99: 2.0, p99_9, max: p99_9 }),
                 ..ClusterEvidence::default()
             }]),
+            ..ProxySnapshot::named(Proxy::named(ProxyId::new("shop", "web")))
         });
         builder.finish(jiff::Timestamp::UNIX_EPOCH)
     }

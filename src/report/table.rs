@@ -59,43 +59,92 @@ const LEAST: usize = 4;
 /// whoever made them. The further lines of a cell stand below its row. Lines end without blanks.
 #[must_use]
 pub fn render(columns: &[Column], rows: Vec<Vec<String>>, headings: bool) -> String {
-    layout(columns, &rows, headings, usize::MAX)
+    whole(&Layout::new(columns, &rows, headings, usize::MAX), &rows)
 }
 
 /// The same, no wider than the terminal. What stands below a row is wrapped.
 #[must_use]
 pub fn fit(columns: &[Column], rows: &[Vec<String>], look: Look) -> String {
-    layout(columns, rows, look.headings, look.width())
+    whole(&Layout::of(columns, rows, look), rows)
 }
 
-fn layout(columns: &[Column], rows: &[Vec<String>], headings: bool, room: usize) -> String {
-    if rows.is_empty() && !headings {
-        return String::new();
-    }
-    let natural = |index: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| display_width(first_line(cell)));
-        let heading = if headings { display_width(columns[index].heading) } else { 0 };
-        cells.max().unwrap_or(0).max(heading)
-    };
-    let all: Vec<(usize, usize)> = (0..columns.len()).map(|index| (index, natural(index))).collect();
-    let shown = choose(columns, all, room);
-    let mut out = String::new();
-    if headings {
-        let line = shown.iter().map(|&(index, width)| (columns[index], width, Cow::Borrowed(columns[index].heading)));
-        push_line(&mut out, line);
-    }
+fn whole(layout: &Layout<'_>, rows: &[Vec<String>]) -> String {
+    let mut out = layout.head();
     for row in rows {
-        let cell = |index: usize| row.get(index).map_or("", String::as_str);
-        let line = shown.iter().map(|&(index, width)| (columns[index], width, shorten(first_line(cell(index)), width)));
-        push_line(&mut out, line);
-        for below in row.iter().filter_map(|cell| cell.split_once('\n')).flat_map(|(_, below)| below.lines()) {
+        layout.row(&mut out, row);
+    }
+    out
+}
+
+/// Which columns are shown, and how wide each is: for rows that are written while they come.
+pub struct Layout<'c> {
+    columns: &'c [Column],
+    /// The columns' positions, with their widths.
+    shown: Vec<(usize, usize)>,
+    headings: bool,
+    room: usize,
+}
+
+impl<'c> Layout<'c> {
+    /// Measures rows; of equal ones it is enough to give one, and a cell that is shorter than another may be empty.
+    #[must_use]
+    pub fn of<'r>(columns: &'c [Column], rows: impl IntoIterator<Item = &'r Vec<String>>, look: Look) -> Self {
+        Self::new(columns, rows, look.headings, look.width())
+    }
+
+    fn new<'r>(
+        columns: &'c [Column],
+        rows: impl IntoIterator<Item = &'r Vec<String>>,
+        headings: bool,
+        room: usize,
+    ) -> Self {
+        let heading = |column: &Column| if headings { display_width(column.heading) } else { 0 };
+        let mut all: Vec<(usize, usize)> = columns.iter().map(heading).enumerate().collect();
+        for row in rows {
+            for ((_, width), cell) in all.iter_mut().zip(row) {
+                *width = (*width).max(display_width(first_line(cell)));
+            }
+        }
+        Self { columns, shown: choose(columns, all, room), headings, room }
+    }
+
+    /// The headings, if there are to be any.
+    #[must_use]
+    pub fn head(&self) -> String {
+        let mut out = String::new();
+        if self.headings {
+            self.line(&mut out, |index| self.columns[index].heading);
+        }
+        out
+    }
+
+    /// Writes a row, and what stands below it.
+    pub fn row(&self, out: &mut String, cells: &[String]) {
+        self.line(out, |index| cells.get(index).map_or("", |cell| first_line(cell)));
+        for below in cells.iter().filter_map(|cell| cell.split_once('\n')).flat_map(|(_, below)| below.lines()) {
             let indent = (below.len() - below.trim_start().len()).max(2);
             out.push_str(&" ".repeat(indent));
-            out.push_str(&wrap(below.trim_start(), room, indent + 2));
+            out.push_str(&wrap(below.trim_start(), self.room, indent + 2));
             out.push('\n');
         }
     }
-    out
+
+    fn line<'t>(&self, out: &mut String, cell: impl Fn(usize) -> &'t str) {
+        let mut line = String::new();
+        for (position, &(index, width)) in self.shown.iter().enumerate() {
+            let cell = shorten(cell(index), width);
+            let fill = " ".repeat(width.saturating_sub(display_width(&cell)));
+            if position > 0 {
+                line.push_str(&" ".repeat(GAP));
+            }
+            match self.columns[index].kind {
+                Kind::Text => line.extend([&*cell, &fill]),
+                Kind::Number => line.extend([&*fill, &cell]),
+            }
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
 }
 
 fn first_line(cell: &str) -> &str {
@@ -126,23 +175,6 @@ fn squeeze(columns: &[Column], shown: &[(usize, usize)], room: usize, least: usi
         excess -= 1;
     }
     Some(shown)
-}
-
-fn push_line<'c>(out: &mut String, cells: impl Iterator<Item = (Column, usize, Cow<'c, str>)>) {
-    let mut line = String::new();
-    for (position, (column, width, cell)) in cells.enumerate() {
-        let cell = shorten(&cell, width).into_owned();
-        let fill = " ".repeat(width.saturating_sub(display_width(&cell)));
-        if position > 0 {
-            line.push_str(&" ".repeat(GAP));
-        }
-        match column.kind {
-            Kind::Text => line.extend([cell, fill]),
-            Kind::Number => line.extend([fill, cell]),
-        }
-    }
-    out.push_str(line.trim_end());
-    out.push('\n');
 }
 
 /// How many columns of a terminal a text takes; colours take none.

@@ -58,6 +58,21 @@ fn every_rule_has_a_fixture_that_fires() {
 }
 
 #[test]
+fn every_finding_can_be_read_in_the_table() {
+    for (code, _) in rules() {
+        let path = project().join(format!("tests/fixtures/rules/{code}.json"));
+        let table = plugin(["timeouts", "--from", path.to_str().unwrap()]).run().stdout;
+        for finding in findings(&format!("{code}.json")) {
+            for part in ["code", "message", "remedy"] {
+                let text = finding[part].as_str().unwrap();
+                assert!(table.contains(text), "{code}: {text:?} is not in\n{table}");
+            }
+        }
+        insta::assert_snapshot!(format!("table_{code}"), table.replace(path.to_str().unwrap(), &format!("{code}.json")));
+    }
+}
+
+#[test]
 fn the_healthy_mesh_is_silent() {
     assert_eq!(findings("healthy.json"), [] as [Value; 0]);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::escape::escape;
-use super::super::look::{Look, count, proxies, some};
+use super::super::look::{Look, proxies, some};
 use super::super::table::{self, number, text};
 use super::{paint, show_cause};
 use crate::audit::{Audit, Finding, Row, Severity, Subject};
@@ -257,14 +257,4 @@ fn short_name(name: &str) -> String {
         Direction::Inbound => format!("inbound {host}:{}{subset}", parts.port),
         Direction::InboundVip => format!("inbound-vip {host}:{}{subset}", parts.port),
     }
-}
-
-/// One line that says how much is left out, for what [`Detail`] does not show.
-#[must_use]
-pub fn left_out(audit: &Audit, detail: Detail) -> String {
-    let hidden = audit.findings.iter().filter(|finding| !finding.is_observed()).count();
-    if detail > Detail::Observed || hidden == 0 {
-        return String::new();
-    }
-    format!("{} in words, and what to do about each: -v", count(hidden, "finding", "findings"))
 }

@@ -28,7 +28,8 @@ pub fn summary(snapshot: &MeshSnapshot, audit: &Audit, look: Look, scope: &Scope
     }
     let found = found(audit, look, failed > 0);
     if detail == Detail::Observed {
-        let _ = writeln!(out, "{}", wrap(&format!("{found} ({})", lower(&covered)), look.width(), 2));
+        let _ =
+            writeln!(out, "{}", wrap(&format!("{found} ({}); -v has each in words", lower(&covered)), look.width(), 2));
     } else {
         let _ = writeln!(out, "{}", wrap(&covered, look.width(), 2));
     }
