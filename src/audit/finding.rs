@@ -375,6 +375,8 @@ impl Finding {
             }
             Action::SetTimeout { .. } | Action::Restore { .. } => Some(scope.command("fix", NOTHING)),
             Action::Deliver(_) => Some(scope.command("verify", NOTHING)),
+            // Neither levels nor logs are in files.
+            Action::RestoreLogLevels | Action::Diagnose if scope.is_offline() => None,
             Action::RestoreLogLevels => Some(at(scope).command("debug-log", ["--off"])),
             Action::Diagnose => Some(at(scope).command("diagnose", NOTHING)),
             Action::MoveKey { .. } | Action::Reconcile { .. } | Action::FitRoute { .. } | Action::Inspect(_) => None,

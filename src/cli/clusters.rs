@@ -13,12 +13,13 @@ use super::kube_args::SourceArgs;
 use crate::audit::{Filter, Finding, Policy, Severity, Subject, audit, host, nearest};
 use crate::collect::{self, ClusterObject};
 use crate::decode::dump;
+use crate::input::ArchiveLimits;
 use crate::k8s;
 use crate::model::{
     ClusterName, ClusterSet, ClusterSource, EnvoyCluster, MeshSnapshot, Proxy, ProxyId, ProxySnapshot, SnapshotBuilder,
     UnreadProxy, syn_retransmissions,
 };
-use crate::reach::{ArchiveLimits, Direct, Tunnel};
+use crate::reach::{Direct, Tunnel};
 use crate::report::Palette;
 use crate::report::document;
 use crate::report::escape::escape;

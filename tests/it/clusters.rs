@@ -15,7 +15,10 @@ fn the_table_has_the_timeout_in_it() {
     let run = on_incident(["clusters", &checkout(), "-n", "shop"]).run().exits(0);
     let mut lines = run.stdout.lines();
     let heading: Vec<&str> = lines.next().unwrap().split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
-    assert_eq!(heading, ["SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "TIMEOUT", "SYN", "RULES", "DESTINATION RULE"]);
+    assert_eq!(
+        heading,
+        ["SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "TIMEOUT", "SYN", "RULES", "DESTINATION RULE"]
+    );
     let silent = run.stdout.lines().find(|line| line.starts_with("cc-api.example.io")).unwrap();
     let cells: Vec<&str> = silent.split_whitespace().collect();
     assert_eq!((cells[1], cells[3]), ("443", "outbound"), "{silent}");

@@ -68,7 +68,10 @@ fn every_finding_can_be_read_in_the_table() {
                 assert!(table.contains(text), "{code}: {text:?} is not in\n{table}");
             }
         }
-        insta::assert_snapshot!(format!("table_{code}"), table.replace(path.to_str().unwrap(), &format!("{code}.json")));
+        insta::assert_snapshot!(
+            format!("table_{code}"),
+            table.replace(path.to_str().unwrap(), &format!("{code}.json"))
+        );
     }
 }
 

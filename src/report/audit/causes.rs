@@ -34,6 +34,12 @@ const PROXIES: usize = 3;
 /// How many different messages of one rule a block has.
 const MESSAGES: usize = 3;
 
+/// Terminals narrower than this have no column for SYN retransmissions.
+const ROOM_FOR_SYN: usize = 100;
+
+/// The column that they are left out of.
+const SYN: usize = 2;
+
 /// What a block is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Cause<'a> {
@@ -113,22 +119,25 @@ fn blocks(audit: &Audit, everything: bool) -> Vec<(Option<Severity>, Cause<'_>, 
 /// The table by cause; of rows in order too with `everything`.
 #[must_use]
 pub fn causes(snapshot: &MeshSnapshot, audit: &Audit, look: Look, detail: Detail, everything: bool) -> String {
-    let shown = blocks(audit, everything);
+    let mut shown = blocks(audit, everything);
+    if detail == Detail::Observed && audit.worst() > Some(Severity::Info) {
+        // Where there is worse, what is only worth knowing is counted in the summary.
+        shown.retain(|(severity, ..)| *severity != Some(Severity::Info));
+    }
     if shown.is_empty() {
         return String::new();
     }
-    let columns = [
-        text("SEVERITY"),
-        number("TIMEOUT"),
-        number("SYN").optional(),
-        number("CLUSTERS"),
-        number("PROXIES"),
-        text("CAUSE"),
-    ];
+    let mut columns =
+        vec![text("SEVERITY"), number("TIMEOUT"), number("SYN"), number("CLUSTERS"), number("PROXIES"), text("CAUSE")];
+    // The cause says more, where there is not room for both.
+    let syn = look.columns.is_none_or(|columns| columns >= ROOM_FOR_SYN);
+    if !syn {
+        columns.remove(SYN);
+    }
     let cells: Vec<Vec<String>> = shown
         .iter()
         .map(|(severity, cause, block)| {
-            let (timeout, syn, origin) = match cause {
+            let (timeout, retransmissions, origin) = match cause {
                 Cause::Value(timeout, kind, certain) => {
                     let effective = timeout.unwrap_or(EnvoyCluster::DEFAULT_CONNECT_TIMEOUT);
                     let syn = syn_retransmissions(effective).to_string();
@@ -148,7 +157,11 @@ pub fn causes(snapshot: &MeshSnapshot, audit: &Audit, look: Look, detail: Detail
             }
             let severity = severity.map_or_else(|| "ok".to_owned(), |all| paint(look.palette, all, all.as_str()));
             let clusters = if block.clusters.is_empty() { "-".to_owned() } else { block.clusters.len().to_string() };
-            vec![severity, timeout, syn, clusters, block.proxies.len().to_string(), cause]
+            let mut row = vec![severity, timeout, retransmissions, clusters, block.proxies.len().to_string(), cause];
+            if !syn {
+                row.remove(SYN);
+            }
+            row
         })
         .collect();
     table::fit(&columns, &cells, look)
@@ -160,7 +173,9 @@ fn below(snapshot: &MeshSnapshot, block: &Block<'_>, look: Look, detail: Detail)
     let codes: BTreeSet<&str> = block.findings.iter().map(|finding| finding.rule.code).collect();
     let codes: Vec<&str> = codes.into_iter().collect();
     let ids = block.proxies.iter().map(|at| &snapshot.proxies[at as usize].proxy.id);
-    let heading = if codes.is_empty() { String::new() } else { format!("{}  ", codes.join(",")) };
+    // Where everything is said in words, each message has its code.
+    let coded = detail == Detail::Observed && !codes.is_empty();
+    let heading = if coded { format!("{}  ", codes.join(",")) } else { String::new() };
     if block.clusters.is_empty() {
         lines.push(format!("{heading}{}", proxies(ids, if detail == Detail::All { usize::MAX } else { PROXIES })));
     } else {
@@ -177,7 +192,8 @@ fn below(snapshot: &MeshSnapshot, block: &Block<'_>, look: Look, detail: Detail)
 fn names(clusters: &BTreeSet<&str>, look: Look, taken: usize, detail: Detail) -> String {
     // The order of names is that of hosts, not of directions and ports.
     let mut names: Vec<String> = clusters.iter().map(|name| escape(&short_name(name)).into_owned()).collect();
-    names.sort();
+    // Services before clusters that stand for none.
+    names.sort_by_cached_key(|name| (!name.contains(':'), name.clone()));
     match look.columns {
         _ if detail == Detail::All => some(names, usize::MAX),
         None => some(names, CLUSTERS),
@@ -246,7 +262,7 @@ fn about(snapshot: &MeshSnapshot, block: &Block<'_>, findings: &[&Finding]) -> S
 
 /// A cluster as people speak of it: `api.example.com:443`, `reviews.shop:9080/v2`, `inbound:8080`. Any other keeps its
 /// name.
-fn short_name(name: &str) -> String {
+pub(super) fn short_name(name: &str) -> String {
     let Some(parts) = ClusterName::parse(name) else { return name.to_owned() };
     let host = parts.host.split_once(".svc.").map_or(parts.host, |(service, _)| service);
     let subset = if parts.subset.is_empty() { String::new() } else { format!("/{}", parts.subset) };

@@ -28,8 +28,8 @@ pub fn summary(snapshot: &MeshSnapshot, audit: &Audit, look: Look, scope: &Scope
     }
     let found = found(audit, look, failed > 0);
     if detail == Detail::Observed {
-        let _ =
-            writeln!(out, "{}", wrap(&format!("{found} ({}); -v has each in words", lower(&covered)), look.width(), 2));
+        let line = format!("{found} on {}; -v says each in words", count(audited, "proxy", "proxies"));
+        let _ = writeln!(out, "{}", wrap(&line, look.width(), 2));
     } else {
         let _ = writeln!(out, "{}", wrap(&covered, look.width(), 2));
     }
@@ -41,8 +41,9 @@ pub fn summary(snapshot: &MeshSnapshot, audit: &Audit, look: Look, scope: &Scope
             .map(|(name, value)| format!("{name} {}", escape(value)))
             .collect();
         let plane = if plane.is_empty() { String::new() } else { format!(" ({})", plane.join(", ")) };
+        let what = if detail == Detail::Observed { "Mesh: connectTimeout" } else { "The mesh's connect timeout is" };
         let line = format!(
-            "The mesh's connect timeout is {}{plane}, by {}",
+            "{what} {}{plane}, by {}",
             palette.strong(&format_duration(mesh.connect_timeout)),
             escape(&mesh.source)
         );
@@ -58,12 +59,6 @@ pub fn summary(snapshot: &MeshSnapshot, audit: &Audit, look: Look, scope: &Scope
     }
     next_step(&mut out, snapshot, audit, look, scope);
     out
-}
-
-/// With a small letter in front.
-fn lower(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// How many findings there are of each severity.
@@ -104,15 +99,22 @@ fn rules_found(out: &mut String, audit: &Audit, look: Look) {
     }
 }
 
-/// The proxies that were not read, in a line.
+/// What was not read, and what was skipped, in a line.
 fn unread(out: &mut String, snapshot: &MeshSnapshot, look: Look) {
-    if snapshot.failed.is_empty() {
-        return;
+    let mut parts = Vec::new();
+    if !snapshot.failed.is_empty() {
+        let mut causes: BTreeMap<FailureCause, usize> = BTreeMap::new();
+        snapshot.failed.iter().for_each(|failed| *causes.entry(failed.cause).or_default() += 1);
+        let causes: Vec<String> = causes.iter().map(|(cause, number)| format!("{number} {cause}")).collect();
+        let head = format!("{} not read", count(snapshot.failed.len(), "proxy", "proxies"));
+        parts.push(format!("{}: {}", look.palette.error(&head), causes.join(", ")));
     }
-    let names = snapshot.failed.iter().map(|failed| format!("{} ({})", escape(&failed.id.to_string()), failed.cause));
-    let line = format!("not read: {} (-v tells why)", super::super::look::some(names, NAMED));
-    let line = wrap(&line, look.width(), 2);
-    let _ = writeln!(out, "{}", line.replacen("not read:", &look.palette.error("not read:"), 1));
+    if !snapshot.skipped.is_empty() {
+        parts.push(format!("{} skipped", count(snapshot.skipped.len(), "pod", "pods")));
+    }
+    if !parts.is_empty() {
+        let _ = writeln!(out, "{}", wrap(&parts.join("; "), look.width(), 2));
+    }
 }
 
 /// The proxies that were not read, by cause, with what to do about each.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::escape::escape;
 use super::super::look::{Look, proxies, show_timeout};
 use super::super::table::{self, number, text};
+use super::causes::short_name;
 use super::{paint, show_origin};
 use crate::audit::{Audit, Finding, Row, Severity, Subject};
 use crate::model::{ClusterSet, MeshSnapshot, format_duration};
@@ -26,8 +27,7 @@ pub fn rows(snapshot: &MeshSnapshot, audit: &Audit, look: Look, everything: bool
         .iter()
         .map(|line| {
             let (timeout, syn) = line.values();
-            let subject =
-                if line.cluster.is_empty() { names(&line.proxies) } else { escape(&line.cluster).into_owned() };
+            let subject = if line.cluster.is_empty() { names(&line.proxies) } else { line.name(look) };
             vec![
                 line.severity(look),
                 subject,
@@ -63,7 +63,7 @@ pub fn wide(snapshot: &MeshSnapshot, audit: &Audit, look: Look, everything: bool
             cells.push(vec![
                 escape(&read.id.to_string()).into_owned(),
                 line.severity(look),
-                known(&line.cluster),
+                if line.cluster.is_empty() { "-".to_owned() } else { line.name(look) },
                 known(line.row.map_or("", |row| &row.discovery_type)),
                 timeout.clone(),
                 syn.clone(),
@@ -104,6 +104,12 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// The cluster's name: whole for programs, as people speak of it on a terminal, where it would be cut.
+    fn name(&self, look: Look) -> String {
+        let name = if look.columns.is_some() { short_name(&self.cluster) } else { self.cluster.to_string() };
+        escape(&name).into_owned()
+    }
+
     fn severity(&self, look: Look) -> String {
         self.severity.map_or_else(|| "ok".to_owned(), |severity| paint(look.palette, severity, severity.as_str()))
     }
