@@ -9,12 +9,13 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
+use crate::audit::delivery::plane_troubles;
 use crate::audit::{self, Audit, Filter, Policy, Severity, Unmatched};
 use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot};
 use crate::report::audit::{self as report, Detail};
 use crate::report::look::{Look, count};
-use crate::report::{document, v1};
+use crate::report::{document, v1, verify};
 
 /// Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why
 #[derive(Debug, Args)]
@@ -224,7 +225,10 @@ fn tables(args: &TimeoutsArgs, snapshot: &MeshSnapshot, audit: &Audit, console: 
             (_, By::Cluster) => report::rows(snapshot, audit, look, everything),
             (_, By::Cause) => report::causes(snapshot, audit, look, detail, everything),
         };
-        (rows, report::summary(snapshot, audit, look, &scope, detail))
+        // What keeps a control plane from delivering stands first: no value is to be trusted before that is mended.
+        let planes =
+            if look.headings { verify::control_planes(&plane_troubles(snapshot), look) } else { String::new() };
+        (planes + &rows, report::summary(snapshot, audit, look, &scope, detail))
     };
     if look.verbose {
         return at(Detail::All);
