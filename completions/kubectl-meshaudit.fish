@@ -39,7 +39,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a 
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "fix" -d 'Print the change to make, for the way this mesh was installed, and what it would change; nothing is written'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "verify" -d 'Wait until every proxy has the expected value, and name the stragglers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "snapshot" -d 'Keep what an audit reads, for later or for another machine; every read command takes it back with --from'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "explain" -d 'Print the page of a rule, or of a cause that `diagnose` names'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "explain" -d 'Print the page of a rule, or of a cause that diagnose names'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "version" -d 'Print the version of this program, of the control planes and of the proxies'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "completion" -d 'Print a completion script, or install kubectl\'s live completion'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "options" -d 'List the flags that every command takes: which cluster, as whom, and what is said'
@@ -57,7 +57,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand rese
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l until -d 'Leave out what is younger: a moment, a day, or a length of time before now' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l service -d 'Count only this service (repeatable)' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l service-field -d 'The JSON field that names the service, as a path with points' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l class -d 'Count only this class of resets (repeatable), e.g. reset' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l class -d 'Count only this class of resets (repeatable); docs/resets.md has the table' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l pattern -d 'Count records that match this regular expression too (repeatable)' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l log-tz -d 'Time zone of log timestamps that name none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s o -l output -d 'chart, table, wide, json, yaml, csv, markdown, svg or html' -r -f -a "chart\t''
@@ -84,7 +84,6 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand rese
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l as-group -d 'Group to impersonate; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -115,7 +114,6 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debu
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l as-group -d 'Group to impersonate; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -148,7 +146,6 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diag
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as-group -d 'Group to impersonate; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l from -d 'Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l config-dump -d 'Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats' -r -F
@@ -176,6 +173,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diag
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
@@ -188,13 +186,10 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clus
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l as-group -d 'Group to impersonate; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l fqdn -d 'Only clusters whose name has this host in it' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l port -d 'Only clusters of this port; 0 means any' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l direction -d 'Only clusters of this direction: outbound, inbound or inbound-vip' -r -f -a "outbound\t''
-inbound\t''
-inbound-vip\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l port -d 'Only clusters of this port' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l direction -d 'Only clusters of this direction' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l subset -d 'Only clusters whose name has this subset in it' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s o -l output -d 'table, json or yaml (short is istioctl\'s word for table)' -r -f -a "table\t''
 json\t''
@@ -211,6 +206,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clus
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
@@ -223,7 +219,6 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand time
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l as-group -d 'Group to impersonate; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l host -d 'Only clusters whose host has this in it' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l port -d 'Only clusters of this port' -r
@@ -239,8 +234,6 @@ wide\t''
 json\t''
 yaml\t''
 ndjson\t''"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l by -d 'What a row of the table is: cause (a value and what gives it) or cluster' -r -f -a "cause\t''
-cluster\t''"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l fail-on -d 'The severity from which on the exit code is 1: error, warning, info or never' -r -f -a "error\t''
 warning\t''
 info\t''
@@ -253,7 +246,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand time
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l non-interactive -d 'Never let a credential plugin ask for anything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l all-clusters -d 'Every cluster: those that are in order, and the bootstrap\'s and internal ones too'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-headers -d 'Rows alone on stdout, without headings; the summary goes to stderr'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-headers -d 'No headings in tables'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l explain-origin -d 'Show for each cluster what could have given it its timeout, and why it did or did not; best with --host'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s q -l quiet -d 'Only results and errors'
@@ -262,6 +255,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand time
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
@@ -274,7 +268,6 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as-group -d 'Group to impersonate; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l set -d 'Set this value, not the recommended one, e.g. 15s' -r
@@ -295,6 +288,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
@@ -307,7 +301,6 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand veri
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as-group -d 'Group to impersonate; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l expect -d 'The value that every cluster is to have which no object overrides; else what the objects give, e.g. 10s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l plan -d 'A plan that `fix -o json` wrote' -r -F
@@ -329,6 +322,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand veri
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
@@ -341,7 +335,6 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snap
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l as-group -d 'Group to impersonate; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -376,7 +369,6 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand vers
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l as-group -d 'Group to impersonate; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l as-uid -d 'UID to impersonate' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'

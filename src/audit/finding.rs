@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Filter;
-use super::recommend::Recommendation;
+use super::recommend::{Reach, Recommendation};
 use super::row::Row;
 use crate::attribute::Dropped;
 use crate::model::{ClusterSet, EnvoyCluster, ObjectRef, Origin, OriginKind, ProxyId, Scope, format_duration};
@@ -111,15 +111,6 @@ impl MeshKey {
             Self::DefaultConfig => "defaultConfig.connectTimeout",
         }
     }
-}
-
-/// How far a change of a timeout that comes from the mesh itself is to reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reach {
-    /// Where the value comes from: it is wrong for all that get it.
-    Source,
-    /// This host alone: the value is right for others. Where the mesh itself gives it, the host needs one of its own.
-    Host,
 }
 
 /// What is to be done about a finding. `fix` makes its plans of these, and the remedy's text is derived from it.

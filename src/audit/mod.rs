@@ -17,9 +17,9 @@ use std::sync::Arc;
 pub use context::{Context, MeshValue, Rule};
 pub use evidence::{Counted, Counters, Trouble};
 pub use filter::{Filter, Unmatched, host, nearest};
-pub use finding::{Action, Finding, MeshKey, Reach, RuleInfo, Severity, Subject};
+pub use finding::{Action, Finding, MeshKey, RuleInfo, Severity, Subject};
 pub use policy::Policy;
-pub use recommend::{Recommendation, Recommender, RouteLimit};
+pub use recommend::{Reach, Recommendation, Recommender, RouteLimit};
 pub use row::Row;
 
 use crate::attribute::Attributor;

@@ -1,7 +1,6 @@
 //! `clusters`: proxies' clusters, as a table or as Envoy's own objects.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -10,7 +9,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::SourceArgs;
-use crate::audit::{Filter, Finding, Policy, Severity, Subject, audit, host, nearest};
+use crate::audit::{Severity, host, nearest};
 use crate::collect::{self, ClusterObject};
 use crate::decode::dump;
 use crate::input::ArchiveLimits;
@@ -21,6 +20,7 @@ use crate::model::{
 };
 use crate::reach::{Direct, Tunnel};
 use crate::report::Palette;
+use crate::report::audit::{Marks, marks};
 use crate::report::document;
 use crate::report::escape::escape;
 use crate::report::look::{count, failure_hint, show_timeout};
@@ -303,24 +303,6 @@ fn sort_key(name: &str) -> (&str, &str, u16, &str) {
         Some(parts) => (parts.host, parts.subset, parts.port, parts.direction.as_str()),
         None => (name, "", 0, ""),
     }
-}
-
-/// What rules say of a cluster's value.
-type Marks = HashMap<(String, Option<Duration>), (Severity, Vec<&'static str>)>;
-
-fn marks(snapshot: &MeshSnapshot) -> Marks {
-    let audit = audit(snapshot, &Filter { all_clusters: true, ..Filter::default() }, &Policy::default());
-    let mut marks = Marks::new();
-    let of_row = |finding: &&Finding| matches!(finding.subject, Subject::Row { .. });
-    for finding in audit.findings.iter().filter(of_row) {
-        let key = (finding.cluster().to_owned(), finding.subject.timeout());
-        let (severity, codes) = marks.entry(key).or_insert((finding.severity, Vec::new()));
-        *severity = finding.severity.max(*severity);
-        if !codes.contains(&finding.rule.code) {
-            codes.push(finding.rule.code);
-        }
-    }
-    marks
 }
 
 fn table(snapshot: &MeshSnapshot, several: bool, args: &ClustersArgs, console: &Console) -> Result<(), Failure> {

@@ -10,7 +10,8 @@ use crate::{plugin, project};
 fn rules() -> Vec<(String, String)> {
     let list = plugin(["explain"]).run().exits(0).stdout;
     let mut rules = Vec::new();
-    for line in list.lines() {
+    // The rules come first; causes of `diagnose` follow after an empty line.
+    for line in list.lines().take_while(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         rules.push((words[0].to_owned(), words[2].to_owned()));
     }

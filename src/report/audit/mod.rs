@@ -1,6 +1,7 @@
 //! An audit for people.
 
 mod causes;
+mod marks;
 mod origin;
 mod summary;
 mod table;
@@ -9,6 +10,7 @@ use super::Palette;
 use crate::audit::Severity;
 
 pub use causes::{Detail, causes};
+pub use marks::{Marks, marks};
 pub use origin::{Explained, explain, explained, show_origin};
 pub use summary::summary;
 pub use table::{rows, wide};
