@@ -5,6 +5,7 @@ pub mod audit;
 mod cause;
 mod debug_log;
 pub mod explanation;
+pub mod fix;
 mod origin;
 
 pub use cause::FailureCause;
@@ -17,7 +18,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
     ("timeout-audit", of::<audit::TimeoutAudit>),
     ("origin-explanation", of::<explanation::OriginExplanation>),
-    ("fix-plan", of::<super::fix::FixPlanJson>),
+    ("fix-plan", of::<fix::FixPlanJson>),
     ("verification", of::<super::verify::VerificationJson>),
     ("diagnosis", of::<super::diagnosis::DiagnosisReport>),
     ("resets", of::<super::resets::ResetsReport>),
