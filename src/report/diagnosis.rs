@@ -400,8 +400,7 @@ pub fn summary(diagnosis: &Diagnosis, input: &DiagnosisInput, palette: Palette) 
     }
     out.push_str(").\n");
     if diagnosis.entries.iter().any(|entry| entry.event.timeout_inferred) {
-        let legend = "~ is a connect timeout concluded from the wait; --config-dump tells it for certain.";
-        let _ = writeln!(out, "{}", table::wrap(legend, look.width(), 2));
+        out.push_str("~ is a connect timeout concluded from the wait; --config-dump tells it for certain.\n");
     }
     if let Some(line) = &diagnosis.unexplained_line {
         let text: String = line.text.replace('\t', " ").chars().take(120).collect();
