@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod fix;
 mod kube_args;
+mod moment;
 mod resets;
 mod snapshot;
 mod timeouts;

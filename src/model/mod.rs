@@ -12,8 +12,9 @@ mod origin;
 mod proxy;
 mod scope;
 mod snapshot;
+mod workload;
 
-pub use app_log::{AppRecord, LoggedAt};
+pub use app_log::{AppRecord, Call, JsonRecord, Leaf, LoggedAt, Severity};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
 pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
 pub use duration::{
@@ -24,4 +25,5 @@ pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
 pub use proxy::{LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};
+pub use workload::workload_of_pod;
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use flate2::read::MultiGzDecoder;
 
 use crate::decode::app_log::{LogEntry, LogReader, ReaderOptions};
-use crate::report::resets::{Duplicate, FailedInput, Sources};
-use crate::resets::{HOUR, Question, StreamCounter, Tally};
+use crate::model::workload_of_pod;
+use crate::resets::{HOUR, Question, Sources, StreamCounter, Tally};
 
 /// Files of one run; a directory with more is probably not the one meant.
 const MAX_FILES: usize = 100_000;
@@ -145,13 +145,13 @@ impl Merger {
             self.merged += 1;
             let Some(counted) = counted else { continue };
             if let Some(error) = counted.failed {
-                self.sources.failed.push(FailedInput { name: name.clone(), message: error.to_string() });
+                self.sources.failed.push((name.clone(), error.to_string()));
             }
             if counted.tally.reading.bytes == 0 {
                 continue;
             }
             if let Some(first) = self.contents.get(&(counted.tally.reading.bytes, counted.hash)) {
-                self.sources.duplicates.push(Duplicate { name, same_as: first.clone() });
+                self.sources.duplicates.push((name, first.clone()));
                 continue;
             }
             self.contents.insert((counted.tally.reading.bytes, counted.hash), name);
@@ -282,6 +282,9 @@ fn service_of_path(path: &Path) -> String {
         "catalina",
         "access",
         "error",
+        "istio-proxy",
+        "envoy",
+        "proxy",
     ];
     let telling = stem.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80);
     if (!telling || generic.contains(&stem.to_ascii_lowercase().as_str())) && !parent.is_empty() && parent != "." {
@@ -315,24 +318,6 @@ fn plain_stem(name: &str) -> String {
     }
 }
 
-/// The workload that a pod's name tells: `checkout-7d9f8b6c5d-x2x4z` and `checkout-0` are `checkout`.
-pub(super) fn workload_of_pod(pod: &str) -> &str {
-    // Kubernetes' names avoid vowels and 0, 1, 3 in what it makes up (apimachinery's rand package).
-    let made_up = |part: &str| part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
-    if let Some((rest, last)) = pod.rsplit_once('-') {
-        if !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
-            return rest;
-        }
-        if last.len() == 5 && made_up(last) {
-            return match rest.rsplit_once('-') {
-                Some((workload, hash)) if (6..=10).contains(&hash.len()) && made_up(hash) => workload,
-                _ => rest,
-            };
-        }
-    }
-    pod
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,19 +342,6 @@ mod tests {
             ("é-2020-07-08.log", "é"),
         ] {
             assert_eq!(service_of_path(Path::new(path)), service, "{path}");
-        }
-    }
-
-    #[test]
-    fn workloads_are_read_from_pods() {
-        for (pod, workload) in [
-            ("pay-7d9f8b6c5d-x2x4z", "pay"),
-            ("db-0", "db"),
-            ("job-x2x4z", "job"),
-            ("plain", "plain"),
-            ("two-words", "two-words"),
-        ] {
-            assert_eq!(workload_of_pod(pod), workload);
         }
     }
 }

@@ -360,8 +360,9 @@ impl LogReader {
                     text: &self.scratch,
                     exception: fields.exception,
                     target: fields.target,
-                    call: fields.call,
+                    call: fields.call.map(crate::model::Call::Request),
                     line: self.line,
+                    ..AppRecord::default()
                 }));
             }
         }
@@ -496,10 +497,9 @@ impl LogReader {
             logged_at: pending.logged_at,
             service: pending.service.as_deref(),
             text: &pending.text,
-            exception: None,
-            target: None,
-            call: pending.call.as_deref(),
+            call: pending.call.as_deref().map(crate::model::Call::Thread),
             line: pending.line,
+            ..AppRecord::default()
         }));
     }
 }
@@ -677,7 +677,7 @@ mod tests {
                     at: record.logged_at.map(|logged| logged.at.to_string()),
                     service: record.service.map(str::to_owned),
                     text: record.text.to_owned(),
-                    call: record.call.map(str::to_owned),
+                    call: record.call.map(|call| call.name().to_owned()),
                 });
             }
         };

@@ -4,6 +4,7 @@
 pub mod audit;
 mod cause;
 mod origin;
+pub mod resets;
 
 pub use cause::FailureCause;
 pub use origin::{Origin, OriginKind};
@@ -16,7 +17,7 @@ pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
     ("fix-plan", of::<super::fix::FixPlanJson>),
     ("verification", of::<super::verify::VerificationJson>),
     ("diagnosis", of::<super::diagnosis::DiagnosisReport>),
-    ("resets", of::<super::resets::ResetsReport>),
+    ("resets", of::<resets::ResetsReport>),
     ("debug-log", of::<super::debug_log::DebugLogReport>),
 ];
 
