@@ -233,7 +233,7 @@ impl Patterns {
         }
         let reason = seen.reason.or_else(|| {
             let stripped = json.raw.replace(['\\', '"'], " ");
-            matches!(self.of_text(&stripped), Found::Class(_)).then_some(Reason::FieldName)
+            matches!(self.of_text(&stripped), Found::Class(_) | Found::Not(Reason::Configuration)).then_some(Reason::FieldName)
         })?;
         (reason != Reason::NotUnderstood || !self.is_quiet(record)).then_some(Judgement::Uncounted(reason))
     }
