@@ -76,7 +76,14 @@ pub struct Elements {
     limit: usize,
     /// The outer object's key whose value is the list.
     list: &'static str,
+    /// The outer object's keys whose values are kept, with what has come of them.
+    kept: Vec<(&'static str, Vec<u8>)>,
+    /// Which of them is under way.
+    keeping: Option<usize>,
 }
+
+/// The most bytes of a value that is kept beside the list.
+const MAX_KEPT: usize = 64 << 10;
 
 impl Elements {
     /// A parser that refuses elements of more than `limit` bytes.
@@ -93,6 +100,8 @@ impl Elements {
             offset: 0,
             limit,
             list: "configs",
+            kept: Vec::new(),
+            keeping: None,
         }
     }
 
@@ -100,6 +109,18 @@ impl Elements {
     #[must_use]
     pub fn of(list: &'static str, limit: usize) -> Self {
         Self { list, ..Self::new(limit) }
+    }
+
+    /// Keeps the values of these keys of the outer object as well.
+    #[must_use]
+    pub fn keeping(self, keys: &[&'static str]) -> Self {
+        Self { kept: keys.iter().map(|key| (*key, Vec::new())).collect(), ..self }
+    }
+
+    /// A value that was kept, as JSON; empty where the object has had none so far.
+    #[must_use]
+    pub fn kept(&self, key: &str) -> &[u8] {
+        self.kept.iter().find(|(own, _)| *own == key).map_or(&[], |(_, value)| value)
     }
 
     /// Takes the next bytes and gives each element that they complete to `each`.
@@ -128,7 +149,15 @@ impl Elements {
                             }
                         }
                     }
+                    if let Some(index) = self.keeping {
+                        let value = &mut self.kept[index].1;
+                        if value.len() + used > MAX_KEPT {
+                            return Err(ElementError::TooLarge(MAX_KEPT).into());
+                        }
+                        value.extend_from_slice(inside);
+                    }
                     if complete {
+                        self.keeping = None;
                         self.state = if self.state == State::Element { State::Array } else { State::Key };
                     }
                     self.offset += used as u64;
@@ -141,8 +170,9 @@ impl Elements {
                         b'\\' if !escaped => State::InKey { escaped: true },
                         _ => State::InKey { escaped: false },
                     };
-                    // Only the list's key matters; of a longer one its beginning is enough to know it is another.
-                    if matches!(self.state, State::InKey { .. }) && self.key.len() <= self.list.len() {
+                    // Of a key that is longer than all that matter, its beginning is enough to know it is another.
+                    let longest = self.kept.iter().map(|(key, _)| key.len()).fold(self.list.len(), usize::max);
+                    if matches!(self.state, State::InKey { .. }) && self.key.len() <= longest {
                         self.key.push(byte);
                     }
                 }
@@ -181,6 +211,10 @@ impl Elements {
                     self.state = State::Array;
                 }
                 State::Value { colon: true } => {
+                    self.keeping = self.kept.iter().position(|(key, _)| key.as_bytes() == self.key);
+                    if let Some(index) = self.keeping {
+                        self.kept[index].1.clear();
+                    }
                     self.state = State::Skip;
                     continue;
                 }
@@ -312,6 +346,28 @@ mod tests {
             assert_eq!(split(b"\xEF\xBB\xBF[]", 1000), Ok((Shape::Array, vec![])));
             assert_eq!(split(br#"{"kind": "List"}"#, chunk), Ok((Shape::OtherObject, vec![])));
         }
+    }
+
+    #[test]
+    fn keeps_what_stands_beside_the_list() {
+        let list = br#"{"kind": "PodList", "items": [{"kind": "x"}], "metadata": {"continue": "a}b"}, "kinds": 1}"#;
+        for chunk in [1, 5, 1000] {
+            let mut elements = Elements::of("items", 100).keeping(&["kind", "metadata"]);
+            let mut count = 0;
+            for part in list.chunks(chunk) {
+                elements
+                    .feed::<ElementError>(part, |_| {
+                        count += 1;
+                        Ok(())
+                    })
+                    .expect("a list");
+            }
+            assert_eq!((count, elements.kept("kind")), (1, &b"\"PodList\""[..]));
+            assert_eq!(elements.kept("metadata"), br#"{"continue": "a}b"}"#);
+        }
+        let mut elements = Elements::of("items", 100).keeping(&["metadata"]);
+        let long = format!(r#"{{"metadata": "{}""#, "x".repeat(MAX_KEPT));
+        assert_eq!(elements.feed::<ElementError>(long.as_bytes(), |_| Ok(())), Err(ElementError::TooLarge(MAX_KEPT)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod loggers;
 pub mod mesh_config;
 pub mod objects;
 pub mod patch;
+pub mod pod;
 pub mod pod_config;
 pub mod prometheus;
 pub mod snapshot;

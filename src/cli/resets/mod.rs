@@ -100,7 +100,7 @@ struct CountingArgs {
     /// The JSON field that names the service, as a path with points
     #[arg(long, value_name = "FIELD")]
     service_field: Option<String>,
-    /// Count only this class of resets (repeatable); docs/resets.md has the table
+    /// Count only this class of resets (repeatable), e.g. connection-reset
     #[arg(long, value_name = "CLASS")]
     class: Vec<Class>,
     /// Count records that match this regular expression too (repeatable)
@@ -356,7 +356,10 @@ impl ResetsArgs {
     async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
         let selection = self.select.selection(&self.targets)?;
         let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
-        for connection in self.kube.connect_all().await? {
+        let (connections, lost) = self.kube.connect_all().await?;
+        let lost = lost.iter().map(|(context, error)| (format!("context {context}"), error.to_string()));
+        sources.failed.extend(lost);
+        for connection in connections {
             let containers = log_sources(&connection, &selection, &self.container).await?;
             if containers.is_empty() {
                 continue;
