@@ -298,14 +298,14 @@ fn a_probe_that_logs_its_failures_points_at_no_timeout() {
             minute % 60
         );
     }
-    let report = plugin(["resets", "--from", "-", "-o", "json"]).stdin(&log).json();
+    let report = plugin(["resets", "--from", "-", "-o", "json"]).stdin(log.as_str()).json();
     assert_eq!(report["total"]["resets"], 200);
     assert_eq!(report["delay"]["peak"]["pointsAtSeconds"], Value::Null, "{}", report["delay"]);
     assert!(report["delay"]["sentence"].as_str().unwrap().contains("do not say when"), "{}", report["delay"]);
     assert_eq!(report["rhythm"]["everySeconds"].as_f64().unwrap().round(), 10.0);
     // The same, where each failure says how long it took.
     let log = log.replace("/health failed", "/health failed after 1001 ms");
-    let report = plugin(["resets", "--from", "-", "-o", "json"]).stdin(&log).json();
+    let report = plugin(["resets", "--from", "-", "-o", "json"]).stdin(log.as_str()).json();
     assert_eq!(report["delay"]["peak"]["pointsAtSeconds"], 1.0);
     // A probe every second, of which every fourth fails: the records between are ends of other calls.
     let log: String = (0..200)

@@ -4,6 +4,7 @@ mod cases;
 mod incident;
 mod live;
 mod prometheus;
+mod wrappers;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
