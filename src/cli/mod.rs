@@ -6,7 +6,6 @@ mod completion;
 mod console;
 mod debug_log;
 mod diagnose;
-mod diagnose_live;
 mod exit;
 mod explain;
 mod failure;

@@ -16,7 +16,9 @@ pub(super) struct Typed {
 
 /// Neither a moment nor a length of time.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no time; use now, 23:55, 2020-07-08, 2020-07-08T20:00-07:00, or a length before now such as 36h, 1d or 2w")]
+#[error(
+    "{0:?} is no time; use now, 23:55, 2020-07-08, 2020-07-08T20:00-07:00, or a length before now such as 36h, 1d or 2w"
+)]
 pub(super) struct BadMoment(String);
 
 impl Typed {
@@ -44,7 +46,8 @@ impl Typed {
             && text.contains(':')
             && !text.contains(['-', 'T'])
         {
-            let on = |day: jiff::civil::Date| day.to_datetime(time).to_zoned(self.zone.clone()).map(|at| at.timestamp());
+            let on =
+                |day: jiff::civil::Date| day.to_datetime(time).to_zoned(self.zone.clone()).map(|at| at.timestamp());
             let found = on(today).map_err(|_| wrong())?;
             if found.duration_since(self.now) <= SignedDuration::from_mins(1) {
                 return Ok(found);

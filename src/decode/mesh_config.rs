@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::model::objects::{ConnectionPool, MeshConfig, ProxySync};
+use crate::model::objects::{ConnectionPool, MeshConfig};
 use crate::model::parse_duration;
 
 /// Reads a duration that may be absent.
@@ -81,26 +81,6 @@ pub(super) fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or(message).trim_start_matches("error: ").to_owned()
 }
 
-#[derive(Deserialize)]
-struct RawSync {
-    #[serde(default)]
-    proxy: String,
-    #[serde(default)]
-    cluster_sent: String,
-    #[serde(default)]
-    cluster_acked: String,
-}
-
-/// Reads `/debug/syncz` (`pilot/pkg/xds/debug.go`, `SyncStatus`): which proxies have accepted the last clusters they
-/// were sent.
-pub fn parse_syncz(text: &str) -> Result<Vec<ProxySync>, String> {
-    let raw: Vec<RawSync> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    Ok(raw
-        .into_iter()
-        .map(|sync| ProxySync { acknowledged: sync.cluster_sent == sync.cluster_acked, proxy: sync.proxy })
-        .collect())
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 mod tests {
@@ -143,19 +123,10 @@ mod tests {
         assert!(parse("a: [").is_err());
     }
 
-    #[test]
-    fn reads_syncz() {
-        let json = r#"[{"cluster_id":"Kubernetes","proxy":"web-1.shop","cluster_sent":"n2","cluster_acked":"n1"},
-            {"proxy":"web-2.shop","cluster_sent":"n2","cluster_acked":"n2"}]"#;
-        let sync = parse_syncz(json).unwrap();
-        assert_eq!(sync.iter().map(|proxy| proxy.acknowledged).collect::<Vec<_>>(), [false, true]);
-    }
-
     proptest! {
         #[test]
         fn is_total(text in ".{0,80}") {
             let _ = parse(&text);
-            let _ = parse_syncz(&text);
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod app_log;
 pub mod dump;
 mod elements;
+pub mod istiod;
 pub mod lease;
 pub mod log;
 pub mod loggers;
@@ -14,6 +15,8 @@ pub mod pod_config;
 pub mod prometheus;
 pub mod snapshot;
 pub mod stats;
+pub mod syncz;
 pub mod timestamp;
+pub mod xds_stats;
 
 pub use elements::{ElementError, Elements, Shape};

@@ -19,12 +19,6 @@ use crate::model::objects::{
     Subset, TrafficPolicy, VirtualService,
 };
 
-/// An object's name.
-#[must_use]
-pub fn name(json: &str) -> Option<String> {
-    serde_json::from_str::<RawObject<'_>>(json).ok().map(|raw| raw.metadata.name)
-}
-
 /// One object, as the API server answers.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]

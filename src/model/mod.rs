@@ -4,6 +4,7 @@
 mod app_log;
 mod cluster;
 mod debug_log;
+pub mod delivery;
 mod duration;
 pub mod evidence;
 mod log;
@@ -12,6 +13,7 @@ mod origin;
 mod proxy;
 mod scope;
 mod snapshot;
+pub mod sync;
 mod workload;
 
 pub use app_log::{AppRecord, Call, JsonRecord, Leaf, LoggedAt, Severity};
@@ -21,9 +23,9 @@ pub use duration::{
     CONNECT_TIMEOUTS, DurationError, LEAST_CONNECT_TIMEOUT, USUAL_CONNECT_TIMEOUT, format_duration,
     longer_connect_timeout, parse_duration, syn_retransmissions,
 };
-pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
+pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
 pub use proxy::{LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};
-pub use workload::workload_of_pod;
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};
+pub use workload::workload_of_pod;

@@ -275,7 +275,7 @@ pub fn event(event: &Event, explained: bool, several: bool, look: Look) -> Strin
         CauseSeverity::Warning => palette.warning(event.cause.as_str()),
         CauseSeverity::Info => palette.info(event.cause.as_str()),
     };
-    let clock = event.time.map_or_else(|| "-".to_owned(), |time| time.strftime("%H:%M:%S%.3f").to_string());
+    let clock = event.time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S%.3fZ").to_string());
     let shown = |value: Option<&String>| value.map(|value| escape(value).into_owned());
     let place = shown(event.cluster.as_ref()).or(shown(event.host.as_ref())).unwrap_or_else(|| "-".to_owned());
     let mut out = format!("{} {cause} {}\n", palette.faint(&clock), palette.strong(&place));

@@ -150,7 +150,9 @@ static ENDS: LazyLock<Regex> = LazyLock::new(|| {
 
 /// A call that will be made, and is not being made.
 static ANNOUNCES: LazyLock<Regex> = LazyLock::new(|| {
-    constant(r"(?i)\b(?:retry(?:ing)?|again|next|wait(?:ing)?|sleep(?:ing)?|back(?:ing)?[ -]?off|schedul\w+)\b[^\n]{0,60}\b(?:in|after|for)\s+\d")
+    constant(
+        r"(?i)\b(?:retry(?:ing)?|again|next|wait(?:ing)?|sleep(?:ing)?|back(?:ing)?[ -]?off|schedul\w+)\b[^\n]{0,60}\b(?:in|after|for)\s+\d",
+    )
 });
 
 static SAID: LazyLock<Regex> = LazyLock::new(|| {
@@ -161,7 +163,9 @@ static SAID: LazyLock<Regex> = LazyLock::new(|| {
 
 /// A length of time that was not the call's.
 static WAITS: LazyLock<Regex> = LazyLock::new(|| {
-    constant(r"(?i)\b(?:retr(?:y|ying|ies)|again|next|wait(?:ing)?|sleep(?:ing)?|back[ -]?off|schedul\w+|every|interval|keep-?alive|idle|timeout of|timeout ?[=:])")
+    constant(
+        r"(?i)\b(?:retr(?:y|ying|ies)|again|next|wait(?:ing)?|sleep(?:ing)?|back[ -]?off|schedul\w+|every|interval|keep-?alive|idle|timeout of|timeout ?[=:])",
+    )
 });
 
 #[cfg(test)]

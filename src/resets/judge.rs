@@ -112,8 +112,12 @@ impl Patterns {
                 .map(|(reason, phrase)| Ok((reason, compile(&phrase)?)))
                 .collect::<Result<_, PatternError>>()?,
             not_understood: compile(&ascii_boundaries(&format!("(?i){NOT_UNDERSTOOD}")))?,
-            loud: compile(&ascii_boundaries(r"(?i)\b(?:warn(?:ing)?|err(?:or)?|fatal|crit(?:ical)?|severe|alert|emerg|panic)\b"))?,
-            quiet: compile(&ascii_boundaries(r"(?i)\b(?:info(?:rmation)?|debug|trace|notice|verbose|fine|inf|dbg|trc)\b"))?,
+            loud: compile(&ascii_boundaries(
+                r"(?i)\b(?:warn(?:ing)?|err(?:or)?|fatal|crit(?:ical)?|severe|alert|emerg|panic)\b",
+            ))?,
+            quiet: compile(&ascii_boundaries(
+                r"(?i)\b(?:info(?:rmation)?|debug|trace|notice|verbose|fine|inf|dbg|trc)\b",
+            ))?,
         })
     }
 
@@ -233,7 +237,8 @@ impl Patterns {
         }
         let reason = seen.reason.or_else(|| {
             let stripped = json.raw.replace(['\\', '"'], " ");
-            matches!(self.of_text(&stripped), Found::Class(_) | Found::Not(Reason::Configuration)).then_some(Reason::FieldName)
+            matches!(self.of_text(&stripped), Found::Class(_) | Found::Not(Reason::Configuration))
+                .then_some(Reason::FieldName)
         })?;
         (reason != Reason::NotUnderstood || !self.is_quiet(record)).then_some(Judgement::Uncounted(reason))
     }
@@ -311,8 +316,8 @@ fn in_url(text: &str, at: usize) -> bool {
 /// A setting's place: what would be done in case of an error, and no error.
 fn is_settings(path: &[&str]) -> bool {
     const WORDS: &[&str] = &[
-        "config", "option", "setting", "retry", "retries", "policy", "policies", "pattern", "codes", "rule", "filter", "feature",
-        "allow", "ignore", "schema", "metric", "label", "enabled", "help", "example",
+        "config", "option", "setting", "retry", "retries", "policy", "policies", "pattern", "codes", "rule", "filter",
+        "feature", "allow", "ignore", "schema", "metric", "label", "enabled", "help", "example",
     ];
     path.iter().any(|key| {
         let key = key.to_ascii_lowercase();
@@ -323,8 +328,22 @@ fn is_settings(path: &[&str]) -> bool {
 /// A place where errors are told.
 fn is_about_errors(path: &[&str]) -> bool {
     const WORDS: &[&str] = &[
-        "err", "exc", "cause", "reason", "stack", "trace", "throw", "fail", "fault", "message", "msg", "desc", "detail", "panic",
-        "problem", "backtrace",
+        "err",
+        "exc",
+        "cause",
+        "reason",
+        "stack",
+        "trace",
+        "throw",
+        "fail",
+        "fault",
+        "message",
+        "msg",
+        "desc",
+        "detail",
+        "panic",
+        "problem",
+        "backtrace",
     ];
     path.iter().any(|key| {
         let key = key.to_ascii_lowercase();
@@ -375,8 +394,14 @@ mod tests {
             ("errno: -104", Class::ConnectionReset),
             ("cURL error 56: OpenSSL SSL_read: SSL_ERROR_SYSCALL, errno 104", Class::ConnectionReset),
             ("OpenSSL SSL_read: SSL_ERROR_SYSCALL, errno 0", Class::UnexpectedEof),
-            ("cURL error 35: OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to api.example.com:443", Class::TlsHandshakeTerminated),
-            ("SSL_connect SYSCALL returned=5 errno=0 state=SSLv2/v3 read server hello A", Class::TlsHandshakeTerminated),
+            (
+                "cURL error 35: OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to api.example.com:443",
+                Class::TlsHandshakeTerminated,
+            ),
+            (
+                "SSL_connect SYSCALL returned=5 errno=0 state=SSLv2/v3 read server hello A",
+                Class::TlsHandshakeTerminated,
+            ),
             (
                 "javax.net.ssl.SSLHandshakeException: Remote host terminated the handshake\nCaused by: java.io.EOFException: SSL peer shut down incorrectly",
                 Class::TlsHandshakeTerminated,
@@ -447,7 +472,10 @@ mod tests {
         for pattern in PATTERNS {
             assert!(compile(&format!("(?im){}", pattern.regex)).is_ok(), "{}", pattern.regex);
         }
-        assert!(patterns.prefilter.is_match("ECONNRESET") && patterns.prefilter.is_match("接続が相手からリセットされました"));
+        assert!(
+            patterns.prefilter.is_match("ECONNRESET")
+                && patterns.prefilter.is_match("接続が相手からリセットされました")
+        );
     }
 
     #[test]
@@ -489,7 +517,11 @@ mod tests {
             (
                 vec![
                     (["exception", "exceptionType"].as_slice(), "a.OuterException", false),
-                    (["exception", "causedBy", "exception", "exceptionType"].as_slice(), "java.net.SocketException", false),
+                    (
+                        ["exception", "causedBy", "exception", "exceptionType"].as_slice(),
+                        "java.net.SocketException",
+                        false,
+                    ),
                     (["exception", "causedBy", "exception", "message"].as_slice(), "Connection reset", false),
                 ],
                 None,

@@ -140,8 +140,7 @@ fn covered(bucket: Stretch, (first, last): (Timestamp, Timestamp)) -> Option<Cov
 
 fn row(name: &str, service: &ServiceTally, buckets: &[Stretch]) -> Row {
     let basis = service.basis();
-    let lost: Vec<Option<u64>> =
-        buckets.iter().map(|bucket| basis.lost(*service.buckets.get(bucket)?)).collect();
+    let lost: Vec<Option<u64>> = buckets.iter().map(|bucket| basis.lost(*service.buckets.get(bucket)?)).collect();
     let classes = service.classes.iter().filter(|(class, _)| basis.has(**class));
     Row {
         service: name.to_owned(),
@@ -327,7 +326,8 @@ impl Exposed<'_> {
             return (to - from) / 3600.0;
         }
         // A slot counts from the mark before, or the first record, to the next mark, or the last record.
-        let covered = side.slots.keys().map(|start| ((start + self.slot_seconds) as f64).min(to) - (*start as f64).max(from));
+        let covered =
+            side.slots.keys().map(|start| ((start + self.slot_seconds) as f64).min(to) - (*start as f64).max(from));
         covered.filter(|part| *part > 0.0).sum::<f64>() / 3600.0
     }
 

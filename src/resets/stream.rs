@@ -75,7 +75,14 @@ impl<'q> StreamCounter<'q> {
     /// A counter for a stream whose records belong to `service` unless they say otherwise.
     #[must_use]
     pub fn new(question: &'q Question, service: impl Into<String>) -> Self {
-        Self { question, stream: service.into(), calls: Calls::default(), failures: HashMap::new(), last: None, tally: Tally::default() }
+        Self {
+            question,
+            stream: service.into(),
+            calls: Calls::default(),
+            failures: HashMap::new(),
+            last: None,
+            tally: Tally::default(),
+        }
     }
 
     /// The counts of what was read by the stream's reader.
@@ -131,7 +138,8 @@ impl<'q> StreamCounter<'q> {
     /// Notes how long the call lived, and how long ago the last one of this kind failed.
     fn delay(&mut self, record: &AppRecord<'_>, said: Option<Duration>, began: Option<&Began>, target: Option<&str>) {
         let Some(LoggedAt { at, subsecond, .. }) = record.logged_at else { return };
-        let measured = began.filter(|_| subsecond).and_then(|began| Duration::try_from(at.duration_since(began.at)).ok());
+        let measured =
+            began.filter(|_| subsecond).and_then(|began| Duration::try_from(at.duration_since(began.at)).ok());
         match (said, measured) {
             (Some(said), _) => self.tally.delays.said.add(said),
             (None, Some(measured)) => self.tally.delays.measured.add(measured),
@@ -187,7 +195,9 @@ impl<'q> StreamCounter<'q> {
 
     fn uncounted(&mut self, reason: Reason, record: &AppRecord<'_>) {
         let service = record.service.unwrap_or(&self.stream);
-        if !self.question.is_wanted(service) || record.logged_at.is_some_and(|logged| !self.question.in_window(logged.at)) {
+        if !self.question.is_wanted(service)
+            || record.logged_at.is_some_and(|logged| !self.question.in_window(logged.at))
+        {
             return;
         }
         let text = record.json.map_or(record.text, |json| json.raw);

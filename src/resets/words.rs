@@ -107,9 +107,36 @@ pub(super) const LITERALS: &[&str] = &[
 
 /// As they stand: HAProxy's termination states, and systems' messages in other languages.
 pub(super) const EXACT_LITERALS: &[&str] = &[
-    " SH-- ", " SHVN ", " SHNI ", " SHVI ", " SHDI ", " SD-- ", " SDVN ", " SDNI ", " SDVI ", " SDDI ", "correspondant", "zurückgesetzt",
-    "Remotehost", "reinicializada", "host remoto", "hôte distant", "corrispondente", "outra ponta", "разорва", "разорв",
-    "リセット", "強制的に", "对方重设", "對方重設", "对端重置", "强迫关闭", "상대편", "원격 호스트", "drugą stronę", "zdalnego hosta",
+    " SH-- ",
+    " SHVN ",
+    " SHNI ",
+    " SHVI ",
+    " SHDI ",
+    " SD-- ",
+    " SDVN ",
+    " SDNI ",
+    " SDVI ",
+    " SDDI ",
+    "correspondant",
+    "zurückgesetzt",
+    "Remotehost",
+    "reinicializada",
+    "host remoto",
+    "hôte distant",
+    "corrispondente",
+    "outra ponta",
+    "разорва",
+    "разорв",
+    "リセット",
+    "強制的に",
+    "对方重设",
+    "對方重設",
+    "对端重置",
+    "强迫关闭",
+    "상대편",
+    "원격 호스트",
+    "drugą stronę",
+    "zdalnego hosta",
 ];
 
 /// In order of precedence, as the classes are.
@@ -222,7 +249,10 @@ pub(super) const HARMLESS: &[(Reason, &str)] = &[
         Reason::Configuration,
         r#"(?i)connection[ _-]?resets?[ _-]?(?:timeouts?|handlers?|listeners?|intervals?|thresholds?|polic(?:y|ies)|counters?|counts?|metrics?|detect\w*|retr(?:y|ies)|protection|options?|settings?|periods?|windows?|limits?|flags?|rates?|tests?)\b"#,
     ),
-    (Reason::Configuration, r#"(?i)\b(?:no|without|zero|0) connection resets?\b|connection[ _]resets?["']?\s*[:=]\s*\d+(?:\.\d+)?\b"#),
+    (
+        Reason::Configuration,
+        r#"(?i)\b(?:no|without|zero|0) connection resets?\b|connection[ _]resets?["']?\s*[:=]\s*\d+(?:\.\d+)?\b"#,
+    ),
     (
         Reason::Configuration,
         r#"\b(?:(?:E[A-Z]{4,}|UND_ERR_[A-Z_]+|ERR_[A-Z_]+)["']?\s*[,|]\s*["']?)+(?:E[A-Z]{4,}|UND_ERR_[A-Z_]+|ERR_[A-Z_]+)\b"#,

@@ -168,6 +168,8 @@ impl Explainer {
             lines: counts.lines,
             records: counts.records,
             unrecognized: counts.unrecognized,
+            unexplained: diagnosis.unexplained,
+            ungrouped: diagnosis.ungrouped,
             cut_lines: 0,
             dropped_connections: diagnosis.dropped_connections,
         };

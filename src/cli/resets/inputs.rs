@@ -306,8 +306,11 @@ fn plain_stem(name: &str) -> String {
     let ending = |part: &str| {
         is_date(part)
             || (!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
-            || ["log", "txt", "json", "jsonl", "ndjson", "gz", "out", "err"]
-                .contains(&part.to_ascii_lowercase().as_str())
+            || [
+                "log", "txt", "json", "jsonl", "ndjson", "csv", "tsv", "gz", "bz2", "xz", "zst", "zip", "tar", "tgz",
+                "out", "err",
+            ]
+            .contains(&part.to_ascii_lowercase().as_str())
     };
     let mut stem = name;
     loop {

@@ -8,8 +8,8 @@ mod request_counts;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use jiff::tz::TimeZone;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::complete;
 use super::console::Console;
@@ -23,9 +23,7 @@ use crate::k8s::log_sources;
 use crate::reach::{PrometheusAuth, PrometheusServer};
 use crate::report::document;
 use crate::report::resets::{ResetsReport, chart, csv, html, markdown, svg, table, uncounted, wide};
-use crate::resets::{
-    Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, Sources, Tally, compare_marks,
-};
+use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, Sources, Tally, compare_marks};
 
 /// Chart "connection reset" by day and service, from logs or Prometheus, and compare before and after a change
 #[derive(Debug, Args)]
@@ -225,9 +223,7 @@ impl ResetsArgs {
         let (tz, log_tz) = (zone(&self.report.tz)?, zone(&self.counting.log_tz)?);
         // What people type is in the zone that they look at.
         let typed = Typed::new(tz.clone(), now);
-        let moment = |option, text: &str| {
-            typed.moment(text).map_err(|source| ArgumentError::Time { option, source })
-        };
+        let moment = |option, text: &str| typed.moment(text).map_err(|source| ArgumentError::Time { option, source });
         let time = |option, text: &Option<String>| text.as_ref().map(|text| moment(option, text)).transpose();
         let (since, until) = (time("--since", &self.counting.since)?, time("--until", &self.counting.until)?);
         if let (Some(since), Some(until)) = (since, until)

@@ -37,7 +37,8 @@ impl ResetsArgs {
         let scope = self.scope();
         let of_applications = tally.services.values().any(|service| service.basis() == Basis::Application);
         let mut steps = Vec::new();
-        let nothing_behind = report.marks.iter().any(|mark| mark.all.after.hours <= 0.0 || mark.all.before.hours <= 0.0);
+        let nothing_behind =
+            report.marks.iter().any(|mark| mark.all.after.hours <= 0.0 || mark.all.before.hours <= 0.0);
         if nothing_behind && of_applications && self.is_live() && self.container.is_empty() {
             let mut words = vec!["-c".to_owned(), "istio-proxy".to_owned()];
             for mark in &self.report.mark {
@@ -84,7 +85,8 @@ impl ResetsArgs {
     /// A mark's time as an instant: `now` would mean another one later.
     fn fixed_mark(&self, mark: &str) -> String {
         let (at, label) = mark.split_once('=').map_or((mark, None), |(at, label)| (at, Some(label)));
-        let at = self.typed_moment(at).map_or_else(|| at.to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        let at =
+            self.typed_moment(at).map_or_else(|| at.to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         label.map_or_else(|| at.clone(), |label| format!("{at}={label}"))
     }
 }

@@ -176,7 +176,8 @@ const REQUESTS: &[&str] = &[
 
 const THREADS: &[&str] = &["thread_name", "thread", "threadName", "process.thread.name", "Thread", "ThreadId"];
 
-const LOGGERS: &[&str] = &["logger_name", "logger", "loggerName", "log.logger", "SourceContext", "name", "category", "scope"];
+const LOGGERS: &[&str] =
+    &["logger_name", "logger", "loggerName", "log.logger", "SourceContext", "name", "category", "scope"];
 
 const LEVELS: &[&str] = &[
     "level",
@@ -512,7 +513,9 @@ const fn severity_of_number(number: u8) -> Severity {
 
 pub(super) fn severity_of_word(word: &str) -> Option<Severity> {
     let word = word.trim();
-    let begins = |names: &[&str]| names.iter().any(|name| word.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name)));
+    let begins = |names: &[&str]| {
+        names.iter().any(|name| word.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    };
     if begins(&["warn", "err", "fatal", "crit", "sever", "alert", "emerg", "panic", "dpanic", "wrn", "ftl", "high"]) {
         Some(Severity::Loud)
     } else if begins(&["info", "debug", "trace", "notice", "verb", "fine", "config", "inf", "dbg", "trc", "low"]) {
@@ -621,11 +624,7 @@ mod tests {
             (r#"{"event":{"duration":1001000000}}"#, 1001),
         ] {
             let json = Json::parse(record).unwrap();
-            assert_eq!(
-                fields(&json, &context(), None).duration,
-                Some(Duration::from_millis(milliseconds)),
-                "{record}"
-            );
+            assert_eq!(fields(&json, &context(), None).duration, Some(Duration::from_millis(milliseconds)), "{record}");
         }
     }
 
@@ -637,10 +636,7 @@ mod tests {
         .unwrap();
         let mut seen = Vec::new();
         leaves(&json, &mut |leaf| seen.push(format!("{}={} {}", leaf.path.join("."), leaf.text, leaf.listed)));
-        assert_eq!(
-            seen,
-            ["a.b=x true", "a.b=y true", "a.c.d=z false", "attributes.k.stringValue=v false"]
-        );
+        assert_eq!(seen, ["a.b=x true", "a.b=y true", "a.c.d=z false", "attributes.k.stringValue=v false"]);
     }
 
     #[test]

@@ -61,13 +61,7 @@ impl Joiner {
     }
 
     /// Takes a line of text.
-    pub(super) fn line(
-        &mut self,
-        line: &str,
-        envelope: &Envelope<'_>,
-        context: &mut TimeContext,
-        sink: &mut Sink<'_>,
-    ) {
+    pub(super) fn line(&mut self, line: &str, envelope: &Envelope<'_>, context: &mut TimeContext, sink: &mut Sink<'_>) {
         let own = self.start_of_record(line, context).map(|(own, end)| (self.fuller(own, line, end, context), end));
         if let Some((own, end)) = own {
             if let Some(rest) = self.goes_on(line, own, end) {
@@ -145,7 +139,8 @@ impl Joiner {
             own_time,
             outer: envelope.time,
             service: service_of(envelope).map(str::to_owned),
-            call: call.map(|call| OwnedCall { name: call.name().to_owned(), is_request: matches!(call, Call::Request(_)) }),
+            call: call
+                .map(|call| OwnedCall { name: call.name().to_owned(), is_request: matches!(call, Call::Request(_)) }),
             line: envelope.line,
             causes: 0,
             heads: 0,
@@ -244,9 +239,10 @@ impl Joiner {
             logged_at: pending.logged_at,
             service: pending.service.as_deref(),
             text: &pending.text,
-            call: pending.call.as_ref().map(|call| {
-                if call.is_request { Call::Request(&call.name) } else { Call::Thread(&call.name) }
-            }),
+            call: pending
+                .call
+                .as_ref()
+                .map(|call| if call.is_request { Call::Request(&call.name) } else { Call::Thread(&call.name) }),
             line: pending.line,
             ..AppRecord::default()
         }));
@@ -358,7 +354,8 @@ fn call_of(line: &str) -> Option<Call<'_>> {
         let name = part.split(']').next().filter(|name| name.len() < part.len())?.trim();
         (!name.is_empty()
             && !name.contains(' ')
-            && !(name.bytes().all(|byte| byte.is_ascii_alphabetic()) && super::fields::severity_of_word(name).is_some())
+            && !(name.bytes().all(|byte| byte.is_ascii_alphabetic())
+                && super::fields::severity_of_word(name).is_some())
             && name.bytes().any(|byte| byte.is_ascii_alphabetic())
             && !name.as_bytes().first_chunk::<5>().is_some_and(|five| five[..4].iter().all(u8::is_ascii_digit)))
         .then_some(Call::Thread(name))

@@ -243,9 +243,10 @@ impl Records {
         {
             return 0;
         }
-        let known = self.by_source.get(envelope.source).and_then(|streams| {
-            streams.iter().find(|(stream, _)| *stream == envelope.stream).map(|(_, index)| *index)
-        });
+        let known = self
+            .by_source
+            .get(envelope.source)
+            .and_then(|streams| streams.iter().find(|(stream, _)| *stream == envelope.stream).map(|(_, index)| *index));
         if let Some(index) = known {
             return index;
         }

@@ -4,36 +4,28 @@
 //! wrappers tell of when, by whom and to which stream it was written. Lines that a runtime cut into pieces are put
 //! together for each source and stream; an answer of a log store gives as many as it holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::decode::timestamp::TimeContext;
 use crate::model::LoggedAt;
 
 use super::csv::Table;
 use super::document::{Document, Taken};
-use super::envelope_json::{Kind, Labels, kind};
+use super::envelope_json::{Kind, Labels, is_line, kind};
 use super::json::{Json, without_trailing_commas};
+use super::stream::{Piece, Stream};
 use super::text::shape;
 use super::wrapper::{self, Known, Peeled};
 
 /// Wrappers within wrappers are taken off this often.
 const MAX_LAYERS: usize = 8;
+/// Sets of members that are remembered.
+const MAX_SHAPES: usize = 1024;
 /// Streams whose pieces are put together at once.
 const MAX_PIECES: usize = 1024;
 /// A text that came in pieces is kept up to this length.
 const MAX_TEXT: usize = 1 << 20;
-
-/// Which of its two outputs a program wrote to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Stream {
-    /// Not said.
-    #[default]
-    Unknown,
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
 
 /// One line, out of its wrappers.
 #[derive(Debug)]
@@ -95,6 +87,9 @@ pub struct Unwrapper {
     pub counts: LineCounts,
     known: Known,
     pieces: HashMap<(Box<str>, Stream), String>,
+    /// Names of members that an object with a proxy's line in it had: the next one with them is an envelope, too, whatever
+    /// its text looks like.
+    shapes: HashSet<u64>,
     document: Option<Document>,
     table: Option<Table>,
     /// Whether the first line has been read.
@@ -110,6 +105,7 @@ impl Unwrapper {
             counts: LineCounts::default(),
             known: Known::default(),
             pieces: HashMap::new(),
+            shapes: HashSet::new(),
             document: None,
             table: None,
             begun: false,
@@ -200,7 +196,7 @@ impl Unwrapper {
 
     fn row(&mut self, row: &super::csv::Row, sink: &mut Sink<'_>) {
         let time = row.time.as_deref().and_then(|time| wrapper::moment(time, &self.context));
-        let outer = Outer { time, source: &row.source, ..Outer::default() };
+        let outer = Outer { time, source: &row.source, service: row.service.as_deref(), ..Outer::default() };
         self.lines(&row.text, outer, 1, sink);
     }
 
@@ -241,6 +237,12 @@ impl Unwrapper {
         let text = wrapper::unframed(text);
         if layer >= MAX_LAYERS || is_bare(text) {
             return self.emit(text, outer, sink);
+        }
+        if let Some((time, record)) = fluentd(text) {
+            let time = wrapper::moment(time, &self.context).or(outer.time);
+            if self.json_line(record, Outer { time, ..outer }, layer + 1, sink) {
+                return;
+            }
         }
         let trimmed = text.trim_start_matches([' ', '\t']);
         if trimmed.starts_with(['{', '[', '"']) && self.json_line(trimmed, outer, layer, sink) {
@@ -360,6 +362,10 @@ impl Unwrapper {
     /// A JSON value: an envelope of whatever tool, or a record.
     fn json(&mut self, json: &Json<'_>, text: Option<&str>, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
         if let Json::List(items) = json {
+            if let Some((time, text)) = insights_row(items) {
+                let time = time.and_then(|time| wrapper::moment_of(time, &self.context)).or(outer.time);
+                return self.lines(text, Outer { time, ..outer }, layer + 1, sink);
+            }
             if layer < MAX_LAYERS {
                 for item in items {
                     match item {
@@ -371,7 +377,14 @@ impl Unwrapper {
             }
             return;
         }
-        let kind = if layer >= MAX_LAYERS { Kind::Record } else { kind(json) };
+        let shape = names(json);
+        let kind = if layer >= MAX_LAYERS { Kind::Record } else { kind(json, self.shapes.contains(&shape)) };
+        if let Kind::Text { text, .. } = &kind
+            && self.shapes.len() < MAX_SHAPES
+            && is_line(text)
+        {
+            self.shapes.insert(shape);
+        }
         if let Kind::Record = kind {
             let owned;
             let text = match text {
@@ -419,14 +432,27 @@ impl Unwrapper {
     }
 }
 
-/// Whether a text is a whole line, or a piece of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Piece {
-    Whole,
-    /// It goes on.
-    More,
-    /// It ends a line that may have gone on.
-    Last,
+/// The names of an object's members, as one number.
+fn names(json: &Json<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    json.members().iter().for_each(|(name, _)| name.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// A row of CloudWatch Logs Insights: `[{"field": "@timestamp", "value": "…"}, {"field": "@message", "value": "…"}]`.
+fn insights_row<'j>(items: &'j [Json<'_>]) -> Option<(Option<&'j str>, &'j str)> {
+    let value = |name: &str| {
+        items.iter().find(|item| item.text_of(&["field"]) == Some(name)).and_then(|item| item.get("value")?.text())
+    };
+    Some((value("@timestamp"), value("@message")?))
+}
+
+/// Fluentd's file output: `TIME TAB TAG TAB JSON`. Its time, and its JSON.
+fn fluentd(text: &str) -> Option<(&str, &str)> {
+    let (time, rest) = text.split_once('\t')?;
+    let (tag, record) = rest.split_once('\t')?;
+    let is_tag = tag.contains('.') && !tag.contains(' ');
+    (is_tag && record.starts_with('{') && record.trim_end().ends_with('}')).then_some((time, record))
 }
 
 /// Whether a line shows by its first bytes that no wrapper is around it.
@@ -437,7 +463,9 @@ fn is_bare(text: &str) -> bool {
         Some(b'\'') => true,
         Some(b'\t') => text.starts_with("\tthread=") || text.starts_with("\tat "),
         Some(b'[' | b'0'..=b'9') => {
-            matches!(shape(text), Some(Shape::Bracketed | Shape::Columns | Shape::Access)) && !wrapper::is_framed(text)
+            matches!(shape(text), Some(Shape::Bracketed | Shape::Columns | Shape::Access))
+                && !wrapper::is_framed(text)
+                && fluentd(text).is_none()
         }
         _ => false,
     }

@@ -88,8 +88,11 @@ fn numbers(page: &mut String, report: &ResetsReport) {
         Some(count) => format!("<td>{}</td>", grouped(count)),
     };
     let rows: Vec<&ServiceRow> = report.services.iter().collect();
-    let _ =
-        write!(page, "<h2>The numbers</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>{}</th><th>total</th>", xml(&report.by));
+    let _ = write!(
+        page,
+        "<h2>The numbers</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>{}</th><th>total</th>",
+        xml(&report.by)
+    );
     for index in 0..rows.len() {
         let (r, g, b) = colour_of(report, index);
         let name = xml(&shown_name(report, index));
@@ -101,14 +104,15 @@ fn numbers(page: &mut String, report: &ResetsReport) {
     page.push_str("</tr></thead>\n<tbody>\n");
     for (index, bucket) in report.buckets.iter().enumerate() {
         let cells: String = rows.iter().map(|row| cell(row.per_bucket[index])).collect();
-        let _ =
-            writeln!(
-                page,
-                "<tr><td>{}{}</td>{}{cells}</tr>",
-                xml(&bucket.label),
-                super::chart::covered(bucket).map(|part| format!(" <span class=\"faint\">({part})</span>")).unwrap_or_default(),
-                cell(report.total.per_bucket[index])
-            );
+        let _ = writeln!(
+            page,
+            "<tr><td>{}{}</td>{}{cells}</tr>",
+            xml(&bucket.label),
+            super::chart::covered(bucket)
+                .map(|part| format!(" <span class=\"faint\">({part})</span>"))
+                .unwrap_or_default(),
+            cell(report.total.per_bucket[index])
+        );
     }
     let totals: String = rows.iter().map(|row| format!("<td>{}</td>", grouped(row.resets))).collect();
     let _ = writeln!(

@@ -14,11 +14,11 @@ use jiff::tz::TimeZone;
 
 pub use self::chart::chart;
 pub use self::html::html;
+use self::sentences::{delay_sentence, mark_sentence, notes, rhythm_sentence};
+pub(super) use self::sentences::{grouped, significant};
 pub use self::svg::{DrawError, svg};
 pub use self::table::{csv, markdown, table, wide};
 pub use self::uncounted::uncounted;
-use self::sentences::{delay_sentence, mark_sentence, notes, rhythm_sentence};
-pub(super) use self::sentences::{grouped, significant};
 pub use super::v1::resets::{
     Bin, Bucket, Comparison, DelayReport, Duplicate, FailedInput, Input, Interval, MarkReport, Named, NextStep, Peak,
     ResetsReport, RhythmReport, ServiceComparison, ServiceRow, Side, Tool, UncountedRecord, UncountedReport,

@@ -239,7 +239,8 @@ fn of_both_sides(notes: &mut Vec<String>, tally: &Tally) {
     for (name, service) in &tally.services {
         if let Some(proxy) = service.proxy_compared() {
             compared = true;
-            let own: u64 = service.classes.iter().filter(|(class, _)| !class.is_of_proxy()).map(|(_, count)| count).sum();
+            let own: u64 =
+                service.classes.iter().filter(|(class, _)| !class.is_of_proxy()).map(|(_, count)| count).sum();
             notes.push(format!(
                 "{name}: its log tells of {}, its proxy's of {}. Both tell of the same failures: the application's are counted.",
                 many(own, "reset"),

@@ -92,11 +92,7 @@ fn draw(report: &ResetsReport, target: &mut String) -> Result<String, Box<dyn st
     root.draw_text(&title(report), &("sans-serif", 18).into_font().color(&INK), (16, 14))?;
     let count = report.buckets.len();
     if count == 0 {
-        root.draw_text(
-            &nothing(report),
-            &("sans-serif", 14).into_font().color(&INK),
-            (16, 60),
-        )?;
+        root.draw_text(&nothing(report), &("sans-serif", 14).into_font().color(&INK), (16, 60))?;
         root.present()?;
         return Ok(String::new());
     }

@@ -337,8 +337,7 @@ fn a_log_of_failures_only_is_compared_over_the_whole_time() {
     for hour in ["03T10", "03T22", "04T20"] {
         log += &format!("2020-07-{hour}:00:00Z ERROR Connection reset\n");
     }
-    let report =
-        plugin(["resets", "--from", "-", "-o", "json", "--mark", "2020-07-03T00:00Z=fix"]).stdin(log).json();
+    let report = plugin(["resets", "--from", "-", "-o", "json", "--mark", "2020-07-03T00:00Z=fix"]).stdin(log).json();
     let mark = &report["marks"][0]["all"];
     assert_eq!((&mark["before"]["resets"], &mark["after"]["resets"]), (&Value::from(288), &Value::from(3)));
     assert_eq!((mark["before"]["hours"].as_f64(), mark["after"]["hours"].as_f64()), (Some(48.0), Some(44.0)));
@@ -383,7 +382,15 @@ fn an_input_with_nothing_to_count_is_no_clean_one() {
     // Two marks of one moment have the same sides.
     let log = "2020-07-08T20:00:00Z ok\n2020-07-08T20:30:00Z Connection reset\n2020-07-08T21:30:00Z ok\n2020-07-08T22:00:00Z ok\n";
     let report = plugin([
-        "resets", "--from", "-", "-o", "json", "--mark", "2020-07-08T21:00Z=a", "--mark", "2020-07-08T21:00Z=b",
+        "resets",
+        "--from",
+        "-",
+        "-o",
+        "json",
+        "--mark",
+        "2020-07-08T21:00Z=a",
+        "--mark",
+        "2020-07-08T21:00Z=b",
     ])
     .stdin(log)
     .json();

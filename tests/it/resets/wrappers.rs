@@ -35,12 +35,16 @@ fn pretty(document: &Value) -> String {
 const WRAPPERS: &[Wrapper] = &[
     ("docker", || each(|line| json!({"log": format!("{line}\n"), "stream": "stderr", "time": TIME}).to_string()), None),
     ("containerd", || each(|line| format!("{TIME} stderr F {line}")), None),
-    ("containerd, in pieces", || {
-        each(|line| {
-            let (first, second) = line.split_at(line.len() / 2);
-            format!("{TIME} stderr P {first}\n{TIME} stderr F {second}")
-        })
-    }, None),
+    (
+        "containerd, in pieces",
+        || {
+            each(|line| {
+                let (first, second) = line.split_at(line.len() / 2);
+                format!("{TIME} stderr P {first}\n{TIME} stderr F {second}")
+            })
+        },
+        None,
+    ),
     ("kubectl logs --timestamps", || each(|line| format!("{TIME} {line}")), None),
     (
         "kubectl logs --prefix --timestamps",
@@ -71,55 +75,92 @@ const WRAPPERS: &[Wrapper] = &[
         "Loki's answer",
         || {
             let values: Vec<Value> = LINES.iter().map(|line| json!(["1594238402123456789", line])).collect();
-            lines(&json!({"status": "success", "data": {"resultType": "streams", "result": [{"stream": {"app": "pay"}, "values": values}]}}))
+            lines(
+                &json!({"status": "success", "data": {"resultType": "streams", "result": [{"stream": {"app": "pay"}, "values": values}]}}),
+            )
         },
         Some("pay"),
     ),
     (
         "CloudWatch, pretty",
-        || pretty(&json!({"events": [{"logStreamName": "pay", "timestamp": 1_594_238_402_123_u64, "message": whole(), "ingestionTime": 1_594_238_403_000_u64, "eventId": "1"}], "searchedLogStreams": []})),
+        || {
+            pretty(
+                &json!({"events": [{"logStreamName": "pay", "timestamp": 1_594_238_402_123_u64, "message": whole(), "ingestionTime": 1_594_238_403_000_u64, "eventId": "1"}], "searchedLogStreams": []}),
+            )
+        },
         None,
     ),
     (
         "CloudWatch Logs Insights",
-        || pretty(&json!({"results": [[{"field": "@timestamp", "value": "2020-07-08 20:00:02.123"}, {"field": "@message", "value": whole()}]], "status": "Complete"})),
+        || {
+            pretty(
+                &json!({"results": [[{"field": "@timestamp", "value": "2020-07-08 20:00:02.123"}, {"field": "@message", "value": whole()}]], "status": "Complete"}),
+            )
+        },
         None,
     ),
     (
         "Stackdriver",
-        || lines(&json!({"textPayload": whole(), "timestamp": TIME, "severity": "ERROR", "resource": {"type": "k8s_container", "labels": {"container_name": "pay"}}})),
+        || {
+            lines(
+                &json!({"textPayload": whole(), "timestamp": TIME, "severity": "ERROR", "resource": {"type": "k8s_container", "labels": {"container_name": "pay"}}}),
+            )
+        },
         Some("pay"),
     ),
     (
         "gcloud logging read --format=json",
-        || pretty(&json!([{"textPayload": whole(), "timestamp": TIME, "resource": {"labels": {"container_name": "pay"}}}])),
+        || {
+            pretty(
+                &json!([{"textPayload": whole(), "timestamp": TIME, "resource": {"labels": {"container_name": "pay"}}}]),
+            )
+        },
         Some("pay"),
     ),
     (
         "Splunk",
-        || lines(&json!({"preview": false, "result": {"_raw": whole(), "_time": "2020-07-08T20:00:02.123+00:00", "service": "pay"}})),
+        || {
+            lines(
+                &json!({"preview": false, "result": {"_raw": whole(), "_time": "2020-07-08T20:00:02.123+00:00", "service": "pay"}}),
+            )
+        },
         Some("pay"),
     ),
     (
         "Elasticsearch's answer",
-        || pretty(&json!({"hits": {"hits": [{"_index": "logs", "_source": {"@timestamp": TIME, "message": whole(), "kubernetes": {"labels": {"app": "pay"}}}}]}})),
+        || {
+            pretty(
+                &json!({"hits": {"hits": [{"_index": "logs", "_source": {"@timestamp": TIME, "message": whole(), "kubernetes": {"labels": {"app": "pay"}}}}]}}),
+            )
+        },
         Some("pay"),
     ),
     (
         "elasticdump",
-        || lines(&json!({"_index": "logs", "_id": "a", "_source": {"@timestamp": TIME, "message": whole(), "kubernetes": {"labels": {"app": "pay"}}}})),
+        || {
+            lines(
+                &json!({"_index": "logs", "_id": "a", "_source": {"@timestamp": TIME, "message": whole(), "kubernetes": {"labels": {"app": "pay"}}}}),
+            )
+        },
         Some("pay"),
     ),
     (
         "fluentd's file",
-        || format!("2020-07-08T20:00:02+00:00\tkubernetes.pay\t{}\n", json!({"log": whole(), "stream": "stderr", "kubernetes": {"labels": {"app": "pay"}}})),
+        || {
+            format!(
+                "2020-07-08T20:00:02+00:00\tkubernetes.pay\t{}\n",
+                json!({"log": whole(), "stream": "stderr", "kubernetes": {"labels": {"app": "pay"}}})
+            )
+        },
         Some("pay"),
     ),
     (
         "OpenTelemetry",
         || {
-            lines(&json!({"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "pay"}}]},
-                "scopeLogs": [{"logRecords": [{"timeUnixNano": "1594238402123456789", "severityText": "ERROR", "body": {"stringValue": whole()}}]}]}]}))
+            lines(
+                &json!({"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "pay"}}]},
+                "scopeLogs": [{"logRecords": [{"timeUnixNano": "1594238402123456789", "severityText": "ERROR", "body": {"stringValue": whole()}}]}]}]}),
+            )
         },
         Some("pay"),
     ),

@@ -1,12 +1,13 @@
 //! `diagnose`: why connections failed, out of proxy logs.
 
+mod live;
+
 use std::io::Read;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::console::Console;
-use super::diagnose_live::{self, LiveArgs};
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::collect;
@@ -17,6 +18,7 @@ use crate::model::ClusterTimeouts;
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::document;
 use crate::report::look::Look;
+use live::LiveArgs;
 
 /// Name the cause of every failed upstream connection in proxy logs
 ///
@@ -30,10 +32,10 @@ use crate::report::look::Look;
   kubectl meshaudit diagnose --from proxy.log.gz --config-dump dump.json
   kubectl meshaudit diagnose --from bug-report.tar.gz -o timeline
 
-Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 4 nothing could be read.")]
+Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 3 not all was read or understood, 4 nothing could be read.")]
 pub(super) struct DiagnoseArgs {
     #[command(flatten)]
-    pub(super) live: LiveArgs,
+    live: LiveArgs,
     /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
     #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
     from: Vec<String>,
@@ -98,7 +100,7 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
         stream: (args.output == Format::Ndjson).then_some(console),
     };
     if args.from.is_empty() {
-        return super::block_on(diagnose_live::run(args, reading, console));
+        return super::block_on(live::run(args, reading, console));
     }
     let mut unread = Vec::new();
     let mut failed = None;
@@ -147,11 +149,13 @@ pub(super) fn conclude(
         lines: counts.lines,
         records: counts.records,
         unrecognized: counts.unrecognized,
+        unexplained: diagnosis.unexplained,
+        ungrouped: diagnosis.ungrouped,
         cut_lines: cut,
         dropped_connections: diagnosis.dropped_connections,
     };
     print(args, console, &diagnosis, input)?;
-    Ok(exit(args, &diagnosis, !unread.is_empty()))
+    Ok(exit(args, &diagnosis, !unread.is_empty() || diagnosis.unexplained > 0))
 }
 
 enum ReadingError {

@@ -8,18 +8,19 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::complete;
-use super::console::Console;
-use super::debug_log::{Explainer, Found, KnownTimeouts, Manner, listen};
-use super::diagnose::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
-use super::exit::Exit;
-use super::failure::Failure;
-use super::kube_args::{KubeArgs, SelectArgs, duration};
+use super::super::complete;
+use super::super::console::Console;
+use super::super::debug_log::{Explainer, Found, Manner, listen};
+use super::super::exit::Exit;
+use super::super::failure::Failure;
+use super::super::kube_args::{KubeArgs, SelectArgs, duration};
+use super::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
 use crate::decode::log::{AccessFormat, LogDecoder};
 use crate::k8s::{Connection, LogOptions, LogStream, select};
-use crate::model::Proxy;
+use crate::model::{Proxy, format_duration};
 use crate::reach::Limits;
+use crate::report::diagnosis::DiagnosisInput;
 
 /// Which proxies, and which part of their logs.
 #[derive(Debug, Args)]
@@ -101,15 +102,16 @@ async fn once(
 ) -> Result<Exit, Failure> {
     let limits = args.live.limits();
     if args.config_dump.is_empty() {
-        let asked = futures_util::stream::iter(&proxies).map(|proxy| connect_timeouts(connection, proxy, limits));
-        let mut known = KnownTimeouts::default();
+        // Each failure is held against the timeout of its own pod.
+        let asked = futures_util::stream::iter(&proxies)
+            .map(|proxy| async move { (proxy.id.to_string(), connect_timeouts(connection, proxy, limits).await) });
         let mut answers = asked.buffer_unordered(AT_ONCE);
-        while let Some(timeouts) = answers.next().await {
-            known.learn(timeouts);
+        while let Some((name, timeouts)) = answers.next().await {
+            reading.diagnoser.set_timeouts_of(&name, timeouts);
         }
-        reading.diagnoser.set_timeouts(known.agreed());
     }
     let mut unread = Vec::new();
+    let count = proxies.len();
     for proxy in proxies {
         let (namespace, pod, name) = (&proxy.id.namespace, &proxy.id.name, proxy.id.to_string());
         let mut log = LogStream::open(connection, namespace, pod, &proxy.container, args.live.options());
@@ -129,6 +131,17 @@ async fn once(
         reading.end(&mut decoder, &name)?;
         reading.counts += decoder.counts();
         reading.cut += log.cut;
+    }
+    if reading.counts.lines == 0 && unread.is_empty() {
+        // A quiet proxy is no error.
+        let window =
+            args.live.since.map_or_else(String::new, |since| format!(" in the last {}", format_duration(since)));
+        let proxies = if count == 1 { "1 proxy".to_owned() } else { format!("{count} proxies") };
+        console.note(&format!("No lines{window} from {proxies}."));
+        if matches!(args.output, Format::Json | Format::Yaml) {
+            print(args, console, &reading.diagnoser.finish(), DiagnosisInput::default())?;
+        }
+        return Ok(Exit::Success);
     }
     conclude(args, reading, &unread, console)
 }

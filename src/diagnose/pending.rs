@@ -6,17 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::cause::Verdict;
-use super::connections::Moment;
-
-/// A line that proves something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
-    /// The line's number in its input.
-    pub line: u64,
-    /// The line, cut at 600 bytes.
-    pub text: Box<str>,
-}
+use super::cause::{Confidence, Verdict};
+use super::event::{Evidence, Moment, OtherEnd};
 
 /// How many lines prove one failure at most.
 const MAX_EVIDENCE: usize = 10;
@@ -26,19 +17,6 @@ const MAX_PENDING: usize = 8192;
 
 /// A request that is being retried is waited for this long, in milliseconds of the log.
 const RETRY_WINDOW_MS: i64 = 15 * 60 * 1000;
-
-/// What the other proxy of the same call wrote, when its log was given, too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OtherEnd {
-    /// Its log.
-    pub source: String,
-    /// The line's number there.
-    pub line: u64,
-    /// Its response code and flags.
-    pub outcome: String,
-    /// Why it failed, as that log has it.
-    pub cause: Option<super::Cause>,
-}
 
 /// One piece of evidence.
 #[derive(Debug, Default, Clone)]
@@ -67,6 +45,10 @@ pub(super) struct Clue {
     pub(super) access: bool,
     pub(super) inbound: bool,
     pub(super) idle: Option<Duration>,
+    /// What ended the request, where no connection did: the details of an access log line.
+    pub(super) details: Option<Box<str>>,
+    /// Whether the proxy's own health check was on the connection.
+    pub(super) health_check: bool,
     pub(super) other_end: Option<OtherEnd>,
     pub(super) evidence: Vec<Evidence>,
     pub(super) moments: Vec<Moment>,
@@ -83,6 +65,8 @@ pub(super) struct Failure {
     pub(super) open: bool,
     /// Whether a later try succeeded.
     pub(super) rescued: bool,
+    /// The line that proves the cause.
+    pub(super) proof: Option<Evidence>,
     line: u64,
     keys: Vec<Key>,
 }
@@ -159,6 +143,11 @@ impl Failure {
 
     fn merge(&mut self, clue: Clue) {
         if let Some(verdict) = clue.verdict.and_then(|verdict| self.verdict.join(verdict)) {
+            // The first line that says what the verdict is proves it; a line that makes it surer does so better.
+            let surer = clue.verdict == Some(verdict) && self.verdict != verdict;
+            if surer || self.proof.is_none() {
+                self.proof = clue.evidence.last().cloned().or(self.proof.take());
+            }
             self.verdict = verdict;
         }
         if let Some(up) = clue.up.filter(|up| !self.attempts.contains(up)) {
@@ -174,7 +163,7 @@ impl Failure {
         }
         fill!(
             up, down, stream, cluster, upstream, client, request_id, authority, protocol, waited, total, attempts,
-            connected, reason, idle, other_end
+            connected, reason, idle, other_end, details
         );
         if clue.access {
             self.open = false;
@@ -184,6 +173,7 @@ impl Failure {
         }
         own.access |= clue.access;
         own.inbound |= clue.inbound;
+        own.health_check |= clue.health_check;
         for evidence in clue.evidence {
             // The access log line sums it all up, and so is kept in any case.
             if clue.access {
@@ -224,8 +214,18 @@ impl Pending {
                 self.next += 1;
                 let attempts = clue.up.into_iter().collect();
                 let began = clue.waited.and_then(|waited| clue.time?.checked_sub(waited).ok());
-                let failure =
-                    Failure { verdict, attempts, began, open: false, rescued: false, line, keys: Vec::new(), clue };
+                let proof = clue.evidence.last().cloned().filter(|_| verdict.confidence > Confidence::Unknown);
+                let failure = Failure {
+                    verdict,
+                    attempts,
+                    began,
+                    open: false,
+                    rescued: false,
+                    proof,
+                    line,
+                    keys: Vec::new(),
+                    clue,
+                };
                 self.failures.insert(number, failure);
                 number
             }
