@@ -230,7 +230,7 @@ pub(super) fn findings(report: &ResetsReport, width: usize) -> String {
     for (index, step) in report.next.iter().enumerate() {
         let head = if index == 0 { "\nNext: " } else { "  or: " };
         let _ = writeln!(text, "{head}{}", escape(&step.command));
-        let _ = writeln!(text, "{}", wrap(&format!("      {}", step.why), width, 6));
+        let _ = writeln!(text, "      {}", wrap(&step.why, width, 6));
     }
     text
 }

@@ -148,7 +148,7 @@ fn comparison(page: &mut String, report: &ResetsReport, mark: &super::MarkReport
         };
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{interval}</td><td>{verdict}</td></tr>",
+            "<tr><td><span class=\"name\" title=\"{0}\">{0}</span></td><td>{1}</td><td>{2}</td><td>{3}</td><td>{interval}</td><td>{verdict}</td></tr>",
             xml(name),
             figure(figures.before.per_hour),
             figure(figures.after.per_hour),
