@@ -171,6 +171,9 @@ pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Fa
         Series::build(&tally, &plan.question, top, plan.now).map_err(|error| Failure::cannot_run(error.to_string()))?;
     let mut report = ResetsReport::new(&tally, &plan.question, &series, &comparisons, &sources);
     report.next = args.next_steps(&report, &tally);
+    if let Some(delay) = report.delay.as_mut().filter(|delay| delay.points_at().is_some()) {
+        delay.next = report.next.first().map(|step| step.command.clone());
+    }
     for failed in &report.input.failed {
         console.warn(&crate::report::escape::escape(&failed.sentence()));
     }

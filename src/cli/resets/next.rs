@@ -64,8 +64,7 @@ impl ResetsArgs {
             }
             return steps;
         }
-        let points_at = report.delay.as_ref().and_then(|delay| delay.peak).and_then(|peak| peak.points_at_seconds);
-        if points_at.is_some() {
+        if report.delay.as_ref().is_some_and(|delay| delay.points_at().is_some()) {
             steps.push(step(
                 scope.whole_mesh().command::<&str>("timeouts", []),
                 "audits the connect timeouts: which clusters have this one, and where it comes from",

@@ -38,6 +38,14 @@ impl FailedInput {
     }
 }
 
+impl DelayReport {
+    /// The connect timeout that the delays point at, in seconds.
+    #[must_use]
+    pub fn points_at(&self) -> Option<f64> {
+        self.peak.and_then(|peak| peak.points_at_seconds)
+    }
+}
+
 impl ResetsReport {
     /// Puts the report together, but for what to do next.
     #[must_use]
@@ -228,7 +236,7 @@ fn delay_report(delays: &Delays, tally: &Tally) -> Option<DelayReport> {
             points_at_seconds: peak.points_at.filter(|_| peak.points_enough()).map(|timeout| timeout.as_secs_f64()),
         }),
         sentence: delay_sentence(delays, tally),
-        // Since there is `next` for the whole report, this stays for those who read it.
+        // Set with the report's own next steps, of which it is the first.
         next: None,
         bins: best.bins().map(|(from, resets)| Bin { seconds: from.as_secs_f64(), resets }).collect(),
         longer: best.longer,
