@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use super::complete;
 use super::console::Console;
 use super::failure::Failure;
+use super::leases;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
 use crate::input::ArchiveLimits;
 use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, PodSelection, Target, connect};
@@ -81,6 +82,7 @@ impl KubeArgs {
     pub(super) fn options(&self, context: Option<&String>) -> ConnectOptions {
         ConnectOptions {
             kubeconfig: self.kubeconfig.clone(),
+            kubeconfig_list: None,
             context: context.cloned(),
             cluster: self.cluster.clone(),
             user: self.user.clone(),
@@ -321,6 +323,10 @@ impl SourceArgs {
         }
         let selection = self.select.selection(&self.targets)?;
         let (connections, lost) = self.kube.connect_all().await?;
+        for connection in &connections {
+            leases::put_back_what_has_run_out(connection, self.limits(), console).await;
+        }
+        leases::mention(console);
         let mut selected = collect::select_proxies(&connections, &selection).await?;
         for (context, error) in &lost {
             selected.lose(context, error);
@@ -340,6 +346,7 @@ impl SourceArgs {
                 snapshot.proxies.len()
             ));
         }
+        leases::note(&mut snapshot);
         Ok(snapshot)
     }
 

@@ -12,6 +12,7 @@ mod failure;
 mod fix;
 mod help;
 mod kube_args;
+mod leases;
 mod moment;
 mod resets;
 mod snapshot;

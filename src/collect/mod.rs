@@ -8,6 +8,7 @@ mod lease;
 mod limiter;
 mod objects;
 mod offline;
+mod private;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +21,13 @@ pub use debug_session::{
     EndedBy, SessionEnd, SessionEvent, SessionOptions, SessionOutcome, Stop, Stopper, connect_timeouts, session, watch,
 };
 pub use fetch::{ClusterObject, read_objects};
-pub(crate) use lease::private_file;
-pub use lease::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels};
+pub use lease::{
+    AllKept, Claim, Held, Holder, Kept, LeaseError, LeaseStore, PutBack, Restoration, Restored, Restoring, Taking,
+    acquire, put_to_start, read_levels, read_start, restore, set_levels,
+};
 pub use objects::{ObjectOptions, access_log_formats, read_istio_objects};
 pub use offline::{offline, offline_objects};
+pub(crate) use private::PrivateFile;
 
 use crate::k8s::{ApiError, Connection, Deadline, PodSelection, Retry, select};
 use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, SkippedProxy, UnreadProxy};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::parse_error;
 use crate::model::objects::{ConnectionPool, MeshConfig};
 use crate::model::parse_duration;
 
@@ -64,7 +65,7 @@ struct RawMesh {
 
 /// Reads a mesh configuration, YAML or JSON; an empty one sets nothing. The error says where it stops making sense.
 pub fn parse(text: &str) -> Result<MeshConfig, String> {
-    let raw = serde_saphyr::from_str::<Option<RawMesh>>(text).map_err(|error| first_line(&error.to_string()))?;
+    let raw = serde_saphyr::from_str::<Option<RawMesh>>(text).map_err(|error| parse_error::yaml(&error))?;
     let Some(raw) = raw else { return Ok(MeshConfig::default()) };
     Ok(MeshConfig {
         connect_timeout: raw.connect_timeout,
@@ -74,11 +75,6 @@ pub fn parse(text: &str) -> Result<MeshConfig, String> {
         outbound_traffic_policy: raw.outbound_traffic_policy.and_then(|policy| policy.mode),
         default_destination_rule_export_to: raw.default_destination_rule_export_to,
     })
-}
-
-/// A parser's message without the excerpt it draws.
-pub(super) fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or(message).trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]

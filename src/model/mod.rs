@@ -18,14 +18,17 @@ mod workload;
 
 pub use app_log::{AppRecord, Call, JsonRecord, Leaf, LoggedAt, Severity};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
-pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
+pub use debug_log::{
+    ClusterIdentity, DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, NamespaceUid,
+    StartLevels, StartSource, differences,
+};
 pub use duration::{
     CONNECT_TIMEOUTS, DurationError, LEAST_CONNECT_TIMEOUT, USUAL_CONNECT_TIMEOUT, format_duration,
     longer_connect_timeout, parse_duration, syn_retransmissions,
 };
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
-pub use proxy::{LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
+pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};
 pub use workload::workload_of_pod;

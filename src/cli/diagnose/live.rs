@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::super::complete;
 use super::super::console::Console;
-use super::super::debug_log::{Explainer, Found, Manner, listen};
+use super::super::debug_log::{Explainer, Found, Manner, Suspending, listen};
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::kube_args::{KubeArgs, SelectArgs, duration};
@@ -172,7 +172,7 @@ async fn follow(
         formats,
     };
     let explainer = Explainer::new(console, manner, None)?;
-    let (stop, signal) = listen(*console, [""; 3])?;
+    let (stop, signal) = listen(*console, [""; 3], Suspending::Suspends)?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     let explaining = tokio::task::spawn_blocking(move || runtime.block_on(explainer.run(receiver)));

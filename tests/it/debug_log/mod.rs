@@ -1,5 +1,8 @@
 //! `debug-log`, on real Envoys: whatever happens, every level is afterwards as it was before.
 
+mod model;
+mod safety;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -124,7 +127,8 @@ fn signals_put_every_level_back() {
     let pod = "cart-6c4bb9f7d8-5tqvn";
     let before = levels(sandbox, pod);
     assert_eq!(verbose(&before), [""; 0]);
-    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 143)] {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 143), ("-QUIT", 143), ("-TSTP", 130), ("-USR1", 143)]
+    {
         let mut session = Running::start(on(sandbox, state.path(), [pod]));
         session.until("debug-log --off").until("following its log");
         assert_eq!(verbose(&levels(sandbox, pod)), CONNECTION_LOGGERS);
