@@ -589,7 +589,7 @@ mod tests {
         log.extend_from_slice(b"Caused by: java.net.SocketException: Connection reset\n\xff\xfe\n");
         let seen = read_in_chunks(&log, 4096);
         assert_eq!(seen.len(), 2);
-        assert!(seen.iter().all(|seen| seen.text.len() <= MAX_RECORD + MAX_CAUSES));
+        assert!(seen.iter().all(|seen| seen.text.len() <= 2 * MAX_RECORD));
         assert!(seen[1].text.ends_with("Caused by: java.net.SocketException: Connection reset"));
     }
 
