@@ -10,6 +10,7 @@ mod debug_log;
 mod diagnose;
 mod fake;
 mod fix;
+mod fix_safety;
 mod generated;
 mod help;
 mod istiod;
