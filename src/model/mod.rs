@@ -14,8 +14,9 @@ mod proxy;
 mod scope;
 mod snapshot;
 pub mod sync;
+mod workload;
 
-pub use app_log::{AppRecord, LoggedAt};
+pub use app_log::{AppRecord, Call, JsonRecord, Leaf, LoggedAt, Severity};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
 pub use debug_log::{
     ClusterIdentity, DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, NamespaceUid,
@@ -30,3 +31,4 @@ pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPar
 pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};
+pub use workload::workload_of_pod;

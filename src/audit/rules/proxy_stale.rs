@@ -136,7 +136,7 @@ const UNDER_WAY: Duration = Duration::from_secs(10);
 
 /// Whether there is something to say of how a proxy's clusters came.
 fn is_trouble(context: &Context<'_>, delivery: &Delivery) -> bool {
-    if !delivery.holds_any || !delivery.missing.is_empty() {
+    if !delivery.holds_any || delivery.lacks_some() {
         return true;
     }
     match &delivery.progress {
@@ -152,7 +152,7 @@ fn is_trouble(context: &Context<'_>, delivery: &Delivery) -> bool {
 
 /// Whether calls fail for it, or will not get the next change for certain.
 fn is_failure(delivery: &Delivery) -> bool {
-    !delivery.holds_any || !delivery.missing.is_empty() || matches!(delivery.progress, Progress::Rejected(_))
+    !delivery.holds_any || delivery.lacks_some() || matches!(delivery.progress, Progress::Rejected(_))
 }
 
 /// What to do. Where a proxy holds clusters that it would not be given again, nothing that starts it anew.
@@ -175,7 +175,7 @@ fn remedy(delivery: &Delivery) -> String {
             "see whether the proxy answers at all: one that is overloaded takes no updates (`kubectl top pod`)"
         }
         (Progress::NotSent | Progress::Acknowledged | Progress::Unknown, true) => {
-            "`kubectl meshaudit verify` tells whether the change is only under way; else see whether the proxy is connected \
+            "`verify` tells whether the change is only under way; else see whether the proxy is connected \
              to its control plane (`istioctl proxy-status`)"
         }
     }

@@ -5,6 +5,8 @@
 
 use std::sync::LazyLock;
 
+use regex::Regex;
+
 use crate::model::ProxyEvent;
 
 /// One sentence. `{}` stands for any text; one at the end takes the rest.
@@ -81,6 +83,7 @@ pub const SENTENCES: &[Sentence] = sentences! {
     "no healthy host{}", "common/upstream/cluster_manager_impl.cc, common/router/router.cc", "1.4-1.40" => _ => E::NoHealthyHost;
     "no healthy upstream{}", "common/router/router.cc", "1.4-1.40" => _ => E::NoHealthyHost;
     "max {} overflow{}", "common/conn_pool/conn_pool_base.cc", "1.4-1.40" => [what, _] => E::Overflow { what };
+    "pending request overflow{}", "common/conn_pool/conn_pool_base.cc", "1.36-1.40" => _ => E::Overflow { what: "pending request" };
     "cancelling pending {}", "common/conn_pool/conn_pool_base.cc", "1.4-1.40" => _ => E::CancellingPending;
     "canceling pending {}", "common/tcp/conn_pool.cc", "1.4-1.40" => _ => E::CancellingPending;
     "closing connection from {}: no matching filter chain found", "common/listener_manager/active_stream_listener_base.cc", "1.18-1.40" => [from, _] => E::NoFilterChain { from };
@@ -125,6 +128,18 @@ pub const SENTENCES: &[Sentence] = sentences! {
     "triggered delayed close", "common/network/connection_impl.cc", "1.10-1.40" => _ => E::Ordinary;
     "raising immediate error", "common/network/connection_impl.cc", "1.4-1.40" => _ => E::Ordinary;
     "DNS refresh rate reset for {}", "extensions/clusters/strict_dns/strict_dns_cluster.cc", "1.16-1.40" => _ => E::Ordinary;
+    "idle timeout", "common/http/conn_manager_impl.cc, common/http/codec_client.cc", "1.4-1.40" => _ => E::Ordinary;
+    "per client idle timeout", "extensions/filters/udp/udp_proxy/udp_proxy_filter.cc", "1.13-1.40" => _ => E::Ordinary;
+    "ignored upstream per try timeout {}", "common/router/upstream_request.cc", "1.36-1.40" => _ => E::Ordinary;
+    "scheduling buffer high watermark timeout", "common/network/connection_impl.cc", "1.36-1.40" => _ => E::Ordinary;
+    "cancelling buffer high watermark timeout", "common/network/connection_impl.cc", "1.36-1.40" => _ => E::Ordinary;
+    "encoding headers via codec{}", "common/http/conn_manager_impl.cc", "1.4-1.40" => _ => E::Ordinary;
+    "async http request response headers{}", "common/http/async_client_impl.cc", "1.4-1.40" => _ => E::Ordinary;
+    "upstream headers{}", "common/router/router.cc", "1.4-1.40" => _ => E::Ordinary;
+    "dispatch error: {}", "common/http/conn_manager_impl.cc", "1.4-1.40" => _ => E::Ordinary;
+    "verify cert failed{}", "common/tls/cert_validator/default_validator.cc", "1.16-1.40" => _ => E::Ordinary;
+    "tls inspector: {}", "extensions/filters/listener/tls_inspector/tls_inspector.cc", "1.4-1.40" => _ => E::Ordinary;
+    "tls:{}", "extensions/filters/listener/tls_inspector/tls_inspector.cc", "1.4-1.40" => _ => E::Ordinary;
     "doing end stream immediately{}", "common/http/conn_manager_impl.cc", "1.4-1.40" => _ => E::Ordinary;
     "resetting pending {}", "common/http/codec_client.cc", "1.4-1.40" => _ => E::Ordinary;
     "downstream disconnected", "common/tcp_proxy/tcp_proxy.cc", "1.4-1.40" => _ => E::Ordinary;
@@ -241,10 +256,19 @@ const FAILURES: [&str; 12] = [
     "error",
 ];
 
+/// Any of these words, in one search.
+fn any_of(words: &[&str]) -> Option<Regex> {
+    Regex::new(&words.iter().map(|word| regex::escape(word)).collect::<Vec<_>>().join("|")).ok()
+}
+
+static FAILURE: LazyLock<Option<Regex>> = LazyLock::new(|| any_of(&FAILURES));
+static MARK: LazyLock<Option<Regex>> = LazyLock::new(|| any_of(&MARKS));
+
 /// Whether a record that no sentence matches speaks of a failure: there is something in the log that was not understood.
 fn speaks_of_failure(logger: &str, message: &str) -> bool {
-    TELLING.contains(&logger)
-        && FAILURES.iter().any(|words| memchr::memmem::find(message.as_bytes(), words.as_bytes()).is_some())
+    // Further lines are dumps of headers and configuration.
+    let first = message.lines().next().unwrap_or("");
+    TELLING.contains(&logger) && FAILURE.as_ref().is_some_and(|words| words.is_match(first))
 }
 
 /// What only Envoy says of failures, for lines that are no record of any known layout.
@@ -270,7 +294,7 @@ const MARKS: [&str; 16] = [
 /// Whether a line that is no record holds what only Envoy says of a failure.
 #[must_use]
 pub fn holds_failure(text: &str) -> bool {
-    MARKS.iter().any(|mark| memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_some())
+    MARK.as_ref().is_some_and(|marks| marks.is_match(text))
 }
 
 #[cfg(test)]
