@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use super::chosen::Chosen;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -9,7 +10,7 @@ use super::kube_args::SourceArgs;
 use crate::collect::{self, ClusterObject};
 use crate::decode::dump;
 use crate::k8s;
-use crate::model::{ClusterName, ClusterSource, EnvoyCluster, ProxyId, UnreadProxy};
+use crate::model::{ClusterName, ClusterSource, EnvoyCluster, Proxy, ProxyId, UnreadProxy};
 use crate::reach::{ArchiveLimits, Direct, Tunnel};
 use crate::report::document;
 use crate::report::escape::escape;
@@ -95,7 +96,18 @@ pub(super) async fn run(args: &ClustersArgs, console: &Console) -> Result<Exit, 
 async fn read(args: &ClustersArgs) -> Result<(Proxies, Vec<UnreadProxy>), Failure> {
     let source = &args.source;
     if !source.from.is_empty() {
-        return Ok(collect::offline_objects(&source.from, &ArchiveLimits::default()));
+        let chosen = Chosen::of(source)?;
+        let (proxies, unread) = collect::offline_objects(&source.from, &ArchiveLimits::default());
+        let there: Vec<String> = proxies.iter().map(|(proxy, _)| proxy.id.to_string()).collect();
+        let means = |proxy: &Proxy| chosen.as_ref().is_none_or(|chosen| chosen.means(proxy));
+        let kept: Proxies =
+            proxies.into_iter().filter(|(proxy, _)| means(proxy)).map(|(proxy, objects)| (proxy.id, objects)).collect();
+        let may_mean = |id: &ProxyId| chosen.as_ref().is_none_or(|chosen| chosen.may_mean(id));
+        let unread: Vec<UnreadProxy> = unread.into_iter().filter(|unread| may_mean(&unread.id)).collect();
+        if kept.is_empty() && unread.is_empty() && !there.is_empty() {
+            return Err(Chosen::nothing(&there));
+        }
+        return Ok((kept, unread));
     }
     let (mut proxies, mut unread) = (Vec::new(), Vec::new());
     let mut take = |id: ProxyId, outcome: Result<Vec<ClusterObject>, UnreadProxy>| match outcome {
@@ -111,7 +123,7 @@ async fn read(args: &ClustersArgs) -> Result<(Proxies, Vec<UnreadProxy>), Failur
         }
         return Ok((proxies, unread));
     }
-    if source.targets.is_empty() {
+    if source.targets.is_empty() && source.select.selector.is_none() {
         return Err(Failure::usage("which proxy? clusters needs a target")
             .hint("for example `kubectl meshaudit clusters deploy/web`; `timeouts` shows a whole namespace or mesh"));
     }

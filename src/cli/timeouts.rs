@@ -134,7 +134,15 @@ enum FailOn {
 
 pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, Failure> {
     let started = Instant::now();
-    let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
+    let (snapshot, failure) = args.source.collect_whatever(console, args.evidence.wanted()).await?;
+    let is_document = matches!(args.report.output, Format::Json | Format::Yaml | Format::Ndjson);
+    if let Some(failure) = failure {
+        if is_document {
+            let audit = audit::audit(&snapshot, &args.filter.filter(), &Policy::default());
+            console.print(&render(args, &snapshot, &audit, started.elapsed(), console)?)?;
+        }
+        return Err(failure);
+    }
     let audit = audit::audit(&snapshot, &args.filter.filter(), &Policy::default());
     if args.explain_origin {
         console.print(&report::explain(&snapshot, &audit, look(args, console)))?;

@@ -11,6 +11,7 @@ pub mod objects;
 mod origin;
 mod proxy;
 mod scope;
+mod selector;
 mod snapshot;
 
 pub use app_log::{AppRecord, LoggedAt};
@@ -18,10 +19,11 @@ pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyClust
 pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
 pub use duration::{
     CONNECT_TIMEOUTS, DurationError, LEAST_CONNECT_TIMEOUT, USUAL_CONNECT_TIMEOUT, format_duration,
-    longer_connect_timeout, parse_duration, syn_retransmissions,
+    longer_connect_timeout, parse_duration, parse_span, syn_retransmissions,
 };
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
 pub use proxy::{LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};
+pub use selector::{LabelSelector, SelectorError};
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};
