@@ -22,7 +22,7 @@ pub(super) enum FailureKind {
 pub(super) struct Failure {
     /// What kind.
     pub(super) kind: FailureKind,
-    message: String,
+    pub(super) message: String,
     hint: Option<String>,
 }
 

@@ -12,10 +12,11 @@ use super::complete;
 use super::console::Console;
 use super::failure::Failure;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
+use crate::input::ArchiveLimits;
 use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect};
 use crate::model::objects::IstioObjects;
 use crate::model::{Flag, MeshSnapshot, Proxy, Scope, format_duration, parse_span};
-use crate::reach::{ArchiveLimits, Limits};
+use crate::reach::Limits;
 use crate::report::progress::Bar;
 
 /// Reads a duration.

@@ -12,6 +12,7 @@ mod faults;
 mod fix;
 mod flags;
 mod generated;
+mod help;
 mod layering;
 mod offline;
 mod output;

@@ -97,7 +97,7 @@ struct CountingArgs {
     /// The JSON field that names the service, as a path with points
     #[arg(long, value_name = "FIELD")]
     service_field: Option<String>,
-    /// Count only this class of resets (repeatable); docs/resets.md has the table
+    /// Count only this class of resets (repeatable), e.g. reset
     #[arg(long, value_name = "CLASS")]
     class: Vec<Class>,
     /// Count records that match this regular expression too (repeatable)
