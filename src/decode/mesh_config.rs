@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::model::objects::{ConnectionPool, MeshConfig, ProxySync};
+use super::parse_error;
+use crate::model::objects::{ConnectionPool, MeshConfig};
 use crate::model::parse_duration;
 
 /// Reads a duration that may be absent.
@@ -64,7 +65,7 @@ struct RawMesh {
 
 /// Reads a mesh configuration, YAML or JSON; an empty one sets nothing. The error says where it stops making sense.
 pub fn parse(text: &str) -> Result<MeshConfig, String> {
-    let raw = serde_saphyr::from_str::<Option<RawMesh>>(text).map_err(|error| first_line(&error.to_string()))?;
+    let raw = serde_saphyr::from_str::<Option<RawMesh>>(text).map_err(|error| parse_error::yaml(&error))?;
     let Some(raw) = raw else { return Ok(MeshConfig::default()) };
     Ok(MeshConfig {
         connect_timeout: raw.connect_timeout,
@@ -74,31 +75,6 @@ pub fn parse(text: &str) -> Result<MeshConfig, String> {
         outbound_traffic_policy: raw.outbound_traffic_policy.and_then(|policy| policy.mode),
         default_destination_rule_export_to: raw.default_destination_rule_export_to,
     })
-}
-
-/// A parser's message without the excerpt it draws.
-pub(super) fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or(message).trim_start_matches("error: ").to_owned()
-}
-
-#[derive(Deserialize)]
-struct RawSync {
-    #[serde(default)]
-    proxy: String,
-    #[serde(default)]
-    cluster_sent: String,
-    #[serde(default)]
-    cluster_acked: String,
-}
-
-/// Reads `/debug/syncz` (`pilot/pkg/xds/debug.go`, `SyncStatus`): which proxies have accepted the last clusters they
-/// were sent.
-pub fn parse_syncz(text: &str) -> Result<Vec<ProxySync>, String> {
-    let raw: Vec<RawSync> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    Ok(raw
-        .into_iter()
-        .map(|sync| ProxySync { acknowledged: sync.cluster_sent == sync.cluster_acked, proxy: sync.proxy })
-        .collect())
 }
 
 #[cfg(test)]
@@ -143,19 +119,10 @@ mod tests {
         assert!(parse("a: [").is_err());
     }
 
-    #[test]
-    fn reads_syncz() {
-        let json = r#"[{"cluster_id":"Kubernetes","proxy":"web-1.shop","cluster_sent":"n2","cluster_acked":"n1"},
-            {"proxy":"web-2.shop","cluster_sent":"n2","cluster_acked":"n2"}]"#;
-        let sync = parse_syncz(json).unwrap();
-        assert_eq!(sync.iter().map(|proxy| proxy.acknowledged).collect::<Vec<_>>(), [false, true]);
-    }
-
     proptest! {
         #[test]
         fn is_total(text in ".{0,80}") {
             let _ = parse(&text);
-            let _ = parse_syncz(&text);
         }
     }
 }

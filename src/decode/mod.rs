@@ -3,17 +3,22 @@
 pub mod app_log;
 pub mod dump;
 mod elements;
+pub mod istiod;
 pub mod lease;
 pub mod log;
 pub mod loggers;
 pub mod mesh_config;
 pub mod objects;
+pub mod parse_error;
 pub mod patch;
 pub mod pod;
 pub mod pod_config;
 pub mod prometheus;
+pub mod server_info;
 pub mod snapshot;
 pub mod stats;
+pub mod syncz;
 pub mod timestamp;
+pub mod xds_stats;
 
 pub use elements::{ElementError, Elements, Shape};

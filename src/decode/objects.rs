@@ -12,18 +12,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::mesh_config::{self, RawPool, duration};
+use super::parse_error;
 use crate::model::objects::{
     ClusterPatch, ControlPlane, Coverage, DestinationRule, EnvoyFilter, Evidence, HttpRoute, Installer, InstallerKind,
     IstioObjects, Istiod, Labels, MeshConfigKind, MeshConfigSource, ObjectKind, ObjectMeta, PatchContext,
     PatchOperation, PortPolicy, RouteDestination, Service, ServiceEntry, ServicePort, Sidecar, SidecarIngress, Source,
     Subset, TrafficPolicy, VirtualService,
 };
-
-/// An object's name.
-#[must_use]
-pub fn name(json: &str) -> Option<String> {
-    serde_json::from_str::<RawObject<'_>>(json).ok().map(|raw| raw.metadata.name)
-}
 
 /// One object, as the API server answers.
 #[derive(Debug, Deserialize)]
@@ -672,8 +667,7 @@ fn add_installer(
 /// Reads manifests: YAML or JSON, several documents, lists. Everything in them counts as fully read. The error says
 /// where the text stops being YAML.
 pub fn from_manifests(text: &str) -> Result<IstioObjects, String> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_str_multiple(text).map_err(|error| mesh_config::first_line(&error.to_string()))?;
+    let documents: Vec<Value> = serde_saphyr::from_str_multiple(text).map_err(|error| parse_error::yaml(&error))?;
     let mut found: Vec<(String, String)> = Vec::new();
     for document in documents {
         collect(document, &mut found);

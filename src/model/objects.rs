@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::duration::optional_duration;
+use super::sync::{Injector, Instance};
 use super::{MeshSource, ObjectRef, Origin, OriginKind};
 
 /// Labels, as selectors match them.
@@ -563,20 +564,9 @@ pub struct ControlPlane {
     /// Its mesh configuration's sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mesh: Vec<MeshConfigSource>,
-    /// Proxies that it has sent clusters to which they have not accepted yet, from `/debug/syncz`; `None` where
-    /// istiod could not be asked.
+    /// Its pods, and what they said of the proxies that are connected to them; `None` where pods could not be listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sync: Option<Vec<ProxySync>>,
-}
-
-/// What istiod knows of a proxy that is connected to it (`/debug/syncz`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProxySync {
-    /// `POD.NAMESPACE`.
-    pub proxy: String,
-    /// Whether the last clusters sent were accepted.
-    pub acknowledged: bool,
+    pub instances: Option<Vec<Instance>>,
 }
 
 /// What a control plane's mesh configuration comes to.
@@ -739,6 +729,9 @@ pub struct IstioObjects {
     pub notes: Vec<String>,
     /// The control planes, by revision.
     pub control_planes: Vec<ControlPlane>,
+    /// What injects their proxies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub injectors: Vec<Injector>,
     /// What installs them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub installers: Vec<Installer>,
@@ -804,6 +797,7 @@ impl IstioObjects {
             (meta.created, meta.name.clone(), meta.namespace.clone())
         }
         self.control_planes.sort_by(|a, b| (&a.revision, &a.namespace).cmp(&(&b.revision, &b.namespace)));
+        self.injectors.sort_by(|a, b| a.name.cmp(&b.name));
         self.installers.sort_by_key(|object| (object.kind, age(&object.meta)));
         self.destination_rules.sort_by_cached_key(|object| age(&object.meta));
         self.sidecars.sort_by_cached_key(|object| age(&object.meta));
