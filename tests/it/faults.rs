@@ -14,7 +14,8 @@ use crate::{Run, plugin};
 fn pods(sandbox: &Sandbox) -> Vec<(String, String)> {
     let audit = plugin(["timeouts", "-A", "-o", "json", "--no-evidence"]).on(sandbox).json();
     let sets = audit["proxySets"].as_object().unwrap().values();
-    let names = sets.flat_map(|set| set.as_array().unwrap()).map(|name| name.as_str().unwrap().split_once('/').unwrap());
+    let names =
+        sets.flat_map(|set| set.as_array().unwrap()).map(|name| name.as_str().unwrap().split_once('/').unwrap());
     let mut names: Vec<(String, String)> = names.map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
     names.sort();
     names.dedup();
@@ -50,7 +51,9 @@ fn bomb(mib: usize) -> Vec<u8> {
 fn every_fault_of_the_api_server_is_named_in_time() {
     let sandbox = Sandbox::start(canned::mesh(2, 3)).unwrap();
     let list = |status: u16, body: &str| ApiAnswer::new("list", "pods", status, body);
-    let page = |token: &str| format!(r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{"continue":"{token}"}},"items":[]}}"#);
+    let page = |token: &str| {
+        format!(r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{"continue":"{token}"}},"items":[]}}"#)
+    };
     let long = format!("<html><head><title>Bad gateway</title></head>{}", "x".repeat(2 << 20));
     let many = format!(r#"{{"kind":"PodList","items":[{}{{}}]}}"#, "{},".repeat(4 << 20));
     let endless = ApiAnswer { repeat: vec![b' '; 1 << 20], ..list(200, "{") };
@@ -66,14 +69,26 @@ fn every_fault_of_the_api_server_is_named_in_time() {
         ("garbage", list(200, "\u{1}\u{2}garbage"), "not JSON"),
         ("another kind", list(200, r#"{"kind":"Status","metadata":{}}"#), "Status"),
         ("cut", list(200, r#"{"kind":"PodList","items":[{"metadata":"#), "ends early"),
-        ("retry after an hour", ApiAnswer { headers: vec![("retry-after", "3600".to_owned())], ..list(429, "later") }, "busy"),
+        (
+            "retry after an hour",
+            ApiAnswer { headers: vec![("retry-after", "3600".to_owned())], ..list(429, "later") },
+            "busy",
+        ),
         ("slow headers", ApiAnswer { pause_ms: 60_000, ..list(200, "") }, "did not answer within 2s"),
         ("slow body", ApiAnswer { pause_ms: 500, repeat: vec![b' '], ..list(200, "{") }, "did not answer within 2s"),
         ("looping continue", list(200, &page("again")), "does not end"),
         ("long continue", list(200, &page(&"x".repeat(1 << 20))), "larger"),
         ("endless body", endless, "MiB"),
-        ("bomb", ApiAnswer { headers: vec![("content-encoding", "gzip".to_owned())], body: bomb(300), ..list(200, "") }, "256 MiB"),
-        ("an object of 8 MiB", list(200, &format!(r#"{{"kind":"PodList","items":[{{"x":"{}"}}]}}"#, "x".repeat(8 << 20))), "3 MiB"),
+        (
+            "bomb",
+            ApiAnswer { headers: vec![("content-encoding", "gzip".to_owned())], body: bomb(300), ..list(200, "") },
+            "256 MiB",
+        ),
+        (
+            "an object of 8 MiB",
+            list(200, &format!(r#"{{"kind":"PodList","items":[{{"x":"{}"}}]}}"#, "x".repeat(8 << 20))),
+            "3 MiB",
+        ),
         ("four million objects", list(200, &many), "MiB of pods"),
     ];
     for (name, answer, words) in rows {
@@ -96,10 +111,8 @@ fn every_answer_of_a_proxy_is_named() {
     let chunked = |body: &str| format!("{ok}Transfer-Encoding: chunked\r\n\r\n{body}");
     let sized = |body: &str| format!("{ok}Content-Length: {}\r\n\r\n{body}", body.len());
     let raw = |answer: String| Fault::Raw { answer, repeat: String::new() };
-    let endless = |begin: &str, repeat: &str| Fault::Raw {
-        answer: format!("{ok}\r\n{begin}"),
-        repeat: repeat.repeat(64),
-    };
+    let endless =
+        |begin: &str, repeat: &str| Fault::Raw { answer: format!("{ok}\r\n{begin}"), repeat: repeat.repeat(64) };
     let rows: Vec<(Fault, &str)> = vec![
         (raw("SSH-2.0-OpenSSH_9.6\r\n".to_owned()), "not-envoy"),
         (raw(sized("<html><title>nginx</title>")), "not-envoy"),
@@ -174,7 +187,19 @@ fn fifty_of_five_hundred_fail_and_each_is_named() {
         })
         .collect();
     assert_eq!(bad.len(), 50);
-    let args = ["timeouts", "-A", "-o", "json", "--request-timeout", "5s", "--timeout", "120s", "--fail-on", "never", "--no-evidence"];
+    let args = [
+        "timeouts",
+        "-A",
+        "-o",
+        "json",
+        "--request-timeout",
+        "5s",
+        "--timeout",
+        "120s",
+        "--fail-on",
+        "never",
+        "--no-evidence",
+    ];
     let run = bounded(&args, &sandbox, Duration::from_secs(150)).exits(3);
     let audit: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(audit["coverage"]["audited"], 450);
@@ -225,7 +250,8 @@ fn the_deadline_covers_what_comes_after_the_proxies() {
 fn a_context_that_is_down_costs_only_itself() {
     let sandbox = Sandbox::start(canned::mesh(3, 2)).unwrap();
     let args = ["timeouts", "-A", "-o", "json", "--context", "sandbox", "--context", "gone", "--context", "nonesuch"];
-    let run = plugin([&args[..], &["--fail-on", "never", "--request-timeout", "3s"]].concat()).on(&sandbox).run().exits(3);
+    let run =
+        plugin([&args[..], &["--fail-on", "never", "--request-timeout", "3s"]].concat()).on(&sandbox).run().exits(3);
     let audit: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(audit["coverage"]["audited"], 3);
     let lost: Vec<String> = failed(&audit).into_keys().collect();

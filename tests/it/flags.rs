@@ -120,7 +120,11 @@ fn requests_are_shown_one_a_line_and_nothing_secret() {
     let run = plugin(["timeouts", "-n", "team-1", "-vv", "--context", "sandbox-token"]).on(&SANDBOX).run();
     let line = |words: &[&str]| run.stderr.lines().any(|line| words.iter().all(|word| line.contains(word)));
     assert!(line(&["GET /api/v1/namespaces/team-1/pods", "200,", "bytes in", "ms"]), "{}", run.stderr);
-    assert!(line(&["team-1/load-", "GET /config_dump?resource=dynamic_active_clusters", "200,", "ms"]), "{}", run.stderr);
+    assert!(
+        line(&["team-1/load-", "GET /config_dump?resource=dynamic_active_clusters", "200,", "ms"]),
+        "{}",
+        run.stderr
+    );
     assert!(!run.stderr.contains("hyper") && !run.stderr.contains(&users::token("admin")), "{}", run.stderr);
     let quiet = plugin(["timeouts", "-n", "team-1", "-v=5"]).on(&SANDBOX).run();
     assert!(!quiet.stderr.contains("GET /"), "{}", quiet.stderr);
