@@ -22,7 +22,7 @@ pub use rules::full_host;
 
 use crate::model::objects::{
     ClusterPatch, ConnectionPool, ControlPlane, Coverage, DestinationRule, EffectiveMesh, EnvoyFilter, IstioObjects,
-    Labels, ObjectKind, ObjectMeta, PatchOperation, Service, Sidecar,
+    Labels, ObjectKind, ObjectMeta, PatchOperation, Service, Sidecar, Subset,
 };
 use crate::model::{
     ClusterKind, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, MeshSource, ObjectRef, Origin,
@@ -103,11 +103,23 @@ pub struct Attribution {
     pub verdict: Verdict,
 }
 
-/// The rule for a host, and where one would be looked for.
+/// What decides about a service's cluster: its host, port and subset as rules see them, and the rules merged for them.
 #[derive(Debug, Clone, Default)]
 pub struct RuleFor<'a> {
-    /// The rule; of merged ones the one whose `trafficPolicy` counts.
-    pub rule: Option<&'a DestinationRule>,
+    /// The host that rules are looked up for; empty where there is none.
+    pub host: &'a str,
+    /// The port that `portLevelSettings` go by.
+    pub port: u16,
+    /// The subset; empty for none.
+    pub subset: &'a str,
+    /// The rule that came first, which Envoy's metadata name; `None` where no rule is for the cluster.
+    pub first: Option<&'a DestinationRule>,
+    /// The rule whose `trafficPolicy` counts.
+    pub policy: Option<&'a DestinationRule>,
+    /// The subsets, and the rules that they are in.
+    pub subsets: Vec<(&'a DestinationRule, &'a Subset)>,
+    /// Whether the mesh's `defaultTrafficPolicy` has a pool that counts where no rule has one.
+    pub baseline: bool,
     /// The namespace of the service; empty where unknown.
     pub service_namespace: String,
     /// The mesh's root namespace.
@@ -349,23 +361,46 @@ impl<'a> Attributor<'a> {
         self.meshes.get(class.mesh?).map(|mesh| mesh.objects)
     }
 
-    /// The DestinationRule that an outbound cluster's host has for a class, and the namespaces that matter for a new
-    /// one.
+    /// What decides about a cluster of a class; nothing for clusters that are no service's.
     #[must_use]
     pub fn rule_for(&self, class: &ProxyClass<'a>, cluster: &'a EnvoyCluster) -> RuleFor<'a> {
-        let mut found = RuleFor::default();
         let (Some(mesh), Some(name)) = (class.mesh.and_then(|context| self.meshes.get(context)), cluster.parts())
         else {
-            return found;
+            return RuleFor::default();
         };
         let proxy = &class.representative.proxy;
-        let namespace = mesh.service_namespace(cluster, name.host);
-        let rule = mesh.rules.find(&proxy.id.namespace, name.host, namespace, Some(&proxy.labels));
-        // Of merged rules the one whose policy counts is the one to change.
-        found.rule = rule.map(|(merged, _)| merged.policy.map_or(merged.first, |(owner, _)| owner));
-        namespace.clone_into(&mut found.service_namespace);
-        found.root_namespace.clone_from(&mesh.root);
-        found
+        let inbound = name.direction == Direction::Inbound;
+        let (host, namespace) = match cluster.services.first() {
+            Some(service) if inbound => (&*service.host, &*service.namespace),
+            _ if inbound && name.host.is_empty() => ("", proxy.id.namespace.as_str()),
+            _ => (name.host, mesh.service_namespace(cluster, name.host)),
+        };
+        let port = if inbound {
+            let service = host.split('.').next().unwrap_or_default();
+            mesh.service_port(namespace, service, name.port).unwrap_or(name.port)
+        } else {
+            name.port
+        };
+        let subset = match name.direction {
+            Direction::Outbound => name.subset,
+            Direction::InboundVip => name.subset.split_once('/').map_or("", |(_, subset)| subset),
+            Direction::Inbound => "",
+        };
+        let labels = (!inbound).then_some(&proxy.labels);
+        let found = if host.is_empty() { None } else { mesh.rules.find(&proxy.id.namespace, host, namespace, labels) };
+        let merged = found.map(|(merged, _)| merged);
+        let baseline = self.mesh_value(class).is_some_and(|mesh| mesh.default_connection_pool.is_some());
+        RuleFor {
+            host,
+            port,
+            subset,
+            first: merged.map(|merged| merged.first),
+            policy: merged.and_then(|merged| merged.policy).map(|(owner, _)| owner),
+            subsets: merged.map(|merged| merged.subsets.clone()).unwrap_or_default(),
+            baseline: baseline && name.direction != Direction::InboundVip,
+            service_namespace: namespace.to_owned(),
+            root_namespace: mesh.root.clone(),
+        }
     }
 
     /// Where a cluster of a class has its timeout from; `cluster` is a position in [`MeshSnapshot::clusters`].

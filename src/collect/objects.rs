@@ -277,6 +277,7 @@ async fn read_installers(connection: &Connection, groups: &BTreeMap<String, Stri
         ("sailoperator.io", "istios", "Istio"),
         ("maistra.io", "servicemeshcontrolplanes", "ServiceMeshControlPlane"),
         ("mesh.cloud.google.com", "controlplanerevisions", "ControlPlaneRevision"),
+        ("istio.alibabacloud.com", "asmmeshconfigs", "ASMMeshConfig"),
     ] {
         let Some(version) = groups.get(group) else { continue };
         match list(connection, &format!("/apis/{version}/{resource}"), None, kind, objects).await {

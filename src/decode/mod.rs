@@ -10,7 +10,6 @@ pub mod loggers;
 pub mod mesh_config;
 pub mod objects;
 pub mod parse_error;
-pub mod patch;
 pub mod pod;
 pub mod pod_config;
 pub mod prometheus;
@@ -20,5 +19,6 @@ pub mod stats;
 pub mod syncz;
 pub mod timestamp;
 pub mod xds_stats;
+pub mod yaml_edit;
 
 pub use elements::{ElementError, Elements, Shape};

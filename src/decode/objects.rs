@@ -55,6 +55,7 @@ struct RawMeta {
     annotations: Option<Labels>,
     managed_fields: Option<Vec<RawManager>>,
     owner_references: Option<Vec<RawOwner>>,
+    resource_version: String,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +73,7 @@ struct RawOwner {
 }
 
 /// Labels and annotations that tell who installed an object.
-const TELLING: [&str; 13] = [
+const TELLING: [&str; 14] = [
     "meta.helm.sh/",
     "argocd.argoproj.io/",
     "kustomize.toolkit.fluxcd.io/",
@@ -86,6 +87,7 @@ const TELLING: [&str; 13] = [
     "istio.io/rev",
     "managed-by",
     "helm.sh/chart",
+    "release",
 ];
 
 impl RawMeta {
@@ -149,7 +151,31 @@ pub fn add(objects: &mut IstioObjects, kind: &str, json: &str) {
     }
 }
 
+/// The API group of each kind: other groups have kinds of the same names (Knative's Service, Kyma's Istio).
+fn group_of(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "DestinationRule" | "Sidecar" | "EnvoyFilter" | "ServiceEntry" | "VirtualService" => "networking.istio.io",
+        "Service" | "ConfigMap" => "",
+        "Deployment" => "apps",
+        "IstioOperator" => "install.istio.io",
+        "Istio" => "sailoperator.io",
+        "ServiceMeshControlPlane" => "maistra.io",
+        "ControlPlaneRevision" => "mesh.cloud.google.com",
+        "ASMMeshConfig" => "istio.alibabacloud.com",
+        _ => return None,
+    })
+}
+
+/// Whether an object is of the kind's own group. Items of a list do not say, and are what was listed.
+fn is_of_its_group(kind: &str, api_version: &str) -> bool {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    api_version.is_empty() || group_of(kind).is_none_or(|known| known == group)
+}
+
 fn add_raw(objects: &mut IstioObjects, kind: &str, raw: &RawObject<'_>) -> Result<(), String> {
+    if !is_of_its_group(kind, &raw.api_version) {
+        return Ok(());
+    }
     let meta = raw.metadata.meta();
     match kind {
         "DestinationRule" => objects.destination_rules.push(destination_rule(raw, meta)?),
@@ -179,6 +205,7 @@ fn add_raw(objects: &mut IstioObjects, kind: &str, raw: &RawObject<'_>) -> Resul
         "Istio" => add_installer(objects, InstallerKind::Istio, raw, meta)?,
         "ServiceMeshControlPlane" => add_installer(objects, InstallerKind::ServiceMeshControlPlane, raw, meta)?,
         "ControlPlaneRevision" => add_installer(objects, InstallerKind::ControlPlaneRevision, raw, meta)?,
+        "ASMMeshConfig" => add_installer(objects, InstallerKind::AsmMeshConfig, raw, meta)?,
         _ => {}
     }
     Ok(())
@@ -631,6 +658,7 @@ fn add_mesh_config(objects: &mut IstioObjects, raw: &RawObject<'_>, meta: Object
             meta: meta.clone(),
             config: config.clone(),
             text: Arc::from(text.as_str()),
+            resource_version: raw.metadata.resource_version.clone(),
             error: error.clone(),
             evidence: raw.metadata.evidence(),
         };

@@ -11,6 +11,7 @@ mod diagnose;
 mod fake;
 mod faults;
 mod fix;
+mod fix_safety;
 mod flags;
 mod generated;
 mod help;
