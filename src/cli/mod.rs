@@ -15,6 +15,7 @@ mod habits;
 mod help;
 mod kube_args;
 mod leases;
+mod moment;
 mod resets;
 mod snapshot;
 mod timeouts;

@@ -15,8 +15,9 @@ mod scope;
 mod selector;
 mod snapshot;
 pub mod sync;
+mod workload;
 
-pub use app_log::{AppRecord, LoggedAt};
+pub use app_log::{AppRecord, Call, JsonRecord, Leaf, LoggedAt, Severity};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
 pub use debug_log::{
     ClusterIdentity, DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, NamespaceUid,
@@ -32,3 +33,4 @@ pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogL
 pub use scope::{ClusterTool, Flag, Scope, quote};
 pub use selector::{LabelSelector, SelectorError};
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};
+pub use workload::workload_of_pod;
