@@ -29,7 +29,7 @@ pub(super) struct Filters<'a> {
 
 impl<'a> Filters<'a> {
     pub(super) fn new(filters: &'a [EnvoyFilter], root: &str) -> Self {
-        let mut order: Vec<&EnvoyFilter> = filters.iter().filter(|filter| !filter.target_refs).collect();
+        let mut order: Vec<&EnvoyFilter> = filters.iter().filter(|filter| filter.target_refs.is_empty()).collect();
         order.sort_by_cached_key(|filter| {
             let meta = &filter.meta;
             (filter.priority, meta.namespace != root, meta.created, format!("{}.{}", meta.name, meta.namespace))
@@ -91,7 +91,7 @@ impl<'a> Filters<'a> {
                 _ => return Match::Perhaps("its proxyVersion is no regular expression that can be judged here"),
             }
         }
-        if patch.proxy_metadata {
+        if !patch.proxy_metadata.is_empty() {
             return Match::Perhaps("it matches proxies by their metadata, which can't be judged from outside");
         }
         Match::Yes

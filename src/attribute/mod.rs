@@ -153,6 +153,7 @@ struct Mesh<'a> {
     objects: &'a IstioObjects,
     planes: Vec<Option<EffectiveMesh>>,
     root: String,
+    domain: &'a str,
     rules: RuleIndex<'a>,
     filters: Filters<'a>,
     services: HashMap<(&'a str, &'a str), &'a Service>,
@@ -164,10 +165,11 @@ impl<'a> Mesh<'a> {
         let planes: Vec<Option<EffectiveMesh>> = objects.control_planes.iter().map(ControlPlane::effective).collect();
         let first = planes.iter().flatten().next();
         let root = first.map_or_else(|| "istio-system".to_owned(), |mesh| mesh.root_namespace.clone());
+        let domain = objects.control_planes.first().map_or("cluster.local", ControlPlane::domain);
         let private = first.is_some_and(|mesh| mesh.rules_are_private);
         Self {
             objects,
-            rules: RuleIndex::new(&objects.destination_rules, &root, private, objects.domain()),
+            rules: RuleIndex::new(&objects.destination_rules, &root, private, domain),
             filters: Filters::new(&objects.envoy_filters, &root),
             services: objects
                 .services
@@ -183,6 +185,7 @@ impl<'a> Mesh<'a> {
                 .collect(),
             planes,
             root,
+            domain,
         }
     }
 
@@ -193,7 +196,7 @@ impl<'a> Mesh<'a> {
         {
             return &service.namespace;
         }
-        if let Some(rest) = host.strip_suffix(self.objects.domain()).and_then(|rest| rest.strip_suffix(".svc."))
+        if let Some(rest) = host.strip_suffix(self.domain).and_then(|rest| rest.strip_suffix(".svc."))
             && let Some((_, namespace)) = rest.split_once('.')
         {
             return namespace;
@@ -641,7 +644,7 @@ impl<'a> Attributor<'a> {
 /// The EnvoyFilter that adds a cluster of this name.
 fn adder<'a>(class: &ProxyClass<'a>, cluster: &EnvoyCluster) -> Option<(&'a EnvoyFilter, &'a ClusterPatch)> {
     class.filters.iter().find_map(|filter| {
-        let adds = |patch: &&ClusterPatch| patch.operation == PatchOperation::Add && patch.adds == *cluster.name;
+        let adds = |patch: &&ClusterPatch| patch.operation == PatchOperation::Add && patch.names == *cluster.name;
         filter.patches.iter().find(adds).map(|patch| (*filter, patch))
     })
 }
@@ -868,7 +871,7 @@ fn losers(
     };
     let namespace = &class.representative.proxy.id.namespace;
     let mut unused: Vec<Candidate> = Vec::new();
-    for rule in RuleIndex::all_for(&mesh.objects.destination_rules, host, mesh.objects.domain()) {
+    for rule in RuleIndex::all_for(&mesh.objects.destination_rules, host, mesh.domain) {
         if used(rule) {
             if let Some(found) = found
                 && found.first.meta != rule.meta

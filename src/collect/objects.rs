@@ -8,11 +8,10 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::decode::log::AccessFormat;
-use crate::decode::mesh_config;
-use crate::decode::objects::{Page, add};
+use crate::decode::istio::{Kind, Object, Page, add, mesh_config};
 use crate::k8s::{ApiError, Connection};
 use crate::model::Proxy;
-use crate::model::objects::{
+use crate::model::istio::{
     ControlPlane, Coverage, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectKind, ObjectMeta,
 };
 use crate::reach::{AdminError, AdminRequest, AdminSource, IstiodPage, Limits, Tunnel};
@@ -61,7 +60,7 @@ pub async fn read_istio_objects(connection: &Connection, options: &ObjectOptions
         .any(|p| !p.port_level.is_empty())
     {
         let mut page = IstioObjects::default();
-        let outcome = list_everywhere(connection, "/api/v1", "services", "Service", options, &mut page).await;
+        let outcome = list_everywhere(connection, "/api/v1", "services", Kind::Service, options, &mut page).await;
         objects.services = page.services;
         objects.notes.extend(page.notes);
         objects.coverage.insert(ObjectKind::Service, outcome);
@@ -70,12 +69,12 @@ pub async fn read_istio_objects(connection: &Connection, options: &ObjectOptions
     objects
 }
 
-const ISTIO_KINDS: [(ObjectKind, &str, &str); 5] = [
-    (ObjectKind::DestinationRule, "destinationrules", "DestinationRule"),
-    (ObjectKind::Sidecar, "sidecars", "Sidecar"),
-    (ObjectKind::EnvoyFilter, "envoyfilters", "EnvoyFilter"),
-    (ObjectKind::ServiceEntry, "serviceentries", "ServiceEntry"),
-    (ObjectKind::VirtualService, "virtualservices", "VirtualService"),
+const ISTIO_KINDS: [(ObjectKind, &str, Kind); 5] = [
+    (ObjectKind::DestinationRule, "destinationrules", Kind::DestinationRule),
+    (ObjectKind::Sidecar, "sidecars", Kind::Sidecar),
+    (ObjectKind::EnvoyFilter, "envoyfilters", Kind::EnvoyFilter),
+    (ObjectKind::ServiceEntry, "serviceentries", Kind::ServiceEntry),
+    (ObjectKind::VirtualService, "virtualservices", Kind::VirtualService),
 ];
 
 async fn read_istio_kinds(
@@ -114,7 +113,7 @@ async fn list_everywhere(
     connection: &Connection,
     api: &str,
     resource: &str,
-    kind: &str,
+    kind: Kind,
     options: &ObjectOptions,
     found: &mut IstioObjects,
 ) -> Coverage {
@@ -146,7 +145,7 @@ async fn list(
     connection: &Connection,
     path: &str,
     labels: Option<&str>,
-    kind: &str,
+    kind: Kind,
     found: &mut IstioObjects,
 ) -> Result<(), ApiError> {
     connection
@@ -164,12 +163,12 @@ async fn list(
 
 /// Finds control planes by their Deployments, then reads each one's mesh configuration.
 async fn read_control_planes(connection: &Connection, options: &ObjectOptions, objects: &mut IstioObjects) {
-    let everywhere = list(connection, "/apis/apps/v1/deployments", Some(ISTIOD_LABEL), "Deployment", objects).await;
+    let everywhere = list(connection, "/apis/apps/v1/deployments", Some(ISTIOD_LABEL), Kind::Deployment, objects).await;
     let coverage = match everywhere {
         Ok(()) => Coverage::Read,
         Err(ApiError::Forbidden(refusal)) => {
             let path = format!("/apis/apps/v1/namespaces/{}/deployments", options.istio_namespace);
-            match list(connection, &path, Some(ISTIOD_LABEL), "Deployment", objects).await {
+            match list(connection, &path, Some(ISTIOD_LABEL), Kind::Deployment, objects).await {
                 Ok(()) => Coverage::Partly(format!("only in {}; {refusal}", options.istio_namespace)),
                 Err(error) => Coverage::Denied(error.to_string()),
             }
@@ -195,12 +194,12 @@ async fn read_control_planes(connection: &Connection, options: &ObjectOptions, o
     }
     let reads = wanted.iter().map(|(namespace, name)| async move {
         let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
-        connection.get::<crate::decode::objects::Object>(&path).await
+        connection.get::<Object>(&path).await
     });
     let mut denied = None;
     for outcome in join_all(reads).await {
         match outcome {
-            Ok(object) => add(objects, "ConfigMap", object.json()),
+            Ok(object) => add(objects, Kind::ConfigMap, object.json()),
             Err(ApiError::NotFound(_)) => {}
             Err(error) => denied = Some(error.to_string()),
         }
@@ -349,10 +348,10 @@ async fn fetch(tunnel: &mut Tunnel<'_>, page: IstiodPage) -> Result<String, Admi
 async fn read_installers(connection: &Connection, groups: &BTreeMap<String, String>, objects: &mut IstioObjects) {
     let mut coverage = Coverage::Read;
     for (group, resource, kind) in [
-        ("install.istio.io", "istiooperators", "IstioOperator"),
-        ("sailoperator.io", "istios", "Istio"),
-        ("maistra.io", "servicemeshcontrolplanes", "ServiceMeshControlPlane"),
-        ("mesh.cloud.google.com", "controlplanerevisions", "ControlPlaneRevision"),
+        ("install.istio.io", "istiooperators", Kind::IstioOperator),
+        ("sailoperator.io", "istios", Kind::Istio),
+        ("maistra.io", "servicemeshcontrolplanes", Kind::ServiceMeshControlPlane),
+        ("mesh.cloud.google.com", "controlplanerevisions", Kind::ControlPlaneRevision),
     ] {
         let Some(version) = groups.get(group) else { continue };
         match list(connection, &format!("/apis/{version}/{resource}"), None, kind, objects).await {

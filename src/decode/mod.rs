@@ -3,15 +3,16 @@
 pub mod app_log;
 pub mod dump;
 mod elements;
+pub mod istio;
 pub mod lease;
 pub mod log;
 pub mod loggers;
-pub mod mesh_config;
-pub mod objects;
 pub mod patch;
 pub mod pod_config;
 pub mod prometheus;
 pub mod snapshot;
 pub mod stats;
 
+pub use istio as objects;
+pub use istio::mesh_config;
 pub use elements::{ElementError, Elements, Shape};

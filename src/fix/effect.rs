@@ -216,7 +216,9 @@ fn apply_object(objects: &mut IstioObjects, step: &ObjectStep, snapshot: &MeshSn
         None => Some(snapshot.taken_at),
     };
     let mut fresh = IstioObjects::default();
-    add(&mut fresh, step.identity.kind, &format!("{{\"spec\":{}}}", step.spec));
+    if let Ok(kind) = step.identity.kind.parse() {
+        add(&mut fresh, kind, &format!("{{\"spec\":{}}}", step.spec));
+    }
     let meta = ObjectMeta { namespace: step.identity.namespace.clone(), name: step.identity.name.clone(), created };
     macro_rules! replace {
         ($list:ident) => {

@@ -7,10 +7,12 @@ mod debug_log;
 mod duration;
 pub mod evidence;
 mod log;
-pub mod objects;
+pub mod istio;
 mod origin;
 mod proxy;
 mod snapshot;
+
+pub use istio as objects;
 
 pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};

@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::evidence::ClusterEvidence;
-use super::objects::IstioObjects;
+use super::istio::IstioObjects;
 use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
 
 /// A set of positions in a table: clusters a proxy holds, or proxies that hold a cluster. Runs cost a few bytes,
