@@ -25,8 +25,8 @@ use crate::model::objects::{
     Labels, ObjectKind, ObjectMeta, PatchOperation, Service, Sidecar,
 };
 use crate::model::{
-    ClusterKind, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, ProxyRole,
-    ProxySnapshot, format_duration,
+    ClusterKind, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, MeshSource, ObjectRef, Origin,
+    OriginKind, ProxyRole, ProxySnapshot, RulePart, SidecarPart, format_duration,
 };
 
 /// What became of a candidate.
@@ -393,11 +393,11 @@ impl<'a> Attributor<'a> {
     ) -> Attribution {
         let kind = cluster.kind();
         if kind == ClusterKind::Bootstrap {
-            let origin = Origin::plain(OriginKind::Bootstrap, true);
+            let origin = Origin::new(OriginKind::Bootstrap, true);
             return Attribution { origin, expected: None, verdict: Verdict::Explained };
         }
         if kind == ClusterKind::Internal && cluster.connect_timeout.is_none() {
-            let origin = Origin::plain(OriginKind::EnvoyDefault, true);
+            let origin = Origin::new(OriginKind::EnvoyDefault, true);
             return Attribution { origin, expected: None, verdict: Verdict::Explained };
         }
         let Some(expected) = self.expected(class, cluster, kind, chain) else {
@@ -409,12 +409,13 @@ impl<'a> Attributor<'a> {
     /// What the dump alone suggests, where not even the mesh value is known.
     fn guess(&self, class: &ProxyClass<'a>, cluster: &EnvoyCluster, kind: ClusterKind) -> Origin {
         if cluster.connect_timeout.is_none() {
-            return Origin::plain(OriginKind::EnvoyDefault, true);
+            return Origin::new(OriginKind::EnvoyDefault, true);
         }
-        let unknown = |note: String| Origin::plain(OriginKind::Unknown, false).with_note(note);
+        let unknown = |note: String| Origin::new(OriginKind::Unknown, false).with_note(note);
         match (kind, &cluster.destination_rule_hint) {
             (ClusterKind::BlackHole | ClusterKind::Passthrough | ClusterKind::Internal, _) => {
-                Origin::plain(OriginKind::MeshConfig, false).with_note("no DestinationRule reaches this cluster")
+                Origin::new(OriginKind::MeshConfig { source: MeshSource::Inferred }, false)
+                    .with_note("no DestinationRule reaches this cluster")
             }
             (ClusterKind::Other, _) => {
                 unknown("not one of Istio's own names: an EnvoyFilter or another control plane".to_owned())
@@ -439,7 +440,7 @@ impl<'a> Attributor<'a> {
         }
         if let Some(error) = &cluster.error {
             let note = format!("expected {should}; the proxy rejected an update: {error}");
-            let origin = Origin::plain(OriginKind::Stale, true).with_note(note);
+            let origin = Origin::new(OriginKind::Stale, true).with_note(note);
             return Attribution { origin, expected: Some(expected), verdict: Verdict::Stale };
         }
         let peers = || {
@@ -451,12 +452,12 @@ impl<'a> Attributor<'a> {
         };
         if class.lags || peers() {
             let note = format!("expected {should} from {}", describe(&expected.origin));
-            let origin = Origin::plain(OriginKind::Stale, class.lags).with_note(note);
+            let origin = Origin::new(OriginKind::Stale, class.lags).with_note(note);
             return Attribution { origin, expected: Some(expected), verdict: Verdict::Stale };
         }
         if cluster.connect_timeout.is_none() {
             let note = format!("expected {should} from {}", describe(&expected.origin));
-            let origin = Origin::plain(OriginKind::EnvoyDefault, true).with_note(note);
+            let origin = Origin::new(OriginKind::EnvoyDefault, true).with_note(note);
             let verdict = if expected.origin.certain { Verdict::Unexplained } else { Verdict::Unknown };
             return Attribution { origin, expected: Some(expected), verdict };
         }
@@ -476,7 +477,7 @@ impl<'a> Attributor<'a> {
             );
             (Verdict::Unknown, note)
         };
-        let origin = Origin::plain(OriginKind::Unknown, false).with_note(note);
+        let origin = Origin::new(OriginKind::Unknown, false).with_note(note);
         Attribution { origin, expected: Some(expected), verdict }
     }
 
@@ -515,7 +516,7 @@ impl<'a> Attributor<'a> {
             (Some(effective), _) => (effective.connect_timeout, effective.origin.clone()),
             (None, Some(told)) => {
                 let note = format!("as BlackHoleCluster shows; {}", self.missing(class));
-                (told, Origin::plain(OriginKind::MeshConfig, false).with_note(note))
+                (told, Origin::new(OriginKind::MeshConfig { source: MeshSource::Inferred }, false).with_note(note))
             }
             (None, None) => return self.rule_alone(class, cluster, mesh),
         };
@@ -557,7 +558,7 @@ impl<'a> Attributor<'a> {
         mesh: Option<&Mesh<'a>>,
     ) -> Option<Expected> {
         mesh?;
-        let nothing = Origin::plain(OriginKind::Unknown, false);
+        let nothing = Origin::new(OriginKind::Unknown, false);
         let mut current = Current::new(None, nothing);
         if cluster.kind() == ClusterKind::Service {
             self.service(class, cluster, mesh, None, &mut current, &mut None);
@@ -594,14 +595,9 @@ impl<'a> Attributor<'a> {
                 Some(hint) if cluster.connect_timeout != current.value => {
                     let (namespace, name) = hint.split_once('/').unwrap_or(("", hint));
                     current.value = cluster.connect_timeout;
-                    current.origin = Origin {
-                        kind: OriginKind::DestinationRule,
-                        namespace: namespace.to_owned(),
-                        name: name.to_owned(),
-                        part: String::new(),
-                        certain: false,
-                        note: format!("Envoy's metadata name it; {reason}"),
-                    };
+                    let rule = ObjectRef::new(namespace, name);
+                    current.origin = Origin::new(OriginKind::DestinationRule { rule, part: None }, false)
+                        .with_note(format!("Envoy's metadata name it; {reason}"));
                 }
                 _ => current.origin.note = join(&current.origin.note, &reason),
             }
@@ -707,52 +703,37 @@ fn join(note: &str, more: &str) -> String {
 /// An origin in a sentence.
 #[must_use]
 pub fn describe(origin: &Origin) -> String {
-    let what = match origin.kind {
-        OriginKind::MeshConfig => "meshConfig.connectTimeout",
-        OriginKind::MeshDefault => "Istio's built-in default",
-        OriginKind::MeshDefaultTrafficPolicy => "meshConfig.defaultTrafficPolicy",
-        OriginKind::DestinationRule => "DestinationRule",
-        OriginKind::Sidecar => "Sidecar",
-        OriginKind::EnvoyFilter => "EnvoyFilter",
-        OriginKind::Bootstrap => "the proxy's bootstrap",
-        OriginKind::EnvoyDefault => "Envoy's default",
-        OriginKind::Stale => "an earlier configuration",
-        OriginKind::Unknown => "an unknown source",
-    };
-    let object = match (origin.kind, origin.name.as_str()) {
-        (_, "") => String::new(),
-        (OriginKind::MeshConfig, name) => format!(" (ConfigMap {}/{name})", origin.namespace),
-        (_, name) => format!(" {}/{name}", origin.namespace),
-    };
-    let part = match origin.kind {
-        OriginKind::DestinationRule | OriginKind::Sidecar | OriginKind::EnvoyFilter if !origin.part.is_empty() => {
-            format!(" ({})", origin.part)
+    let kind = &origin.kind;
+    match kind {
+        OriginKind::MeshConfig { source: MeshSource::ConfigMap(object) | MeshSource::Shared(object) } => {
+            format!("meshConfig.connectTimeout (ConfigMap {object})")
         }
-        _ => String::new(),
-    };
-    format!("{what}{object}{part}")
+        OriginKind::MeshConfig { source: MeshSource::Istiod(object) } => {
+            format!("meshConfig.connectTimeout (istiod {object})")
+        }
+        OriginKind::MeshConfig { source: MeshSource::Inferred } => "meshConfig.connectTimeout".to_owned(),
+        OriginKind::MeshDefault => "Istio's built-in default".to_owned(),
+        OriginKind::MeshDefaultTrafficPolicy { object: Some(object) } => {
+            format!("meshConfig.defaultTrafficPolicy {object}")
+        }
+        OriginKind::MeshDefaultTrafficPolicy { object: None } => "meshConfig.defaultTrafficPolicy".to_owned(),
+        OriginKind::DestinationRule { rule, part: Some(part) } => format!("DestinationRule {rule} ({part})"),
+        OriginKind::DestinationRule { rule, part: None } => format!("DestinationRule {rule}"),
+        OriginKind::Sidecar { sidecar, part } => format!("Sidecar {sidecar} ({part})"),
+        OriginKind::EnvoyFilter { filter, .. } => format!("EnvoyFilter {filter} ({})", kind.part()),
+        OriginKind::Bootstrap => "the proxy's bootstrap".to_owned(),
+        OriginKind::EnvoyDefault => "Envoy's default".to_owned(),
+        OriginKind::Stale => "an earlier configuration".to_owned(),
+        OriginKind::Unknown => "an unknown source".to_owned(),
+    }
 }
 
 fn filter_origin(filter: &EnvoyFilter, index: usize, certain: bool) -> Origin {
-    Origin {
-        kind: OriginKind::EnvoyFilter,
-        namespace: filter.meta.namespace.clone(),
-        name: filter.meta.name.clone(),
-        part: format!("configPatches[{index}]"),
-        certain,
-        note: String::new(),
-    }
+    Origin::new(OriginKind::EnvoyFilter { filter: filter.meta.reference(), patch: index }, certain)
 }
 
-fn rule_origin(rule: &DestinationRule, part: &str) -> Origin {
-    Origin {
-        kind: OriginKind::DestinationRule,
-        namespace: rule.meta.namespace.clone(),
-        name: rule.meta.name.clone(),
-        part: part.to_owned(),
-        certain: true,
-        note: String::new(),
-    }
+fn rule_origin(rule: &DestinationRule, part: Option<&RulePart>) -> Origin {
+    Origin::new(OriginKind::DestinationRule { rule: rule.meta.reference(), part: part.cloned() }, true)
 }
 
 /// `meshConfig.defaultTrafficPolicy` stands in where no rule has a `connectionPool` at all.
@@ -763,10 +744,8 @@ fn apply_baseline(
     chain: &mut Option<&mut Vec<Candidate>>,
 ) {
     let Some(pool) = baseline else { return };
-    let mut origin = Origin::plain(OriginKind::MeshDefaultTrafficPolicy, current.origin.certain);
-    origin.namespace.clone_from(&current.origin.namespace);
-    origin.name.clone_from(&current.origin.name);
-    origin.part = "connectionPool.tcp".to_owned();
+    let object = current.origin.kind.object().cloned();
+    let origin = Origin::new(OriginKind::MeshDefaultTrafficPolicy { object }, current.origin.certain);
     let outcome = match (replaced, pool.connect_timeout) {
         (true, _) => Outcome::Lost,
         (false, None) => Outcome::Silent,
@@ -803,12 +782,15 @@ fn apply_rule(
     // What decides is the winner, or the part that took the pool away.
     let decider = resolved.winner.unwrap_or(last);
     if let Some(part) = resolved.parts.get(decider) {
-        let by = rule_origin(part.rule, &part.name);
+        let by = rule_origin(part.rule, Some(&part.part));
         if value.is_none() {
             let set = |part: &policy::Part<'_>| part.pool.and_then(|pool| pool.connect_timeout);
             let lost = resolved.parts[..decider].iter().rev().find_map(|part| set(part).map(|value| (part, value)));
-            current.dropped =
-                lost.map(|(part, value)| Dropped { origin: rule_origin(part.rule, &part.name), value, by: by.clone() });
+            current.dropped = lost.map(|(part, value)| Dropped {
+                origin: rule_origin(part.rule, Some(&part.part)),
+                value,
+                by: by.clone(),
+            });
         }
     }
     for (index, part) in resolved.parts.iter().enumerate() {
@@ -818,7 +800,7 @@ fn apply_rule(
             lose(chain, "a DestinationRule sets one for this host");
         }
         record(chain, || {
-            let below = resolved.parts.get(decider).map_or("", |part| part.name.as_str());
+            let below = resolved.parts.get(decider).map(|part| part.part.to_string()).unwrap_or_default();
             let (outcome, reason) = if wins {
                 (Outcome::Won, format!("the rule for this host, found in {}", place.as_str()))
             } else if set.is_some() && index < decider {
@@ -828,12 +810,12 @@ fn apply_rule(
             } else {
                 (Outcome::Silent, "it has no connectionPool".into())
             };
-            Candidate { origin: rule_origin(part.rule, &part.name), value: set, outcome, reason }
+            Candidate { origin: rule_origin(part.rule, Some(&part.part)), value: set, outcome, reason }
         });
     }
     if resolved.parts.is_empty() {
         record(chain, || Candidate {
-            origin: rule_origin(rule.first, ""),
+            origin: rule_origin(rule.first, None),
             value: None,
             outcome: Outcome::Silent,
             reason: format!("the rule for this host, found in {}; it has no trafficPolicy", place.as_str()),
@@ -841,7 +823,7 @@ fn apply_rule(
     }
     if resolved.subset_missing {
         record(chain, || Candidate {
-            origin: rule_origin(rule.first, ""),
+            origin: rule_origin(rule.first, None),
             value: None,
             outcome: Outcome::Silent,
             reason: "it has no subset of this name: the proxy's cluster is older than the rule".into(),
@@ -849,7 +831,7 @@ fn apply_rule(
     }
     if let (Some(value), Some(part)) = (value, resolved.parts.get(decider)) {
         current.value = Some(value);
-        current.origin = rule_origin(part.rule, &part.name);
+        current.origin = rule_origin(part.rule, Some(&part.part));
         if part.rule.meta != rule.first.meta {
             current.origin.note = format!("merged into {}, which Envoy's metadata name", rule.first.meta);
         }
@@ -879,7 +861,7 @@ fn losers(
                 && found.policy.is_some_and(|(owner, _)| owner.meta != rule.meta)
             {
                 unused.push(Candidate {
-                    origin: rule_origin(rule, "trafficPolicy"),
+                    origin: rule_origin(rule, Some(&RulePart::Policy)),
                     value: rule.traffic_policy.as_ref().and_then(|policy| policy.connection_pool?.connect_timeout),
                     outcome: Outcome::Lost,
                     reason: format!("merged into the older {}, whose trafficPolicy counts alone", found.first.meta),
@@ -905,7 +887,7 @@ fn losers(
             format!("it is not visible to clients in {namespace}, or is in none of the namespaces that count")
         };
         unused.push(Candidate {
-            origin: rule_origin(rule, "trafficPolicy"),
+            origin: rule_origin(rule, Some(&RulePart::Policy)),
             value: rule.traffic_policy.as_ref().and_then(|policy| policy.connection_pool?.connect_timeout),
             outcome: Outcome::Lost,
             reason,
@@ -913,7 +895,10 @@ fn losers(
     }
     if let Some(chain) = chain {
         // Behind the mesh's values, before the rule that won.
-        let at = chain.iter().position(|known| known.origin.kind == OriginKind::DestinationRule).unwrap_or(chain.len());
+        let at = chain
+            .iter()
+            .position(|known| matches!(known.origin.kind, OriginKind::DestinationRule { .. }))
+            .unwrap_or(chain.len());
         chain.splice(at..at, unused);
     }
 }
@@ -937,18 +922,11 @@ fn apply_sidecar(sidecar: Option<&Sidecar>, port: u16, current: &mut Current, ch
     let Some(sidecar) = sidecar else { return };
     let listener = sidecar.ingress.iter().find(|ingress| ingress.port == port).and_then(|found| found.connection_pool);
     let (part, pool) = match (listener, sidecar.inbound_connection_pool) {
-        (Some(pool), _) => (format!("ingress {port}"), pool),
-        (None, Some(pool)) => ("inboundConnectionPool".to_owned(), pool),
+        (Some(pool), _) => (SidecarPart::Ingress(port), pool),
+        (None, Some(pool)) => (SidecarPart::Inbound, pool),
         (None, None) => return,
     };
-    let origin = Origin {
-        kind: OriginKind::Sidecar,
-        namespace: sidecar.meta.namespace.clone(),
-        name: sidecar.meta.name.clone(),
-        part,
-        certain: true,
-        note: String::new(),
-    };
+    let origin = Origin::new(OriginKind::Sidecar { sidecar: sidecar.meta.reference(), part }, true);
     match pool.connect_timeout {
         Some(value) => {
             lose(chain, "the Sidecar's connection pool replaces it");
@@ -957,8 +935,10 @@ fn apply_sidecar(sidecar: Option<&Sidecar>, port: u16, current: &mut Current, ch
         }
         None => {
             // The block replaces the rule's, so the mesh value is what is left; but only a rule's value is lost.
-            if matches!(current.origin.kind, OriginKind::DestinationRule | OriginKind::MeshDefaultTrafficPolicy)
-                && let Some(value) = current.value
+            if matches!(
+                current.origin.kind,
+                OriginKind::DestinationRule { .. } | OriginKind::MeshDefaultTrafficPolicy { .. }
+            ) && let Some(value) = current.value
             {
                 current.dropped = Some(Dropped { origin: current.origin.clone(), value, by: origin.clone() });
                 lose(chain, "the Sidecar's connection pool replaces it, and sets no connectTimeout");

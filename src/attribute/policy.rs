@@ -2,6 +2,7 @@
 //! `GetPortLevelTrafficPolicy` and `MergeSubsetTrafficPolicy`).
 
 use super::rules::MergedRule;
+use crate::model::RulePart;
 use crate::model::objects::{ConnectionPool, DestinationRule, TrafficPolicy};
 
 /// A part of a rule's policy that could have given the timeout.
@@ -9,8 +10,8 @@ use crate::model::objects::{ConnectionPool, DestinationRule, TrafficPolicy};
 pub(super) struct Part<'a> {
     /// The rule it is in.
     pub(super) rule: &'a DestinationRule,
-    /// `trafficPolicy`, `port 443`, `subset v1`, `subset v1, port 443`.
-    pub(super) name: String,
+    /// Which part.
+    pub(super) part: RulePart,
     /// Its `connectionPool`.
     pub(super) pool: Option<ConnectionPool>,
 }
@@ -43,9 +44,9 @@ fn at_port(policy: &TrafficPolicy, port: u16) -> Option<Option<ConnectionPool>> 
 pub(super) fn resolve<'a>(rule: &MergedRule<'a>, port: u16, subset: &str) -> Resolved<'a> {
     let mut resolved = Resolved { parts: Vec::new(), winner: None, clears_baseline: false, subset_missing: false };
     if let Some((owner, policy)) = rule.policy {
-        resolved.parts.push(Part { rule: owner, name: "trafficPolicy".into(), pool: policy.connection_pool });
+        resolved.parts.push(Part { rule: owner, part: RulePart::Policy, pool: policy.connection_pool });
         if let Some(pool) = at_port(policy, port) {
-            resolved.parts.push(Part { rule: owner, name: format!("port {port}"), pool });
+            resolved.parts.push(Part { rule: owner, part: RulePart::Port(port), pool });
         }
         // The port's settings stand for the whole policy, whether or not they have a pool.
         let last = resolved.parts.len() - 1;
@@ -59,11 +60,12 @@ pub(super) fn resolve<'a>(rule: &MergedRule<'a>, port: u16, subset: &str) -> Res
         return resolved;
     };
     let Some(policy) = &subset.traffic_policy else { return resolved };
-    let name = format!("subset {}", subset.name);
-    resolved.parts.push(Part { rule: owner, name: name.clone(), pool: policy.connection_pool });
+    let part = RulePart::Subset(subset.name.clone());
+    resolved.parts.push(Part { rule: owner, part, pool: policy.connection_pool });
     match at_port(policy, port) {
         Some(pool) => {
-            resolved.parts.push(Part { rule: owner, name: format!("{name}, port {port}"), pool });
+            let part = RulePart::SubsetPort(subset.name.clone(), port);
+            resolved.parts.push(Part { rule: owner, part, pool });
             resolved.winner = pool.map(|_| resolved.parts.len() - 1);
             resolved.clears_baseline = pool.is_none();
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{MeshValue, install};
 use crate::attribute::Attributor;
-use crate::model::MeshSnapshot;
 use crate::model::objects::{ControlPlane, EffectiveMesh, IstioObjects};
+use crate::model::{MeshSnapshot, MeshSource, OriginKind};
 
 /// What proxies of one control plane say.
 #[derive(Default)]
@@ -51,12 +51,13 @@ pub(super) fn values(snapshot: &MeshSnapshot, attributor: &Attributor<'_>) -> Ve
 }
 
 fn read(context: &str, objects: &IstioObjects, plane: &ControlPlane, effective: &EffectiveMesh) -> MeshValue {
-    let origin = &effective.origin;
-    let source = match (origin.name.as_str(), origin.note.as_str()) {
-        ("", note) => note.to_owned(),
-        (name, "as istiod itself says") => format!("istiod {}/{name}, /debug/mesh", origin.namespace),
-        (name, "") => format!("ConfigMap {}/{name}", origin.namespace),
-        (name, note) => format!("ConfigMap {}/{name} ({note})", origin.namespace),
+    let source = match &effective.origin.kind {
+        OriginKind::MeshConfig { source: MeshSource::Istiod(istiod) } => format!("istiod {istiod}, /debug/mesh"),
+        OriginKind::MeshConfig { source: MeshSource::Shared(map) } => {
+            format!("ConfigMap {map} (shared mesh configuration)")
+        }
+        OriginKind::MeshConfig { source: MeshSource::ConfigMap(map) } => format!("ConfigMap {map}"),
+        _ => effective.origin.note.clone(),
     };
     MeshValue {
         context: context.to_owned(),

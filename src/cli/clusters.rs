@@ -11,9 +11,9 @@ use crate::decode::dump;
 use crate::k8s;
 use crate::model::{ClusterName, ClusterSource, EnvoyCluster, ProxyId, UnreadProxy};
 use crate::reach::{ArchiveLimits, Direct, Tunnel};
-use crate::report::audit_table::{failure_hint, show_timeout};
 use crate::report::document;
 use crate::report::escape::escape;
+use crate::report::look::{failure_hint, show_timeout};
 use crate::report::table::{self, number, text};
 
 /// Show a proxy's clusters: a table with the connect timeout in it, or Envoy's own objects

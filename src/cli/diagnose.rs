@@ -13,9 +13,9 @@ use crate::decode::log::{AccessFormat, Lines, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::model::ClusterTimeouts;
 use crate::reach::{ArchiveLimits, Entry, walk};
-use crate::report::audit_table::Look;
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::document;
+use crate::report::look::Look;
 
 /// Name the cause of every failed upstream connection in proxy logs
 ///

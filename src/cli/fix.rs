@@ -10,9 +10,9 @@ use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::{self, Filter, Policy};
 use crate::fix::{self, FixOptions};
-use crate::report::audit_table::Look;
 use crate::report::document;
 use crate::report::fix as report;
+use crate::report::look::Look;
 
 /// Print the change to make, for the way this mesh was installed, and what it would change; nothing is written
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ pub(super) async fn run(args: &FixArgs, console: &Console) -> Result<Exit, Failu
     }
     console.warn(&format!(
         "{} could not be read; what they hold is not in this plan",
-        crate::report::audit_table::count(snapshot.failed.len(), "proxy", "proxies")
+        crate::report::look::count(snapshot.failed.len(), "proxy", "proxies")
     ));
     Ok(Exit::Incomplete)
 }

@@ -10,7 +10,7 @@ use super::console::Console;
 use super::failure::Failure;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress};
 use crate::k8s::{ConnectOptions, Connection, PodSelection, Target, connect};
-use crate::model::{MeshSnapshot, format_duration, parse_duration};
+use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_duration};
 use crate::reach::{ArchiveLimits, Limits};
 use crate::report::progress::Bar;
 
@@ -29,6 +29,9 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) fn deadline(duration: Duration) -> Duration {
     if duration.is_zero() { FOREVER } else { duration }
 }
+
+/// Istio's own namespace, unless it is said to be another.
+const DEFAULT_ISTIO_NAMESPACE: &str = "istio-system";
 
 /// Which cluster, and as whom.
 #[derive(Debug, Clone, Args)]
@@ -59,7 +62,7 @@ pub(super) struct KubeArgs {
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(super) request_timeout: Duration,
     /// Istio's own namespace
-    #[arg(short = 'i', long, value_name = "NAMESPACE", default_value = "istio-system")]
+    #[arg(short = 'i', long, value_name = "NAMESPACE", default_value = DEFAULT_ISTIO_NAMESPACE)]
     pub(super) istio_namespace: String,
     /// Never let a credential plugin ask for anything
     #[arg(long)]
@@ -80,6 +83,28 @@ impl KubeArgs {
             request_timeout: deadline(self.request_timeout),
             non_interactive: self.non_interactive,
         }
+    }
+
+    /// What leads another command to the same cluster, as the same user.
+    pub(super) fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        let mut option = |name: &str, value: Option<&String>| {
+            flags.extend(value.filter(|value| !value.is_empty()).map(|value| Flag::new(name, value)));
+        };
+        option("--kubeconfig", self.kubeconfig.as_ref().map(|path| path.to_string_lossy().into_owned()).as_ref());
+        self.context.iter().for_each(|context| option("--context", Some(context)));
+        option("--cluster", self.cluster.as_ref());
+        option("--user", self.user.as_ref());
+        option("--as", self.impersonate.as_ref());
+        self.impersonate_groups.iter().for_each(|group| option("--as-group", Some(group)));
+        option("--as-uid", self.impersonate_uid.as_ref());
+        flags
+    }
+
+    /// What is Istio's, where it is not what is taken by default.
+    pub(super) fn istio_flags(&self) -> Vec<Flag> {
+        let usual = self.istio_namespace == DEFAULT_ISTIO_NAMESPACE;
+        if usual { Vec::new() } else { vec![Flag::new("--istio-namespace", &self.istio_namespace)] }
     }
 
     /// A client for the chosen context; where several are named, for the first.
@@ -124,6 +149,20 @@ pub(super) struct SelectArgs {
 }
 
 impl SelectArgs {
+    /// What selects the same proxies in another command.
+    pub(super) fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        if self.all_namespaces {
+            flags.push(Flag::switch("-A"));
+        }
+        let given = [("-n", &self.namespace), ("-l", &self.selector), ("--field-selector", &self.field_selector)];
+        for (name, value) in given {
+            flags.extend(value.as_ref().filter(|value| !value.is_empty()).map(|value| Flag::new(name, value)));
+        }
+        flags.extend(self.admin_port.map(|port| Flag::new("--admin-port", port.to_string())));
+        flags
+    }
+
     /// What the flags and the targets select.
     pub(super) fn selection(&self, targets: &[String]) -> Result<PodSelection, Failure> {
         if self.all_namespaces && !targets.is_empty() {
@@ -220,9 +259,21 @@ impl SourceArgs {
         if let [first, rest @ ..] = snapshot.failed.as_slice() {
             let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
             return Err(Failure::cannot_run(format!("nothing could be read: {}: {}{others}", first.id, first.message))
-                .hint(crate::report::audit_table::failure_hint(first.cause)));
+                .hint(crate::report::look::failure_hint(first.cause)));
         }
         Err(self.nothing_selected(&snapshot))
+    }
+
+    /// What a printed command needs to mean the same proxies.
+    pub(super) fn scope(&self) -> Scope {
+        let from = self.from.iter().map(|path| Flag::new("--from", path));
+        let urls = self.admin_url.iter().map(|url| Flag::new("--admin-url", url));
+        Scope {
+            targets: self.targets.clone(),
+            selection: self.select.flags(),
+            cluster: self.kube.flags(),
+            source: from.chain(urls).chain(self.kube.istio_flags()).collect(),
+        }
     }
 
     /// Whether a cluster or an endpoint is read, and not files.

@@ -14,7 +14,7 @@ use super::kube_args::{EvidenceArgs, SourceArgs};
 use crate::collect::private_file;
 use crate::decode::snapshot::write;
 use crate::model::MeshSnapshot;
-use crate::report::audit_table::count;
+use crate::report::look::count;
 
 /// Keep what an audit reads, for later or for another machine; every read command takes it back with --from
 #[derive(Debug, Args)]

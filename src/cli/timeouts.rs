@@ -13,8 +13,8 @@ use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::{self, Audit, Filter, Policy, Severity};
 use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot};
-use crate::report::audit_table::{self, Look};
-use crate::report::{audit_json, document, origin};
+use crate::report::look::Look;
+use crate::report::{audit_json, audit_table, document, origin};
 
 /// Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why
 #[derive(Debug, Args)]

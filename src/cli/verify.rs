@@ -14,8 +14,8 @@ use super::kube_args::{SourceArgs, Wanted, duration};
 use crate::attribute::describe;
 use crate::fix::verify::{Expectation, verify};
 use crate::model::{MeshSnapshot, ProxyId, format_duration};
-use crate::report::audit_table::Look;
 use crate::report::fix::SavedPlan;
+use crate::report::look::Look;
 use crate::report::{document, verify as report};
 
 /// Wait until every proxy has the expected value, and name the stragglers

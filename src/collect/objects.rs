@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::decode::log::AccessFormat;
 use crate::decode::istio::{Kind, Object, Page, add, mesh_config};
+use crate::decode::log::AccessFormat;
 use crate::k8s::{ApiError, Connection};
 use crate::model::Proxy;
 use crate::model::istio::{

@@ -13,6 +13,6 @@ pub mod prometheus;
 pub mod snapshot;
 pub mod stats;
 
+pub use elements::{ElementError, Elements, Shape};
 pub use istio as objects;
 pub use istio::mesh_config;
-pub use elements::{ElementError, Elements, Shape};

@@ -146,7 +146,7 @@ fn values(snapshot: &MeshSnapshot, changed: &MeshSnapshot, plan: &FixPlan) -> Va
                 continue;
             }
             let value = match unread_mesh {
-                Some(value) if expected.origin.kind == OriginKind::MeshConfig => Some(value),
+                Some(value) if matches!(expected.origin.kind, OriginKind::MeshConfig { .. }) => Some(value),
                 _ => match after.attribute(new_class, row).expected {
                     Some(expected) => expected.timeout,
                     None => continue,
@@ -308,7 +308,7 @@ fn changes(before: &MeshSnapshot, after: &MeshSnapshot) -> Vec<Change> {
 /// Why a finding outlives the plan.
 fn why(finding: &Finding) -> String {
     let origin = finding.origin.as_ref();
-    match (finding.rule.code, origin.map(|origin| origin.kind)) {
+    match (finding.rule.code, origin.map(|origin| &origin.kind)) {
         ("MA013", _) => "logging is no matter of a timeout".to_owned(),
         ("MA006", _) | (_, Some(OriginKind::Stale)) => {
             "the proxy does not take what its control plane gives; no change of it helps until that is mended"
@@ -323,7 +323,7 @@ fn why(finding: &Finding) -> String {
             format!("what sets it is not known{}", note.map(|note| format!(": {note}")).unwrap_or_default())
         }
         (_, Some(kind)) if origin.is_some_and(|origin| !origin.certain) => {
-            format!("{kind:?} seems to set it, but could not be read")
+            format!("{} seems to set it, but could not be read", kind.as_str())
         }
         _ => match finding.timeout {
             Some(value) => format!("{} stays", format_duration(value)),

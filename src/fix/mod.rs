@@ -19,7 +19,9 @@ pub use recommend::{Recommendation, RouteLimit};
 use crate::attribute::{Attributor, ProxyClass, full_host};
 use crate::audit::{Audit, Counters, Filter, Finding, Policy, Severity};
 use crate::model::objects::{IstioObjects, ObjectKind};
-use crate::model::{ClusterName, ClusterSet, Direction, MeshSnapshot, Origin, OriginKind, format_duration};
+use crate::model::{
+    ClusterName, ClusterSet, Direction, MeshSnapshot, ObjectRef, Origin, OriginKind, RulePart, format_duration,
+};
 use installation::{Target, mesh_step};
 use overrides::{change, create, deciding_part};
 use recommend::recommend;
@@ -62,8 +64,8 @@ type PlaneKey = (String, String, bool);
 struct Wanted<'a> {
     /// Mesh-wide changes, with the clusters that ask for them.
     mesh: BTreeMap<PlaneKey, Vec<&'a Finding>>,
-    /// Changes of objects, by context and object, then part.
-    objects: BTreeMap<(String, OriginKind, String, String), BTreeMap<String, Part<'a>>>,
+    /// Changes of objects, by context, kind and name, then part.
+    objects: BTreeMap<(String, &'static str, ObjectRef), BTreeMap<OriginKind, Part<'a>>>,
     /// Hosts that need a value of their own, by context.
     hosts: Vec<(String, &'a Finding)>,
     notes: BTreeSet<String>,
@@ -72,8 +74,9 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// Asks for a change of one part of an object.
     fn change(&mut self, context: &str, origin: &Origin, finding: &'a Finding, meant: Option<Duration>) {
-        let key = (context.to_owned(), origin.kind, origin.namespace.clone(), origin.name.clone());
-        let part = self.objects.entry(key).or_default().entry(origin.part.clone()).or_insert_with(|| Part {
+        let Some(object) = origin.kind.object() else { return };
+        let key = (context.to_owned(), origin.kind.as_str(), object.clone());
+        let part = self.objects.entry(key).or_default().entry(origin.kind.clone()).or_insert_with(|| Part {
             origin: origin.clone(),
             findings: Vec::new(),
             meant: None,
@@ -177,32 +180,32 @@ fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOption
         }
         let Some(origin) = &finding.origin else { continue };
         // A cluster that an EnvoyFilter adds without a timeout can be given one there.
-        let unset = finding.rule.code == "MA004" && origin.kind == OriginKind::EnvoyFilter;
+        let unset = finding.rule.code == "MA004" && matches!(origin.kind, OriginKind::EnvoyFilter { .. });
         let shadows = finding.rule.code == "MA007" && finding.severity > Severity::Info;
         if !(too_short_mesh_wide(finding) || slow || shadows || unset) {
             continue;
         }
-        match origin.kind {
-            OriginKind::DestinationRule | OriginKind::Sidecar | OriginKind::EnvoyFilter if origin.certain => {
+        match &origin.kind {
+            OriginKind::DestinationRule { .. } | OriginKind::Sidecar { .. } | OriginKind::EnvoyFilter { .. }
+                if origin.certain =>
+            {
                 for context in &contexts {
                     wanted.change(context, origin, finding, None);
                 }
             }
-            OriginKind::DestinationRule | OriginKind::EnvoyFilter => {
+            OriginKind::DestinationRule { rule: object, .. } | OriginKind::EnvoyFilter { filter: object, .. } => {
                 wanted.notes.insert(format!(
-                    "{:?} {}/{} seems to set {} of {}, but could not be read: change its connectTimeout there",
-                    origin.kind,
-                    origin.namespace,
-                    origin.name,
+                    "{} {object} seems to set {} of {}, but could not be read: change its connectTimeout there",
+                    origin.kind.as_str(),
                     format_duration(held(finding)),
                     finding.cluster
                 ));
             }
-            OriginKind::MeshConfig | OriginKind::MeshDefault | OriginKind::MeshDefaultTrafficPolicy => {
+            OriginKind::MeshConfig { .. } | OriginKind::MeshDefault | OriginKind::MeshDefaultTrafficPolicy { .. } => {
                 if !options.hosts.is_empty() || !too_short_mesh_wide(finding) {
                     wanted.hosts.extend(contexts.iter().map(|context| (context.clone(), finding)));
                 } else {
-                    for key in planes(attributor, finding, origin.kind) {
+                    for key in planes(attributor, finding, &origin.kind) {
                         wanted.mesh.entry(key).or_default().push(finding);
                     }
                 }
@@ -238,13 +241,13 @@ fn contexts(attributor: &Attributor<'_>, finding: &Finding) -> BTreeSet<String> 
     classes_of(attributor, finding).map(|class| class.representative.proxy.id.context.clone()).collect()
 }
 
-fn planes(attributor: &Attributor<'_>, finding: &Finding, kind: OriginKind) -> BTreeSet<PlaneKey> {
+fn planes(attributor: &Attributor<'_>, finding: &Finding, kind: &OriginKind) -> BTreeSet<PlaneKey> {
     classes_of(attributor, finding)
         .map(|class| {
             let proxy = &class.representative.proxy;
             let plane = attributor.objects(class).and_then(|objects| objects.control_plane(&proxy.revision));
             let revision = plane.map_or(&proxy.revision, |plane| &plane.revision);
-            (proxy.id.context.clone(), revision.clone(), kind == OriginKind::MeshDefaultTrafficPolicy)
+            (proxy.id.context.clone(), revision.clone(), matches!(kind, OriginKind::MeshDefaultTrafficPolicy { .. }))
         })
         .collect()
 }
@@ -292,7 +295,7 @@ fn for_hosts(
 ) {
     /// Context, namespace, and the rule's name or the host.
     type Key = (String, String, String);
-    type Parts<'a> = BTreeMap<String, (Origin, Vec<&'a Finding>)>;
+    type Parts<'a> = BTreeMap<RulePart, (Origin, Vec<&'a Finding>)>;
     let mut changes: BTreeMap<Key, Parts<'_>> = BTreeMap::new();
     let mut created: BTreeMap<Key, (Option<String>, Vec<&Finding>)> = BTreeMap::new();
     // Where the mesh-wide change is enough, a host needs none of its own.
@@ -325,14 +328,9 @@ fn for_hosts(
             match found.rule {
                 Some(rule) if full_host(&rule.host, &rule.meta.namespace, objects.domain()) == name.host => {
                     let part = deciding_part(rule, name.port, name.subset);
-                    let origin = Origin {
-                        kind: OriginKind::DestinationRule,
-                        namespace: rule.meta.namespace.clone(),
-                        name: rule.meta.name.clone(),
-                        part: part.clone(),
-                        certain: true,
-                        note: String::new(),
-                    };
+                    let rule_part =
+                        OriginKind::DestinationRule { rule: rule.meta.reference(), part: Some(part.clone()) };
+                    let origin = Origin::new(rule_part, true);
                     let key = (context.clone(), rule.meta.namespace.clone(), rule.meta.name.clone());
                     changes.entry(key).or_default().entry(part).or_insert((origin, Vec::new())).1.push(finding);
                 }

@@ -6,7 +6,7 @@ use crate::decode::patch::{Identity, Patched, Segment, rule_for_host, set};
 use crate::model::objects::{
     DestinationRule, EnvoyFilter, IstioObjects, ObjectMeta, Sidecar, Source, TrafficPolicy, minor_version,
 };
-use crate::model::{Origin, OriginKind, format_duration};
+use crate::model::{ObjectRef, Origin, OriginKind, RulePart, SidecarPart, format_duration};
 
 /// A change of one part of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +54,16 @@ enum Object<'a> {
 
 impl<'a> Object<'a> {
     fn find(objects: &'a IstioObjects, origin: &Origin) -> Option<Self> {
-        let is = |meta: &ObjectMeta| meta.namespace == origin.namespace && meta.name == origin.name;
-        match origin.kind {
-            OriginKind::DestinationRule => objects.destination_rules.iter().find(|rule| is(&rule.meta)).map(Self::Rule),
-            OriginKind::Sidecar => objects.sidecars.iter().find(|sidecar| is(&sidecar.meta)).map(Self::Sidecar),
-            OriginKind::EnvoyFilter => objects.envoy_filters.iter().find(|filter| is(&filter.meta)).map(Self::Filter),
+        match &origin.kind {
+            OriginKind::DestinationRule { rule, .. } => {
+                objects.destination_rules.iter().find(|known| known.meta.is(rule)).map(Self::Rule)
+            }
+            OriginKind::Sidecar { sidecar, .. } => {
+                objects.sidecars.iter().find(|known| known.meta.is(sidecar)).map(Self::Sidecar)
+            }
+            OriginKind::EnvoyFilter { filter, .. } => {
+                objects.envoy_filters.iter().find(|known| known.meta.is(filter)).map(Self::Filter)
+            }
             _ => None,
         }
     }
@@ -71,26 +76,26 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The way to a part's timeout, and the value there now.
-    fn path(self, part: &str) -> Option<(Vec<Segment>, Option<Duration>)> {
-        match self {
-            Self::Rule(rule) => rule_path(rule, part),
-            Self::Sidecar(sidecar) => {
-                let (mut path, pool) = match part.strip_prefix("ingress ") {
-                    Some(port) => {
-                        let port: u16 = port.parse().ok()?;
+    /// The way to the timeout of the part that an origin names, and the value there now.
+    fn path(self, origin: &OriginKind) -> Option<(Vec<Segment>, Option<Duration>)> {
+        match (self, origin) {
+            (Self::Rule(rule), OriginKind::DestinationRule { part, .. }) => rule_path(rule, part.as_ref()?),
+            (Self::Sidecar(sidecar), OriginKind::Sidecar { part, .. }) => {
+                let (mut path, pool) = match *part {
+                    SidecarPart::Ingress(port) => {
                         let index = sidecar.ingress.iter().position(|ingress| ingress.port == port)?;
                         let element = Segment::Element { index, told_by: vec!["port", "number"] };
                         let path = vec![Segment::key("ingress"), element, Segment::key("connectionPool")];
                         (path, sidecar.ingress[index].connection_pool)
                     }
-                    None => (vec![Segment::key("inboundConnectionPool")], sidecar.inbound_connection_pool),
+                    SidecarPart::Inbound => {
+                        (vec![Segment::key("inboundConnectionPool")], sidecar.inbound_connection_pool)
+                    }
                 };
                 path.extend(["tcp", "connectTimeout"].map(Segment::key));
                 Some((path, pool.and_then(|pool| pool.connect_timeout)))
             }
-            Self::Filter(filter) => {
-                let index: usize = part.strip_prefix("configPatches[")?.strip_suffix(']')?.parse().ok()?;
+            (Self::Filter(filter), &OriginKind::EnvoyFilter { patch: index, .. }) => {
                 let patch = filter.patches.iter().find(|patch| patch.index == index)?;
                 let path = vec![
                     Segment::key("configPatches"),
@@ -101,25 +106,25 @@ impl<'a> Object<'a> {
                 ];
                 Some((path, patch.connect_timeout))
             }
+            _ => None,
         }
     }
 }
 
-/// The way into a part of a DestinationRule: `trafficPolicy`, `port N`, `subset S`, `subset S, port N`.
-fn rule_path(rule: &DestinationRule, part: &str) -> Option<(Vec<Segment>, Option<Duration>)> {
-    let (subset, port) = match part.strip_prefix("subset ") {
-        Some(rest) => match rest.rsplit_once(", port ") {
-            Some((subset, port)) => (Some(subset), Some(port)),
-            None => (Some(rest), None),
-        },
-        None => (None, part.strip_prefix("port ")),
+/// The way into a part of a DestinationRule.
+fn rule_path(rule: &DestinationRule, part: &RulePart) -> Option<(Vec<Segment>, Option<Duration>)> {
+    let (subset, port) = match part {
+        RulePart::Policy => (None, None),
+        RulePart::Port(port) => (None, Some(*port)),
+        RulePart::Subset(subset) => (Some(subset), None),
+        RulePart::SubsetPort(subset, port) => (Some(subset), Some(*port)),
     };
     let mut path = Vec::new();
     let none = TrafficPolicy::default();
     let policy = match subset {
         None => rule.traffic_policy.as_ref().unwrap_or(&none),
         Some(subset) => {
-            let index = rule.subsets.iter().position(|known| known.name == subset)?;
+            let index = rule.subsets.iter().position(|known| known.name == *subset)?;
             path.extend([Segment::key("subsets"), Segment::Element { index, told_by: vec!["name"] }]);
             rule.subsets[index].traffic_policy.as_ref().unwrap_or(&none)
         }
@@ -128,7 +133,6 @@ fn rule_path(rule: &DestinationRule, part: &str) -> Option<(Vec<Segment>, Option
     let pool = match port {
         None => policy.connection_pool,
         Some(port) => {
-            let port: u16 = port.parse().ok()?;
             let index = policy.port_level.iter().position(|known| known.port == port)?;
             let element = Segment::Element { index, told_by: vec!["port", "number"] };
             path.extend([Segment::key("portLevelSettings"), element]);
@@ -140,21 +144,21 @@ fn rule_path(rule: &DestinationRule, part: &str) -> Option<(Vec<Segment>, Option
 }
 
 /// The part of a rule that decides for a port and a subset: the narrowest block that is there.
-pub(super) fn deciding_part(rule: &DestinationRule, port: u16, subset: &str) -> String {
+pub(super) fn deciding_part(rule: &DestinationRule, port: u16, subset: &str) -> RulePart {
     let has_port = |policy: &TrafficPolicy| policy.port_level.iter().any(|entry| entry.port == port);
     if let Some(known) = rule.subsets.iter().find(|known| known.name == subset)
         && let Some(policy) = &known.traffic_policy
     {
         if has_port(policy) {
-            return format!("subset {subset}, port {port}");
+            return RulePart::SubsetPort(subset.to_owned(), port);
         }
         if policy.connection_pool.is_some() {
-            return format!("subset {subset}");
+            return RulePart::Subset(subset.to_owned());
         }
     }
     match &rule.traffic_policy {
-        Some(policy) if has_port(policy) => format!("port {port}"),
-        _ => "trafficPolicy".to_owned(),
+        Some(policy) if has_port(policy) => RulePart::Port(port),
+        _ => RulePart::Policy,
     }
 }
 
@@ -166,7 +170,8 @@ pub(super) fn change(
     parts: &[(Origin, Duration)],
 ) -> Result<Option<ObjectStep>, String> {
     let Some((first, _)) = parts.first() else { return Ok(None) };
-    let name = || format!("{:?} {}/{}", first.kind, first.namespace, first.name);
+    let reference = first.kind.object().map(ObjectRef::to_string).unwrap_or_default();
+    let name = || format!("{} {reference}", first.kind.as_str());
     let object = Object::find(objects, first).ok_or_else(|| format!("{} was not read", name()))?;
     let (kind, meta, source) = object.parts();
     if source.spec.is_empty() {
@@ -178,7 +183,7 @@ pub(super) fn change(
     let mut last: Option<Patched> = None;
     for (origin, value) in parts {
         let (path, before) =
-            object.path(&origin.part).ok_or_else(|| format!("{} has no part {:?}", name(), origin.part))?;
+            object.path(&origin.kind).ok_or_else(|| format!("{} has no part {:?}", name(), origin.kind.part()))?;
         let patched = set(&identity, &current, &path, &format_duration(*value))?;
         current.spec = patched.spec.as_str().into();
         let flag = if context.is_empty() {
@@ -187,7 +192,7 @@ pub(super) fn change(
             format!(" --context {}", crate::decode::patch::quote(context))
         };
         changes.push(PartChange {
-            part: origin.part.clone(),
+            part: origin.kind.part(),
             before,
             after: *value,
             command: format!("{}{flag}", patched.command),

@@ -183,7 +183,7 @@ fn expected(expectation: &Expectation, cluster: &EnvoyCluster, attribution: &Att
         Expectation::Objects | Expectation::Plan(_) => Some(attribution.expected.as_ref()?.timeout),
         Expectation::Value(value) => {
             // A longer override is somebody's choice, and so is any that leads to the proxy's own workload.
-            let overridden = attribution.expected.as_ref().is_some_and(|expected| is_override(expected.origin.kind));
+            let overridden = attribution.expected.as_ref().is_some_and(|expected| is_override(&expected.origin.kind));
             let inbound = cluster.name.starts_with("inbound|");
             let enough = syn_retransmissions(cluster.effective_timeout()) >= syn_retransmissions(*value);
             if overridden && (inbound || enough) { None } else { Some(Some(*value)) }
@@ -191,14 +191,8 @@ fn expected(expectation: &Expectation, cluster: &EnvoyCluster, attribution: &Att
     }
 }
 
-fn is_override(kind: OriginKind) -> bool {
-    matches!(
-        kind,
-        OriginKind::DestinationRule
-            | OriginKind::Sidecar
-            | OriginKind::EnvoyFilter
-            | OriginKind::MeshDefaultTrafficPolicy
-    )
+fn is_override(kind: &OriginKind) -> bool {
+    kind.is_override() || matches!(kind, OriginKind::MeshDefaultTrafficPolicy { .. })
 }
 
 fn reason(
@@ -216,7 +210,7 @@ fn reason(
         && given.timeout != wanted
         && attribution.verdict == Verdict::Explained
     {
-        return match (given.timeout, is_override(given.origin.kind)) {
+        return match (given.timeout, is_override(&given.origin.kind)) {
             (Some(value), false) => Reason::NotConfigured(given.origin.clone(), value),
             _ => Reason::Override(given.origin.clone()),
         };

@@ -6,10 +6,11 @@ mod cluster;
 mod debug_log;
 mod duration;
 pub mod evidence;
-mod log;
 pub mod istio;
+mod log;
 mod origin;
 mod proxy;
+mod scope;
 mod snapshot;
 
 pub use istio as objects;
@@ -19,6 +20,7 @@ pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyClust
 pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
-pub use origin::{Origin, OriginKind};
+pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
 pub use proxy::{LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
+pub use scope::{ClusterTool, Flag, Scope, quote};
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};

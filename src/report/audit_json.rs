@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::document;
+use super::v1::Origin;
 use crate::audit::{Audit, Counters, Severity};
-use crate::model::{ClusterSet, FailureCause, MeshSnapshot, Origin, format_duration};
+use crate::model::{ClusterSet, FailureCause, MeshSnapshot, format_duration};
 
 /// An audit of connect timeouts.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -234,7 +235,7 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
                     connect_timeout_ms: millis(row.effective_timeout()),
                     explicit: row.connect_timeout.is_some(),
                     syn_retransmissions: row.syn_retransmissions(),
-                    origin: row.origin.clone(),
+                    origin: (&row.origin).into(),
                     proxy_count: row.proxies.len(),
                     proxy_set: set_name(row.proxy_set),
                     evidence: counters.summary(&row.name, &row.proxies).map(|summary| Evidence {
@@ -256,7 +257,7 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
                 message: finding.message.clone(),
                 cluster: finding.cluster.to_string(),
                 proxies: list(&finding.proxies),
-                origin: finding.origin.clone(),
+                origin: finding.origin.as_ref().map(Into::into),
                 remedy: finding.remedy.clone(),
                 docs: format!("kubectl meshaudit explain {}", finding.rule.code),
             })

@@ -6,25 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::escape::escape;
+use super::look::{Look, count, failure_hint, show_timeout};
 use super::palette::Palette;
 use super::table::{self, number, text};
 use crate::audit::{Audit, Finding, Row, RowKey, Severity};
-use crate::model::{
-    ClusterSet, EnvoyCluster, FailureCause, MeshSnapshot, Origin, OriginKind, ProxyId, format_duration,
-};
-
-/// How the table is to look.
-#[derive(Debug, Clone, Copy)]
-pub struct Look {
-    /// Colours, or none.
-    pub palette: Palette,
-    /// The terminal's columns; `None` where there is no terminal, and nothing is fitted.
-    pub columns: Option<usize>,
-    /// Whether headings are printed.
-    pub headings: bool,
-    /// Whether skipped pods and failed proxies are all named.
-    pub verbose: bool,
-}
+use crate::model::{ClusterSet, FailureCause, MeshSnapshot, Origin, OriginKind, ProxyId, format_duration};
 
 /// Terminals narrower than this get rows of two lines.
 const WIDE_ENOUGH: usize = 132;
@@ -286,20 +272,6 @@ fn skips(out: &mut String, snapshot: &MeshSnapshot, look: Look) {
     }
 }
 
-/// What to do about a proxy that could not be read.
-#[must_use]
-pub fn failure_hint(cause: FailureCause) -> &'static str {
-    match cause {
-        FailureCause::Forbidden => "needs get and create on pods/portforward in the pod's namespace",
-        FailureCause::Timeout => "no answer in time; try again, or with a longer --request-timeout",
-        FailureCause::Unreachable => "is the proxy running, and is this its admin port? (--admin-port)",
-        FailureCause::NotEnvoy => "what was read is not Envoy's; is this the admin port, is this a dump?",
-        FailureCause::Truncated => "the answer or file is not whole; try again, or save it again",
-        FailureCause::TooLarge => "more than the size limit",
-        FailureCause::Gone => "the pod went away meanwhile; try again",
-    }
-}
-
 /// The one thing to do next.
 fn next_step(snapshot: &MeshSnapshot, audit: &Audit) -> String {
     let errors = || audit.findings.iter().filter(|finding| finding.severity == Severity::Error);
@@ -307,7 +279,7 @@ fn next_step(snapshot: &MeshSnapshot, audit: &Audit) -> String {
         finding
             .origin
             .as_ref()
-            .is_some_and(|origin| matches!(origin.kind, OriginKind::MeshConfig | OriginKind::MeshDefault))
+            .is_some_and(|origin| matches!(origin.kind, OriginKind::MeshConfig { .. } | OriginKind::MeshDefault))
     };
     if let Some(finding) = errors().find(of_mesh) {
         let value = finding.timeout.map(format_duration).unwrap_or_default();
@@ -326,34 +298,16 @@ fn next_step(snapshot: &MeshSnapshot, audit: &Audit) -> String {
     }
 }
 
-/// `1s`, or `5s (absent)` where Envoy's default holds.
-#[must_use]
-pub fn show_timeout(timeout: Option<Duration>) -> String {
-    timeout
-        .map_or_else(|| format!("{} (absent)", format_duration(EnvoyCluster::DEFAULT_CONNECT_TIMEOUT)), format_duration)
-}
-
 /// `DestinationRule shop/cc-api subset v1`, with a question mark where it is not certain.
 #[must_use]
 pub fn show_origin(origin: &Origin) -> String {
-    let kind = match origin.kind {
-        OriginKind::MeshConfig => "MeshConfig",
-        OriginKind::MeshDefault => "MeshDefault",
-        OriginKind::MeshDefaultTrafficPolicy => "MeshDefaultTrafficPolicy",
-        OriginKind::DestinationRule => "DestinationRule",
-        OriginKind::Sidecar => "Sidecar",
-        OriginKind::EnvoyFilter => "EnvoyFilter",
-        OriginKind::Bootstrap => "Bootstrap",
-        OriginKind::EnvoyDefault => "EnvoyDefault",
-        OriginKind::Stale => "Stale",
-        OriginKind::Unknown => "Unknown",
-    };
-    let mut out = kind.to_owned();
-    if !origin.name.is_empty() {
-        let _ = write!(out, " {}/{}", escape(&origin.namespace), escape(&origin.name));
+    let mut out = origin.kind.as_str().to_owned();
+    if let Some(object) = origin.kind.object() {
+        let _ = write!(out, " {}", escape(&object.to_string()));
     }
-    if !origin.part.is_empty() {
-        let _ = write!(out, " {}", escape(&origin.part));
+    let part = origin.kind.part();
+    if !part.is_empty() {
+        let _ = write!(out, " {}", escape(&part));
     }
     if !origin.certain && origin.kind != OriginKind::Unknown {
         out.push('?');
@@ -371,12 +325,6 @@ fn paint_text(palette: Palette, severity: Severity, text: &str) -> String {
         Severity::Warning => palette.warning(text),
         Severity::Info => palette.info(text),
     }
-}
-
-/// `1 proxy`, `2 proxies`.
-#[must_use]
-pub fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn shorten<'a>(ids: impl Iterator<Item = &'a ProxyId>) -> String {

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::audit_table::{Look, count};
 use super::diagnosis::DiagnosisReport;
 use super::escape::escape;
+use super::look::{Look, count};
 use super::palette::Palette;
 use super::table::{self, text};
 use crate::diagnose::{CauseSeverity, Confidence, Event};

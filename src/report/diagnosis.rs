@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::audit_table::Look;
 use super::escape::escape;
+use super::look::Look;
 use super::palette::Palette;
 use super::table::{self, number, text};
 use crate::diagnose::{CauseSeverity, Confidence, Diagnosis, DiagnosisEntry, Event, Moment};

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::audit_json::Tool;
-use super::audit_table::{Look, count, show_timeout};
 use super::escape::escape;
+use super::look::{Look, count, show_timeout};
 use super::table::wrap;
 use crate::audit::{Finding, Severity};
 use crate::fix::{Change, FixPlan, MeshStep, ObjectStep, Step};

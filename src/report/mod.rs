@@ -7,11 +7,13 @@ pub mod diagnosis;
 pub mod document;
 pub mod escape;
 pub mod fix;
+pub mod look;
 pub mod origin;
 pub mod palette;
 pub mod progress;
 pub mod resets;
 pub mod table;
+pub mod v1;
 pub mod verify;
 
 pub use palette::Palette;

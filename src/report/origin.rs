@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::audit_table::{Look, count, show_origin, show_timeout};
+use super::audit_table::show_origin;
 use super::escape::escape;
+use super::look::{Look, count, show_timeout};
 use super::table::{self, number, text, wrap};
 use crate::attribute::{Attributor, Candidate, Outcome};
 use crate::audit::Audit;

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::audit_json::{Coverage, Tool, coverage};
-use super::audit_table::{Look, count, failure_hint, show_timeout};
 use super::escape::escape;
+use super::look::{Look, count, failure_hint, show_timeout};
 use super::table::wrap;
 use crate::fix::verify::{Straggler, Verification};
 use crate::model::{MeshSnapshot, format_duration};

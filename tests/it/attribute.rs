@@ -56,12 +56,13 @@ fn shop() -> String {
 }
 
 fn describe(origin: &meshaudit::model::Origin) -> String {
-    let mut text = format!("{:?}", origin.kind);
-    if !origin.name.is_empty() {
-        text.push_str(&format!(" {}/{}", origin.namespace, origin.name));
+    let mut text = origin.kind.as_str().to_owned();
+    if let Some(object) = origin.kind.object() {
+        text.push_str(&format!(" {object}"));
     }
-    if !origin.part.is_empty() && !matches!(origin.part.as_str(), "connectTimeout" | "connectionPool.tcp") {
-        text.push_str(&format!(" {}", origin.part));
+    let part = origin.kind.part();
+    if !part.is_empty() && !matches!(part.as_str(), "connectTimeout" | "connectionPool.tcp") {
+        text.push_str(&format!(" {part}"));
     }
     text
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{Context, Finding, Rule, RuleInfo, Severity};
 use super::proxies_of;
-use crate::model::{Origin, OriginKind, format_duration};
+use crate::model::{MeshSource, Origin, OriginKind, format_duration};
 
 /// `defaultConfig.connectTimeout` is set, and reaches no service cluster.
 pub(super) struct DefaultConfigTrap;
@@ -41,14 +41,10 @@ impl Rule for DefaultConfigTrap {
                         cluster: Arc::from(""),
                         timeout: None,
                         proxies: Arc::new(proxies_of(context, name, objects, plane)),
-                        origin: Some(Origin {
-                            kind: OriginKind::MeshConfig,
-                            namespace: source.meta.namespace.clone(),
-                            name: source.meta.name.clone(),
-                            part: "defaultConfig.connectTimeout".to_owned(),
-                            certain: true,
-                            note: String::new(),
-                        }),
+                        origin: Some(Origin::new(
+                            OriginKind::MeshConfig { source: MeshSource::ConfigMap(source.meta.reference()) },
+                            true,
+                        )),
                         remedy: format!(
                             "move it to the top level of the mesh configuration (meshConfig.connectTimeout: {value}) \
                              and remove it from defaultConfig"

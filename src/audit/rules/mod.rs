@@ -58,21 +58,20 @@ fn proxies_of(context: &Context<'_>, name: &str, objects: &IstioObjects, plane: 
 /// What to change to give a row another value, by where its value came from.
 fn remedy(row: &Row, value: &str) -> String {
     let origin = &row.origin;
-    let object = format!("{}/{}", origin.namespace, origin.name);
-    match origin.kind {
-        OriginKind::MeshConfig | OriginKind::MeshDefault => {
+    match &origin.kind {
+        OriginKind::MeshConfig { .. } | OriginKind::MeshDefault => {
             format!("set meshConfig.connectTimeout to {value}; `kubectl meshaudit fix` says how for this installation")
         }
-        OriginKind::MeshDefaultTrafficPolicy => {
+        OriginKind::MeshDefaultTrafficPolicy { .. } => {
             format!("set meshConfig.defaultTrafficPolicy.connectionPool.tcp.connectTimeout to {value}")
         }
-        OriginKind::DestinationRule => {
-            format!("set connectionPool.tcp.connectTimeout to {value} in DestinationRule {object}, or remove it there")
+        OriginKind::DestinationRule { rule, .. } => {
+            format!("set connectionPool.tcp.connectTimeout to {value} in DestinationRule {rule}, or remove it there")
         }
-        OriginKind::Sidecar => {
-            format!("set the inbound connection pool's connectTimeout to {value} in Sidecar {object}")
+        OriginKind::Sidecar { sidecar, .. } => {
+            format!("set the inbound connection pool's connectTimeout to {value} in Sidecar {sidecar}")
         }
-        OriginKind::EnvoyFilter => format!("set connect_timeout to {value} in the EnvoyFilter that patches it"),
+        OriginKind::EnvoyFilter { .. } => format!("set connect_timeout to {value} in the EnvoyFilter that patches it"),
         OriginKind::Stale => "restart the proxy, or find out why its control plane no longer reaches it".to_owned(),
         OriginKind::EnvoyDefault | OriginKind::Bootstrap | OriginKind::Unknown => format!(
             "find what sets it (DestinationRule, Sidecar, EnvoyFilter or mesh configuration), and give it {value}"

@@ -28,13 +28,12 @@ impl Rule for OverrideDropped {
                 let message = format!(
                     "{} replaces {} and so loses its connectTimeout of {value}; {} holds",
                     describe(&dropped.by),
-                    dropped.origin.part,
+                    dropped.origin.kind.part(),
                     format_duration(row.effective_timeout()),
                 );
-                let remedy = format!(
-                    "repeat connectionPool.tcp.connectTimeout: {value} in {} of {}/{}",
-                    dropped.by.part, dropped.by.namespace, dropped.by.name
-                );
+                let by = &dropped.by.kind;
+                let object = by.object().map(ToString::to_string).unwrap_or_default();
+                let remedy = format!("repeat connectionPool.tcp.connectTimeout: {value} in {} of {object}", by.part());
                 let mut finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy);
                 finding.proxies = Arc::new(proxies.clone());
                 report(finding);

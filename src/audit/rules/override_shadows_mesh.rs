@@ -3,7 +3,7 @@
 use super::super::{Context, Finding, Rule, RuleInfo, Severity};
 use super::remedy;
 use crate::attribute::describe;
-use crate::model::{OriginKind, format_duration, syn_retransmissions};
+use crate::model::{format_duration, syn_retransmissions};
 
 /// An object gives a cluster a worse timeout than the mesh would.
 pub(super) struct OverrideShadowsMesh;
@@ -24,7 +24,7 @@ impl Rule for OverrideShadowsMesh {
         let longest = context.policy.max_connect_timeout;
         for row in context.judged() {
             let (Some(mesh), Some(value)) = (row.mesh, row.connect_timeout) else { continue };
-            if !matches!(row.origin.kind, OriginKind::DestinationRule | OriginKind::Sidecar | OriginKind::EnvoyFilter) {
+            if !row.origin.kind.is_override() {
                 continue;
             }
             let lost = syn_retransmissions(mesh).saturating_sub(syn_retransmissions(value));

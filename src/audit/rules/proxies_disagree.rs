@@ -64,6 +64,5 @@ impl Rule for ProxiesDisagree {
 /// Whether an object accounts for the value, since rules of another namespace may well differ, or the proxy is known
 /// to be stale, which MA006 says once.
 fn is_explained(row: &Row) -> bool {
-    matches!(row.origin.kind, OriginKind::DestinationRule | OriginKind::Sidecar | OriginKind::EnvoyFilter)
-        || (row.origin.kind == OriginKind::Stale && row.origin.certain)
+    row.origin.kind.is_override() || (row.origin.kind == OriginKind::Stale && row.origin.certain)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::{Context, Finding, Rule, RuleInfo, Severity};
 use super::proxies_of;
 use crate::model::objects::{MeshConfigKind, MeshConfigSource};
-use crate::model::{Origin, OriginKind, format_duration};
+use crate::model::{MeshSource, Origin, OriginKind, format_duration};
 
 /// Two mesh configuration sources set the key, and one of them loses.
 pub(super) struct SharedMeshConfigShadowed;
@@ -62,14 +62,10 @@ impl Rule for SharedMeshConfigShadowed {
                         cluster: Arc::from(""),
                         timeout: None,
                         proxies: Arc::new(proxies_of(context, name, objects, plane)),
-                        origin: Some(Origin {
-                            kind: OriginKind::MeshConfig,
-                            namespace: loser.meta.namespace.clone(),
-                            name: loser.meta.name.clone(),
-                            part: "connectTimeout".to_owned(),
-                            certain: true,
-                            note: String::new(),
-                        }),
+                        origin: Some(Origin::new(
+                            OriginKind::MeshConfig { source: MeshSource::ConfigMap(loser.meta.reference()) },
+                            true,
+                        )),
                         remedy,
                     });
                 }

@@ -17,9 +17,9 @@ use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{Cause, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::k8s::LogLine;
 use crate::model::{ClusterTimeouts, ProxyId};
-use crate::report::audit_table::{Look, count};
 use crate::report::diagnosis::{self, DiagnosisInput};
 use crate::report::escape::{escape, is_hostile};
+use crate::report::look::{Look, count};
 use crate::report::{debug_log, document};
 
 /// How often it is looked whether evidence that was waited for will not come.

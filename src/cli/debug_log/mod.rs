@@ -23,9 +23,9 @@ use crate::collect::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, 
 use crate::k8s::{ApiError, Connection, connect, select};
 use crate::model::{DebugLease, LevelDifference, LevelSpec, LoggerLevels, Proxy, StartupLogLevels, differences};
 use crate::reach::{Limits, Tunnel};
-use crate::report::audit_table::{Look, count, failure_hint};
 use crate::report::debug_log::{self as report, DebugLogReport, LevelBasis, LevelState, LoggerLevel, ProxyLevels};
 use crate::report::document;
+use crate::report::look::{Look, count, failure_hint};
 
 /// Turn connection debugging on, explain each failed upstream connection as it happens, and put every logger back
 ///

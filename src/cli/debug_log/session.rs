@@ -15,9 +15,9 @@ use super::{DebugLogArgs, Format, announce, describe, ended, exit, write_report}
 use crate::collect::{EndedBy, LeaseError, SessionOptions, SessionOutcome, Stop, Stopper, access_log_formats, session};
 use crate::k8s::Connection;
 use crate::model::{Proxy, format_duration};
-use crate::report::audit_table::{Look, count};
 use crate::report::debug_log::{self as report, DebugLogReport, LevelState, ProxyLevels};
 use crate::report::diagnosis;
+use crate::report::look::{Look, count};
 
 /// Logs followed at once: each is a connection to the API server. stern's bound is 50 (`--max-log-requests`).
 const MOST: usize = 50;

@@ -15,7 +15,6 @@ use crate::model::istio::{
 /// secrets, and are not kept.
 const TELLING_ENV: [&str; 6] = ["PILOT_", "ENABLE_", "AMBIENT_", "REVISION", "CLUSTER_ID", "SHARED_MESH_CONFIG"];
 
-
 #[derive(Deserialize)]
 struct RawDeployment {
     template: RawTemplate,
@@ -205,4 +204,3 @@ pub(super) fn add_installer(
     });
     Ok(())
 }
-

@@ -9,9 +9,7 @@ use serde_json::value::RawValue;
 
 use super::duration::duration;
 use super::meta::{RawLabels, RawObject};
-use crate::model::istio::{
-    ClusterPatch, EnvoyFilter, Labels, ObjectMeta, PatchContext, PatchOperation, TargetRef,
-};
+use crate::model::istio::{ClusterPatch, EnvoyFilter, Labels, ObjectMeta, PatchContext, PatchOperation, TargetRef};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -47,7 +47,11 @@ pub fn parse(text: &str) -> Result<MeshConfig, String> {
             .and_then(|config| go_duration(config.get("connectTimeout")?.as_str()?).ok()),
         root_namespace: text("rootNamespace", "root_namespace"),
         outbound_traffic_policy: outbound.and_then(|policy| Some(policy.get("mode")?.as_str()?.to_owned())),
-        default_destination_rule_export_to: names(fields, "defaultDestinationRuleExportTo", "default_destination_rule_export_to"),
+        default_destination_rule_export_to: names(
+            fields,
+            "defaultDestinationRuleExportTo",
+            "default_destination_rule_export_to",
+        ),
         default_service_export_to: names(fields, "defaultServiceExportTo", "default_service_export_to"),
         discovery_selectors: field(fields, "discoverySelectors", "discovery_selectors")
             .map(Vec::<LabelSelector>::deserialize)
@@ -69,7 +73,8 @@ fn document(text: &str) -> Result<Value, String> {
 fn first_document(text: &str) -> &str {
     let (mut at, mut begun) = (0, false);
     for line in text.split_inclusive('\n') {
-        let marker = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']));
+        let marker =
+            line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']));
         let end = line.trim_end() == "...";
         if begun && (marker || end) {
             return &text[..at];
@@ -99,7 +104,10 @@ fn check_trust_domains(fields: &Map<String, Value>) -> Result<(), String> {
         let labels = domain.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(domain);
         let is_label = |label: &str| {
             let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            (1..=63).contains(&label.len()) && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+            (1..=63).contains(&label.len())
+                && label.chars().all(inner)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
         };
         if !labels.split('.').all(is_label) {
             return Err(format!("trustDomain: {domain:?} is no domain"));
@@ -206,7 +214,11 @@ mod tests {
             ("connectTimeout: 4s\ndefaultConfig: {concurrency: two}\n", None),
             ("connectTimeout: 4s\ndefaultTrafficPolicy: {connectionPool: {tcp: {connectTimeout: soon}}}\n", None),
         ] {
-            assert_eq!(parse(text).ok().and_then(|mesh| mesh.connect_timeout), seconds.map(Duration::from_secs), "{text}");
+            assert_eq!(
+                parse(text).ok().and_then(|mesh| mesh.connect_timeout),
+                seconds.map(Duration::from_secs),
+                "{text}"
+            );
         }
     }
 

@@ -16,12 +16,10 @@ use serde_json::Value;
 use strum::{EnumString, IntoStaticStr};
 
 pub use control_plane::image_version;
-pub use meta::{Object, Page};
 use meta::RawObject;
+pub use meta::{Object, Page};
 
-use crate::model::istio::{
-    BackendPolicyKind, Coverage, InstallerKind, IstioObjects, Misread, ObjectKind, ObjectMeta,
-};
+use crate::model::istio::{BackendPolicyKind, Coverage, InstallerKind, IstioObjects, Misread, ObjectKind, ObjectMeta};
 
 /// The kinds of objects that are understood, by Kubernetes' names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
@@ -268,8 +266,8 @@ spec:
         assert_eq!((plane.revision.as_str(), plane.version.as_str()), ("canary", "1.24.1"));
         let effective = plane.effective().unwrap();
         assert_eq!(
-            (effective.connect_timeout, effective.origin.name.as_str()),
-            (Duration::from_secs(3), "istio-canary")
+            (effective.connect_timeout, effective.origin.kind.object().map(|object| object.name.as_str())),
+            (Duration::from_secs(3), Some("istio-canary"))
         );
         assert_eq!(plane.mesh.len(), 2);
     }

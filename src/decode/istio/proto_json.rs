@@ -87,11 +87,12 @@ fn message(name: &str, fields: &Map<String, Value>) -> Result<(), String> {
             (Shape::List, _) => Err("it is no list".to_owned()),
             (Shape::Map, _) => Err("it is no mapping".to_owned()),
         };
-        checked.map_err(|error| match error.strip_prefix('.') {
-            Some(inner) => format!(".{}.{inner}", field.json),
-            None => format!(".{}: {error}", field.json),
-        })
-        .map_err(|error| if name == MESH_CONFIG { error.trim_start_matches('.').to_owned() } else { error })?;
+        checked
+            .map_err(|error| match error.strip_prefix('.') {
+                Some(inner) => format!(".{}.{inner}", field.json),
+                None => format!(".{}: {error}", field.json),
+            })
+            .map_err(|error| if name == MESH_CONFIG { error.trim_start_matches('.').to_owned() } else { error })?;
     }
     Ok(())
 }

@@ -5,9 +5,7 @@ use serde_json::Value;
 
 use super::envoy_filter::RawTargetRef;
 use super::meta::{RawLabels, RawObject};
-use crate::model::istio::{
-    BackendPolicy, BackendPolicyKind, Labels, ObjectMeta, Service, ServiceEntry, ServicePort,
-};
+use crate::model::istio::{BackendPolicy, BackendPolicyKind, Labels, ObjectMeta, Service, ServiceEntry, ServicePort};
 
 #[derive(Deserialize)]
 struct RawService {

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConnectionPool, Evidence, LabelSelector, ObjectMeta, Version};
 use crate::model::duration::optional_duration;
-use crate::model::{Origin, OriginKind};
-
+use crate::model::{MeshSource, Origin, OriginKind};
 
 /// Istio's mesh configuration, as one source gives it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +76,6 @@ pub struct MeshConfigSource {
     #[serde(default)]
     pub evidence: Evidence,
 }
-
 
 /// The Deployment of a control plane.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,8 +204,8 @@ impl ControlPlane {
     #[must_use]
     pub fn longest_connect_timeout(&self) -> Option<Duration> {
         let version = self.parsed_version()?;
-        let short = version < Version::new(1, 20, 6)
-            || (version >= Version::new(1, 21, 0) && version < Version::new(1, 21, 2));
+        let short =
+            version < Version::new(1, 20, 6) || (version >= Version::new(1, 21, 0) && version < Version::new(1, 21, 2));
         Some(if short { Duration::from_secs(30) } else { Duration::from_secs(3600) })
     }
 
@@ -243,7 +241,8 @@ impl ControlPlane {
         let mut written: Vec<&MeshConfigSource> =
             self.mesh.iter().filter(|source| source.kind != MeshConfigKind::Effective).collect();
         written.sort_by_key(|source| source.kind);
-        let running = self.mesh.iter().find(|source| source.kind == MeshConfigKind::Effective && source.error.is_none());
+        let running =
+            self.mesh.iter().find(|source| source.kind == MeshConfigKind::Effective && source.error.is_none());
         let (sources, mut doubt) = match running {
             Some(running) => (vec![running], None),
             None => self.accepted(&written)?,
@@ -255,7 +254,7 @@ impl ControlPlane {
         let origin = match (running, source, value) {
             (Some(running), Some(_), Some(value)) => origin_of_running(running, &written, value, built_in),
             (_, Some(source), Some(_)) => named(source),
-            _ => Origin::plain(OriginKind::MeshDefault, true).with_note("the key is absent; Istio's built-in value"),
+            _ => Origin::new(OriginKind::MeshDefault, true).with_note("the key is absent; Istio's built-in value"),
         };
         if value.is_none() && doubt.is_none() && self.parsed_version().is_none() {
             doubt = Some("Istio's built-in value is 1s up to 1.5 and 10s since, and the version is unknown".to_owned());
@@ -264,9 +263,11 @@ impl ControlPlane {
         Some(EffectiveMesh {
             connect_timeout: value.unwrap_or(built_in),
             origin,
-            default_connection_pool: config(|config| config.default_traffic_policy)
-                .and_then(|config| config.default_connection_pool)
-                .filter(|_| self.minor_version().is_none_or(|version| version >= (1, 31))),
+            default_connection_pool: config(|config| {
+                config.default_traffic_policy || config.default_connection_pool.is_some()
+            })
+            .and_then(|config| config.default_connection_pool)
+            .filter(|_| self.minor_version().is_none_or(|version| version >= (1, 31))),
             root_namespace: config(|config| config.root_namespace.is_some())
                 .and_then(|config| config.root_namespace.clone())
                 .unwrap_or_else(|| "istio-system".to_owned()),
@@ -287,8 +288,7 @@ impl ControlPlane {
     /// leaves what was in force before it, which is the built-in values when istiod starts; of two, what the refused
     /// one says stays, since Istio changes the values in place, unless it cannot be read at all.
     fn accepted<'s>(&self, written: &[&'s MeshConfigSource]) -> Option<(Vec<&'s MeshConfigSource>, Option<String>)> {
-        let two = written.len() > 1
-            || self.istiod.as_ref().is_some_and(|istiod| istiod.shared_mesh_config.is_some());
+        let two = written.len() > 1 || self.istiod.as_ref().is_some_and(|istiod| istiod.shared_mesh_config.is_some());
         let mut sources = Vec::new();
         let mut doubt = None;
         for source in written {
@@ -328,15 +328,12 @@ fn origin_of_running(
     value: Duration,
     built_in: Duration,
 ) -> Origin {
-    let source = written
-        .iter()
-        .rev()
-        .find(|source| source.error.is_none() && source.config.connect_timeout.is_some());
+    let source = written.iter().rev().find(|source| source.error.is_none() && source.config.connect_timeout.is_some());
     let maps_read = written.iter().any(|source| source.kind == MeshConfigKind::Own);
     match source {
         Some(written) if written.config.connect_timeout == Some(value) => named(written),
         None if maps_read && value == built_in => {
-            Origin::plain(OriginKind::MeshDefault, true).with_note("the key is absent; Istio's built-in value")
+            Origin::new(OriginKind::MeshDefault, true).with_note("the key is absent; Istio's built-in value")
         }
         // istiod holds another value than the ConfigMaps give: a file, or a change under way.
         _ => named(running),
@@ -344,22 +341,14 @@ fn origin_of_running(
 }
 
 fn named(source: &MeshConfigSource) -> Origin {
-    let (part, note) = match source.kind {
-        MeshConfigKind::Shared => ("connectTimeout", "shared mesh configuration"),
-        MeshConfigKind::Own => ("connectTimeout", ""),
-        MeshConfigKind::Effective => ("connectTimeout", "as istiod itself says"),
+    let object = source.meta.reference();
+    let (source, note) = match source.kind {
+        MeshConfigKind::Shared => (MeshSource::Shared(object), "shared mesh configuration"),
+        MeshConfigKind::Own => (MeshSource::ConfigMap(object), ""),
+        MeshConfigKind::Effective => (MeshSource::Istiod(object), "as istiod itself says"),
     };
-    Origin {
-        kind: OriginKind::MeshConfig,
-        namespace: source.meta.namespace.clone(),
-        name: source.meta.name.clone(),
-        part: part.to_owned(),
-        certain: true,
-        note: note.to_owned(),
-    }
+    Origin::new(OriginKind::MeshConfig { source }, true).with_note(note)
 }
-
-#[cfg(test)]
 
 #[cfg(test)]
 mod tests {
@@ -384,28 +373,24 @@ mod tests {
     fn merges_in_istios_order() {
         use MeshConfigKind::{Effective, Own, Shared};
         for (version, sources, expected, kind, name) in [
-            ("1.20.0", vec![], None, OriginKind::Unknown, ""),
-            ("1.20.0", vec![source(Own, None)], Some(10), OriginKind::MeshDefault, ""),
-            ("1.5.10", vec![source(Own, None)], Some(1), OriginKind::MeshDefault, ""),
-            ("1.6.0", vec![source(Own, None)], Some(10), OriginKind::MeshDefault, ""),
-            ("1.20.0", vec![source(Own, Some(1))], Some(1), OriginKind::MeshConfig, "Own"),
-            ("1.20.0", vec![source(Own, Some(1)), source(Shared, Some(7))], Some(1), OriginKind::MeshConfig, "Own"),
-            ("1.20.0", vec![source(Own, None), source(Shared, Some(7))], Some(7), OriginKind::MeshConfig, "Shared"),
-            ("1.20.0", vec![source(Own, Some(1)), source(Effective, Some(1))], Some(1), OriginKind::MeshConfig, "Own"),
-            (
-                "1.20.0",
-                vec![source(Own, Some(1)), source(Effective, Some(4))],
-                Some(4),
-                OriginKind::MeshConfig,
-                "Effective",
-            ),
-            ("1.20.0", vec![source(Own, None), source(Effective, Some(10))], Some(10), OriginKind::MeshDefault, ""),
-            ("1.20.0", vec![source(Effective, Some(10))], Some(10), OriginKind::MeshConfig, "Effective"),
+            ("1.20.0", vec![], None, "Unknown", ""),
+            ("1.20.0", vec![source(Own, None)], Some(10), "MeshDefault", ""),
+            ("1.5.10", vec![source(Own, None)], Some(1), "MeshDefault", ""),
+            ("1.6.0", vec![source(Own, None)], Some(10), "MeshDefault", ""),
+            ("1.20.0", vec![source(Own, Some(1))], Some(1), "MeshConfig", "Own"),
+            ("1.20.0", vec![source(Own, Some(1)), source(Shared, Some(7))], Some(1), "MeshConfig", "Own"),
+            ("1.20.0", vec![source(Own, None), source(Shared, Some(7))], Some(7), "MeshConfig", "Shared"),
+            ("1.20.0", vec![source(Own, Some(1)), source(Effective, Some(1))], Some(1), "MeshConfig", "Own"),
+            ("1.20.0", vec![source(Own, Some(1)), source(Effective, Some(4))], Some(4), "MeshConfig", "Effective"),
+            ("1.20.0", vec![source(Own, None), source(Effective, Some(10))], Some(10), "MeshDefault", ""),
+            ("1.20.0", vec![source(Effective, Some(10))], Some(10), "MeshConfig", "Effective"),
         ] {
             let effective = plane(version, sources).effective();
             assert_eq!(effective.as_ref().map(|mesh| mesh.connect_timeout.as_secs()), expected);
             if let Some(effective) = effective {
-                assert_eq!((effective.origin.kind, effective.origin.name.as_str()), (kind, name), "{version}");
+                let origin = effective.origin.kind;
+                let object = origin.object().map_or("", |object| object.name.as_str());
+                assert_eq!((origin.as_str(), object), (kind, name), "{version}");
             }
         }
     }

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-
+use crate::model::ObjectRef;
 
 /// Labels, as selectors match them.
 pub type Labels = BTreeMap<String, String>;
 
 /// The label that says which control planes read an object (`pkg/config/model.go`, `LabelsInRevision`).
 pub const REVISION_LABEL: &str = "istio.io/rev";
-
 
 /// What every object has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +27,20 @@ pub struct ObjectMeta {
     /// When it was created: among rules for one host the oldest wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
+}
+
+impl ObjectMeta {
+    /// What it goes by elsewhere.
+    #[must_use]
+    pub fn reference(&self) -> ObjectRef {
+        ObjectRef::new(&self.namespace, &self.name)
+    }
+
+    /// Whether this is the object of that name.
+    #[must_use]
+    pub fn is(&self, object: &ObjectRef) -> bool {
+        self.namespace == object.namespace && self.name == object.name
+    }
 }
 
 impl fmt::Display for ObjectMeta {

@@ -18,9 +18,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use control_plane::{
-    ControlPlane, EffectiveMesh, Istiod, MeshConfig, MeshConfigKind, MeshConfigSource, ProxySync,
-};
+pub use control_plane::{ControlPlane, EffectiveMesh, Istiod, MeshConfig, MeshConfigKind, MeshConfigSource, ProxySync};
 pub use destination_rule::{ConnectionPool, DestinationRule, PortPolicy, Subset, TrafficPolicy};
 pub use envoy_filter::{ClusterPatch, EnvoyFilter, PatchContext, PatchOperation, TargetRef};
 pub use meta::{Labels, ObjectMeta, REVISION_LABEL, Source};
@@ -30,7 +28,6 @@ pub use selector::{LabelExpression, LabelSelector};
 pub use service::{BackendPolicy, BackendPolicyKind, Service, ServiceEntry, ServicePort};
 pub use sidecar::{Sidecar, SidecarIngress};
 pub use version::{Version, minor_version};
-
 
 /// The kinds of objects that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -122,7 +119,6 @@ pub enum Coverage {
     #[default]
     NotRead,
 }
-
 
 /// An object that could not be understood. What it would have decided is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

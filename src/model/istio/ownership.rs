@@ -52,7 +52,6 @@ impl Evidence {
     }
 }
 
-
 /// What can install a control plane, other than what its Deployment shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum InstallerKind {

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::ObjectMeta;
 use crate::model::duration::optional_duration;
 
-
 /// Where a VirtualService's route leads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
