@@ -16,7 +16,7 @@ mod snapshot;
 pub use istio as objects;
 
 pub use app_log::{AppRecord, LoggedAt};
-pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
+pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef, TUNNELS};
 pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
 pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};

@@ -80,10 +80,14 @@ fn candidates(chain: Vec<Candidate>, look: Look) -> String {
         vec![
             outcome,
             candidate.value.map_or_else(|| "-".to_owned(), format_duration),
-            show_origin(&candidate.origin),
+            match &candidate.origin {
+                Some(origin) => show_origin(origin),
+                None => palette.faint(candidate.layer.as_str()),
+            },
             escape(&candidate.reason).into_owned(),
+            palette.faint(candidate.layer.file()),
         ]
     });
-    let columns = [text("OUTCOME"), number("VALUE"), text("CANDIDATE"), text("WHY")];
+    let columns = [text("OUTCOME"), number("VALUE"), text("CANDIDATE"), text("WHY"), text("ISTIO")];
     table::render(&columns, cells.collect(), look.headings)
 }

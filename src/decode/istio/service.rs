@@ -61,6 +61,7 @@ struct RawServiceEntry {
     workload_selector: Option<RawLabels>,
     #[serde(alias = "export_to")]
     export_to: Option<Vec<String>>,
+    location: Option<Value>,
     resolution: Option<Value>,
 }
 
@@ -88,6 +89,8 @@ pub(super) fn service_entry(raw: &RawObject<'_>, meta: ObjectMeta) -> Result<Ser
         ports: ports.collect(),
         workload_selector: spec.workload_selector.map(|selector| selector.labels.unwrap_or_default()),
         export_to: spec.export_to.unwrap_or_default(),
+        // Both may stand as numbers, as protobuf's enums may.
+        internal: spec.location.is_some_and(|location| location == "MESH_INTERNAL" || location == 1),
         dynamic_dns: spec.resolution.as_ref().and_then(Value::as_str) == Some("DYNAMIC_DNS"),
     })
 }

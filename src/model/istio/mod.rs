@@ -14,6 +14,7 @@ mod version;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -181,9 +182,41 @@ pub struct IstioObjects {
     /// The version of the Gateway API's CRDs (`v1.4.0`); empty where unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub gateway_api: String,
+    /// What each control plane makes of those policies, worked out when it is first asked for.
+    #[serde(skip)]
+    pub made_rules: MadeRules,
+}
+
+/// DestinationRules that are in no API server, by the position of the control plane. They follow from the rest, so a copy
+/// works them out anew, and they make no difference to whether objects are equal.
+#[derive(Default)]
+pub struct MadeRules(OnceLock<Vec<Vec<DestinationRule>>>);
+
+impl Clone for MadeRules {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for MadeRules {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for MadeRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MadeRules")
+    }
 }
 
 impl IstioObjects {
+    /// The DestinationRules that a control plane, by its position, makes of Gateway API policies; `make` works them out
+    /// for all of them, once.
+    pub fn made_rules(&self, plane: usize, make: impl FnOnce() -> Vec<Vec<DestinationRule>>) -> &[DestinationRule] {
+        self.made_rules.0.get_or_init(make).get(plane).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether nothing was read at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -60,6 +60,9 @@ pub struct ServiceEntry {
     /// Namespaces that see it; empty for the mesh's default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub export_to: Vec<String>,
+    /// Whether it is for something inside of the mesh (`location: MESH_INTERNAL`).
+    #[serde(default)]
+    pub internal: bool,
     /// Whether its `resolution` is `DYNAMIC_DNS` (Istio 1.30 and later).
     #[serde(default)]
     pub dynamic_dns: bool,
