@@ -40,6 +40,12 @@ _kubectl__meshaudit() {
             kubectl__meshaudit,fix)
                 cmd="kubectl__meshaudit__subcmd__fix"
                 ;;
+            kubectl__meshaudit,help)
+                cmd="kubectl__meshaudit__subcmd__help"
+                ;;
+            kubectl__meshaudit,options)
+                cmd="kubectl__meshaudit__subcmd__options"
+                ;;
             kubectl__meshaudit,resets)
                 cmd="kubectl__meshaudit__subcmd__resets"
                 ;;
@@ -52,6 +58,9 @@ _kubectl__meshaudit() {
             kubectl__meshaudit,verify)
                 cmd="kubectl__meshaudit__subcmd__verify"
                 ;;
+            kubectl__meshaudit,version)
+                cmd="kubectl__meshaudit__subcmd__version"
+                ;;
             *)
                 ;;
         esac
@@ -59,7 +68,7 @@ _kubectl__meshaudit() {
 
     case "${cmd}" in
         kubectl__meshaudit)
-            opts="-q -v -h -V --color --quiet --verbose --help --version timeouts clusters diagnose resets fix verify snapshot debug-log explain completion __complete __generate"
+            opts="-q -v -h -V --color --quiet --verbose --help --version resets debug-log diagnose clusters timeouts fix verify snapshot explain version completion options help __complete __generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -76,7 +85,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd____complete)
+        kubectl__meshaudit__subcmd____complete)
             opts="-q -v -h --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -94,7 +103,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd____generate)
+        kubectl__meshaudit__subcmd____generate)
             opts="-q -v -h --color --quiet --verbose --help man cli schema fix-schema verify-schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -112,7 +121,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__clusters)
+        kubectl__meshaudit__subcmd__clusters)
             opts="-n -A -l -i -o -q -v -h --from --admin-url --concurrency --timeout --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --fqdn --port --direction --subset --output --no-headers --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -234,7 +243,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__completion)
+        kubectl__meshaudit__subcmd__completion)
             opts="-q -v -h --install --color --quiet --verbose --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -256,7 +265,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__debug__subcmd__log)
+        kubectl__meshaudit__subcmd__debug__subcmd__log)
             opts="-y -o -n -A -l -i -q -v -h --on --off --show --all --all-loggers --level --for --restore-timeout --dry-run --yes --raw --log-file --output --no-headers --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -362,7 +371,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__diagnose)
+        kubectl__meshaudit__subcmd__diagnose)
             opts="-f -p -n -A -l -i -o -q -v -h --follow --since --tail --previous --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --from --config-dump --output --no-headers --fail-on --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -472,7 +481,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__explain)
+        kubectl__meshaudit__subcmd__explain)
             opts="-q -v -h --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -490,7 +499,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__fix)
+        kubectl__meshaudit__subcmd__fix)
             opts="-n -A -l -i -o -q -v -h --from --admin-url --concurrency --timeout --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --no-evidence --watch-for --set --host --output --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -608,7 +617,43 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__resets)
+        kubectl__meshaudit__subcmd__help)
+            opts="-q -v -h --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kubectl__meshaudit__subcmd__options)
+            opts="-q -v -h --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kubectl__meshaudit__subcmd__resets)
             opts="-c -o -n -A -l -i -q -v -h --from --container --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --since --until --service --service-field --class --pattern --log-tz --output --by --tz --top --mark --namespace --all-namespaces --selector --field-selector --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --admin-port --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -774,7 +819,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__snapshot)
+        kubectl__meshaudit__subcmd__snapshot)
             opts="-n -A -l -i -q -v -h --from --admin-url --concurrency --timeout --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --no-evidence --watch-for --exit-zero --force --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -876,7 +921,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__timeouts)
+        kubectl__meshaudit__subcmd__timeouts)
             opts="-n -A -l -i -o -q -v -h --from --admin-url --concurrency --timeout --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --host --port --direction --subset --timeout-below --timeout-above --all-clusters --no-evidence --watch-for --output --no-headers --fail-on --min-coverage --exit-zero --explain-origin --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1018,7 +1063,7 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kubectl__subcmd__meshaudit__subcmd__verify)
+        kubectl__meshaudit__subcmd__verify)
             opts="-n -A -l -i -o -q -v -h --from --admin-url --concurrency --timeout --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --expect --plan --wait --interval --output --no-headers --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1127,6 +1172,96 @@ _kubectl__meshaudit() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "text json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kubectl__meshaudit__subcmd__version)
+            opts="-o -n -A -l -i -q -v -h --client --output --namespace --all-namespaces --selector --field-selector --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --request-timeout --istio-namespace --non-interactive --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "text json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --field-selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-uid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --istio-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)

@@ -31,138 +31,21 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -s q -
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -s v -l verbose -d 'Say more; -vv shows what is sent'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -s h -l help -d 'Print help'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -s V -l version -d 'Print version'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "timeouts" -d 'Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "clusters" -d 'Show a proxy\'s clusters: a table with the connect timeout in it, or Envoy\'s own objects'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "diagnose" -d 'Name the cause of every failed upstream connection in proxy logs'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "resets" -d 'Chart "connection reset" by day and service, from logs or Prometheus, and compare before and after a change'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "debug-log" -d 'Turn connection debugging on, explain each failed upstream connection as it happens, and put every logger back'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "diagnose" -d 'Name the cause of every failed upstream connection in proxy logs'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "clusters" -d 'Show a proxy\'s clusters: a table with the connect timeout in it, or Envoy\'s own objects'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "timeouts" -d 'Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "fix" -d 'Print the change to make, for the way this mesh was installed, and what it would change; nothing is written'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "verify" -d 'Wait until every proxy has the expected value, and name the stragglers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "snapshot" -d 'Keep what an audit reads, for later or for another machine; every read command takes it back with --from'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "debug-log" -d 'Turn connection debugging on, explain each failed upstream connection as it happens, and put every logger back'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "explain" -d 'Print the page of a rule'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "version" -d 'Print the version of this program, of the control planes and of the proxies'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "completion" -d 'Print a completion script, or install kubectl\'s live completion'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "options" -d 'List the flags that every command takes: which cluster, as whom, and what is said'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "help" -d 'Help of a command'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "__complete" -d 'Complete a command line (for kubectl)'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "__generate" -d 'Print a generated file (for this project\'s own tests)'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l concurrency -d 'The most proxies read at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l cluster -d 'The kubeconfig cluster' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l user -d 'The kubeconfig user' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l as -d 'User to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l as-group -d 'Group to impersonate; may be repeated' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l as-uid -d 'UID to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l host -d 'Only clusters whose host has this in it' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l port -d 'Only clusters of this port' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l direction -d 'Only clusters of this direction: outbound, inbound or inbound-vip' -r -f -a "outbound\t''
-inbound\t''
-inbound-vip\t''"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l subset -d 'Only clusters of this subset' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout-below -d 'Only timeouts below this, e.g. 2s' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout-above -d 'Only timeouts above this, e.g. 30s' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s o -l output -d 'table, wide, json, yaml or ndjson' -r -f -a "table\t''
-wide\t''
-json\t''
-yaml\t''
-ndjson\t''"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l fail-on -d 'The severity from which on the exit code is 1: error, warning, info or never' -r -f -a "error\t''
-warning\t''
-info\t''
-never\t''"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l min-coverage -d 'How many percent of the proxies must have been read for the exit code not to be 3' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
-always\t'Always'
-never\t'Never'"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s A -l all-namespaces -d 'All namespaces'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l all-clusters -d 'Every cluster: those that are in order, and the bootstrap\'s and internal ones too'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-headers -d 'No headings in tables'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l explain-origin -d 'Show for each cluster what could have given it its timeout, and why it did or did not; best with --host'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s q -l quiet -d 'Only results and errors'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s v -l verbose -d 'Say more; -vv shows what is sent'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s h -l help -d 'Print help'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l concurrency -d 'The most proxies read at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l cluster -d 'The kubeconfig cluster' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l user -d 'The kubeconfig user' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l as -d 'User to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l as-group -d 'Group to impersonate; may be repeated' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l as-uid -d 'UID to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l fqdn -d 'Only clusters whose name has this host in it' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l port -d 'Only clusters of this port' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l direction -d 'Only clusters of this direction' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l subset -d 'Only clusters whose name has this subset in it' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s o -l output -d 'table, json or yaml (short is istioctl\'s word for table)' -r -f -a "table\t''
-json\t''
-yaml\t''"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
-always\t'Always'
-never\t'Never'"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s A -l all-namespaces -d 'All namespaces'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l no-headers -d 'No headings in tables'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s q -l quiet -d 'Only results and errors'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s v -l verbose -d 'Say more; -vv shows what is sent'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l since -d 'Nothing older than this, e.g. 1h' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l tail -d 'No more than the last so many lines of each proxy' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l cluster -d 'The kubeconfig cluster' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l user -d 'The kubeconfig user' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as -d 'User to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as-group -d 'Group to impersonate; may be repeated' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as-uid -d 'UID to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l from -d 'Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l config-dump -d 'Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s o -l output -d 'table, timeline, json, yaml or ndjson (each failure as it is found)' -r -f -a "table\t''
-timeline\t''
-json\t''
-yaml\t''
-ndjson\t''"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l fail-on -d 'The severity of a cause from which on the exit code is 1: error, warning, info or never' -r -f -a "error\t''
-warning\t''
-info\t''
-never\t''"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
-always\t'Always'
-never\t'Never'"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s f -l follow -d 'Go on with what the proxies write, until Ctrl-C'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s p -l previous -d 'The log of the proxies before their last restart'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s A -l all-namespaces -d 'All namespaces'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l no-headers -d 'No headings in tables'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l exit-zero -d 'Exit code 0 in place of 1'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s q -l quiet -d 'Only results and errors'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s v -l verbose -d 'Say more; -vv shows what is sent'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l from -d 'Log files instead of pods, directories with them, or - for stdin; compressed ones too' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s c -l container -d 'Read the log of this container; else of every one but the proxy (repeatable)' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus -d 'Read Istio\'s request counts from Prometheus at this URL instead of logs' -r
@@ -210,103 +93,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand rese
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l non-interactive -d 'Never let a credential plugin ask for anything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s v -l verbose -d 'Say more; -vv shows what is sent'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s h -l help -d 'Print help'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l concurrency -d 'The most proxies read at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l cluster -d 'The kubeconfig cluster' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l user -d 'The kubeconfig user' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as -d 'User to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as-group -d 'Group to impersonate; may be repeated' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as-uid -d 'UID to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l set -d 'Set this value, not the recommended one, e.g. 15s' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l host -d 'Only hosts with this in their name, and no mesh-wide change; may be repeated' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s o -l output -d 'text, json or yaml' -r -f -a "text\t''
-json\t''
-yaml\t''"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
-always\t'Always'
-never\t'Never'"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s A -l all-namespaces -d 'All namespaces'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l exit-zero -d 'Exit code 0 even if some proxies could not be read'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s q -l quiet -d 'Only results and errors'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s v -l verbose -d 'Say more; -vv shows what is sent'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s h -l help -d 'Print help'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l concurrency -d 'The most proxies read at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l cluster -d 'The kubeconfig cluster' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l user -d 'The kubeconfig user' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as -d 'User to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as-group -d 'Group to impersonate; may be repeated' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as-uid -d 'UID to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l expect -d 'The value that every cluster is to have which no object overrides; else what the objects give, e.g. 10s' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l plan -d 'A plan that `fix -o json` wrote' -r -F
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l wait -d 'Read again until every proxy has it, or this time is over, e.g. 5m' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l interval -d 'How long to wait between two readings' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s o -l output -d 'text, json or yaml' -r -f -a "text\t''
-json\t''
-yaml\t''"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
-always\t'Always'
-never\t'Never'"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s A -l all-namespaces -d 'All namespaces'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l no-headers -d 'No headings in tables'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s q -l quiet -d 'Only results and errors'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s v -l verbose -d 'Say more; -vv shows what is sent'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s h -l help -d 'Print help'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l concurrency -d 'The most proxies read at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l cluster -d 'The kubeconfig cluster' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l user -d 'The kubeconfig user' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l as -d 'User to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l as-group -d 'Group to impersonate; may be repeated' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l as-uid -d 'UID to impersonate' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
-always\t'Always'
-never\t'Never'"
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s A -l all-namespaces -d 'All namespaces'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l exit-zero -d 'Exit code 0 even if some proxies could not be read'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l force -d 'Write over a snapshot that is already there'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s q -l quiet -d 'Only results and errors'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s v -l verbose -d 'Say more; -vv shows what is sent'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l level -d 'What to set: LEVEL, or LOGGER:LEVEL,LOGGER:LEVEL; the connection loggers to debug, if not given' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l for -d 'How long to watch, e.g. 5m; 0 is until Ctrl-C' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l restore-timeout -d 'How long to try to put levels back while the API server or the proxy cannot be reached' -r
@@ -345,12 +132,253 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debu
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s v -l verbose -d 'Say more; -vv shows what is sent'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l since -d 'Nothing older than this, e.g. 1h' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l tail -d 'No more than the last so many lines of each proxy' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l from -d 'Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l config-dump -d 'Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s o -l output -d 'table, timeline, json, yaml or ndjson (each failure as it is found)' -r -f -a "table\t''
+timeline\t''
+json\t''
+yaml\t''
+ndjson\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l fail-on -d 'The severity of a cause from which on the exit code is 1: error, warning, info or never' -r -f -a "error\t''
+warning\t''
+info\t''
+never\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s f -l follow -d 'Go on with what the proxies write, until Ctrl-C'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s p -l previous -d 'The log of the proxies before their last restart'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l no-headers -d 'No headings in tables'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l exit-zero -d 'Exit code 0 in place of 1'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l fqdn -d 'Only clusters whose name has this host in it' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l port -d 'Only clusters of this port' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l direction -d 'Only clusters of this direction' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l subset -d 'Only clusters whose name has this subset in it' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s o -l output -d 'table, json or yaml (short is istioctl\'s word for table)' -r -f -a "table\t''
+json\t''
+yaml\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l no-headers -d 'No headings in tables'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l host -d 'Only clusters whose host has this in it' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l port -d 'Only clusters of this port' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l direction -d 'Only clusters of this direction: outbound, inbound or inbound-vip' -r -f -a "outbound\t''
+inbound\t''
+inbound-vip\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l subset -d 'Only clusters of this subset' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout-below -d 'Only timeouts below this, e.g. 2s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout-above -d 'Only timeouts above this, e.g. 30s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s o -l output -d 'table, wide, json, yaml or ndjson' -r -f -a "table\t''
+wide\t''
+json\t''
+yaml\t''
+ndjson\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l fail-on -d 'The severity from which on the exit code is 1: error, warning, info or never' -r -f -a "error\t''
+warning\t''
+info\t''
+never\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l min-coverage -d 'How many percent of the proxies must have been read for the exit code not to be 3' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l all-clusters -d 'Every cluster: those that are in order, and the bootstrap\'s and internal ones too'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-headers -d 'No headings in tables'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l explain-origin -d 'Show for each cluster what could have given it its timeout, and why it did or did not; best with --host'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l set -d 'Set this value, not the recommended one, e.g. 15s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l host -d 'Only hosts with this in their name, and no mesh-wide change; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s o -l output -d 'text, json or yaml' -r -f -a "text\t''
+json\t''
+yaml\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l exit-zero -d 'Exit code 0 even if some proxies could not be read'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l expect -d 'The value that every cluster is to have which no object overrides; else what the objects give, e.g. 10s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l plan -d 'A plan that `fix -o json` wrote' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l wait -d 'Read again until every proxy has it, or this time is over, e.g. 5m' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l interval -d 'How long to wait between two readings' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s o -l output -d 'text, json or yaml' -r -f -a "text\t''
+json\t''
+yaml\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l no-headers -d 'No headings in tables'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l timeout -d 'Deadline of the whole, e.g. 5m; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l exit-zero -d 'Exit code 0 even if some proxies could not be read'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l force -d 'Write over a snapshot that is already there'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand explain" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand explain" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand explain" -s v -l verbose -d 'Say more; -vv shows what is sent'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s o -l output -d 'text, json or yaml' -r -f -a "text\t''
+json\t''
+yaml\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l client -d 'Only this program\'s own'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s A -l all-namespaces -d 'All namespaces'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand completion" -l install -d 'Write kubectl_complete-meshaudit, which kubectl asks for live completion, into DIR (beside this binary, if not given)' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand completion" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -358,6 +386,18 @@ never\t'Never'"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand completion" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand completion" -s v -l verbose -d 'Say more; -vv shows what is sent'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand completion" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand options" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand options" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand options" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand options" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand help" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand help" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand help" -s v -l verbose -d 'Say more; -vv shows what is sent'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand help" -s h -l help -d 'Print help'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand __complete" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

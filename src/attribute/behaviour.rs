@@ -34,6 +34,8 @@ pub(super) struct Behaviour {
     pub(super) users_first: bool,
     /// Clusters name the services they stand for in their metadata.
     pub(super) names_services: bool,
+    /// Inbound clusters of a Sidecar's listeners name their service, as others do (1.21).
+    pub(super) names_at_listeners: bool,
     /// A Sidecar's listeners and the workload's services both make inbound clusters.
     pub(super) merges_listeners: bool,
 }
@@ -43,7 +45,7 @@ const DISTINCT: [Version; 9] = [
     Version::new(1, 31, 0),
     Version::new(1, 30, 0),
     Version::new(1, 26, 0),
-    Version::new(1, 25, 0),
+    Version::new(1, 24, 0),
     Version::new(1, 23, 1),
     Version::new(1, 22, 0),
     Version::new(1, 21, 2),
@@ -70,16 +72,22 @@ impl Behaviour {
             default_traffic_policy: since(31),
             users_first: since(31),
             names_services: feature("PILOT_ENABLE_TELEMETRY_LABEL", true),
+            names_at_listeners: since(21),
             merges_listeners: feature("ENABLE_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE", false),
         }
     }
 
-    /// The ways in which a control plane may read its configuration: one where its version is known.
-    pub(super) fn possible(plane: Option<&ControlPlane>) -> Vec<Self> {
-        match plane.and_then(ControlPlane::parsed_version) {
-            Some(version) => vec![Self::of(version, plane)],
-            None => DISTINCT.iter().map(|&version| Self::of(version, plane)).collect(),
+    /// The ways in which a control plane may read its configuration: one where its version is known. Otherwise it is at
+    /// least as new as its proxies, as Istio asks for.
+    pub(super) fn possible(plane: Option<&ControlPlane>, at_least: Option<Version>) -> Vec<Self> {
+        if let Some(version) = plane.and_then(ControlPlane::parsed_version) {
+            return vec![Self::of(version, plane)];
         }
+        let oldest = at_least.map(|version| Self::of(version, plane));
+        let newer = DISTINCT.iter().filter(|&&version| at_least.is_none_or(|least| version > least));
+        let mut possible: Vec<Self> = newer.map(|&version| Self::of(version, plane)).collect();
+        possible.extend(oldest.filter(|oldest| !possible.contains(oldest)));
+        possible
     }
 }
 
@@ -91,7 +99,7 @@ mod tests {
     fn the_version_decides() {
         let of = |version: &str| {
             let plane = ControlPlane { version: version.to_owned(), ..ControlPlane::default() };
-            Behaviour::possible(Some(&plane))
+            Behaviour::possible(Some(&plane), None)
         };
         let one = |version: &str| of(version)[0];
         assert_eq!(of("1.30.2").len(), 1);
@@ -105,13 +113,16 @@ mod tests {
 
     #[test]
     fn what_may_be_has_every_way_once() {
-        let possible = Behaviour::possible(None);
+        let possible = Behaviour::possible(None, None);
         for (index, behaviour) in possible.iter().enumerate() {
             assert!(!possible[..index].contains(behaviour), "{index}");
         }
         for minor in 10..=31 {
             for patch in [0, 1, 9] {
-                assert!(possible.contains(&Behaviour::of(Version::new(1, minor, patch), None)), "1.{minor}.{patch}");
+                let version = Version::new(1, minor, patch);
+                assert!(possible.contains(&Behaviour::of(version, None)), "1.{minor}.{patch}");
+                let since = Behaviour::possible(None, Some(version));
+                assert!(since.contains(&Behaviour::of(version, None)) && since.len() <= possible.len());
             }
         }
     }

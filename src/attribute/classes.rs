@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::behaviour::Behaviour;
 use super::filters::Attached;
 use super::mesh::Mesh;
-use crate::model::istio::{ControlPlane, EffectiveMesh, IstioObjects, PatchContext, PatchOperation, Sidecar};
+use crate::model::istio::{ControlPlane, EffectiveMesh, IstioObjects, PatchContext, PatchOperation, Sidecar, Version};
 use crate::model::{
     ClusterKind, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, Proxy, ProxyRole, ProxySnapshot,
 };
@@ -25,10 +25,13 @@ pub(super) struct Plane<'a> {
 }
 
 impl<'a> Plane<'a> {
-    fn new(objects: &'a IstioObjects, plane: Option<(usize, &'a ControlPlane)>) -> Self {
-        let behaviours = Behaviour::possible(plane.map(|(_, plane)| plane));
-        let effective = plane.and_then(|(_, plane)| plane.effective());
-        let meshes = behaviours.iter().map(|&behaviour| Mesh::new(objects, plane, effective.as_ref(), behaviour));
+    fn new(objects: &'a IstioObjects, plane: Option<(usize, &'a ControlPlane)>, proxies: &OfPlane<'a>) -> Self {
+        let behaviours = Behaviour::possible(plane.map(|(_, plane)| plane), proxies.newest);
+        let effective = plane.and_then(|(_, plane)| plane.effective_since(proxies.newest));
+        let said = plane.and_then(|(_, plane)| plane.istiod.as_ref()).map_or("", |istiod| istiod.domain.as_str());
+        let domain = if said.is_empty() { proxies.domain.unwrap_or("cluster.local") } else { said };
+        let meshes =
+            behaviours.iter().map(|&behaviour| Mesh::new(objects, plane, effective.as_ref(), domain, behaviour));
         Self { objects, plane, meshes: meshes.collect(), effective, behaviours }
     }
 
@@ -104,10 +107,53 @@ impl<'a> ProxyClass<'a> {
 
 type Classified<'a> = (Vec<Plane<'a>>, Vec<ProxyClass<'a>>, Vec<usize>);
 
+/// What the proxies of a control plane tell of it.
+#[derive(Default)]
+struct OfPlane<'a> {
+    /// Their newest version: a control plane is no older.
+    newest: Option<Version>,
+    /// The domain of the services that their clusters name.
+    domain: Option<&'a str>,
+}
+
+/// The control planes that proxies are connected to, and of each proxy which.
+fn planes(snapshot: &MeshSnapshot) -> (Vec<Plane<'_>>, Vec<Option<usize>>) {
+    let mut found: Vec<(&IstioObjects, Option<(usize, &ControlPlane)>, OfPlane<'_>)> = Vec::new();
+    let mut known: HashMap<(&str, Option<usize>), usize> = HashMap::new();
+    let mut plane_of = Vec::with_capacity(snapshot.proxies.len());
+    for read in &snapshot.proxies {
+        let objects = snapshot.objects.get_key_value(&read.proxy.id.context).filter(|(_, found)| !found.is_empty());
+        let plane = objects.map(|(context, objects)| {
+            let plane = control_plane(objects, &read.proxy);
+            let plane = *known.entry((context, plane.map(|(index, _)| index))).or_insert_with(|| {
+                found.push((objects, plane, OfPlane::default()));
+                found.len() - 1
+            });
+            let of = &mut found[plane].2;
+            of.newest = of.newest.max(Version::parse(&read.proxy.istio_version));
+            if of.domain.is_none() {
+                of.domain = domain(snapshot, read);
+            }
+            plane
+        });
+        plane_of.push(plane);
+    }
+    let planes = found.iter().map(|(objects, plane, of)| Plane::new(objects, *plane, of)).collect();
+    (planes, plane_of)
+}
+
+/// The domain of Kubernetes services, out of the host of one whose namespace is told beside it.
+fn domain<'a>(snapshot: &'a MeshSnapshot, read: &ProxySnapshot) -> Option<&'a str> {
+    let services = read.clusters.iter().flat_map(|row| &snapshot.clusters[row as usize].services);
+    { services }.find_map(|service| {
+        let (_, rest) = service.host.split_once('.')?;
+        rest.strip_prefix(&*service.namespace)?.strip_prefix(".svc.")
+    })
+}
+
 /// Sorts the proxies of a snapshot into classes.
 pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
-    let mut planes: Vec<Plane<'_>> = Vec::new();
-    let mut plane_of: HashMap<(&str, Option<usize>), usize> = HashMap::new();
+    let (planes, plane_of) = planes(snapshot);
     let black_holes: Vec<u32> = (0u32..)
         .zip(&snapshot.clusters)
         .filter(|(_, cluster)| cluster.kind() == ClusterKind::BlackHole && cluster.source == ClusterSource::Active)
@@ -115,15 +161,7 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
         .collect();
     // Of each proxy: its control plane, what is for it, and what it was told.
     let mut seen: Vec<Seen<'_>> = Vec::with_capacity(snapshot.proxies.len());
-    for read in &snapshot.proxies {
-        let objects = snapshot.objects.get_key_value(&read.proxy.id.context).filter(|(_, found)| !found.is_empty());
-        let plane = objects.map(|(context, objects)| {
-            let found = control_plane(objects, &read.proxy);
-            *plane_of.entry((context, found.map(|(index, _)| index))).or_insert_with(|| {
-                planes.push(Plane::new(objects, found));
-                planes.len() - 1
-            })
-        });
+    for (read, plane) in snapshot.proxies.iter().zip(plane_of) {
         let row = black_holes.iter().find(|&&row| read.clusters.contains(row));
         let own = row.and_then(|&row| snapshot.clusters[row as usize].connect_timeout);
         seen.push(Seen::new(&read.proxy, plane, own, &planes));

@@ -125,6 +125,11 @@ impl<'q, 'a> Question<'q, 'a> {
                     let note = format!("as BlackHoleCluster shows; {doubt}");
                     (mesh.connect_timeout, mesh.origin.clone().with_note(note), None)
                 }
+                (Some(doubt), Some(told)) if mesh.or_built_in == Some(told) => (
+                    told,
+                    Origin::new(OriginKind::MeshDefault, true).with_note(format!("as BlackHoleCluster shows; {doubt}")),
+                    None,
+                ),
                 (Some(doubt), Some(told)) => (told, shown(format!("as BlackHoleCluster shows; {doubt}")), None),
                 (Some(doubt), None) => (mesh.connect_timeout, mesh.origin.clone(), Some(doubt.clone())),
                 (None, _) => (mesh.connect_timeout, mesh.origin.clone(), None),
@@ -373,7 +378,10 @@ impl<'q, 'a> Question<'q, 'a> {
         let mut behind = workload.at(name.port);
         let first = behind.next();
         // Where clusters name their services, one that names none is of something outside of the mesh, or of nothing.
-        let named = self.mesh.behaviour.names_services && self.class.has_metadata(self.attributor.snapshot);
+        let behaviour = &self.mesh.behaviour;
+        let named = behaviour.names_services
+            && (behaviour.names_at_listeners || !self.by_listener(name.port))
+            && self.class.has_metadata(self.attributor.snapshot);
         match first {
             Some(target) if target.external || !named => (&target.host, &target.namespace),
             _ => ("", ""),

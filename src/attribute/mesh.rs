@@ -40,11 +40,11 @@ impl<'a> Mesh<'a> {
         objects: &'a IstioObjects,
         plane: Option<(usize, &'a ControlPlane)>,
         effective: Option<&EffectiveMesh>,
+        domain: &'a str,
         behaviour: Behaviour,
     ) -> Self {
         let root = effective.map_or_else(|| "istio-system".to_owned(), |mesh| mesh.root_namespace.clone());
         let private = effective.is_some_and(|mesh| mesh.rules_are_private);
-        let domain = plane.map_or("cluster.local", |(_, plane)| plane.domain());
         let scope = Scope::new(objects, plane.map(|(_, plane)| plane), effective);
         let reads = |labels: &Labels, namespace: &str| scope.reads(labels, namespace);
         let rules = || objects.destination_rules.iter().filter(|rule| reads(&rule.source.labels, &rule.meta.namespace));

@@ -310,7 +310,8 @@ mod tests {
             rule("a", "inside", "*-api.example.com"),
             rule("a", "whole", "*example.net"),
         ];
-        let index = RuleIndex::new(rules.iter(), "istio-system", false, "cluster.local", &Behaviour::possible(None)[0]);
+        let index =
+            RuleIndex::new(rules.iter(), "istio-system", false, "cluster.local", &Behaviour::possible(None, None)[0]);
         for (host, name) in [
             ("web.shop.svc.cluster.local", "web"),
             ("db.shop.svc.cluster.local", "svc"),

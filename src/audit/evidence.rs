@@ -8,13 +8,16 @@ use crate::model::{ClusterSet, MeshSnapshot};
 
 /// The figures of all proxies that hold a value.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Summary {
+pub struct Counted {
     /// Connections that were begun.
     pub attempts: u64,
     /// Those that failed.
     pub failures: u64,
-    /// Those that timed out; `None` where no proxy keeps the counter.
+    /// Those of the failures that timed out; `None` where no proxy keeps the counter, or where it began before
+    /// [`Self::failures`] did and so cannot be held against them.
     pub timeouts: Option<u64>,
+    /// Those that timed out since the proxies started, where [`Self::timeouts`] is not known.
+    pub timeouts_since_start: Option<u64>,
     /// The most endpoints that one proxy knows.
     pub endpoints: u32,
     /// The most of them that fail for one proxy.
@@ -57,13 +60,19 @@ impl<'a> Counters<'a> {
 
     /// Sums up a cluster's figures over some proxies; `None` where none of them counted an attempt.
     #[must_use]
-    pub fn summary(&self, cluster: &str, proxies: &ClusterSet) -> Option<Summary> {
-        let mut summary = Summary::default();
+    pub fn summary(&self, cluster: &str, proxies: &ClusterSet) -> Option<Counted> {
+        let mut summary = Counted::default();
+        let mut comparable = true;
+        let mut since_start = None;
         for (proxy, entry) in self.0.get(cluster)?.iter().filter(|(proxy, _)| proxies.contains(*proxy)) {
             summary.attempts += entry.attempts;
             summary.failures += entry.failures;
             if let Some(timeouts) = entry.timeouts {
-                *summary.timeouts.get_or_insert(0) += timeouts;
+                *since_start.get_or_insert(0) += timeouts;
+                match entry.timeouts_among_failures() {
+                    Some(timeouts) => *summary.timeouts.get_or_insert(0) += timeouts,
+                    None => comparable = false,
+                }
             }
             summary.endpoints = summary.endpoints.max(entry.endpoints);
             summary.failing_endpoints = summary.failing_endpoints.max(entry.failing_endpoints);
@@ -76,11 +85,15 @@ impl<'a> Counters<'a> {
                 summary.failing.insert(*proxy);
             }
         }
-        (summary != Summary::default()).then_some(summary)
+        if !comparable {
+            summary.timeouts = None;
+            summary.timeouts_since_start = since_start;
+        }
+        (summary != Counted::default()).then_some(summary)
     }
 }
 
-impl Summary {
+impl Counted {
     /// What the failures mean, given the timeout that was in force.
     #[must_use]
     pub fn trouble(&self, timeout: Duration) -> Trouble {
@@ -90,7 +103,7 @@ impl Summary {
         // Connect times that reach towards the limit show that it cuts some off; SYN retransmissions come in whole
         // seconds, so half of the way is far beyond an undisturbed handshake.
         let reaches = self.latency.map(|latency| latency.max >= timeout.as_secs_f64() * 500.0);
-        match (self.timeouts, reaches) {
+        match (self.timeouts.or(self.timeouts_since_start), reaches) {
             (Some(0), _) => Trouble::NotTimeouts,
             (Some(_), _) | (None, Some(true)) => Trouble::Slow,
             (None, _) => Trouble::Unclear,

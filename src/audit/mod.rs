@@ -2,21 +2,26 @@
 
 mod context;
 mod evidence;
+mod finding;
 pub mod install;
 mod mesh;
 mod policy;
+pub mod recommend;
+mod row;
 pub mod rules;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use context::{Context, Finding, MeshValue, Row, RowKey, Rule, RuleInfo, Severity};
-pub use evidence::{Counters, Summary, Trouble};
+pub use context::{Context, MeshValue, Rule};
+pub use evidence::{Counted, Counters, Trouble};
+pub use finding::{Action, Finding, MeshKey, Reach, RuleInfo, Severity, Subject};
 pub use policy::Policy;
+pub use recommend::{Recommendation, Recommender, RouteLimit};
+pub use row::Row;
 
-use crate::attribute::{Attribution, Attributor, Dropped};
-use crate::model::{ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot};
+use crate::attribute::Attributor;
+use crate::model::{ClusterKind, ClusterName, Direction, MeshSnapshot};
 
 /// Which clusters an audit looks at.
 #[derive(Debug, Clone, Default)]
@@ -38,18 +43,18 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a cluster is looked at.
+    /// Whether clusters of a kind are looked at at all.
     #[must_use]
-    pub fn keeps(&self, cluster: &EnvoyCluster) -> bool {
-        let shown = self.all_clusters || !matches!(cluster.kind(), ClusterKind::Bootstrap | ClusterKind::Internal);
-        let parts = cluster.parts();
-        let timeout = cluster.effective_timeout();
+    pub fn shows(&self, kind: ClusterKind) -> bool {
+        self.all_clusters || !matches!(kind, ClusterKind::Bootstrap | ClusterKind::Internal)
+    }
+
+    /// Whether a cluster with this name and timeout is looked at.
+    #[must_use]
+    pub fn keeps(&self, name: &str, timeout: Duration) -> bool {
+        let parts = ClusterName::parse(name);
         let part = |test: &dyn Fn(ClusterName<'_>) -> bool| parts.is_some_and(test);
-        // A cluster that is not a service's has no host; its name stands for it.
-        let host =
-            parts.map_or(&*cluster.name, |parts| if parts.host.is_empty() { &*cluster.name } else { parts.host });
-        shown
-            && self.host.as_ref().is_none_or(|wanted| host.contains(wanted.as_str()))
+        self.host.as_ref().is_none_or(|wanted| host(name).contains(wanted.as_str()))
             && self.port.is_none_or(|wanted| part(&|parts| parts.port == wanted))
             && self.direction.is_none_or(|wanted| part(&|parts| parts.direction == wanted))
             && self.subset.as_ref().is_none_or(|wanted| part(&|parts| parts.subset == wanted))
@@ -58,37 +63,51 @@ impl Filter {
     }
 }
 
+/// The host of a cluster, by its name. One that is not a service's has none; its name stands for it.
+#[must_use]
+pub fn host(name: &str) -> &str {
+    ClusterName::parse(name).map_or(name, |parts| if parts.host.is_empty() { name } else { parts.host })
+}
+
 /// What an audit says.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    /// One for each distinct (cluster, value, origin), by name.
-    pub rows: Vec<Row>,
-    /// The distinct sets of proxies that rows refer to: positions in the snapshot's list.
-    pub proxy_sets: Vec<Arc<ClusterSet>>,
+    /// One for each distinct (cluster, value, origin), by name. Rows that the same proxies hold share their set.
+    pub rows: Vec<Arc<Row>>,
     /// What is wrong, worst first.
     pub findings: Vec<Finding>,
     /// The mesh's value for each control plane, as far as it is known.
     pub mesh: Vec<MeshValue>,
 }
 
-/// Judges a snapshot.
+/// Judges a snapshot. What is wrong with a cluster, and the value that it should have, does not hang on the filter: that
+/// only leaves out rows, and findings of clusters that it does not keep.
 #[must_use]
 pub fn audit(snapshot: &MeshSnapshot, filter: &Filter, policy: &Policy) -> Audit {
     let attributor = Attributor::new(snapshot);
     let mesh = mesh::values(snapshot, &attributor);
-    let mut sets = ProxySets::default();
-    let rows = rows(snapshot, filter, &attributor, &mut sets);
-    let context = Context { snapshot, rows: &rows, policy, mesh: &mesh, attributor: &attributor };
+    let rows = row::rows(snapshot, filter, &attributor);
     let mut findings = Vec::new();
+    let recommender = Recommender::new(snapshot, &rows, policy);
+    let context =
+        Context { snapshot, rows: &rows, policy, mesh: &mesh, attributor: &attributor, recommender: &recommender };
     for rule in rules::ALL {
-        rule.check(&context, &mut |finding| findings.push(finding));
+        rule.check(&context, &mut |finding| {
+            if finding.subject.is_kept(filter) {
+                findings.push(finding);
+            }
+        });
     }
     findings.sort_by(|a, b| {
-        let key =
-            |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.rule.code, Arc::clone(&finding.cluster));
-        key(a).cmp(&key(b)).then_with(|| a.timeout.cmp(&b.timeout)).then_with(|| a.message.cmp(&b.message))
+        let key = |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.rule.code);
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| a.cluster().cmp(b.cluster()))
+            .then_with(|| a.subject.timeout().cmp(&b.subject.timeout()))
+            .then_with(|| a.message.cmp(&b.message))
     });
-    Audit { rows, proxy_sets: sets.distinct, findings, mesh }
+    let rows = rows.into_iter().filter(|row| filter.keeps(&row.name, row.effective_timeout())).collect();
+    Audit { rows, findings, mesh }
 }
 
 impl Audit {
@@ -103,95 +122,4 @@ impl Audit {
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()
     }
-}
-
-/// Keeps equal sets once.
-#[derive(Default)]
-struct ProxySets {
-    distinct: Vec<Arc<ClusterSet>>,
-    /// By content, as runs; a bitmap has no hash of its own.
-    known: HashMap<Vec<[u32; 2]>, usize>,
-}
-
-impl ProxySets {
-    fn intern(&mut self, mut set: ClusterSet) -> usize {
-        *self.known.entry(set.runs()).or_insert_with(|| {
-            set.shrink();
-            self.distinct.push(Arc::new(set));
-            self.distinct.len() - 1
-        })
-    }
-}
-
-/// What is known of a row while it is put together.
-struct Growing {
-    /// One of its clusters.
-    position: usize,
-    proxies: ClusterSet,
-    attribution: Attribution,
-    mesh: Option<Duration>,
-    dropped: Vec<(Dropped, ClusterSet)>,
-}
-
-/// Groups what the proxies hold into rows.
-fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attributor<'_>, sets: &mut ProxySets) -> Vec<Row> {
-    let kept: ClusterSet =
-        (0u32..).zip(&snapshot.clusters).filter(|(_, cluster)| filter.keeps(cluster)).map(|(at, _)| at).collect();
-    let mut holders: Vec<ClusterSet> = vec![ClusterSet::default(); snapshot.clusters.len()];
-    for (proxy, read) in (0u32..).zip(&snapshot.proxies) {
-        for position in read.clusters.intersection(&kept).iter() {
-            holders[position as usize].insert(proxy);
-        }
-    }
-    let mut grouped: HashMap<RowKey, Growing> = HashMap::new();
-    for class in attributor.classes() {
-        let mesh = attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
-        for position in class.clusters.intersection(&kept).iter() {
-            let cluster = &snapshot.clusters[position as usize];
-            let attribution = attributor.attribute(class, position);
-            let proxies = holders[position as usize].intersection(&class.proxies);
-            let dropped = attribution.expected.as_ref().and_then(|expected| expected.dropped.clone());
-            let key = (Arc::clone(&cluster.name), cluster.connect_timeout, attribution.origin.clone());
-            let row = grouped.entry(key).or_insert_with(|| Growing {
-                position: position as usize,
-                proxies: ClusterSet::default(),
-                attribution,
-                mesh,
-                dropped: Vec::new(),
-            });
-            row.proxies.extend(&proxies);
-            if let Some(dropped) = dropped {
-                match row.dropped.iter_mut().find(|(known, _)| *known == dropped) {
-                    Some((_, all)) => all.extend(&proxies),
-                    None => row.dropped.push((dropped, proxies)),
-                }
-            }
-        }
-    }
-    let mut rows: Vec<Row> = grouped
-        .into_iter()
-        .map(|((name, connect_timeout, origin), row)| {
-            let cluster = &snapshot.clusters[row.position];
-            Row {
-                name,
-                kind: cluster.kind(),
-                discovery_type: Arc::clone(&cluster.discovery_type),
-                connect_timeout,
-                origin,
-                verdict: row.attribution.verdict,
-                expected: row.attribution.expected,
-                mesh: row.mesh,
-                dropped: row.dropped,
-                proxy_set: 0,
-                proxies: Arc::new(row.proxies),
-            }
-        })
-        .collect();
-    rows.sort_by(|a, b| (&a.name, a.connect_timeout, &a.origin).cmp(&(&b.name, b.connect_timeout, &b.origin)));
-    // The sets' numbers follow the rows' order, so that the same mesh gives the same document.
-    for row in &mut rows {
-        row.proxy_set = sets.intern(ClusterSet::clone(&row.proxies));
-        row.proxies = Arc::clone(&sets.distinct[row.proxy_set]);
-    }
-    rows
 }

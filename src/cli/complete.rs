@@ -4,15 +4,17 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use clap::{Args, FromArgMatches, Parser};
+use clap::{Arg, Args, FromArgMatches, Parser, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::KubeArgs;
-use crate::k8s::{NamesOf, WorkloadKind, connect, kubeconfig_contexts};
+use crate::audit::rules;
+use crate::k8s::{Deadline, NamesOf, WorkloadKind, connect, kubeconfig_contexts};
 use crate::report::escape::is_hostile;
+use crate::resets::Class;
 
 /// Complete a command line (for kubectl)
 #[derive(Debug, Args)]
@@ -28,6 +30,9 @@ const DEADLINE: Duration = Duration::from_millis(500);
 /// kubectl's directive: do not offer files.
 const NO_FILES: &str = ":4\n";
 
+/// kubectl's directive: offer what the shell itself would, which is files.
+const FILES: &str = ":0\n";
+
 pub(super) fn run(args: &CompleteArgs, console: &Console) -> Result<Exit, Failure> {
     let mut words: Vec<OsString> = vec!["kubectl-meshaudit".into()];
     words.extend(args.words.iter().cloned());
@@ -37,6 +42,11 @@ pub(super) fn run(args: &CompleteArgs, console: &Console) -> Result<Exit, Failur
     let index = words.len() - 1;
     let flags = words[index].to_string_lossy().starts_with('-');
     let mut command = super::command("kubectl meshaudit");
+    command.build();
+    if wants_path(&command, &words) {
+        console.print(FILES)?;
+        return Ok(Exit::Success);
+    }
     let candidates = clap_complete::engine::complete(&mut command, words, index, None).unwrap_or_default();
     let mut out = String::new();
     for candidate in candidates {
@@ -55,6 +65,66 @@ pub(super) fn run(args: &CompleteArgs, console: &Console) -> Result<Exit, Failur
     }
     console.print(&(out + NO_FILES))?;
     Ok(Exit::Success)
+}
+
+/// Whether the last word is, or belongs to, a flag whose value is a file or directory.
+fn wants_path(command: &clap::Command, words: &[OsString]) -> bool {
+    let [before @ .., last] = words else { return false };
+    let last = last.to_string_lossy();
+    let (flag, glued) = match last.split_once('=') {
+        Some((flag, _)) => (flag.to_owned(), true),
+        None => (before.last().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default(), false),
+    };
+    if !flag.starts_with('-') || (!glued && last.starts_with('-') && last.len() > 1) {
+        return false;
+    }
+    let named = before.iter().find_map(|word| command.find_subcommand(word.to_str()?));
+    let is_flag = |arg: &&Arg| {
+        arg.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long))
+            || arg.get_short().is_some_and(|short| flag.strip_prefix('-') == Some(short.to_string().as_str()))
+    };
+    named
+        .unwrap_or(command)
+        .get_arguments()
+        .find(is_flag)
+        .is_some_and(|arg| arg.get_action().takes_values() && arg.get_value_hint() == ValueHint::AnyPath)
+}
+
+/// Adds what completes an argument of a command where that is not written at the argument itself.
+pub(super) fn values(command: &str, arg: Arg) -> Arg {
+    match (command, arg.get_id().as_str()) {
+        ("explain", "code") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
+            let pages = rules::ALL.iter().map(|rule| rule.info());
+            pages
+                .filter(|info| info.code.starts_with(&*current.to_string_lossy().to_uppercase()))
+                .map(|info| CompletionCandidate::new(info.code).help(Some(info.name.into())))
+                .collect()
+        })),
+        ("resets", "tz" | "log_tz") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
+            candidates(current, jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect())
+        })),
+        ("resets", "class") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
+            candidates(current, Class::ALL.map(|class| class.name().to_owned()).to_vec())
+        })),
+        ("resets", "by") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
+            candidates(current, ["hour", "day", "week", "10m", "30m"].map(str::to_owned).to_vec())
+        })),
+        ("debug-log", "level") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
+            let levels = ["trace", "debug", "info", "warning", "error", "critical", "off"];
+            let current = current.to_string_lossy();
+            // istioctl's syntax: LEVEL, or LOGGER:LEVEL, several with commas between them.
+            let head = current.rfind([',', ':']).map_or("", |at| &current[..=at]);
+            let all = levels.iter().map(|level| format!("{head}{level}"));
+            all.filter(|value| value.starts_with(&*current)).map(CompletionCandidate::new).collect()
+        })),
+        ("help", "command") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
+            let command = super::command("kubectl meshaudit");
+            let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+            candidates(current, shown.map(|command| command.get_name().to_owned()).collect())
+        })),
+        (_, "istio_namespace") => arg.add(namespaces()),
+        _ => arg,
+    }
 }
 
 /// Completes `--context`.
@@ -143,7 +213,12 @@ impl Words {
         let matches = <Around as clap::CommandFactory>::command().ignore_errors(true).get_matches_from(known);
         let around = Around::from_arg_matches(&matches).unwrap_or_else(|_| Around::parse_from(["kubectl-meshaudit"]));
         Self {
-            kube: KubeArgs { non_interactive: true, request_timeout: DEADLINE, ..around.kube },
+            kube: KubeArgs {
+                non_interactive: true,
+                request_timeout: DEADLINE,
+                timeout: Deadline::after(DEADLINE),
+                ..around.kube
+            },
             namespace: around.namespace,
         }
     }

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::report::{audit_json, fix, verify};
+use crate::report::v1;
 
 /// Print a completion script, or install kubectl's live completion
 #[derive(Debug, Args)]
@@ -62,7 +62,12 @@ fn script(shell: Shell) -> String {
     let mut out = Vec::new();
     let name = "kubectl-meshaudit";
     clap_complete::generate(shell, &mut super::command(name), name, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
+    let script = String::from_utf8_lossy(&out).into_owned();
+    match shell {
+        // clap_complete 4.6 writes the program's own hyphen in two ways, and its states and their names do not meet.
+        Shell::Bash => script.replace("kubectl__subcmd__meshaudit", "kubectl__meshaudit"),
+        _ => script,
+    }
 }
 
 /// Print a generated file (for this project's own tests)
@@ -71,33 +76,50 @@ pub(super) struct GenerateArgs {
     /// Which
     #[arg(value_enum)]
     what: Generated,
+    /// Which schema, or the command whose man page it is in place of the program's
+    #[arg(value_name = "NAME", required_if_eq("what", "schema"))]
+    name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Generated {
     Man,
     Cli,
+    /// The JSON Schema of a document, by its name under docs/schema.
     Schema,
-    /// The JSON Schema of a fix plan.
-    FixSchema,
-    /// The JSON Schema of a verification.
-    VerifySchema,
 }
 
 pub(super) fn generate(args: &GenerateArgs, console: &Console) -> Result<Exit, Failure> {
     let text = match args.what {
-        Generated::Man => {
-            let mut out = Vec::new();
-            clap_mangen::Man::new(super::command("kubectl-meshaudit")).render(&mut out)?;
-            String::from_utf8_lossy(&out).into_owned()
-        }
+        Generated::Man => man(args.name.as_deref())?,
         Generated::Cli => reference(),
-        Generated::Schema => audit_json::schema()?,
-        Generated::FixSchema => fix::schema()?,
-        Generated::VerifySchema => verify::schema()?,
+        Generated::Schema => {
+            let name = args.name.as_deref().unwrap_or_default();
+            v1::schema(name).ok_or_else(|| Failure::usage(format!("there is no schema {name:?}")))??
+        }
     };
     console.print(&text)?;
     Ok(Exit::Success)
+}
+
+/// The man page of the program or of one command.
+fn man(of: Option<&str>) -> Result<String, Failure> {
+    let mut all = super::command("kubectl-meshaudit").disable_help_flag(true);
+    all.build();
+    let command = match of {
+        None => all,
+        Some(name) => {
+            let found = all.find_subcommand(name).cloned();
+            let found = found.ok_or_else(|| Failure::usage(format!("there is no command {name:?}")))?;
+            let (before, after) = (found.get_before_help().cloned(), found.get_after_help().cloned());
+            // A man page has its examples behind its options.
+            let rest = [before, after].into_iter().flatten().map(|text| text.to_string()).collect::<Vec<_>>();
+            found.before_help("").after_help(rest.join("\n\n"))
+        }
+    };
+    let mut out = Vec::new();
+    clap_mangen::Man::new(command).render(&mut out)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// The help of every command, for docs/cli.md.

@@ -13,10 +13,10 @@ use super::debug_log::{Explainer, Found, KnownTimeouts, Manner, listen};
 use super::diagnose::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::kube_args::{KubeArgs, SelectArgs, deadline, duration};
+use super::kube_args::{KubeArgs, SelectArgs, duration};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
 use crate::decode::log::{AccessFormat, LogDecoder};
-use crate::k8s::{ApiError, Connection, LogOptions, LogStream, select};
+use crate::k8s::{Connection, LogOptions, LogStream, select};
 use crate::model::Proxy;
 use crate::reach::Limits;
 
@@ -60,7 +60,7 @@ impl LiveArgs {
     }
 
     fn limits(&self) -> Limits {
-        Limits { request_timeout: deadline(self.kube.request_timeout), max_body: Limits::MAX_BODY }
+        self.kube.limits()
     }
 }
 
@@ -98,7 +98,7 @@ async fn once(
     mut reading: Reading<'_>,
     console: &Console,
 ) -> Result<Exit, Failure> {
-    let (limits, patience) = (args.live.limits(), deadline(args.live.kube.request_timeout));
+    let limits = args.live.limits();
     if args.config_dump.is_empty() {
         let asked = futures_util::stream::iter(&proxies).map(|proxy| connect_timeouts(connection, proxy, limits));
         let mut known = KnownTimeouts::default();
@@ -114,7 +114,8 @@ async fn once(
         let mut log = LogStream::open(connection, namespace, pod, &proxy.container, args.live.options());
         let mut decoder = LogDecoder::new(reading.formats.clone());
         loop {
-            let next = tokio::time::timeout(patience, log.next()).await.unwrap_or(Err(ApiError::Timeout(patience)));
+            let next = limits.deadline.answer(limits.request_timeout, log.next()).await;
+            let next = next.unwrap_or_else(|timed_out| Err(timed_out.into()));
             match next {
                 Ok(Some(line)) => reading.line(&mut decoder, &line.stamped, &name)?,
                 Ok(None) => break,

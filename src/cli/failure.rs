@@ -22,7 +22,7 @@ pub(super) enum FailureKind {
 pub(super) struct Failure {
     /// What kind.
     pub(super) kind: FailureKind,
-    message: String,
+    pub(super) message: String,
     hint: Option<String>,
 }
 
@@ -100,16 +100,24 @@ impl From<ApiError> for Failure {
                  (docs/rbac-and-safety.md); without a right to all namespaces, name one with -n"
                     .to_owned()
             }
-            ApiError::NotFound(message) if message.contains("namespace \"") && !message.contains(" in namespace") => {
+            ApiError::NotFound(missing) if matches!(&*missing.kind, "namespace" | "namespaces") => {
                 "`kubectl get namespaces` lists the ones there are".to_owned()
             }
             ApiError::NotFound(_) => "`kubectl get pods -A` shows what there is; name the namespace with -n".to_owned(),
             ApiError::Unreachable(_) => "does `kubectl version` reach it? Is the context the right one?".to_owned(),
-            ApiError::Busy(_) => "try again, with a lower --concurrency".to_owned(),
+            ApiError::Busy { .. } => "try again, with a lower --concurrency".to_owned(),
             ApiError::Timeout(_) => "try again, or with a longer --request-timeout".to_owned(),
-            ApiError::Expired(_) | ApiError::Other { .. } => {
-                "if a selector was given, is it one that the API server accepts?".to_owned()
+            ApiError::OutOfTime(_) => "try again with a longer --timeout, or select less".to_owned(),
+            ApiError::TooLarge(_) => "select less, with -n or -l".to_owned(),
+            ApiError::Expired(_) => "the list changes faster than it is read; select less, with -n or -l".to_owned(),
+            ApiError::Other { code: 200, .. } => {
+                "what answers is no Kubernetes API server, or one behind a login page; is the context the right one?"
+                    .to_owned()
             }
+            ApiError::Other { code, .. } if *code >= 500 => {
+                "this is the API server's own failure; try again".to_owned()
+            }
+            ApiError::Other { .. } => "if a selector was given, is it one that the API server accepts?".to_owned(),
         };
         Self::cannot_run(error.to_string()).hint(hint)
     }

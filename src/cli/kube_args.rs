@@ -9,7 +9,7 @@ use super::complete;
 use super::console::Console;
 use super::failure::Failure;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress};
-use crate::k8s::{ConnectOptions, Connection, PodSelection, Target, connect};
+use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, PodSelection, Target, connect};
 use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_duration};
 use crate::reach::{ArchiveLimits, Limits};
 use crate::report::progress::Bar;
@@ -22,12 +22,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
-/// As good as no deadline: kubectl's `0`.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Reads the time that a whole command has, which begins now: 0 means no end.
+fn whole(text: &str) -> Result<Deadline, String> {
+    duration(text).map(Deadline::after)
+}
 
 /// `0` means no deadline.
 pub(super) fn deadline(duration: Duration) -> Duration {
-    if duration.is_zero() { FOREVER } else { duration }
+    Deadline::after(duration).total()
 }
 
 /// Istio's own namespace, unless it is said to be another.
@@ -61,6 +63,9 @@ pub(super) struct KubeArgs {
     /// Deadline of each single request, e.g. 15s; 0 means none
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(super) request_timeout: Duration,
+    /// How long the whole command may take, e.g. 5m; 0 means no end
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = whole)]
+    pub(super) timeout: Deadline,
     /// Istio's own namespace
     #[arg(short = 'i', long, value_name = "NAMESPACE", default_value = DEFAULT_ISTIO_NAMESPACE)]
     pub(super) istio_namespace: String,
@@ -81,6 +86,7 @@ impl KubeArgs {
             impersonate_groups: self.impersonate_groups.clone(),
             impersonate_uid: self.impersonate_uid.clone(),
             request_timeout: deadline(self.request_timeout),
+            deadline: self.timeout,
             non_interactive: self.non_interactive,
         }
     }
@@ -112,18 +118,32 @@ impl KubeArgs {
         Ok(connect(&self.options(self.context.first())).await?)
     }
 
-    /// A client for each context.
-    pub(super) async fn connect_all(&self) -> Result<Vec<Connection>, Failure> {
+    /// A client for each context, and what the contexts say of which there is none. That none can be had is a failure.
+    pub(super) async fn connect_all(&self) -> Result<(Vec<Connection>, Vec<(String, ApiError)>), Failure> {
         if self.context.is_empty() {
-            return Ok(vec![self.connect().await?]);
+            return Ok((vec![self.connect().await?], Vec::new()));
         }
-        let mut connections: Vec<Connection> = Vec::new();
+        let (mut connections, mut lost): (Vec<Connection>, Vec<(String, ApiError)>) = Default::default();
         for context in &self.context {
-            if connections.iter().all(|known| known.context != *context) {
-                connections.push(connect(&self.options(Some(context))).await?);
+            let known = connections.iter().any(|known| known.context == *context);
+            if known || lost.iter().any(|(known, _)| known == context) {
+                continue;
+            }
+            match connect(&self.options(Some(context))).await {
+                Ok(connection) => connections.push(connection),
+                Err(error) => lost.push((context.clone(), error)),
             }
         }
-        Ok(connections)
+        match lost.first() {
+            Some(_) if connections.is_empty() => Err(lost.swap_remove(0).1.into()),
+            _ => Ok((connections, lost)),
+        }
+    }
+
+    /// Limits on each read.
+    pub(super) fn limits(&self) -> Limits {
+        let request_timeout = deadline(self.request_timeout);
+        Limits { request_timeout, max_body: Limits::MAX_BODY, deadline: self.timeout }
     }
 }
 
@@ -228,9 +248,6 @@ pub(super) struct SourceArgs {
     /// The most proxies read at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) concurrency: u16,
-    /// Deadline of the whole, e.g. 5m; 0 means none
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
-    pub(super) timeout: Duration,
     #[command(flatten)]
     pub(super) select: SelectArgs,
     #[command(flatten)]
@@ -240,7 +257,7 @@ pub(super) struct SourceArgs {
 impl SourceArgs {
     /// Limits on each read.
     pub(super) fn limits(&self) -> Limits {
-        Limits { request_timeout: deadline(self.kube.request_timeout), max_body: Limits::MAX_BODY }
+        self.kube.limits()
     }
 
     /// Reads everything that was selected; that nothing could be read is a failure.
@@ -288,7 +305,6 @@ impl SourceArgs {
         let options = CollectOptions {
             limits: self.limits(),
             concurrency: usize::from(self.concurrency),
-            timeout: deadline(self.timeout),
             loggers: wanted.loggers,
             evidence: wanted.evidence,
         };
@@ -301,8 +317,12 @@ impl SourceArgs {
             return Ok(collect::direct(&self.admin_url, &options, &progress).await?);
         }
         let selection = self.select.selection(&self.targets)?;
-        let connections = self.kube.connect_all().await?;
-        let mut snapshot = collect::live(&connections, &selection, &options, &progress).await?;
+        let (connections, lost) = self.kube.connect_all().await?;
+        let mut selected = collect::select_proxies(&connections, &selection).await?;
+        for (context, error) in &lost {
+            selected.lose(context, error);
+        }
+        let mut snapshot = collect::live(selected, &options, &progress).await?;
         let counted = snapshot.proxies.iter().filter(|read| read.evidence.is_some()).count();
         if wanted.evidence && snapshot.proxies.len() > EVIDENCE_PROXIES {
             console.note(&format!(

@@ -11,11 +11,13 @@ mod exit;
 mod explain;
 mod failure;
 mod fix;
+mod help;
 mod kube_args;
 mod resets;
 mod snapshot;
 mod timeouts;
 mod verify;
+mod version;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -29,7 +31,9 @@ use failure::{Failure, FailureKind};
 
 /// Audits Envoy connect timeouts across an Istio mesh, and explains the connection resets they cause
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-meshaudit", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "kubectl-meshaudit", version = version::LONG, disable_help_subcommand = true, max_term_width = 100)]
+#[command(before_help = "Something resets?  kubectl meshaudit diagnose -A --since 1h
+Not yet?           kubectl meshaudit timeouts -A")]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -58,19 +62,23 @@ struct GlobalArgs {
     verbose: u8,
 }
 
+/// In the order in which an incident asks for them.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Timeouts(Box<timeouts::TimeoutsArgs>),
-    Clusters(Box<clusters::ClustersArgs>),
-    Diagnose(Box<diagnose::DiagnoseArgs>),
     Resets(Box<resets::ResetsArgs>),
+    #[command(name = "debug-log")]
+    DebugLog(Box<debug_log::DebugLogArgs>),
+    Diagnose(Box<diagnose::DiagnoseArgs>),
+    Clusters(Box<clusters::ClustersArgs>),
+    Timeouts(Box<timeouts::TimeoutsArgs>),
     Fix(Box<fix::FixArgs>),
     Verify(Box<verify::VerifyArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
-    #[command(name = "debug-log")]
-    DebugLog(Box<debug_log::DebugLogArgs>),
     Explain(explain::ExplainArgs),
+    Version(Box<version::VersionArgs>),
     Completion(completion::CompletionArgs),
+    Options(help::OptionsArgs),
+    Help(help::HelpArgs),
     #[command(name = "__complete", hide = true)]
     Complete(complete::CompleteArgs),
     #[command(name = "__generate", hide = true)]
@@ -84,12 +92,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = command(name).try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
-            let code = if error.use_stderr() { exit::USAGE } else { 0 };
-            // Help into a closed pipe is no failure.
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(error) => return help::answer(&error, name),
     };
     let console = Console::new(cli.global.color, cli.global.quiet, cli.global.verbose);
     trace(cli.global.verbose);
@@ -103,7 +106,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
+        Command::Version(args) => block_on(version::run(&args, &console)),
         Command::Completion(args) => completion::run(&args, &console),
+        Command::Options(args) => help::options(&args, name, &console),
+        Command::Help(args) => help::run(&args, name, &console),
         Command::Complete(args) => complete::run(&args, &console),
         Command::Generate(args) => completion::generate(&args, &console),
     };
@@ -126,7 +132,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// The command line's definition, under the name that help shows. A flag given twice counts as given last, as
 /// kubectl has it.
 fn command(name: &'static str) -> clap::Command {
-    Cli::command().bin_name(name).args_override_self(true)
+    help::arrange(Cli::command().bin_name(name).args_override_self(true))
 }
 
 /// The name to show in help. kubectl runs the plugin by its whole path and leaves the shell's `_`, which names

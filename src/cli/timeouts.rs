@@ -14,7 +14,7 @@ use crate::audit::{self, Audit, Filter, Policy, Severity};
 use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot};
 use crate::report::look::Look;
-use crate::report::{audit_json, audit_table, document, origin};
+use crate::report::{audit as report, document, v1};
 
 /// Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why
 #[derive(Debug, Args)]
@@ -137,7 +137,7 @@ pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, 
     let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
     let audit = audit::audit(&snapshot, &args.filter.filter(), &Policy::default());
     if args.explain_origin {
-        console.print(&origin::explain(&snapshot, &audit, look(args, console)))?;
+        console.print(&report::explain(&snapshot, &audit, look(args, console)))?;
         return Ok(exit(&args.report, &snapshot, &audit));
     }
     console.print(&render(args, &snapshot, &audit, started.elapsed(), console)?)?;
@@ -160,16 +160,16 @@ fn render(
         let mut out = rows;
         if !console.quiet {
             let gap = if out.is_empty() { "" } else { "\n" };
-            let _ = write!(out, "{gap}{}", audit_table::summary(snapshot, audit, look));
+            let _ = write!(out, "{gap}{}", report::summary(snapshot, audit, look));
         }
         out
     };
     Ok(match args.report.output {
-        Format::Table => table(audit_table::rows(snapshot, audit, look, everything)),
-        Format::Wide => table(audit_table::wide(snapshot, audit, look, everything)),
-        Format::Json => document::json(&audit_json::timeout_audit(snapshot, audit, took))?,
-        Format::Yaml => document::yaml(&audit_json::timeout_audit(snapshot, audit, took))?,
-        Format::Ndjson => audit_json::lines(&audit_json::timeout_audit(snapshot, audit, took))?,
+        Format::Table => table(report::rows(snapshot, audit, look, everything)),
+        Format::Wide => table(report::wide(snapshot, audit, look, everything)),
+        Format::Json => document::json(&v1::audit::timeout_audit(snapshot, audit, took))?,
+        Format::Yaml => document::yaml(&v1::audit::timeout_audit(snapshot, audit, took))?,
+        Format::Ndjson => v1::audit::lines(&v1::audit::timeout_audit(snapshot, audit, took))?,
     })
 }
 

@@ -66,10 +66,6 @@ pub(super) enum ReadError {
 }
 
 impl ReadError {
-    pub(super) fn is_busy(&self) -> bool {
-        matches!(self, Self::Admin(error) if error.is_busy())
-    }
-
     pub(super) fn cause(&self) -> FailureCause {
         match self {
             Self::Admin(error) => error.cause(),

@@ -289,7 +289,7 @@ pub(super) async fn current(connection: &Connection, namespace: &str, pod: &str)
         PodSelection { targets: vec![target], namespace: Some(namespace.to_owned()), ..PodSelection::default() };
     let mut found = match select(connection, &selection, "").await {
         Ok(found) => found,
-        Err(ApiError::NotFound(message)) => return Err(LeaseError::Gone(message)),
+        Err(ApiError::NotFound(missing)) => return Err(LeaseError::Gone(missing.message)),
         Err(error) => return Err(error.into()),
     };
     match (found.proxies.pop(), found.skipped.pop()) {

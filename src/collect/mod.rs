@@ -8,12 +8,12 @@ mod limiter;
 mod objects;
 mod offline;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 pub use debug_session::{
     EndedBy, SessionEnd, SessionEvent, SessionOptions, SessionOutcome, Stop, Stopper, connect_timeouts, session, watch,
@@ -24,11 +24,11 @@ pub use lease::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_
 pub use objects::{ObjectOptions, access_log_formats, read_istio_objects};
 pub use offline::{offline, offline_objects};
 
-use crate::k8s::{ApiError, Connection, Found, PodSelection, select};
-use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, UnreadProxy};
-use crate::reach::{Direct, DirectError, Limits, Tunnel};
+use crate::k8s::{ApiError, Connection, Deadline, PodSelection, Retry, select};
+use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, SkippedProxy, UnreadProxy};
+use crate::reach::{AdminError, Direct, DirectError, Limits, Tunnel};
 use fetch::{Extras, Ingest};
-use limiter::Limiter;
+use limiter::{Limiter, Watched};
 
 /// How much, how long and how many at once.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +37,6 @@ pub struct CollectOptions {
     pub limits: Limits,
     /// The most proxies read at once.
     pub concurrency: usize,
-    /// The deadline of the whole.
-    pub timeout: Duration,
     /// Whether logger levels are read as well: one more request a proxy.
     pub loggers: bool,
     /// Whether connection counters are read as well: two more requests a proxy, and the larger part of its bytes.
@@ -81,46 +79,99 @@ fn context_prefix(context: &str) -> String {
     if context.is_empty() { String::new() } else { format!("context {context:?}: ") }
 }
 
-/// Reads the selected proxies of one or several clusters.
+/// What a selection found in one or several clusters, yet to be read.
+#[derive(Default)]
+pub struct Selected {
+    proxies: Vec<(Connection, Proxy)>,
+    skipped: Vec<SkippedProxy>,
+    /// Contexts that could not be read, when others can.
+    failed: Vec<UnreadProxy>,
+    /// Proxies whose containers do not run, by what the kubelet says.
+    troubles: BTreeMap<ProxyId, String>,
+}
+
+impl Selected {
+    /// The proxies.
+    pub fn proxies(&self) -> impl Iterator<Item = &Proxy> {
+        self.proxies.iter().map(|(_, proxy)| proxy)
+    }
+
+    /// Counts a context that cannot be read among what could not be read, so that the others are.
+    pub fn lose(&mut self, context: &str, error: &ApiError) {
+        let id = ProxyId { context: context.to_owned(), namespace: String::new(), name: "*".to_owned() };
+        let (cause, message) = (error.cause(), format!("nothing of context {context:?} was read: {error}"));
+        self.failed.push(UnreadProxy { id, cause, message });
+    }
+}
+
+/// Finds the selected proxies of one or several clusters. Of several contexts one that does not answer is lost, and
+/// said; that none answers is an error.
+pub async fn select_proxies(connections: &[Connection], selection: &PodSelection) -> Result<Selected, CollectError> {
+    let several = connections.len() > 1;
+    let name = |connection: &Connection| if several { connection.context.clone() } else { String::new() };
+    let selecting = connections.iter().map(|connection| async move {
+        let context = name(connection);
+        (connection, select(connection, selection, &context).await)
+    });
+    let (mut selected, mut errors) = (Selected::default(), Vec::new());
+    for (connection, outcome) in join_all(selecting).await {
+        match outcome {
+            Ok(found) => {
+                selected.skipped.extend(found.skipped);
+                selected.troubles.extend(found.troubles);
+                selected.proxies.extend(found.proxies.into_iter().map(|proxy| (connection.clone(), proxy)));
+            }
+            Err(source) => {
+                selected.lose(&connection.context, &source);
+                errors.push(CollectError::Api { context: name(connection), source });
+            }
+        }
+    }
+    if errors.len() == connections.len() {
+        return errors.into_iter().next().map_or(Ok(selected), Err);
+    }
+    Ok(selected)
+}
+
+/// Reads what was selected.
 pub async fn live(
-    connections: &[Connection],
-    selection: &PodSelection,
+    selected: Selected,
     options: &CollectOptions,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<MeshSnapshot, CollectError> {
     let started = Timestamp::now();
-    let deadline = Instant::now() + options.timeout;
-    let several = connections.len() > 1;
-    let mut jobs = Vec::new();
     let ingest = Arc::new(Ingest::default());
-    for connection in connections {
-        let context = if several { connection.context.as_str() } else { "" };
-        let found = select_within(connection, selection, context, deadline, options.timeout)
-            .await
-            .map_err(|source| CollectError::Api { context: context.to_owned(), source })?;
-        for skipped in found.skipped {
-            ingest.skip(skipped);
-        }
-        jobs.extend(found.proxies.into_iter().map(|proxy| (connection.clone(), proxy)));
+    selected.skipped.into_iter().for_each(|skipped| ingest.skip(skipped));
+    for failed in selected.failed {
+        ingest.add(Err(failed));
     }
-    progress(Progress::Selected(jobs.len()));
+    progress(Progress::Selected(selected.proxies.len()));
     let limiter = Arc::new(Limiter::new(options.concurrency));
     let mut tasks = JoinSet::new();
-    let stride = jobs.len().div_ceil(EVIDENCE_PROXIES).max(1);
-    for (index, (connection, proxy)) in jobs.into_iter().enumerate() {
+    let stride = selected.proxies.len().div_ceil(EVIDENCE_PROXIES).max(1);
+    let mut troubles = selected.troubles;
+    for (index, (connection, proxy)) in selected.proxies.into_iter().enumerate() {
         let (ingest, limiter) = (Arc::clone(&ingest), Arc::clone(&limiter));
         let options = CollectOptions { evidence: options.evidence && index % stride == 0, ..*options };
+        let trouble = troubles.remove(&proxy.id);
         tasks.spawn(async move {
             let id = proxy.id.clone();
+            let deadline = options.limits.deadline;
             let reading = read_pod(&connection, proxy, &options, &ingest, &limiter);
-            let outcome = tokio::time::timeout_at(deadline, reading).await.unwrap_or_else(|_| {
-                let message = format!("not read within the whole audit's {:?} (--timeout)", options.timeout);
-                Err(UnreadProxy { id, cause: FailureCause::Timeout, message })
-            });
-            ingest.add(outcome)
+            let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id, deadline)));
+            ingest.add(outcome.map_err(|unread| match trouble {
+                Some(trouble) => UnreadProxy { message: format!("{}; {trouble}", unread.message), ..unread },
+                None => unread,
+            }))
         });
     }
     finish(tasks, ingest, started, progress).await
+}
+
+/// A proxy whose turn did not come, or whose reading did not end, in the command's time.
+fn out_of_time(id: ProxyId, deadline: Deadline) -> UnreadProxy {
+    let message = AdminError::OutOfTime(deadline.total()).to_string();
+    UnreadProxy { id, cause: FailureCause::Timeout, message }
 }
 
 /// Reads proxies whose admin endpoints have URLs.
@@ -133,6 +184,7 @@ pub async fn direct(
     let ingest = Arc::new(Ingest::default());
     let mut tasks = JoinSet::new();
     let limiter = Arc::new(Limiter::new(options.concurrency));
+    let deadline = options.limits.deadline;
     let mut sources = Vec::new();
     for url in urls {
         let source = Direct::new(url, options.limits)?;
@@ -145,8 +197,15 @@ pub async fn direct(
     for (id, mut source) in sources {
         let (ingest, limiter, extras) = (Arc::clone(&ingest), Arc::clone(&limiter), Extras::of(options));
         tasks.spawn(async move {
-            let _turn = limiter.turn().await;
-            ingest.add(fetch::read_proxy(&mut source, Proxy::named(id), &ingest, extras).await)
+            let reading = async {
+                let turn = limiter.turn().await;
+                let mut source = Watched::new(&mut source);
+                let heard = source.heard();
+                let reading = fetch::read_proxy(&mut source, Proxy::named(id.clone()), &ingest, extras);
+                limiter.share(turn, &heard, reading).await
+            };
+            let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id.clone(), deadline)));
+            ingest.add(outcome)
         });
     }
     finish(tasks, ingest, started, progress).await
@@ -167,24 +226,6 @@ async fn finish(
     Ok(ingest.take().finish(started))
 }
 
-async fn select_within(
-    connection: &Connection,
-    selection: &PodSelection,
-    context: &str,
-    deadline: Instant,
-    timeout: Duration,
-) -> Result<Found, ApiError> {
-    let mut tries = Backoff::default();
-    loop {
-        let selecting = select(connection, selection, context);
-        let outcome = tokio::time::timeout_at(deadline, selecting).await.unwrap_or(Err(ApiError::Timeout(timeout)));
-        match outcome {
-            Err(ApiError::Busy(_)) if tries.wait().await => {}
-            other => return other,
-        }
-    }
-}
-
 /// Reads one pod's proxy; while the API server is busy it waits, and fewer are read at once.
 async fn read_pod(
     connection: &Connection,
@@ -193,39 +234,22 @@ async fn read_pod(
     ingest: &Ingest,
     limiter: &Limiter,
 ) -> Result<fetch::Reading, UnreadProxy> {
-    let mut tries = Backoff::default();
+    let mut retry = Retry::within(options.limits.deadline);
     loop {
         let turn = limiter.turn().await;
         let (namespace, name) = (&proxy.id.namespace, &proxy.id.name);
         let mut tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
-        match fetch::read(&mut tunnel, proxy.clone(), ingest, Extras::of(options)).await {
-            Err(error) if error.is_busy() => {
+        let mut source = Watched::new(&mut tunnel);
+        let heard = source.heard();
+        let reading = fetch::read(&mut source, proxy.clone(), ingest, Extras::of(options));
+        match limiter.share(turn, &heard, reading).await {
+            Err(fetch::ReadError::Admin(AdminError::Api(busy @ ApiError::Busy { .. }))) => {
                 limiter.halve();
-                drop(turn);
-                if !tries.wait().await {
-                    return Err(error.unread(proxy.id));
+                if !retry.again(&busy).await {
+                    return Err(fetch::ReadError::Admin(AdminError::Api(busy)).unread(proxy.id));
                 }
             }
             other => return other.map_err(|error| error.unread(proxy.id)),
         }
-    }
-}
-
-/// Waits longer each time, and gives up after a few: about eight seconds in all.
-#[derive(Default)]
-struct Backoff(u32);
-
-impl Backoff {
-    const TRIES: u32 = 5;
-    const FIRST: Duration = Duration::from_millis(250);
-
-    /// Whether there is another try; returns when it is time for it.
-    async fn wait(&mut self) -> bool {
-        if self.0 == Self::TRIES {
-            return false;
-        }
-        tokio::time::sleep(Self::FIRST * 2u32.pow(self.0)).await;
-        self.0 += 1;
-        true
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::decode::istio::{Kind, Object, Page, add, mesh_config};
+use crate::decode::istio::{Kind, Object, add, mesh_config, name};
 use crate::decode::log::AccessFormat;
-use crate::k8s::{ApiError, Connection};
+use crate::k8s::{ApiError, Connection, ListQuery, Listed, encode};
 use crate::model::Proxy;
 use crate::model::istio::{
     ControlPlane, Coverage, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectKind, ObjectMeta,
@@ -259,14 +259,17 @@ async fn list(
     found: &mut IstioObjects,
 ) -> Result<(), ApiError> {
     connection
-        .list_pages(path, labels, &mut |page: Page, restarted| {
-            if restarted {
-                *found = IstioObjects {
-                    control_planes: std::mem::take(&mut found.control_planes),
-                    ..IstioObjects::default()
-                };
+        .list(ListQuery { path, labels, fields: None }, &mut |listed| {
+            match listed {
+                Listed::Object(json) => add(found, kind, &String::from_utf8_lossy(json)),
+                Listed::Restarted => {
+                    *found = IstioObjects {
+                        control_planes: std::mem::take(&mut found.control_planes),
+                        ..IstioObjects::default()
+                    };
+                }
             }
-            page.add_to(found, kind);
+            Ok(())
         })
         .await
 }
@@ -377,9 +380,15 @@ async fn ask_istiods(connection: &Connection, options: &ObjectOptions, objects: 
         let revision = objects.control_planes[index].revision.clone();
         let labels = format!("{ISTIOD_LABEL},istio.io/rev={revision}");
         let mut pods: Vec<String> = Vec::new();
+        let path = format!("/api/v1/namespaces/{}/pods", encode(&namespace));
+        let query = ListQuery { path: &path, labels: Some(&labels), fields: None };
         let listed = connection
-            .list_pages(&format!("/api/v1/namespaces/{namespace}/pods"), Some(&labels), &mut |page, _| {
-                pods.extend(page.names());
+            .list(query, &mut |listed| {
+                match listed {
+                    Listed::Object(json) => pods.extend(name(&String::from_utf8_lossy(json))),
+                    Listed::Restarted => pods.clear(),
+                }
+                Ok(())
             })
             .await;
         if let Err(error) = listed {

@@ -76,7 +76,16 @@ pub struct Elements {
     limit: usize,
     /// The outer object's key whose value is the list.
     list: &'static str,
+    /// The outer object's keys whose values are kept, with what has come of them.
+    kept: Vec<(&'static str, Vec<u8>)>,
+    /// Which of them is under way.
+    keeping: Option<usize>,
+    /// Whether the list is a map, whose values are the elements: Envoy up to 1.8.
+    in_map: bool,
 }
+
+/// The most bytes of a value that is kept beside the list.
+const MAX_KEPT: usize = 64 << 10;
 
 impl Elements {
     /// A parser that refuses elements of more than `limit` bytes.
@@ -93,6 +102,9 @@ impl Elements {
             offset: 0,
             limit,
             list: "configs",
+            kept: Vec::new(),
+            keeping: None,
+            in_map: false,
         }
     }
 
@@ -100,6 +112,18 @@ impl Elements {
     #[must_use]
     pub fn of(list: &'static str, limit: usize) -> Self {
         Self { list, ..Self::new(limit) }
+    }
+
+    /// Keeps the values of these keys of the outer object as well.
+    #[must_use]
+    pub fn keeping(self, keys: &[&'static str]) -> Self {
+        Self { kept: keys.iter().map(|key| (*key, Vec::new())).collect(), ..self }
+    }
+
+    /// A value that was kept, as JSON; empty where the object has had none so far.
+    #[must_use]
+    pub fn kept(&self, key: &str) -> &[u8] {
+        self.kept.iter().find(|(own, _)| *own == key).map_or(&[], |(_, value)| value)
     }
 
     /// Takes the next bytes and gives each element that they complete to `each`.
@@ -128,8 +152,17 @@ impl Elements {
                             }
                         }
                     }
+                    if let Some(index) = self.keeping {
+                        let value = &mut self.kept[index].1;
+                        if value.len() + used > MAX_KEPT {
+                            return Err(ElementError::TooLarge(MAX_KEPT).into());
+                        }
+                        value.extend_from_slice(inside);
+                    }
                     if complete {
-                        self.state = if self.state == State::Element { State::Array } else { State::Key };
+                        self.keeping = None;
+                        let in_list = self.state == State::Element && !self.in_map;
+                        self.state = if in_list { State::Array } else { State::Key };
                     }
                     self.offset += used as u64;
                     rest = after;
@@ -141,8 +174,9 @@ impl Elements {
                         b'\\' if !escaped => State::InKey { escaped: true },
                         _ => State::InKey { escaped: false },
                     };
-                    // Only the list's key matters; of a longer one its beginning is enough to know it is another.
-                    if matches!(self.state, State::InKey { .. }) && self.key.len() <= self.list.len() {
+                    // Of a key that is longer than all that matter, its beginning is enough to know it is another.
+                    let longest = self.kept.iter().map(|(key, _)| key.len()).fold(self.list.len(), usize::max);
+                    if matches!(self.state, State::InKey { .. }) && self.key.len() <= longest {
                         self.key.push(byte);
                     }
                 }
@@ -172,15 +206,29 @@ impl Elements {
                         }
                     }
                     b',' => {}
+                    b'}' if self.in_map => self.in_map = false,
                     b'}' => self.state = State::Done,
                     _ => return Err(self.unexpected(rest, "a key")),
                 },
                 State::Value { colon: false } if byte == b':' => self.state = State::Value { colon: true },
-                State::Value { colon: true } if byte == b'[' && self.key == self.list.as_bytes() => {
+                State::Value { colon: true } if self.in_map && byte == b'{' => {
+                    self.state = State::Element;
+                    continue;
+                }
+                State::Value { colon: true } if byte == b'{' && self.key == self.list.as_bytes() && !self.in_map => {
+                    self.shape = Some(Shape::ConfigDump);
+                    self.in_map = true;
+                    self.state = State::Key;
+                }
+                State::Value { colon: true } if byte == b'[' && self.key == self.list.as_bytes() && !self.in_map => {
                     self.shape = Some(Shape::ConfigDump);
                     self.state = State::Array;
                 }
                 State::Value { colon: true } => {
+                    self.keeping = self.kept.iter().position(|(key, _)| key.as_bytes() == self.key);
+                    if let Some(index) = self.keeping {
+                        self.kept[index].1.clear();
+                    }
                     self.state = State::Skip;
                     continue;
                 }
@@ -308,10 +356,35 @@ mod tests {
                 split(array, chunk),
                 Ok((Shape::Array, vec![r#"{"name": "x"}"#.to_owned(), r#"{"name": "y"}"#.to_owned()]))
             );
+            let map = br#"{"n": {"configs": {}}, "configs": {"a": {"x": 1}, "n": 5, "b": {"configs": {}}}, "z": []}"#;
+            let values = vec![r#"{"x": 1}"#.to_owned(), r#"{"configs": {}}"#.to_owned()];
+            assert_eq!(split(map, chunk), Ok((Shape::ConfigDump, values)), "{chunk}");
             assert_eq!(split(b"{}", chunk), Ok((Shape::EmptyObject, vec![])));
             assert_eq!(split(b"\xEF\xBB\xBF[]", 1000), Ok((Shape::Array, vec![])));
             assert_eq!(split(br#"{"kind": "List"}"#, chunk), Ok((Shape::OtherObject, vec![])));
         }
+    }
+
+    #[test]
+    fn keeps_what_stands_beside_the_list() {
+        let list = br#"{"kind": "PodList", "items": [{"kind": "x"}], "metadata": {"continue": "a}b"}, "kinds": 1}"#;
+        for chunk in [1, 5, 1000] {
+            let mut elements = Elements::of("items", 100).keeping(&["kind", "metadata"]);
+            let mut count = 0;
+            for part in list.chunks(chunk) {
+                elements
+                    .feed::<ElementError>(part, |_| {
+                        count += 1;
+                        Ok(())
+                    })
+                    .expect("a list");
+            }
+            assert_eq!((count, elements.kept("kind")), (1, &b"\"PodList\""[..]));
+            assert_eq!(elements.kept("metadata"), br#"{"continue": "a}b"}"#);
+        }
+        let mut elements = Elements::of("items", 100).keeping(&["metadata"]);
+        let long = format!(r#"{{"metadata": "{}""#, "x".repeat(MAX_KEPT));
+        assert_eq!(elements.feed::<ElementError>(long.as_bytes(), |_| Ok(())), Err(ElementError::TooLarge(MAX_KEPT)));
     }
 
     #[test]

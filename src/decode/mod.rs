@@ -8,10 +8,12 @@ pub mod lease;
 pub mod log;
 pub mod loggers;
 pub mod patch;
+pub mod pod;
 pub mod pod_config;
 pub mod prometheus;
 pub mod snapshot;
 pub mod stats;
+pub mod timestamp;
 
 pub use elements::{ElementError, Elements, Shape};
 pub use istio as objects;

@@ -103,16 +103,21 @@ impl EndpointsDecoder {
 }
 
 /// The regular expression on names for what [`add_stats`] reads.
-pub const STATS_FILTER: &str = r"^cluster\..*\.upstream_cx_connect_(timeout|ms)$";
+pub const STATS_FILTER: &str = r"^cluster\..*\.upstream_cx_connect_(fail|timeout|ms)$";
 
-/// Adds what `/stats` says to what is known of each cluster (sorted by name): `upstream_cx_connect_timeout`, and the
-/// histogram `upstream_cx_connect_ms`. Istio's proxies keep neither unless told to.
+/// Adds what `/stats` says to what is known of each cluster (sorted by name): `upstream_cx_connect_timeout` and
+/// `upstream_cx_connect_fail`, and the histogram `upstream_cx_connect_ms`. Istio's proxies keep none of them unless told
+/// to.
 pub fn add_stats(evidence: &mut [ClusterEvidence], text: &str) {
     for line in text.lines() {
         let Some(rest) = line.strip_prefix("cluster.") else { continue };
         if let Some((name, value)) = rest.split_once(".upstream_cx_connect_timeout: ") {
             if let (Some(entry), Ok(value)) = (find(evidence, name), value.trim().parse()) {
                 entry.timeouts = Some(value);
+            }
+        } else if let Some((name, value)) = rest.split_once(".upstream_cx_connect_fail: ") {
+            if let (Some(entry), Ok(value)) = (find(evidence, name), value.trim().parse()) {
+                entry.failures_since_start = Some(value);
             }
         } else if let Some((name, value)) = rest.split_once(".upstream_cx_connect_ms: ")
             && let Some(latency) = latency(value)

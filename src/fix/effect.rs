@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::{FixPlan, MeshStep, ObjectStep, Step};
 use crate::attribute::{Attributor, ProxyClass, Verdict};
-use crate::audit::{Audit, Filter, Finding, Policy, audit};
+use crate::audit::{Action, Audit, Filter, Finding, Policy, audit};
 use crate::decode::objects::add;
 use crate::model::objects::{
     ConnectionPool, ControlPlane, Evidence, IstioObjects, MeshConfig, MeshConfigKind, MeshConfigSource, ObjectMeta,
 };
-use crate::model::{ClusterSet, MeshSnapshot, OriginKind, SnapshotBuilder, format_duration};
+use crate::model::{ClusterSet, MeshSnapshot, Origin, OriginKind, SnapshotBuilder, format_duration};
 
 /// One value that would change.
 #[derive(Debug, Clone, PartialEq)]
@@ -253,14 +253,11 @@ pub(super) fn effect(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, poli
     let mut effect = Effect { changes: changes(snapshot, &changed), ..Effect::default() };
     let left = |finding: &Finding, others: &[Finding]| {
         let mut same = ClusterSet::default();
-        for other in others {
-            if other.rule.code == finding.rule.code && other.cluster == finding.cluster {
-                same.extend(&other.proxies);
-            }
+        for other in others.iter().filter(|other| other.is_same(finding)) {
+            same.extend(other.proxies());
         }
-        let plane_wide = finding.proxies.is_empty()
-            && others.iter().any(|other| other.rule.code == finding.rule.code && other.origin == finding.origin);
-        plane_wide || !same.intersection(&finding.proxies).is_empty()
+        let plane_wide = finding.proxies().is_empty() && others.iter().any(|other| other.is_same(finding));
+        plane_wide || !same.intersection(finding.proxies()).is_empty()
     };
     for finding in &now.findings {
         if left(finding, &then.findings) {
@@ -307,25 +304,29 @@ fn changes(before: &MeshSnapshot, after: &MeshSnapshot) -> Vec<Change> {
 
 /// Why a finding outlives the plan.
 fn why(finding: &Finding) -> String {
-    let origin = finding.origin.as_ref();
-    match (finding.rule.code, origin.map(|origin| &origin.kind)) {
-        ("MA013", _) => "logging is no matter of a timeout".to_owned(),
-        ("MA006", _) | (_, Some(OriginKind::Stale)) => {
+    let origin = finding.origin();
+    let unknown = |origin: &Origin| {
+        let note = if origin.note.is_empty() { String::new() } else { format!(": {}", origin.note) };
+        format!("what sets it is not known{note}")
+    };
+    match (&finding.action, origin) {
+        (Action::RestoreLogLevels, _) => "logging is no matter of a timeout".to_owned(),
+        (Action::Deliver(_), _) | (_, Some(Origin { kind: OriginKind::Stale, .. })) => {
             "the proxy does not take what its control plane gives; no change of it helps until that is mended"
                 .to_owned()
         }
-        ("MA009", _) => "remove defaultConfig.connectTimeout by hand, where it is set".to_owned(),
-        ("MA010", _) => "which of the two sources is to decide is yours to say".to_owned(),
-        ("MA011", _) => "a longer timeout does not mend it, or what was counted before is still counted".to_owned(),
-        ("MA014", _) => "the route's own limits would have to change".to_owned(),
-        (_, Some(OriginKind::Unknown | OriginKind::EnvoyDefault)) => {
-            let note = origin.map(|origin| origin.note.as_str()).filter(|note| !note.is_empty());
-            format!("what sets it is not known{}", note.map(|note| format!(": {note}")).unwrap_or_default())
+        (Action::MoveKey { .. }, _) => "remove defaultConfig.connectTimeout by hand, where it is set".to_owned(),
+        (Action::Reconcile { .. }, _) => "which of the two sources is to decide is yours to say".to_owned(),
+        (Action::FitRoute { .. }, _) => "the route's own limits would have to change".to_owned(),
+        (Action::SetTimeout { .. }, _) if finding.is_observed() => {
+            "counted before the change; it goes when the counters do: `timeouts --watch-for 30s` tells".to_owned()
         }
-        (_, Some(kind)) if origin.is_some_and(|origin| !origin.certain) => {
-            format!("{} seems to set it, but could not be read", kind.as_str())
+        (Action::Inspect(_), _) if finding.is_observed() => "a longer timeout does not mend it".to_owned(),
+        (_, Some(origin)) if matches!(origin.kind, OriginKind::Unknown | OriginKind::EnvoyDefault) => unknown(origin),
+        (_, Some(origin)) if !origin.certain => {
+            format!("{} seems to set it, but could not be read", origin.kind.as_str())
         }
-        _ => match finding.timeout {
+        _ => match finding.subject.timeout() {
             Some(value) => format!("{} stays", format_duration(value)),
             None => "nothing in the plan reaches it".to_owned(),
         },

@@ -4,7 +4,6 @@
 mod effect;
 mod installation;
 mod overrides;
-mod recommend;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,17 +13,13 @@ use std::time::Duration;
 pub use effect::{Change, Effect, Remaining, apply};
 pub use installation::{Fragment, MeshStep};
 pub use overrides::{ObjectStep, PartChange};
-pub use recommend::{Recommendation, RouteLimit};
 
 use crate::attribute::{Attributor, ProxyClass, full_host};
-use crate::audit::{Audit, Counters, Filter, Finding, Policy, Severity};
+use crate::audit::{Action, Audit, Filter, Finding, Policy, Reach, Recommendation, Recommender};
 use crate::model::objects::{IstioObjects, ObjectKind};
-use crate::model::{
-    ClusterName, ClusterSet, Direction, MeshSnapshot, ObjectRef, Origin, OriginKind, RulePart, format_duration,
-};
+use crate::model::{ClusterName, Direction, MeshSnapshot, ObjectRef, Origin, OriginKind, RulePart, format_duration};
 use installation::{Target, mesh_step};
 use overrides::{change, create, deciding_part};
-use recommend::recommend;
 
 /// What is asked of a plan.
 #[derive(Debug, Clone, Default)]
@@ -98,22 +93,21 @@ struct Part<'a> {
 pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Policy, options: &FixOptions) -> FixPlan {
     let attributor = Attributor::new(snapshot);
     let wanted = sort_out(&attributor, now, options);
-    let routes = route_limits(snapshot);
-    let counters = Counters::new(snapshot);
+    let recommender = Recommender::new(snapshot, &now.rows, policy);
     let mut plan = FixPlan { notes: wanted.notes.iter().cloned().collect(), ..FixPlan::default() };
     let value_for = |findings: &[&Finding]| {
-        let names: Vec<(&str, &ClusterSet, Duration)> =
-            findings.iter().map(|finding| (&*finding.cluster, &*finding.proxies, held(finding))).collect();
-        let touched: Vec<RouteLimit> = routes
-            .iter()
-            .filter(|(host, _)| {
-                findings
-                    .iter()
-                    .any(|finding| ClusterName::parse(&finding.cluster).is_some_and(|name| name.host == *host))
-            })
-            .map(|(_, limit)| limit.clone())
-            .collect();
-        recommend(&counters, &names, &touched, policy, options.value)
+        let wanting: Vec<_> =
+            findings.iter().map(|finding| (finding.cluster(), &**finding.proxies(), held(finding))).collect();
+        let asked = || recommender.recommend(&wanting, options.value);
+        // What the findings themselves ask for: the most that one of them does.
+        let recommended = findings.iter().filter_map(|finding| match &finding.action {
+            Action::SetTimeout { to, .. } => Some(to),
+            _ => None,
+        });
+        match recommended.max_by_key(|recommendation| recommendation.value) {
+            Some(recommendation) if options.value.is_none() => Recommendation::clone(recommendation),
+            _ => asked(),
+        }
     };
     for (key, findings) in &wanted.mesh {
         let recommendation = value_for(findings);
@@ -149,91 +143,65 @@ pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Poli
 
 /// Whether a finding is about one of some hosts, given by parts of their names.
 fn is_for(hosts: &[String], finding: &Finding) -> bool {
-    let host = ClusterName::parse(&finding.cluster).map_or("", |name| name.host);
+    let host = ClusterName::parse(finding.cluster()).map_or("", |name| name.host);
     !host.is_empty() && hosts.iter().any(|part| host.contains(part.as_str()))
 }
 
 fn held(finding: &Finding) -> Duration {
-    finding.timeout.unwrap_or(crate::model::EnvoyCluster::DEFAULT_CONNECT_TIMEOUT)
+    finding.subject.timeout().unwrap_or(crate::model::EnvoyCluster::DEFAULT_CONNECT_TIMEOUT)
 }
 
 /// Sorts findings by what is to be changed for them.
 fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOptions) -> Wanted<'a> {
     let mut wanted = Wanted::default();
-    let too_short_mesh_wide = |finding: &Finding| matches!(finding.rule.code, "MA001" | "MA002" | "MA003");
-    for finding in &now.findings {
-        let host = ClusterName::parse(&finding.cluster).map_or("", |name| name.host);
-        if !options.hosts.is_empty()
-            && !options.hosts.iter().any(|part| !host.is_empty() && host.contains(part.as_str()))
-        {
-            continue;
-        }
-        let slow = finding.rule.code == "MA011" && finding.severity == Severity::Error;
+    for finding in now.findings.iter().filter(|finding| options.hosts.is_empty() || is_for(&options.hosts, finding)) {
         let contexts = contexts(attributor, finding);
-        if finding.rule.code == "MA008" {
-            for (origin, meant) in dropped_by(now, finding) {
-                for context in &contexts {
-                    wanted.change(context, &origin, finding, Some(meant));
+        match &finding.action {
+            Action::SetTimeout { at, reach, .. } => match &at.kind {
+                kind if kind.is_override() && at.certain => {
+                    for context in &contexts {
+                        wanted.change(context, at, finding, None);
+                    }
                 }
-            }
-            continue;
-        }
-        let Some(origin) = &finding.origin else { continue };
-        // A cluster that an EnvoyFilter adds without a timeout can be given one there.
-        let unset = finding.rule.code == "MA004" && matches!(origin.kind, OriginKind::EnvoyFilter { .. });
-        let shadows = finding.rule.code == "MA007" && finding.severity > Severity::Info;
-        if !(too_short_mesh_wide(finding) || slow || shadows || unset) {
-            continue;
-        }
-        match &origin.kind {
-            OriginKind::DestinationRule { .. } | OriginKind::Sidecar { .. } | OriginKind::EnvoyFilter { .. }
-                if origin.certain =>
-            {
-                for context in &contexts {
-                    wanted.change(context, origin, finding, None);
+                OriginKind::DestinationRule { rule: object, .. } | OriginKind::EnvoyFilter { filter: object, .. } => {
+                    wanted.notes.insert(format!(
+                        "{} {object} seems to set {} of {}, but could not be read: change its connectTimeout there",
+                        at.kind.as_str(),
+                        format_duration(held(finding)),
+                        finding.cluster()
+                    ));
                 }
-            }
-            OriginKind::DestinationRule { rule: object, .. } | OriginKind::EnvoyFilter { filter: object, .. } => {
-                wanted.notes.insert(format!(
-                    "{} {object} seems to set {} of {}, but could not be read: change its connectTimeout there",
-                    origin.kind.as_str(),
-                    format_duration(held(finding)),
-                    finding.cluster
-                ));
-            }
-            OriginKind::MeshConfig { .. } | OriginKind::MeshDefault | OriginKind::MeshDefaultTrafficPolicy { .. } => {
-                if !options.hosts.is_empty() || !too_short_mesh_wide(finding) {
+                kind if kind.is_mesh_wide() && (!options.hosts.is_empty() || *reach == Reach::Host) => {
                     wanted.hosts.extend(contexts.iter().map(|context| (context.clone(), finding)));
-                } else {
-                    for key in planes(attributor, finding, &origin.kind) {
+                }
+                kind if kind.is_mesh_wide() => {
+                    for key in planes(attributor, finding, kind) {
                         wanted.mesh.entry(key).or_default().push(finding);
                     }
                 }
+                _ => {}
+            },
+            Action::Restore { dropped } => {
+                for context in &contexts {
+                    wanted.change(context, &dropped.by, finding, Some(dropped.value));
+                }
             }
-            _ => {}
+            Action::MoveKey { .. }
+            | Action::Reconcile { .. }
+            | Action::Deliver(_)
+            | Action::RestoreLogLevels
+            | Action::FitRoute { .. }
+            | Action::Inspect(_) => {}
         }
     }
     wanted
-}
-
-/// The blocks that MA008 says lose a value, and the values.
-fn dropped_by(now: &Audit, finding: &Finding) -> Vec<(Origin, Duration)> {
-    let rows = now.rows.iter().filter(|row| {
-        row.name == finding.cluster
-            && row.connect_timeout == finding.timeout
-            && Some(&row.origin) == finding.origin.as_ref()
-    });
-    rows.flat_map(|row| &row.dropped)
-        .filter(|(_, proxies)| !proxies.intersection(&finding.proxies).is_empty())
-        .map(|(dropped, _)| (dropped.by.clone(), dropped.value))
-        .collect()
 }
 
 fn classes_of<'c, 'a>(
     attributor: &'c Attributor<'a>,
     finding: &Finding,
 ) -> impl Iterator<Item = &'c ProxyClass<'a>> + use<'c, 'a> {
-    let proxies = Arc::clone(&finding.proxies);
+    let proxies = Arc::clone(finding.proxies());
     attributor.classes().iter().filter(move |class| !class.proxies.intersection(&proxies).is_empty())
 }
 
@@ -304,10 +272,16 @@ fn for_hosts(
             .iter()
             .any(|step| matches!(step, Step::Mesh(step) if step.context == context && step.after >= needed))
     };
-    let hosts: Vec<&(String, &Finding)> =
-        wanted.hosts.iter().filter(|(context, finding)| !mesh_wide(context, value_for(&[finding]).value)).collect();
+    let hosts: Vec<&(String, &Finding)> = wanted
+        .hosts
+        .iter()
+        .filter(|(context, finding)| {
+            let needed = value_for(&[finding]).value;
+            needed != held(finding) && !mesh_wide(context, needed)
+        })
+        .collect();
     for (context, finding) in hosts {
-        let Some(name) = ClusterName::parse(&finding.cluster).filter(|name| name.direction == Direction::Outbound)
+        let Some(name) = ClusterName::parse(finding.cluster()).filter(|name| name.direction == Direction::Outbound)
         else {
             continue;
         };
@@ -321,7 +295,8 @@ fn for_hosts(
                 ));
                 continue;
             };
-            let Some(position) = snapshot.clusters.iter().position(|cluster| cluster.name == finding.cluster) else {
+            let Some(position) = snapshot.clusters.iter().position(|cluster| *cluster.name == *finding.cluster())
+            else {
                 continue;
             };
             let found = attributor.rule_for(class, &snapshot.clusters[position]);
@@ -380,28 +355,6 @@ fn for_hosts(
     }
     plan.notes.sort();
     plan.notes.dedup();
-}
-
-/// What each route leaves one connection attempt, by host.
-fn route_limits(snapshot: &MeshSnapshot) -> Vec<(String, RouteLimit)> {
-    /// Istio's own number of retries where a route has none (`route/retry/retry.go`).
-    const RETRIES: u32 = 2;
-    let mut limits = Vec::new();
-    for objects in snapshot.objects.values() {
-        for service in &objects.virtual_services {
-            for route in &service.http {
-                let attempts = route.attempts.unwrap_or(RETRIES).saturating_add(1);
-                let whole = route.timeout.map(|timeout| timeout / attempts);
-                let Some(limit) = whole.into_iter().chain(route.per_try_timeout).min() else { continue };
-                for destination in &route.destinations {
-                    let host = full_host(&destination.host, &service.meta.namespace, objects.domain());
-                    let route = format!("{} of VirtualService {}", route.name, service.meta);
-                    limits.push((host, RouteLimit { limit, route }));
-                }
-            }
-        }
-    }
-    limits
 }
 
 /// Says what could not be read, since a plan without it may be no whole plan.

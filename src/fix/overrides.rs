@@ -184,6 +184,10 @@ pub(super) fn change(
     for (origin, value) in parts {
         let (path, before) =
             object.path(&origin.kind).ok_or_else(|| format!("{} has no part {:?}", name(), origin.kind.part()))?;
+        // What has the value already needs no step.
+        if before == Some(*value) {
+            continue;
+        }
         let patched = set(&identity, &current, &path, &format_duration(*value))?;
         current.spec = patched.spec.as_str().into();
         let flag = if context.is_empty() {

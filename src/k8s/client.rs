@@ -1,6 +1,5 @@
-//! A client for one context, and what can go wrong with it.
+//! A client for one context.
 
-use std::error::Error as StdError;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,9 +7,11 @@ use std::time::Duration;
 use kube::client::AuthError;
 use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
-use serde::de::DeserializeOwned;
 
+use super::deadline::Deadline;
+use super::error::{ApiError, innermost};
 use super::no_proxy;
+use super::port::SpdyOnly;
 
 /// Which cluster to talk to, and as whom: kubectl's flags.
 #[derive(Debug, Clone)]
@@ -29,8 +30,10 @@ pub struct ConnectOptions {
     pub impersonate_groups: Vec<String>,
     /// `--as-uid`.
     pub impersonate_uid: Option<String>,
-    /// The deadline of each request.
+    /// How long one request may take (`--request-timeout`).
     pub request_timeout: Duration,
+    /// The end of the command's time (`--timeout`).
+    pub deadline: Deadline,
     /// Never let a credential plugin ask the user something.
     pub non_interactive: bool,
 }
@@ -40,96 +43,18 @@ pub struct ConnectOptions {
 pub struct Connection {
     pub(super) client: Client,
     pub(super) request_timeout: Duration,
+    pub(super) deadline: Deadline,
+    pub(super) spdy_only: SpdyOnly,
+    /// The API server's URL.
+    pub server: String,
     /// The context's name; `in-cluster` for a pod's service account.
     pub context: String,
     /// The context's namespace.
     pub namespace: String,
 }
 
-/// Why the API server gave no answer, or not the one asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// There is no usable configuration.
-    #[error("{0}")]
-    Config(String),
-    /// A context that the kubeconfig does not have.
-    #[error("the kubeconfig has no context {name:?}")]
-    UnknownContext {
-        /// The one asked for.
-        name: String,
-        /// The ones it has.
-        known: Vec<String>,
-    },
-    /// Credentials could not be had.
-    #[error("{0}")]
-    Credentials(String),
-    /// The server did not accept the credentials (401).
-    #[error("the API server does not accept these credentials: {0}")]
-    Unauthorized(String),
-    /// The user may not do it (403).
-    #[error("{0}")]
-    Forbidden(String),
-    /// There is no such object (404).
-    #[error("{0}")]
-    NotFound(String),
-    /// The server cannot be reached.
-    #[error("the API server cannot be reached: {0}")]
-    Unreachable(String),
-    /// The server is busy (429, 503, 504).
-    #[error("the API server is busy: {0}")]
-    Busy(String),
-    /// No answer in time.
-    #[error("the API server did not answer within {0:?}")]
-    Timeout(Duration),
-    /// A page of a list is no longer to be had (410).
-    #[error("{0}")]
-    Expired(String),
-    /// Any other answer.
-    #[error("the API server answered {code}: {message}")]
-    Other {
-        /// The HTTP status.
-        code: u16,
-        /// Its message.
-        message: String,
-    },
-}
-
-impl From<kube::Error> for ApiError {
-    fn from(error: kube::Error) -> Self {
-        if let kube::Error::Api(status) = &error {
-            return Self::from_status(status.code, &status.message);
-        }
-        if let Some(auth) = find::<AuthError>(&error) {
-            return Self::Credentials(describe_auth(auth));
-        }
-        match &error {
-            kube::Error::SerdeError(source) => {
-                Self::Other { code: 200, message: format!("its answer is not what was asked for: {source}") }
-            }
-            kube::Error::InferConfig(_) | kube::Error::InferKubeconfig(_) | kube::Error::RustlsTls(_) => {
-                Self::Config(innermost(&error))
-            }
-            _ => Self::Unreachable(innermost(&error)),
-        }
-    }
-}
-
-impl ApiError {
-    pub(super) fn from_status(code: u16, message: &str) -> Self {
-        let message = message.to_owned();
-        match code {
-            401 => Self::Unauthorized(message),
-            403 => Self::Forbidden(message),
-            404 => Self::NotFound(message),
-            410 => Self::Expired(message),
-            429 | 503 | 504 => Self::Busy(message),
-            _ => Self::Other { code, message },
-        }
-    }
-}
-
 /// What a credential failure may say: never what the plugin printed or was given, which are secrets.
-fn describe_auth(error: &AuthError) -> String {
+pub(super) fn describe_auth(error: &AuthError) -> String {
     match error {
         AuthError::AuthExecRun { cmd, out } => {
             let program = cmd.split_whitespace().next().unwrap_or_default().trim_matches('"');
@@ -139,26 +64,6 @@ fn describe_auth(error: &AuthError) -> String {
         AuthError::AuthExecStart(source) => format!("the credential plugin could not be started: {source}"),
         other => innermost(other),
     }
-}
-
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// The last cause in the chain: the outer ones only repeat which layer it went through.
-pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// Reads the kubeconfig and prepares a client; nothing is sent yet.
@@ -189,8 +94,39 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
     let agent = concat!("kubectl-meshaudit/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config)?;
-    Ok(Connection { client, request_timeout: options.request_timeout, context, namespace })
+    let server = format!("{}://{host}:{port}", if https { "https" } else { "http" });
+    let client = client(config, options.deadline, &server).await?;
+    let (request_timeout, deadline) = (options.request_timeout, options.deadline);
+    let spdy_only = SpdyOnly::default();
+    Ok(Connection { client, request_timeout, deadline, spdy_only, server, context, namespace })
+}
+
+/// Makes a client, which runs a credential plugin and waits for its end: on a thread that is left to itself when the
+/// time is over.
+async fn client(config: Config, deadline: Deadline, server: &str) -> Result<Client, ApiError> {
+    let making = tokio::task::spawn_blocking(move || Client::try_from(config));
+    match deadline.run(making).await {
+        Some(Ok(made)) => made.map_err(|error| ApiError::from_transport(&error, server)),
+        Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+        None => Err(ApiError::Credentials(format!(
+            "the credential plugin did not end within the whole command's {:?} (--timeout)",
+            deadline.total()
+        ))),
+    }
+}
+
+impl Connection {
+    /// The same connection with another end of its time: for what has to be done whatever the command's is.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Deadline) -> Self {
+        Self { deadline, ..self.clone() }
+    }
+
+    /// The end of the command's time.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
+    }
 }
 
 /// The configuration, its context's name, and the proxy that the kubeconfig itself names.
@@ -262,26 +198,4 @@ fn read_kubeconfig(options: &ConnectOptions) -> Result<Option<Kubeconfig>, ApiEr
 pub fn kubeconfig_contexts(options: &ConnectOptions) -> Result<Vec<String>, ApiError> {
     let contexts = read_kubeconfig(options)?.map(|kubeconfig| kubeconfig.contexts).unwrap_or_default();
     Ok(contexts.into_iter().map(|context| context.name).collect())
-}
-
-impl Connection {
-    /// Gets one object or one page, within the deadline. `path` is the API's, with its query.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
-        self.request(http::Request::get(path), path).await
-    }
-
-    /// Gets a list with nothing but its objects' metadata.
-    pub(super) async fn get_metadata<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
-        let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-        self.request(http::Request::get(path).header(http::header::ACCEPT, accept), path).await
-    }
-
-    async fn request<T: DeserializeOwned>(&self, request: http::request::Builder, path: &str) -> Result<T, ApiError> {
-        let request =
-            request.body(Vec::new()).map_err(|error| ApiError::Config(format!("{path:?} is no path: {error}")))?;
-        match tokio::time::timeout(self.request_timeout, self.client.request(request)).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(ApiError::Timeout(self.request_timeout)),
-        }
-    }
 }

@@ -1,16 +1,16 @@
 //! The logs of many containers as they are now, for `resets`; `logs` is for one that is followed.
 
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::AsyncReadExt as _;
+use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::LogParams;
 
-use super::client::{ApiError, Connection};
+use super::client::Connection;
+use super::deadline::TimedOut;
+use super::error::{ApiError, innermost};
+use super::outside::outside;
 use super::pods::{PodSelection, find_pods};
+use super::request::encode;
 
 /// A container whose log can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,9 @@ pub enum LogError {
         /// What broke it.
         message: String,
     },
+    /// There is more of it than is read.
+    #[error("the log is longer than {} MiB; the rest was not read", .0 >> 20)]
+    TooLarge(u64),
     /// Nothing came for this long.
     #[error("nothing came for {0:?}")]
     Stalled(Duration),
@@ -64,6 +67,10 @@ pub async fn log_sources(
     Ok(sources)
 }
 
+/// The most bytes that are read of one log: three times what a kubelet keeps of a container in all
+/// (`containerLogMaxSize` 10 MiB, `containerLogMaxFiles` 5).
+const MAX_LOG: u64 = 160 << 20;
+
 /// Reads a log as it is now, each line with the time at which the kubelet took it, and gives it to `sink` as it comes.
 pub async fn read_log(
     connection: &Connection,
@@ -71,28 +78,34 @@ pub async fn read_log(
     since: Option<Timestamp>,
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<u64, LogError> {
-    let deadline = connection.request_timeout;
-    let stalled = |_| LogError::Stalled(deadline);
-    let pods: Api<Pod> = Api::namespaced(connection.client.clone(), &source.namespace);
-    let parameters = LogParams {
-        container: Some(source.container.clone()),
-        since_time: since,
-        timestamps: true,
-        ..LogParams::default()
+    let since = since.map(|since| format!("&sinceTime={}", encode(&since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())));
+    let path = format!(
+        "/api/v1/namespaces/{}/pods/{}/log?timestamps=true&container={}{}",
+        encode(&source.namespace),
+        encode(&source.pod),
+        encode(&source.container),
+        since.unwrap_or_default()
+    );
+    let (deadline, patience) = (connection.deadline, connection.request_timeout);
+    let stalled = |timed_out| match timed_out {
+        TimedOut::Request(after) => LogError::Stalled(after),
+        TimedOut::Command(after) => LogError::Api(ApiError::OutOfTime(after)),
     };
-    let stream = tokio::time::timeout(deadline, pods.log_stream(&source.pod, &parameters)).await.map_err(stalled)?;
-    let mut stream = pin!(stream.map_err(ApiError::from)?);
+    let opening = connection.open(http::Request::get(&path));
+    let mut body = deadline.answer(patience, opening).await.map_err(stalled)??.into_body();
     let mut received = 0;
-    let mut chunk = vec![0; 64 << 10];
     loop {
-        let read = tokio::time::timeout(deadline, stream.read(&mut chunk)).await.map_err(stalled)?;
-        match read {
-            Ok(0) => return Ok(received),
-            Ok(read) => {
-                received += read as u64;
-                sink(&chunk[..read]);
+        let frame = match deadline.answer(patience, body.frame()).await.map_err(stalled)? {
+            None => return Ok(received),
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Err(LogError::Broken { received, message: outside(&innermost(&error)) }),
+        };
+        if let Some(chunk) = frame.data_ref() {
+            received += chunk.len() as u64;
+            if received > MAX_LOG {
+                return Err(LogError::TooLarge(MAX_LOG));
             }
-            Err(error) => return Err(LogError::Broken { received, message: error.to_string() }),
+            sink(chunk);
         }
     }
 }

@@ -4,11 +4,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::{AsyncBufRead, AsyncBufReadExt, FutureExt};
+use futures_util::{AsyncBufRead, AsyncBufReadExt, FutureExt, TryStreamExt};
+use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 
-use super::client::{ApiError, Connection};
-use super::pods::encode;
+use super::client::Connection;
+use super::error::ApiError;
+use super::request::encode;
 use crate::decode::log::MAX_LINE;
 
 /// Which part of a log is wanted: kubectl's flags.
@@ -118,8 +120,7 @@ impl LogStream {
     ) -> Result<Self, ApiError> {
         let options = LogOptions { tail: Some(1), ..LogOptions::default() };
         let mut end = Self::open(connection, namespace, pod, container, options);
-        let deadline = connection.request_timeout;
-        let last = tokio::time::timeout(deadline, end.next()).await.map_err(|_| ApiError::Timeout(deadline))??;
+        let last = connection.deadline.answer(connection.request_timeout, end.next()).await??;
         let options = LogOptions { follow: true, ..LogOptions::default() };
         let mut stream = Self::open(connection, namespace, pod, container, options);
         stream.last = last.and_then(|line| line.time).map(|time| (time, 1));
@@ -143,22 +144,19 @@ impl LogStream {
         let flag = |name: &str, on: bool| if on { format!("&{name}=true") } else { String::new() };
         let (follow, previous) = (flag("follow", self.options.follow), flag("previous", self.options.previous));
         let path = format!("{}{range}{follow}{previous}", self.path);
-        let client = self.connection.client.clone();
-        // A log that is followed may be silent for as long as it likes.
-        let deadline = (!self.options.follow).then_some(self.connection.request_timeout);
+        let connection = self.connection.clone();
+        let follows = self.options.follow;
         self.state = State::Opening(
             async move {
-                let request = http::Request::get(&path)
-                    .body(Vec::new())
-                    .map_err(|error| ApiError::Config(format!("{path:?} is no path: {error}")))?;
-                let opening = client.request_stream(request);
-                let reader = match deadline {
-                    Some(deadline) => {
-                        tokio::time::timeout(deadline, opening).await.map_err(|_| ApiError::Timeout(deadline))??
-                    }
-                    None => opening.await?,
+                let opening = connection.open(http::Request::get(&path));
+                let answer = if follows {
+                    // A log that is followed may be silent for as long as it likes.
+                    opening.await?
+                } else {
+                    connection.deadline.answer(connection.request_timeout, opening).await??
                 };
-                Ok(Box::pin(reader) as Reader)
+                let body = answer.into_body().into_data_stream().map_err(std::io::Error::other);
+                Ok(Box::pin(body.into_async_read()) as Reader)
             }
             .boxed(),
         );
@@ -243,6 +241,7 @@ impl LogStream {
 
 #[cfg(test)]
 mod tests {
+    use super::super::deadline::Deadline;
     use super::*;
 
     fn stream(text: &'static str) -> LogStream {
@@ -250,6 +249,9 @@ mod tests {
         let connection = Connection {
             client: kube::Client::try_from(config).expect("a client"),
             request_timeout: Duration::from_secs(1),
+            deadline: Deadline::never(),
+            spdy_only: Default::default(),
+            server: String::new(),
             context: String::new(),
             namespace: String::new(),
         };

@@ -1,22 +1,32 @@
 //! The Kubernetes API: clients, what a selection means, pods, and ports in pods.
 
 mod client;
+mod deadline;
+mod error;
+mod groups;
 mod log_sources;
 mod logs;
 mod names;
 mod no_proxy;
-mod objects;
+mod outside;
 mod pods;
 mod port;
+mod request;
+mod retry;
 mod services;
 mod targets;
 
-pub(crate) use client::innermost;
-pub use client::{ApiError, ConnectOptions, Connection, connect, kubeconfig_contexts};
+pub use client::{ConnectOptions, Connection, connect, kubeconfig_contexts};
+pub use deadline::{Deadline, TimedOut};
+pub(crate) use error::innermost;
+pub use error::{ApiError, NotFound};
 pub use log_sources::{LogError, LogSource, log_sources, read_log};
 pub use logs::{LogLine, LogOptions, LogStream};
 pub use names::NamesOf;
-pub(crate) use pods::encode;
-pub use pods::{Found, Pod, PodSelection, select};
+pub(crate) use outside::{outside, outside_bytes};
+pub use pods::{Found, PodSelection, select};
 pub use port::{OpenError, PortErrors, PortStream, open_port};
+pub(crate) use request::encode;
+pub use request::{ListQuery, Listed};
+pub use retry::Retry;
 pub use targets::{Target, TargetError, WorkloadKind};

@@ -1,9 +1,10 @@
 //! Names of what there is, for completion: metadata only, one page.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::client::{ApiError, Connection};
+use super::client::Connection;
+use super::error::ApiError;
+use super::request::encode;
 use super::targets::WorkloadKind;
 
 #[derive(Deserialize)]
@@ -33,10 +34,13 @@ pub enum NamesOf {
     Workloads(WorkloadKind),
 }
 
+/// A list with nothing but its objects' metadata.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
 impl Connection {
     /// The names of what there is, in the API server's order.
     pub async fn names(&self, of: NamesOf, namespace: &str) -> Result<Vec<String>, ApiError> {
-        let namespace = utf8_percent_encode(namespace, NON_ALPHANUMERIC);
+        let namespace = encode(namespace);
         let path = match of {
             NamesOf::Namespaces => "/api/v1/namespaces?limit=500".to_owned(),
             NamesOf::Pods => {
@@ -48,7 +52,7 @@ impl Connection {
                 format!("{group}/namespaces/{namespace}/{resource}?limit=500")
             }
         };
-        let list: Names = self.get_metadata(&path).await?;
+        let list: Names = self.get_as(&path, METADATA_ONLY).await?;
         Ok(list.items.into_iter().map(|item| item.metadata.name).collect())
     }
 }

@@ -1,100 +1,18 @@
-//! Pods: which are selected, and which of them are proxies (facts from `pkg/kube/inject` and its templates).
+//! Which pods are selected, and which of them are proxies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::client::{ApiError, Connection};
+use super::client::Connection;
+use super::error::ApiError;
+use super::request::{ListQuery, Listed, encode};
 use super::targets::{Target, WorkloadKind};
-use crate::decode::pod_config;
-use crate::model::{Proxy, ProxyId, ProxyRole, SkippedProxy, StartupLogLevels};
+use crate::decode::pod::Pod;
+use crate::model::{Proxy, ProxyId, SkippedProxy};
 
-/// How many pods a page of a list has, as kubectl's `--chunk-size`.
-const PAGE: u32 = 500;
-
-/// The fields of a pod that are used; the rest is never kept.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Pod {
-    metadata: Metadata,
-    #[serde(default)]
-    spec: PodSpec,
-    #[serde(default)]
-    status: PodStatus,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Metadata {
-    name: String,
-    namespace: String,
-    uid: String,
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PodSpec {
-    containers: Vec<Container>,
-    init_containers: Vec<Container>,
-    node_name: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Container {
-    name: String,
-    image: String,
-    command: Vec<String>,
-    args: Vec<String>,
-    env: Vec<EnvVar>,
-    ports: Vec<ContainerPort>,
-    restart_policy: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ContainerPort {
-    name: String,
-    container_port: u16,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct EnvVar {
-    name: String,
-    value: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PodStatus {
-    phase: String,
-    container_statuses: Vec<ContainerStatus>,
-    init_container_statuses: Vec<ContainerStatus>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ContainerStatus {
-    name: String,
-    restart_count: u32,
-}
-
-#[derive(Deserialize)]
-struct List<T> {
-    #[serde(default)]
-    metadata: ListMetadata,
-    #[serde(default = "Vec::new")]
-    items: Vec<T>,
-}
-
-#[derive(Default, Deserialize)]
-struct ListMetadata {
-    #[serde(default, rename = "continue")]
-    continue_token: String,
-}
+/// The most bytes of pods that are kept of one list: some hundred thousand of the usual kind.
+const MAX_PODS: usize = 160 << 20;
 
 /// Which pods are meant.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +38,8 @@ pub struct Found {
     pub proxies: Vec<Proxy>,
     /// Pods that are no proxies to be audited, with the reason.
     pub skipped: Vec<SkippedProxy>,
+    /// Proxies whose containers do not run, by what the kubelet says.
+    pub troubles: BTreeMap<ProxyId, String>,
 }
 
 /// Finds the selected pods; a pod that several targets mean is there once for each.
@@ -147,17 +67,17 @@ pub async fn select(connection: &Connection, selection: &PodSelection, context: 
     let mut found = Found::default();
     let mut seen = BTreeSet::new();
     for pod in pods {
-        let id = ProxyId {
-            context: context.to_owned(),
-            namespace: pod.metadata.namespace.clone(),
-            name: pod.metadata.name.clone(),
-        };
+        let (namespace, name) = pod.name();
+        let id = ProxyId { context: context.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() };
         if !seen.insert(id.clone()) {
             continue;
         }
         match pod.proxy(id.clone()) {
             Ok(mut proxy) => {
                 proxy.admin_port = selection.admin_port.unwrap_or(proxy.admin_port);
+                if let Some(trouble) = pod.trouble(&proxy.container) {
+                    found.troubles.insert(proxy.id.clone(), trouble);
+                }
                 found.proxies.push(proxy);
             }
             Err(reason) => found.skipped.push(SkippedProxy { id, reason }),
@@ -166,132 +86,6 @@ pub async fn select(connection: &Connection, selection: &PodSelection, context: 
     found.proxies.sort_by(|a, b| a.id.cmp(&b.id));
     found.skipped.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
-}
-
-impl Pod {
-    /// Namespace and name.
-    pub(super) fn name(&self) -> (&str, &str) {
-        (&self.metadata.namespace, &self.metadata.name)
-    }
-
-    /// The named containers, or all but Istio's own where none is named; none of a pod that has not started.
-    pub(super) fn containers_with_logs<'a>(&'a self, named: &'a [String]) -> impl Iterator<Item = &'a str> {
-        let started = !matches!(self.status.phase.as_str(), "" | "Pending");
-        let native = self.spec.init_containers.iter().filter(|container| container.restart_policy == "Always");
-        self.spec.containers.iter().chain(native).map(|container| container.name.as_str()).filter(move |name| {
-            started && if named.is_empty() { *name != "istio-proxy" } else { named.iter().any(|wanted| wanted == name) }
-        })
-    }
-
-    /// The containers' ports by name; of two of one name the first counts (`FindPort` of
-    /// `pilot/pkg/serviceregistry/kube/controller/util.go`).
-    fn named_ports(&self) -> BTreeMap<String, u16> {
-        let mut named = BTreeMap::new();
-        let native = self.spec.init_containers.iter().filter(|container| container.restart_policy == "Always");
-        for port in self.spec.containers.iter().chain(native).flat_map(|container| &container.ports) {
-            if !port.name.is_empty() {
-                named.entry(port.name.clone()).or_insert(port.container_port);
-            }
-        }
-        named
-    }
-
-    /// The proxy in this pod, or why there is none to be audited.
-    fn proxy(&self, id: ProxyId) -> Result<Proxy, String> {
-        let (labels, annotations) = (&self.metadata.labels, &self.metadata.annotations);
-        let native = self.spec.init_containers.iter().filter(|container| container.restart_policy == "Always");
-        let mut containers = self.spec.containers.iter().chain(native);
-        let Some(container) = containers.clone().find(|container| container.name == "istio-proxy") else {
-            return Err(if containers.any(|container| container.name == "agentgateway") {
-                "agentgateway, which is not Envoy".to_owned()
-            } else {
-                "no istio-proxy container".to_owned()
-            });
-        };
-        let role = match container.role() {
-            _ if labels.get("app").is_some_and(|app| app == "ztunnel") => Err("ztunnel, which is not Envoy".to_owned()),
-            Some("ztunnel") => Err("ztunnel, which is not Envoy".to_owned()),
-            Some("router") => Ok(ProxyRole::Gateway),
-            Some("waypoint") => Ok(ProxyRole::Waypoint),
-            _ => Ok(ProxyRole::Sidecar),
-        }?;
-        let env = |name: &str| container.env.iter().find(|env| env.name == name).map(|env| env.value.as_str());
-        if env("ISTIO_META_GENERATOR") == Some("grpc") || env("DISABLE_ENVOY") == Some("true") {
-            return Err("proxyless gRPC: there is no Envoy".to_owned());
-        }
-        if self.status.phase != "Running" {
-            let phase = if self.status.phase.is_empty() { "Unknown" } else { &self.status.phase };
-            return Err(format!("not running (phase {phase})"));
-        }
-        let annotated = annotations.get("proxy.istio.io/config").map(String::as_str);
-        let admin_port = env("PROXY_CONFIG")
-            .and_then(pod_config::admin_port)
-            .or_else(|| annotated.and_then(pod_config::admin_port))
-            .unwrap_or(Proxy::ADMIN_PORT);
-        let statuses = self.status.container_statuses.iter().chain(&self.status.init_container_statuses);
-        let restart_count =
-            statuses.filter(|status| status.name == container.name).map(|status| status.restart_count).sum();
-        let revision = annotations.get("istio.io/rev").or_else(|| labels.get("istio.io/rev"));
-        Ok(Proxy {
-            id,
-            role,
-            revision: revision.cloned().unwrap_or_default(),
-            istio_version: container.image_version().unwrap_or_default().to_owned(),
-            labels: labels.clone(),
-            ports: self.named_ports(),
-            node: self.spec.node_name.clone(),
-            cluster_id: env("ISTIO_META_CLUSTER_ID").unwrap_or_default().to_owned(),
-            network: env("ISTIO_META_NETWORK").unwrap_or_default().to_owned(),
-            admin_port,
-            container: container.name.clone(),
-            uid: self.metadata.uid.clone(),
-            restart_count,
-            startup_log_levels: StartupLogLevels {
-                level: container
-                    .argument("--proxyLogLevel")
-                    .or_else(|| annotations.get("sidecar.istio.io/logLevel").map(String::as_str))
-                    .map(str::to_owned),
-                components: container
-                    .argument("--proxyComponentLogLevel")
-                    .or_else(|| annotations.get("sidecar.istio.io/componentLogLevel").map(String::as_str))
-                    .map(str::to_owned),
-            },
-        })
-    }
-}
-
-impl Container {
-    fn words(&self) -> impl Iterator<Item = &str> {
-        self.command.iter().chain(&self.args).map(String::as_str)
-    }
-
-    /// The word after `proxy` in pilot-agent's arguments.
-    fn role(&self) -> Option<&str> {
-        self.words().skip_while(|word| *word != "proxy").nth(1)
-    }
-
-    /// A flag's value, as `--flag=value` or as the next word.
-    fn argument(&self, flag: &str) -> Option<&str> {
-        let mut words = self.words();
-        while let Some(word) = words.next() {
-            if let Some(rest) = word.strip_prefix(flag) {
-                match rest.strip_prefix('=') {
-                    Some(value) => return Some(value),
-                    None if rest.is_empty() => return words.next(),
-                    None => {}
-                }
-            }
-        }
-        None
-    }
-
-    /// The version in an image's tag: `docker.io/istio/proxyv2:1.29.2-distroless` gives `1.29.2`.
-    fn image_version(&self) -> Option<&str> {
-        let name = self.image.split('@').next()?;
-        let (_, tag) = name.rsplit('/').next()?.split_once(':')?;
-        let version = tag.split('-').next()?;
-        version.starts_with(|c: char| c.is_ascii_digit()).then_some(version)
-    }
 }
 
 #[derive(Deserialize)]
@@ -360,7 +154,7 @@ impl Selector {
 
 impl Connection {
     /// All pods of a namespace, or of all, page by page.
-    async fn list_pods(
+    pub(super) async fn list_pods(
         &self,
         namespace: Option<&str>,
         labels: Option<&str>,
@@ -370,34 +164,22 @@ impl Connection {
             Some(namespace) => format!("/api/v1/namespaces/{}/pods", encode(namespace)),
             None => "/api/v1/pods".to_owned(),
         };
-        let mut filter = String::new();
-        for (key, value) in [("labelSelector", labels), ("fieldSelector", fields)] {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                filter.push_str(&format!("&{key}={}", encode(value)));
+        let (mut pods, mut weight) = (Vec::new(), 0);
+        self.list(ListQuery { path: &path, labels, fields }, &mut |listed| {
+            let Listed::Object(json) = listed else {
+                (pods, weight) = (Vec::new(), 0);
+                return Ok(());
+            };
+            let pod: Pod = serde_json::from_slice(json).map_err(|error| ApiError::unreadable("a pod", &error))?;
+            weight += pod.weight();
+            if weight > MAX_PODS {
+                return Err(ApiError::TooLarge(format!("more than {} MiB of pods are selected", MAX_PODS >> 20)));
             }
-        }
-        let mut pods = Vec::new();
-        let (mut token, mut restarted) = (String::new(), false);
-        loop {
-            let next = if token.is_empty() { String::new() } else { format!("&continue={}", encode(&token)) };
-            let page: Result<List<Pod>, ApiError> = self.get(&format!("{path}?limit={PAGE}{filter}{next}")).await;
-            match page {
-                Ok(page) => {
-                    pods.extend(page.items);
-                    if page.metadata.continue_token.is_empty() {
-                        return Ok(pods);
-                    }
-                    token = page.metadata.continue_token;
-                }
-                // The list has changed too much meanwhile: begin once more, as kubectl does.
-                Err(ApiError::Expired(_)) if !token.is_empty() && !restarted => {
-                    restarted = true;
-                    token.clear();
-                    pods.clear();
-                }
-                Err(error) => return Err(error),
-            }
-        }
+            pods.push(pod);
+            Ok(())
+        })
+        .await?;
+        Ok(pods)
     }
 
     /// The pods that a target means.
@@ -407,16 +189,46 @@ impl Connection {
         namespace: &str,
         selection: &PodSelection,
     ) -> Result<Vec<Pod>, ApiError> {
-        match self.named_pods(target, &target.name, namespace, selection).await {
-            Err(ApiError::NotFound(first)) => match target.split_namespace() {
-                Some((name, namespace)) => match self.named_pods(target, name, namespace, selection).await {
-                    Err(ApiError::NotFound(second)) => Err(ApiError::NotFound(format!("{first}; {second}"))),
-                    other => other,
-                },
-                None => Err(ApiError::NotFound(first)),
+        let first = match self.named_pods(target, &target.name, namespace, selection).await {
+            Err(error @ (ApiError::NotFound(_) | ApiError::Forbidden(_))) => error,
+            other => return other,
+        };
+        let second = match target.split_namespace() {
+            Some((name, namespace)) => match self.named_pods(target, name, namespace, selection).await {
+                Err(error @ (ApiError::NotFound(_) | ApiError::Forbidden(_))) => error,
+                other => return other,
             },
-            other => other,
+            None if matches!(first, ApiError::NotFound(_)) => {
+                return Err(self.with_suggestion(first, target, namespace).await);
+            }
+            None => return Err(first),
+        };
+        match (first, second) {
+            (ApiError::NotFound(first), ApiError::NotFound(second)) => {
+                Err(ApiError::missing(first.kind, &first.name, format!("{}; {}", first.message, second.message)))
+            }
+            // Whoever may look into one of both namespaces only, and finds nothing there, meant the other.
+            (ApiError::NotFound(_), second) => Err(second),
+            (first, _) => Err(first),
         }
+    }
+
+    /// Names the workload of the same name, where there is no such pod but there is one.
+    async fn with_suggestion(&self, error: ApiError, target: &Target, namespace: &str) -> ApiError {
+        #[derive(Deserialize)]
+        struct Any {}
+        let ApiError::NotFound(missing) = error else { return error };
+        if target.kind.is_none() {
+            for kind in WorkloadKind::ALL {
+                let Some((group, resource)) = kind.resource() else { continue };
+                let path = format!("{group}/namespaces/{}/{resource}/{}", encode(namespace), encode(&target.name));
+                if self.get::<Any>(&path).await.is_ok() {
+                    let message = format!("{}; did you mean {}/{}?", missing.message, kind.short(), target.name);
+                    return ApiError::missing(missing.kind, &missing.name, message);
+                }
+            }
+        }
+        ApiError::NotFound(missing)
     }
 
     async fn named_pods(
@@ -429,7 +241,8 @@ impl Connection {
         let missing = |error| match error {
             ApiError::NotFound(_) => {
                 let kind = target.kind.map_or_else(|| "pod".to_owned(), |kind| kind.to_string());
-                ApiError::NotFound(format!("there is no {kind} {name:?} in namespace {namespace:?}"))
+                let message = format!("there is no {kind} {name:?} in namespace {namespace:?}");
+                ApiError::missing(kind, name, message)
             }
             other => other,
         };
@@ -443,8 +256,9 @@ impl Connection {
                 let path = format!("{group}/namespaces/{}/{resource}/{}", encode(namespace), encode(name));
                 let object: Selecting = self.get(&path).await.map_err(missing)?;
                 let selector = object.spec.and_then(|spec| spec.selector.text());
-                selector
-                    .ok_or_else(|| ApiError::NotFound(format!("{kind} {name:?} in {namespace:?} selects no pods")))?
+                selector.ok_or_else(|| {
+                    ApiError::missing(kind, name, format!("{kind} {name:?} in {namespace:?} selects no pods"))
+                })?
             }
         };
         let labels = match selection.labels.as_deref() {
@@ -453,9 +267,8 @@ impl Connection {
         };
         let pods = self.list_pods(Some(namespace), Some(&labels), selection.fields.as_deref()).await?;
         if pods.is_empty() && kind == WorkloadKind::Gateway {
-            return Err(ApiError::NotFound(format!(
-                "there is no pod of a gateway {name:?} in namespace {namespace:?}"
-            )));
+            let message = format!("there is no pod of a gateway {name:?} in namespace {namespace:?}");
+            return Err(ApiError::missing(kind, name, message));
         }
         Ok(pods)
     }
@@ -467,16 +280,10 @@ impl Connection {
         struct Namespace {}
         let path = format!("/api/v1/namespaces/{}", encode(namespace));
         match self.get::<Namespace>(&path).await {
-            Err(ApiError::NotFound(_)) => Err(ApiError::NotFound(format!("there is no namespace {namespace:?}"))),
+            Err(ApiError::NotFound(_)) => {
+                Err(ApiError::missing("namespace", namespace, format!("there is no namespace {namespace:?}")))
+            }
             _ => Ok(()),
         }
     }
-}
-
-/// Everything but RFC 3986's unreserved characters, so that no value can add a part or a parameter to a path.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// A value as a part of a path or a query.
-pub(crate) fn encode(text: &str) -> impl std::fmt::Display {
-    utf8_percent_encode(text, ESCAPED)
 }

@@ -23,6 +23,30 @@ pub enum WorkloadKind {
 }
 
 impl WorkloadKind {
+    /// All of them, the likeliest first.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::Service,
+        Self::Job,
+        Self::ReplicaSet,
+        Self::Gateway,
+    ];
+
+    /// kubectl's short name.
+    pub(super) fn short(self) -> &'static str {
+        match self {
+            Self::Deployment => "deploy",
+            Self::StatefulSet => "sts",
+            Self::DaemonSet => "ds",
+            Self::ReplicaSet => "rs",
+            Self::Job => "job",
+            Self::Service => "svc",
+            Self::Gateway => "gateway",
+        }
+    }
+
     /// The API path up to the resource, and the resource's name; `None` for a Gateway, whose pods carry its name as
     /// a label.
     pub(super) fn resource(self) -> Option<(&'static str, &'static str)> {

@@ -33,6 +33,10 @@ pub struct ClusterEvidence {
     /// Those that timed out (`upstream_cx_connect_timeout`); `None` where the proxy does not keep the counter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<u64>,
+    /// Those that failed since the proxy started (`upstream_cx_connect_fail`, which begins where
+    /// `upstream_cx_connect_timeout` does and not with the endpoints); `None` where the proxy does not keep the counter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures_since_start: Option<u64>,
     /// Endpoints there are.
     #[serde(default)]
     pub endpoints: u32,
@@ -45,6 +49,19 @@ pub struct ClusterEvidence {
 }
 
 impl ClusterEvidence {
+    /// How many of the failures were timeouts. The two are counters of their own: those of endpoints begin anew when
+    /// the cluster is updated. `None` where the proxy keeps no counter of timeouts, or where it reaches further back
+    /// and some of what it counts were timeouts and some were not.
+    #[must_use]
+    pub fn timeouts_among_failures(&self) -> Option<u64> {
+        match (self.timeouts?, self.failures_since_start) {
+            (0, _) => Some(0),
+            (timeouts, Some(all)) if timeouts >= all => Some(self.failures),
+            (timeouts, Some(all)) => (all <= self.failures).then_some(timeouts),
+            (timeouts, None) => (timeouts <= self.failures).then_some(timeouts),
+        }
+    }
+
     /// What happened since an earlier reading. A figure that fell was reset in between, and counts from zero.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
@@ -53,6 +70,9 @@ impl ClusterEvidence {
             attempts: grown(self.attempts, earlier.attempts),
             failures: grown(self.failures, earlier.failures),
             timeouts: self.timeouts.map(|now| grown(now, earlier.timeouts.unwrap_or(0))),
+            failures_since_start: self
+                .failures_since_start
+                .map(|now| grown(now, earlier.failures_since_start.unwrap_or(0))),
             ..self.clone()
         }
     }
@@ -68,5 +88,22 @@ mod tests {
         let after = ClusterEvidence { attempts: 14, failures: 3, timeouts: Some(2), ..ClusterEvidence::default() };
         let grown = after.since(&before);
         assert_eq!((grown.attempts, grown.failures, grown.timeouts), (4, 3, Some(0)));
+    }
+
+    #[test]
+    fn timeouts_are_never_more_than_failures() {
+        for (failures, timeouts, since_start, expected) in [
+            (118, Some(314), None, None),
+            (118, Some(314), Some(314), Some(118)),
+            (118, Some(314), Some(400), None),
+            (118, Some(100), Some(118), Some(100)),
+            (118, Some(100), None, Some(100)),
+            (118, Some(0), Some(900), Some(0)),
+            (118, None, Some(118), None),
+        ] {
+            let entry =
+                ClusterEvidence { failures, timeouts, failures_since_start: since_start, ..ClusterEvidence::default() };
+            assert_eq!(entry.timeouts_among_failures(), expected, "{entry:?}");
+        }
     }
 }

@@ -18,7 +18,10 @@ pub use istio as objects;
 pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef, TUNNELS};
 pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
-pub use duration::{DurationError, format_duration, parse_duration, syn_retransmissions};
+pub use duration::{
+    CONNECT_TIMEOUTS, DurationError, LEAST_CONNECT_TIMEOUT, USUAL_CONNECT_TIMEOUT, format_duration,
+    longer_connect_timeout, parse_duration, syn_retransmissions,
+};
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
 pub use proxy::{LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};

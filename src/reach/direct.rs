@@ -1,11 +1,12 @@
 //! An admin endpoint that has a URL: a proxy on a virtual machine, or one that is already forwarded.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use reqwest::{Client, Url};
 
-use super::{AdminError, AdminRequest, AdminSource, ERROR_BODY, Limits, Meter, Sink};
-use crate::k8s::innermost;
+use super::{AdminError, AdminRequest, AdminSource, ERROR_BODY, Limits, Meter, Sink, log};
+use crate::k8s::{innermost, outside, outside_bytes};
 
 /// An admin endpoint at a URL.
 pub struct Direct {
@@ -64,7 +65,7 @@ impl Direct {
     }
 
     async fn exchange(&self, request: &AdminRequest, sink: &mut Sink<'_>) -> Result<(), AdminError> {
-        let unreachable = |error: reqwest::Error| AdminError::Unreachable(innermost(&error));
+        let unreachable = |error: reqwest::Error| AdminError::Unreachable(outside(&innermost(&error)));
         let url = self.base.join(&request.path()).map_err(|error| AdminError::Unreachable(error.to_string()))?;
         let mut answer = self.client.request(request.method(), url).send().await.map_err(unreachable)?;
         let status = answer.status();
@@ -75,7 +76,7 @@ impl Direct {
             {
                 text.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY - text.len())]);
             }
-            let text = String::from_utf8_lossy(&text).trim().to_owned();
+            let text = outside_bytes(&text);
             return Err(AdminError::Status { code: status.as_u16(), text });
         }
         let mut meter = Meter { sink, received: 0, limit: self.limits.max_body };
@@ -88,7 +89,10 @@ impl Direct {
                 }
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    return Err(AdminError::Truncated { received: meter.received, message: innermost(&error) });
+                    return Err(AdminError::Truncated {
+                        received: meter.received,
+                        message: outside(&innermost(&error)),
+                    });
                 }
             }
         }
@@ -97,7 +101,16 @@ impl Direct {
 
 impl AdminSource for Direct {
     async fn send(&mut self, request: &AdminRequest, sink: &mut Sink<'_>) -> Result<(), AdminError> {
-        let deadline = self.limits.request_timeout;
-        tokio::time::timeout(deadline, self.exchange(request, sink)).await.unwrap_or(Err(AdminError::Timeout(deadline)))
+        let Limits { request_timeout, deadline, .. } = self.limits;
+        let started = Instant::now();
+        let mut received = 0;
+        let counting = &mut |chunk: &[u8]| {
+            received += chunk.len();
+            sink(chunk)
+        };
+        let outcome = deadline.answer(request_timeout, self.exchange(request, counting)).await;
+        let outcome = outcome.unwrap_or_else(|timed_out| Err(timed_out.into()));
+        log(&self.name(), request, received, started, &outcome);
+        outcome
     }
 }

@@ -8,7 +8,7 @@ mod request;
 mod tunnel;
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use archive::{ArchiveLimits, Entry, InputError, walk};
 pub use direct::{Direct, DirectError};
@@ -17,7 +17,7 @@ pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQue
 pub use request::{AdminRequest, Section};
 pub use tunnel::Tunnel;
 
-use crate::k8s::ApiError;
+use crate::k8s::{ApiError, Deadline, TimedOut};
 use crate::model::FailureCause;
 
 /// Takes the body of an answer as it comes; `Break` ends the reading.
@@ -40,6 +40,8 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// The most bytes that one answer may have.
     pub max_body: u64,
+    /// The end of the command's time.
+    pub deadline: Deadline,
 }
 
 impl Limits {
@@ -79,6 +81,9 @@ pub enum AdminError {
     /// The deadline passed.
     #[error("no whole answer within {0:?}")]
     Timeout(Duration),
+    /// The whole command's time is over.
+    #[error("not read within the whole command's {0:?} (--timeout)")]
+    OutOfTime(Duration),
     /// The answer is larger than the limit.
     #[error("the answer is larger than {} MiB", .0 >> 20)]
     TooLarge(u64),
@@ -89,27 +94,37 @@ impl AdminError {
     #[must_use]
     pub fn cause(&self) -> FailureCause {
         match self {
-            Self::Api(ApiError::Forbidden(_) | ApiError::Unauthorized(_) | ApiError::Credentials(_)) => {
-                FailureCause::Forbidden
-            }
-            Self::Api(ApiError::NotFound(_)) => FailureCause::Gone,
-            Self::Api(ApiError::Timeout(_)) | Self::Timeout(_) => FailureCause::Timeout,
-            Self::Api(_) | Self::Unreachable(_) => FailureCause::Unreachable,
+            Self::Api(error) => error.cause(),
+            Self::Timeout(_) | Self::OutOfTime(_) => FailureCause::Timeout,
+            Self::Unreachable(_) => FailureCause::Unreachable,
             Self::Status { .. } | Self::NotHttp(_) => FailureCause::NotEnvoy,
             Self::Truncated { .. } => FailureCause::Truncated,
             Self::TooLarge(_) => FailureCause::TooLarge,
         }
     }
+}
 
-    /// Whether the API server is only busy, so that another try is worth while.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Api(ApiError::Busy(_)))
+impl From<TimedOut> for AdminError {
+    fn from(timed_out: TimedOut) -> Self {
+        match timed_out {
+            TimedOut::Request(after) => Self::Timeout(after),
+            TimedOut::Command(after) => Self::OutOfTime(after),
+        }
     }
 }
 
-/// How much of an error's body is kept.
-const ERROR_BODY: usize = 300;
+/// How much of an error's body is read.
+const ERROR_BODY: usize = 4 << 10;
+
+/// One line a request for `-vv`.
+fn log(whom: &str, request: &AdminRequest, received: usize, started: Instant, outcome: &Result<(), AdminError>) {
+    let (method, path, took) = (request.method(), request.path(), started.elapsed().as_millis());
+    match outcome {
+        Ok(()) => tracing::debug!("{whom}: {method} {path} 200, {received} bytes in {took} ms"),
+        Err(AdminError::Status { code, .. }) => tracing::debug!("{whom}: {method} {path} {code} in {took} ms"),
+        Err(error) => tracing::debug!("{whom}: {method} {path} failed in {took} ms: {error}"),
+    }
+}
 
 /// Passes a body on while counting it.
 struct Meter<'a, 'b> {

@@ -8,12 +8,10 @@ use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use reqwest::{Certificate, Client, Url};
 
-use crate::k8s::{Connection, OpenError, encode, innermost, open_port};
+use crate::k8s::{Connection, OpenError, encode, innermost, open_port, outside, outside_bytes};
 
 /// Most bytes of an answer.
 const MAX_ANSWER: usize = 256 << 20;
-/// How much of an error's body is kept.
-const ERROR_BODY: usize = 300;
 
 /// What a Prometheus server wants to see before it answers.
 #[derive(Clone, Default)]
@@ -153,11 +151,11 @@ impl<'c> PrometheusServer<'c> {
             match &self.place {
                 Place::Url { client, base, auth } => by_url(client, base, auth, query).await,
                 Place::Pod { connection, namespace, pod, port, auth } => {
-                    let (stream, mut errors) = open_port(connection, namespace, pod, *port).await?;
+                    let (stream, errors) = open_port(connection, namespace, pod, *port).await?;
                     match by_tunnel(stream, *port, auth, query).await {
-                        Err(PrometheusError::Unreachable(message)) => {
-                            Err(PrometheusError::Unreachable(errors.take().await.unwrap_or(message)))
-                        }
+                        Err(PrometheusError::Unreachable(message)) => Err(PrometheusError::Unreachable(
+                            errors.take().map_or(message, |message| outside(&message)),
+                        )),
                         outcome => outcome,
                     }
                 }
@@ -241,9 +239,6 @@ fn judged(code: u16, body: Vec<u8>) -> Result<Vec<u8>, PrometheusError> {
         200 => Ok(body),
         400 | 422 | 503 if body.starts_with(b"{\"status\":\"error\"") => Ok(body),
         401 | 403 => Err(PrometheusError::Unauthorized(code)),
-        _ => {
-            let text = String::from_utf8_lossy(&body[..body.len().min(ERROR_BODY)]).trim().to_owned();
-            Err(PrometheusError::Status { code, text })
-        }
+        _ => Err(PrometheusError::Status { code, text: outside_bytes(&body) }),
     }
 }

@@ -2,6 +2,7 @@
 //! nothing listens on this machine.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -9,8 +10,8 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
-use super::{AdminError, AdminRequest, AdminSource, ERROR_BODY, Limits, Meter, Sink};
-use crate::k8s::{Connection, OpenError, PortErrors, open_port};
+use super::{AdminError, AdminRequest, AdminSource, ERROR_BODY, Limits, Meter, Sink, log};
+use crate::k8s::{Connection, OpenError, PortErrors, innermost, open_port, outside, outside_bytes};
 
 /// A pod's admin endpoint.
 pub struct Tunnel<'a> {
@@ -47,15 +48,14 @@ impl<'a> Tunnel<'a> {
         let open = match self.open.take() {
             Some(open) if !open.sender.is_closed() => open,
             _ => {
-                let (stream, mut errors) = match open_port(self.connection, &self.namespace, &self.pod, self.port).await
-                {
+                let (stream, errors) = match open_port(self.connection, &self.namespace, &self.pod, self.port).await {
                     Ok(opened) => opened,
                     Err(OpenError::Api(error)) => return Err(error.into()),
-                    Err(error @ OpenError::NoStream(_)) => return Err(AdminError::Unreachable(error.to_string())),
+                    Err(error @ OpenError::NoUpgrade(_)) => return Err(AdminError::Unreachable(error.to_string())),
                 };
                 let (sender, connection) = match handshake(TokioIo::new(stream)).await {
                     Ok(pair) => pair,
-                    Err(error) => return Err(broken(&mut errors, &error, 0).await),
+                    Err(error) => return Err(broken(&errors, &error, 0)),
                 };
                 // Its error reaches the request that is under way.
                 let driver = tokio::spawn(async move {
@@ -78,11 +78,11 @@ impl<'a> Tunnel<'a> {
             .body(Empty::new())
             .map_err(|error| AdminError::Unreachable(error.to_string()))?;
         if let Err(error) = open.sender.ready().await {
-            return Err(broken(&mut open.errors, &error, 0).await);
+            return Err(broken(&open.errors, &error, 0));
         }
         let answer = match open.sender.send_request(message).await {
             Ok(answer) => answer,
-            Err(error) => return Err(broken(&mut open.errors, &error, 0).await),
+            Err(error) => return Err(broken(&open.errors, &error, 0)),
         };
         let status = answer.status();
         if status != http::StatusCode::OK {
@@ -102,7 +102,7 @@ impl<'a> Tunnel<'a> {
                         return Ok(());
                     }
                 }
-                Err(error) => return Err(broken(&mut open.errors, &error, meter.received).await),
+                Err(error) => return Err(broken(&open.errors, &error, meter.received)),
             }
         }
         Ok(())
@@ -111,10 +111,16 @@ impl<'a> Tunnel<'a> {
 
 impl AdminSource for Tunnel<'_> {
     async fn send(&mut self, request: &AdminRequest, sink: &mut Sink<'_>) -> Result<(), AdminError> {
-        let deadline = self.limits.request_timeout;
-        let outcome = tokio::time::timeout(deadline, self.exchange(request, sink))
-            .await
-            .unwrap_or(Err(AdminError::Timeout(deadline)));
+        let Limits { request_timeout, deadline, .. } = self.limits;
+        let started = Instant::now();
+        let mut received = 0;
+        let counting = &mut |chunk: &[u8]| {
+            received += chunk.len();
+            sink(chunk)
+        };
+        let outcome = deadline.answer(request_timeout, self.exchange(request, counting)).await;
+        let outcome = outcome.unwrap_or_else(|timed_out| Err(timed_out.into()));
+        log(&format!("{}/{}", self.namespace, self.pod), request, received, started, &outcome);
         // After an error nobody knows where in a body the connection is.
         if outcome.as_ref().is_err_and(|error| !matches!(error, AdminError::Status { .. })) {
             self.open = None;
@@ -124,12 +130,19 @@ impl AdminSource for Tunnel<'_> {
 }
 
 /// What a broken connection means; the kubelet's own words come first where there are some.
-async fn broken(errors: &mut PortErrors, error: &hyper::Error, received: u64) -> AdminError {
-    let message = errors.take().await.map(|message| kubelet_words(&message).to_owned());
+fn broken(errors: &PortErrors, error: &hyper::Error, received: u64) -> AdminError {
+    let message = errors.take().map(|message| outside(kubelet_words(&message)));
     if error.is_parse() && message.is_none() {
         return AdminError::NotHttp(error.to_string());
     }
-    let message = message.unwrap_or_else(|| error.to_string());
+    let message = message.unwrap_or_else(|| {
+        // hyper's own words ("operation was canceled", "connection closed before message completed") are of its making.
+        if error.is_canceled() || error.is_incomplete_message() || error.is_closed() {
+            "the connection was closed".to_owned()
+        } else {
+            outside(&innermost(error))
+        }
+    });
     if received > 0 { AdminError::Truncated { received, message } } else { AdminError::Unreachable(message) }
 }
 
@@ -137,9 +150,10 @@ async fn broken(errors: &mut PortErrors, error: &hyper::Error, received: u64) ->
 /// network namespace, which say nothing to whoever asks.
 fn kubelet_words(message: &str) -> &str {
     message
-        .split_once("in network namespace \"")
-        .and_then(|(_, rest)| rest.split_once("\": "))
-        .map_or(message, |(_, words)| words)
+        .split_once("namespace \"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .and_then(|(_, words)| words.strip_prefix([':', ',']))
+        .map_or(message, str::trim_start)
 }
 
 /// The beginning of an error's body.
@@ -153,7 +167,7 @@ async fn read_error(mut body: Incoming) -> String {
             break;
         }
     }
-    String::from_utf8_lossy(&text).trim().to_owned()
+    outside_bytes(&text)
 }
 
 #[cfg(test)]
@@ -165,6 +179,11 @@ mod tests {
         let message = "error forwarding port 15000 to pod 1b7f, uid : failed to execute portforward in network \
                        namespace \"/var/run/netns/cni-1\": read tcp4 127.0.0.1:1->127.0.0.1:15000: connection reset by peer";
         assert_eq!(kubelet_words(message), "read tcp4 127.0.0.1:1->127.0.0.1:15000: connection reset by peer");
+        let refused = "failed to execute portforward in network namespace \"/run/x\": failed to connect to \
+                       localhost:15000 inside namespace \"1b7f\", IPv4: dial tcp4 127.0.0.1:15000: connect: refused";
+        assert!(kubelet_words(refused).starts_with("failed to connect"));
+        let refused = refused.split_once("\": ").expect("a message").1;
+        assert_eq!(kubelet_words(refused), "IPv4: dial tcp4 127.0.0.1:15000: connect: refused");
         assert_eq!(kubelet_words("lost connection to pod"), "lost connection to pod");
     }
 }

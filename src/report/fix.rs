@@ -7,10 +7,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::audit_json::Tool;
 use super::escape::escape;
 use super::look::{Look, count, show_timeout};
 use super::table::wrap;
+use super::v1::audit::Tool;
 use crate::audit::{Finding, Severity};
 use crate::fix::{Change, FixPlan, MeshStep, ObjectStep, Step};
 use crate::model::{ClusterSet, MeshSnapshot, format_duration};
@@ -198,10 +198,10 @@ fn effect(out: &mut String, snapshot: &MeshSnapshot, plan: &FixPlan, look: Look)
     if !effect.appear.is_empty() {
         let _ = writeln!(out, "  {} {}", palette.warning("findings that would be new:"), tally(effect.appear.iter()));
         for finding in effect.appear.iter().take(NAMED) {
-            let subject = if finding.cluster.is_empty() {
-                names(snapshot, &finding.proxies)
+            let subject = if finding.cluster().is_empty() {
+                names(snapshot, finding.proxies())
             } else {
-                escape(&finding.cluster).into_owned()
+                escape(finding.cluster()).into_owned()
             };
             let line = format!("{} {subject}: {}", finding.rule.code, escape(&finding.message));
             let _ = writeln!(out, "    {}", wrap(&line, width, 6));
@@ -444,7 +444,7 @@ pub fn plan_json(snapshot: &MeshSnapshot, plan: &FixPlan) -> FixPlanJson {
     let finding = |finding: &Finding, reason: &str| FindingJson {
         code: finding.rule.code,
         severity: Severity::as_str(finding.severity),
-        cluster: finding.cluster.to_string(),
+        cluster: finding.cluster().to_owned(),
         message: finding.message.clone(),
         reason: reason.to_owned(),
     };
@@ -539,11 +539,6 @@ fn step_json(step: &Step) -> StepJson {
             warnings: step.warnings.clone(),
         },
     }
-}
-
-/// The JSON Schema of a plan, as published under docs/schema.
-pub fn schema() -> Result<String, serde_json::Error> {
-    super::document::json(&schemars::schema_for!(FixPlanJson))
 }
 
 /// What `verify --plan` needs of a saved plan.

@@ -1,14 +1,12 @@
 //! What people and machines read. Renderers are plain functions from values to text.
 
-pub mod audit_json;
-pub mod audit_table;
+pub mod audit;
 pub mod debug_log;
 pub mod diagnosis;
 pub mod document;
 pub mod escape;
 pub mod fix;
 pub mod look;
-pub mod origin;
 pub mod palette;
 pub mod progress;
 pub mod resets;

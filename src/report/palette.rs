@@ -25,6 +25,12 @@ impl Palette {
         Self { on: false }
     }
 
+    /// Whether this palette colours.
+    #[must_use]
+    pub fn is_coloured(self) -> bool {
+        self.on
+    }
+
     fn paint(self, text: &str, with: impl Fn(ColoredString) -> ColoredString) -> String {
         if self.on { with(text.normal()).to_string() } else { text.to_owned() }
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::audit_json::{Coverage, Tool, coverage};
 use super::escape::escape;
 use super::look::{Look, count, failure_hint, show_timeout};
 use super::table::wrap;
+use super::v1::audit::{Coverage, Tool, coverage};
 use crate::fix::verify::{Straggler, Verification};
 use crate::model::{MeshSnapshot, format_duration};
 
@@ -198,9 +198,4 @@ pub fn verification_json(
             })
             .collect(),
     }
-}
-
-/// The JSON Schema of a verification, as published under docs/schema.
-pub fn schema() -> Result<String, serde_json::Error> {
-    super::document::json(&schemars::schema_for!(VerificationJson))
 }

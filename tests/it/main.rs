@@ -10,6 +10,7 @@ mod debug_log;
 mod diagnose;
 mod fix;
 mod generated;
+mod help;
 mod layering;
 mod offline;
 mod output;

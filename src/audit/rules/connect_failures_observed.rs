@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::{Context, Counters, Finding, Rule, RuleInfo, Severity, Trouble};
+use super::super::{Action, Context, Counted, Finding, Reach, Row, Rule, RuleInfo, Severity, Trouble};
 use crate::model::format_duration;
 
 /// Envoy's own counters show connection attempts that fail.
@@ -12,6 +12,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA011",
     name: "connect-failures-observed",
     severity: Severity::Warning,
+    observed: true,
     page: include_str!("../../../docs/rules/MA011.md"),
 };
 
@@ -21,51 +22,67 @@ impl Rule for ConnectFailuresObserved {
     }
 
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
-        let counters = Counters::new(context.snapshot);
         for row in context.judged() {
-            let summary = counters.summary(&row.name, &row.proxies).filter(|summary| summary.failures > 0);
-            let Some(summary) = summary else { continue };
-            let count = format!(
-                "{} of {} connection attempts failed, on {} of {} endpoints",
-                summary.failures, summary.attempts, summary.failing_endpoints, summary.endpoints,
-            );
-            let timeouts = match summary.timeouts {
-                Some(timeouts) => format!(", {timeouts} of them by timeout"),
-                None => String::new(),
-            };
-            let value = format_duration(row.effective_timeout());
-            let (severity, meaning, remedy) = match summary.trouble(row.effective_timeout()) {
-                Trouble::Unreachable => (
-                    Severity::Warning,
-                    "none succeeded: unreachable, not slow".to_owned(),
-                    "see whether the endpoint listens and the network lets it through; a longer timeout would \
-                         only make callers wait longer"
-                        .to_owned(),
-                ),
-                Trouble::Slow => (
-                    Severity::Error,
-                    format!("the others succeeded: slow at times, and {value} is too little"),
-                    "a longer connect timeout would help; `kubectl meshaudit fix` recommends one".to_owned(),
-                ),
-                Trouble::NotTimeouts => (
-                    Severity::Warning,
-                    "not by timeout: refused, reset or failed TLS".to_owned(),
-                    "a longer timeout would not help; `kubectl meshaudit diagnose` reads the cause from the \
-                         proxy's log"
-                        .to_owned(),
-                ),
-                Trouble::Unclear => (
-                    Severity::Warning,
-                    "whether by timeout, these proxies do not count".to_owned(),
-                    "to tell, let the proxy keep its counters: annotation proxy.istio.io/config with \
-                         proxyStatsMatcher.inclusionRegexps [\".*upstream_cx_connect.*\"], and restart the pod"
-                        .to_owned(),
-                ),
-            };
-            let message = format!("{count}{timeouts}: {meaning}");
-            let mut finding = Finding::of_row(&INFO, severity, row, message, remedy);
-            finding.proxies = Arc::new(summary.failing);
-            report(finding);
+            let counted = context.recommender.counters().summary(&row.name, &row.proxies);
+            let Some(counted) = counted.filter(|counted| counted.failures > 0) else { continue };
+            let (severity, meaning, action) = judge(context, row, &counted);
+            let message = format!("{}: {meaning}", say(&counted));
+            report(Finding::of_row(&INFO, row, message, action).with_severity(severity).on(counted.failing));
         }
+    }
+}
+
+/// What was counted, in words. Timeouts stand among the failures only where both were counted from the same moment.
+fn say(counted: &Counted) -> String {
+    let mut text = format!(
+        "{} of {} connection attempts failed, on {} of {} endpoints",
+        counted.failures, counted.attempts, counted.failing_endpoints, counted.endpoints,
+    );
+    if let Some(timeouts) = counted.timeouts {
+        text.push_str(&format!(", {timeouts} of them by timeout"));
+    } else if let Some(timeouts) = counted.timeouts_since_start {
+        text.push_str(&format!(" since the cluster was last updated; {timeouts} timed out since the proxy started"));
+    }
+    text
+}
+
+fn judge<'a>(context: &Context<'a>, row: &'a Arc<Row>, counted: &Counted) -> (Severity, String, Action) {
+    let value = format_duration(row.effective_timeout());
+    match counted.trouble(row.effective_timeout()) {
+        Trouble::Unreachable => (
+            Severity::Warning,
+            "none succeeded: unreachable, not slow".to_owned(),
+            Action::Inspect(
+                "see whether the endpoint listens and the network lets it through; a longer timeout would only make \
+                 callers wait longer"
+                    .to_owned(),
+            ),
+        ),
+        Trouble::Slow => {
+            let to = context.recommender.for_row(row, Reach::Host);
+            let action = if to.value > row.effective_timeout() {
+                Action::SetTimeout { at: row.origin.clone(), reach: Reach::Host, or_remove: None, to }
+            } else {
+                Action::Inspect(format!("no longer timeout is left ({}); see why connecting takes so long", to.bounds))
+            };
+            (Severity::Error, format!("the others succeeded: slow at times, and {value} is too little"), action)
+        }
+        Trouble::NotTimeouts => (
+            Severity::Warning,
+            "not by timeout: refused, reset or failed TLS".to_owned(),
+            Action::Inspect(
+                "a longer timeout would not help; `kubectl meshaudit diagnose` reads the cause from the proxy's log"
+                    .to_owned(),
+            ),
+        ),
+        Trouble::Unclear => (
+            Severity::Warning,
+            "whether by timeout, these proxies do not count".to_owned(),
+            Action::Inspect(
+                "to tell, let the proxy keep its counters: annotation proxy.istio.io/config with \
+                 proxyStatsMatcher.inclusionRegexps [\".*upstream_cx_connect.*\"], and restart the pod"
+                    .to_owned(),
+            ),
+        ),
     }
 }

@@ -1,7 +1,6 @@
 //! MA002.
 
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
-use super::remedy;
+use super::super::{Context, Finding, Reach, Rule, RuleInfo, Severity};
 use crate::model::format_duration;
 
 /// A timeout that allows only one SYN retransmission.
@@ -11,6 +10,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA002",
     name: "connect-timeout-thin",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA002.md"),
 };
 
@@ -26,7 +26,8 @@ impl Rule for ConnectTimeoutThin {
                 "{} allows one SYN retransmission: two lost packets in a row fail the connection",
                 format_duration(row.effective_timeout())
             );
-            report(Finding::of_row(&INFO, severity, row, message, remedy(row, "10s")));
+            let action = context.recommender.action(row, Reach::Source);
+            report(Finding::of_row(&INFO, row, message, action).with_severity(severity));
         }
     }
 }

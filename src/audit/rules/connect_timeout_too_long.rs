@@ -1,7 +1,6 @@
 //! MA003.
 
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
-use super::remedy;
+use super::super::{Context, Finding, Reach, Rule, RuleInfo, Severity};
 use crate::model::format_duration;
 
 /// A timeout that makes callers hang.
@@ -11,6 +10,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA003",
     name: "connect-timeout-too-long",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA003.md"),
 };
 
@@ -33,7 +33,8 @@ impl Rule for ConnectTimeoutTooLong {
                 DEFAULT_RETRIES,
                 format_duration(timeout.saturating_mul(DEFAULT_RETRIES + 1)),
             );
-            report(Finding::of_row(&INFO, INFO.severity, row, message, remedy(row, "10s")));
+            let action = context.recommender.action(row, Reach::Source);
+            report(Finding::of_row(&INFO, row, message, action));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! MA001.
 
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
-use super::remedy;
+use super::super::{Context, Finding, Reach, Rule, RuleInfo, Severity};
 use crate::model::format_duration;
 
 /// A timeout that allows no SYN retransmission.
@@ -11,6 +10,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA001",
     name: "connect-timeout-too-short",
     severity: Severity::Error,
+    observed: false,
     page: include_str!("../../../docs/rules/MA001.md"),
 };
 
@@ -27,7 +27,8 @@ impl Rule for ConnectTimeoutTooShort {
                 "{} is over before the first SYN retransmission (1 s): one lost packet fails the connection",
                 format_duration(row.effective_timeout())
             );
-            report(Finding::of_row(&INFO, severity, row, message, remedy(row, "10s")));
+            let action = context.recommender.action(row, Reach::Source);
+            report(Finding::of_row(&INFO, row, message, action).with_severity(severity));
         }
     }
 }

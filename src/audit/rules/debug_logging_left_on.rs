@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity, Subject};
 use crate::model::ClusterSet;
 
 /// A proxy with loggers at debug or trace.
@@ -13,6 +13,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA013",
     name: "debug-logging-left-on",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA013.md"),
 };
 
@@ -42,12 +43,9 @@ impl Rule for DebugLoggingLeftOn {
             report(Finding {
                 rule: &INFO,
                 severity: INFO.severity,
+                subject: Subject::Proxies { proxies: Arc::new(proxies), held: None },
                 message: format!("loggers are at debug or trace: {list}"),
-                cluster: Arc::from(""),
-                timeout: None,
-                proxies: Arc::new(proxies),
-                origin: None,
-                remedy: "kubectl meshaudit debug-log --off POD puts every logger back".to_owned(),
+                action: Action::RestoreLogLevels,
             });
         }
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, MeshKey, Rule, RuleInfo, Severity, Subject};
 use super::proxies_of;
-use crate::model::{MeshSource, Origin, OriginKind, format_duration};
+use crate::model::format_duration;
 
 /// `defaultConfig.connectTimeout` is set, and reaches no service cluster.
 pub(super) struct DefaultConfigTrap;
@@ -13,6 +13,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA009",
     name: "default-config-trap",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA009.md"),
 };
 
@@ -26,7 +27,7 @@ impl Rule for DefaultConfigTrap {
             for plane in &objects.control_planes {
                 for source in &plane.mesh {
                     let Some(value) = source.config.default_config_connect_timeout else { continue };
-                    let value = format_duration(value);
+                    let shown = format_duration(value);
                     let top = match source.config.connect_timeout {
                         Some(top) => format!("connectTimeout at its top level is {}", format_duration(top)),
                         None => "connectTimeout at its top level is not set".to_owned(),
@@ -34,21 +35,17 @@ impl Rule for DefaultConfigTrap {
                     report(Finding {
                         rule: &INFO,
                         severity: INFO.severity,
+                        subject: Subject::MeshConfig {
+                            map: source.meta.reference(),
+                            key: MeshKey::DefaultConfig,
+                            context: name.clone(),
+                            proxies: Arc::new(proxies_of(context, name, objects, plane)),
+                        },
                         message: format!(
-                            "{} sets defaultConfig.connectTimeout to {value}, which reaches no service's cluster; {top}",
+                            "{} sets defaultConfig.connectTimeout to {shown}, which reaches no service's cluster; {top}",
                             source.meta
                         ),
-                        cluster: Arc::from(""),
-                        timeout: None,
-                        proxies: Arc::new(proxies_of(context, name, objects, plane)),
-                        origin: Some(Origin::new(
-                            OriginKind::MeshConfig { source: MeshSource::ConfigMap(source.meta.reference()) },
-                            true,
-                        )),
-                        remedy: format!(
-                            "move it to the top level of the mesh configuration (meshConfig.connectTimeout: {value}) \
-                             and remove it from defaultConfig"
-                        ),
+                        action: Action::MoveKey { map: source.meta.reference(), value },
                     });
                 }
             }

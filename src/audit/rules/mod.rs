@@ -15,9 +15,9 @@ mod shared_mesh_config_shadowed;
 mod timeout_exceeds_route;
 mod unexplained_timeout;
 
-use super::{Context, Row, Rule, RuleInfo};
+use super::{Context, Rule, RuleInfo};
+use crate::model::ClusterSet;
 use crate::model::objects::{ControlPlane, IstioObjects};
-use crate::model::{ClusterSet, OriginKind};
 
 /// All rules, by code.
 pub const ALL: &[&dyn Rule] = &[
@@ -53,28 +53,4 @@ fn proxies_of(context: &Context<'_>, name: &str, objects: &IstioObjects, plane: 
         .filter(|(_, read)| objects.control_plane(&read.proxy.revision).is_some_and(|found| std::ptr::eq(found, plane)))
         .map(|(position, _)| position)
         .collect()
-}
-
-/// What to change to give a row another value, by where its value came from.
-fn remedy(row: &Row, value: &str) -> String {
-    let origin = &row.origin;
-    match &origin.kind {
-        OriginKind::MeshConfig { .. } | OriginKind::MeshDefault => {
-            format!("set meshConfig.connectTimeout to {value}; `kubectl meshaudit fix` says how for this installation")
-        }
-        OriginKind::MeshDefaultTrafficPolicy { .. } => {
-            format!("set meshConfig.defaultTrafficPolicy.connectionPool.tcp.connectTimeout to {value}")
-        }
-        OriginKind::DestinationRule { rule, .. } => {
-            format!("set connectionPool.tcp.connectTimeout to {value} in DestinationRule {rule}, or remove it there")
-        }
-        OriginKind::Sidecar { sidecar, .. } => {
-            format!("set the inbound connection pool's connectTimeout to {value} in Sidecar {sidecar}")
-        }
-        OriginKind::EnvoyFilter { .. } => format!("set connect_timeout to {value} in the EnvoyFilter that patches it"),
-        OriginKind::Stale => "restart the proxy, or find out why its control plane no longer reaches it".to_owned(),
-        OriginKind::EnvoyDefault | OriginKind::Bootstrap | OriginKind::Unknown => format!(
-            "find what sets it (DestinationRule, Sidecar, EnvoyFilter or mesh configuration), and give it {value}"
-        ),
-    }
 }

@@ -1,8 +1,6 @@
 //! MA008.
 
-use std::sync::Arc;
-
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity};
 use crate::attribute::describe;
 use crate::model::format_duration;
 
@@ -13,6 +11,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA008",
     name: "override-dropped",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA008.md"),
 };
 
@@ -31,12 +30,8 @@ impl Rule for OverrideDropped {
                     dropped.origin.kind.part(),
                     format_duration(row.effective_timeout()),
                 );
-                let by = &dropped.by.kind;
-                let object = by.object().map(ToString::to_string).unwrap_or_default();
-                let remedy = format!("repeat connectionPool.tcp.connectTimeout: {value} in {} of {object}", by.part());
-                let mut finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy);
-                finding.proxies = Arc::new(proxies.clone());
-                report(finding);
+                let action = Action::Restore { dropped: dropped.clone() };
+                report(Finding::of_row(&INFO, row, message, action).on(proxies.clone()));
             }
         }
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Context, Finding, Row, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, Row, Rule, RuleInfo, Severity};
+use crate::attribute::Verdict;
 use crate::model::{ClusterSet, OriginKind, format_duration};
 
 /// Different values for the same cluster under one control plane.
@@ -14,6 +15,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA005",
     name: "proxies-disagree",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA005.md"),
 };
 
@@ -24,11 +26,21 @@ impl Rule for ProxiesDisagree {
 
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
         // Inbound clusters of different workloads only share a name.
-        let shared: Vec<&Row> = context.judged().filter(|row| !row.is_inbound() && !is_explained(row)).collect();
+        let shared: Vec<&Arc<Row>> = context.judged().filter(|row| !row.is_inbound() && !is_explained(row)).collect();
         for rows in shared.chunk_by(|a, b| a.name == b.name) {
+            // Where it is known of all of them why they hold what they hold, that is no disagreement.
+            if rows.iter().all(|row| row.verdict == Verdict::Explained && row.origin.certain) {
+                continue;
+            }
             let mut planes: BTreeMap<(&str, &str), BTreeMap<Duration, ClusterSet>> = BTreeMap::new();
+            // A proxy that holds the cluster twice is in the middle of an update, and disagrees with nobody.
+            let (mut once, mut twice) = (ClusterSet::default(), ClusterSet::default());
             for row in rows {
-                for proxy in row.proxies.iter() {
+                twice.extend(&once.intersection(&row.proxies));
+                once.extend(&row.proxies);
+            }
+            for row in rows {
+                for proxy in row.proxies.iter().filter(|&proxy| !twice.contains(proxy)) {
                     let values = planes.entry(context.control_plane(proxy)).or_default();
                     values.entry(row.effective_timeout()).or_default().insert(proxy);
                 }
@@ -45,16 +57,22 @@ impl Rule for ProxiesDisagree {
                     values.values().flat_map(ClusterSet::iter).next().map(|proxy| context.control_plane(proxy));
                 let odd = rows.iter().filter(|row| Some(row.effective_timeout()) != majority);
                 for row in odd {
-                    let proxies: ClusterSet =
-                        row.proxies.iter().filter(|proxy| Some(context.control_plane(*proxy)) == plane_of).collect();
+                    let proxies: ClusterSet = row
+                        .proxies
+                        .iter()
+                        .filter(|&proxy| !twice.contains(proxy))
+                        .filter(|proxy| Some(context.control_plane(*proxy)) == plane_of)
+                        .collect();
                     if proxies.is_empty() {
                         continue;
                     }
                     let message = format!("proxies of one control plane disagree: {}", list.join(", "));
-                    let remedy = "see whether the proxies that differ are connected (`istioctl proxy-status`), then \
-                                  whether an EnvoyFilter patches the cluster on some of them";
-                    let finding = Finding::of_row(&INFO, INFO.severity, row, message, remedy.to_owned());
-                    report(Finding { proxies: Arc::new(proxies), ..finding });
+                    let action = Action::Inspect(
+                        "see whether the proxies that differ are connected (`istioctl proxy-status`), then whether an \
+                         EnvoyFilter patches the cluster on some of them"
+                            .to_owned(),
+                    );
+                    report(Finding::of_row(&INFO, row, message, action).on(proxies));
                 }
             }
         }

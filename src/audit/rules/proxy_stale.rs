@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity, Subject};
 use crate::attribute::describe;
-use crate::model::{ClusterKind, ClusterSet, ClusterSource, EnvoyCluster, format_duration};
+use crate::model::{ClusterKind, ClusterSet, ClusterSource, format_duration};
 
 /// A proxy that lags behind, or holds a cluster that did not come through.
 pub(super) struct ProxyStale;
@@ -15,6 +15,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA006",
     name: "proxy-stale",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA006.md"),
 };
 
@@ -47,7 +48,12 @@ fn unfinished_clusters(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
         };
         let proxies = holders(context, position);
         if !proxies.is_empty() {
-            report(finding(cluster, cluster.connect_timeout, proxies, message, remedy));
+            let subject = Subject::Cluster {
+                cluster: Arc::clone(&cluster.name),
+                timeout: cluster.connect_timeout,
+                proxies: Arc::new(proxies),
+            };
+            report(finding(subject, message, remedy));
         }
     }
 }
@@ -67,23 +73,14 @@ fn outdated_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
         }
     }
     for ((told, mesh, source), proxies) in outdated {
-        report(Finding {
-            rule: &INFO,
-            severity: INFO.severity,
-            message: format!(
-                "it holds {} for the mesh's value, and {source} says {}",
-                format_duration(told),
-                format_duration(mesh)
-            ),
-            cluster: Arc::from(""),
-            timeout: Some(told),
-            proxies: Arc::new(proxies),
-            origin: None,
-            remedy:
-                "`kubectl meshaudit verify` tells whether the change is only under way; else see whether the proxy \
-                     is connected to its control plane (`istioctl proxy-status`), or restart it"
-                    .to_owned(),
-        });
+        let message = format!(
+            "it holds {} for the mesh's value, and {source} says {}",
+            format_duration(told),
+            format_duration(mesh)
+        );
+        let remedy = "`kubectl meshaudit verify` tells whether the change is only under way; else see whether the \
+                      proxy is connected to its control plane (`istioctl proxy-status`), or restart it";
+        report(finding(Subject::Proxies { proxies: Arc::new(proxies), held: Some(told) }, message, remedy));
     }
 }
 
@@ -91,10 +88,8 @@ fn outdated_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
 /// could not be read.
 fn lagging_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
     let mut planes: BTreeMap<(&str, &str), BTreeMap<Duration, ClusterSet>> = BTreeMap::new();
-    let mut black_hole = None;
     for (position, cluster) in (0u32..).zip(&context.snapshot.clusters) {
         if cluster.kind() == ClusterKind::BlackHole && cluster.source == ClusterSource::Active {
-            black_hole = Some(cluster);
             let unread = holders(context, position);
             let unread = unread
                 .iter()
@@ -119,30 +114,13 @@ fn lagging_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
                 format_duration(*mesh),
             );
             let remedy = "see whether it is connected to its control plane (`istioctl proxy-status`), or restart it";
-            if let Some(cluster) = black_hole {
-                report(finding(cluster, Some(*value), proxies.clone(), message, remedy));
-            }
+            let subject = Subject::Proxies { proxies: Arc::new(proxies.clone()), held: Some(*value) };
+            report(finding(subject, message, remedy));
         }
     }
 }
 
-fn finding(
-    cluster: &EnvoyCluster,
-    timeout: Option<Duration>,
-    proxies: ClusterSet,
-    message: String,
-    remedy: &str,
-) -> Finding {
-    // BlackHoleCluster only tells what the proxy holds; it is the proxy that is to be looked at.
-    let cluster = if cluster.kind() == ClusterKind::BlackHole { Arc::from("") } else { Arc::clone(&cluster.name) };
-    Finding {
-        rule: &INFO,
-        severity: INFO.severity,
-        message,
-        cluster,
-        timeout,
-        proxies: Arc::new(proxies),
-        origin: None,
-        remedy: remedy.to_owned(),
-    }
+fn finding(subject: Subject, message: String, remedy: &str) -> Finding {
+    let action = Action::Deliver(remedy.to_owned());
+    Finding { rule: &INFO, severity: INFO.severity, subject, message, action }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, MeshKey, Rule, RuleInfo, Severity, Subject};
 use super::proxies_of;
+use crate::model::format_duration;
 use crate::model::objects::{MeshConfigKind, MeshConfigSource};
-use crate::model::{MeshSource, Origin, OriginKind, format_duration};
 
 /// Two mesh configuration sources set the key, and one of them loses.
 pub(super) struct SharedMeshConfigShadowed;
@@ -14,6 +14,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA010",
     name: "shared-mesh-config-shadowed",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA010.md"),
 };
 
@@ -37,36 +38,37 @@ impl Rule for SharedMeshConfigShadowed {
                     if lost == won {
                         continue;
                     }
-                    let (lost, won) = (format_duration(lost), format_duration(won));
-                    let (message, remedy) = if winner.kind == MeshConfigKind::Effective {
+                    let (shown, won) = (format_duration(lost), format_duration(won));
+                    let (message, action) = if winner.kind == MeshConfigKind::Effective {
                         (
-                            format!("istiod {} uses {won}, though ConfigMap {} says {lost}", winner.meta, loser.meta),
-                            "see whether a file is mounted at ./etc/istio/config/mesh, or whether istiod's log names \
-                             an error in the ConfigMap"
-                                .to_owned(),
+                            format!("istiod {} uses {won}, though ConfigMap {} says {shown}", winner.meta, loser.meta),
+                            Action::Inspect(
+                                "see whether a file is mounted at ./etc/istio/config/mesh, or whether istiod's log \
+                                 names an error in the ConfigMap"
+                                    .to_owned(),
+                            ),
                         )
                     } else {
                         (
                             format!(
-                                "the shared ConfigMap {} sets connectTimeout to {lost} and loses against {}, which \
+                                "the shared ConfigMap {} sets connectTimeout to {shown} and loses against {}, which \
                                  sets {won}",
                                 loser.meta, winner.meta
                             ),
-                            format!("remove connectTimeout from {}, or set {lost} there", winner.meta),
+                            Action::Reconcile { winner: winner.meta.reference(), meant: lost },
                         )
                     };
                     report(Finding {
                         rule: &INFO,
                         severity: INFO.severity,
+                        subject: Subject::MeshConfig {
+                            map: loser.meta.reference(),
+                            key: MeshKey::ConnectTimeout,
+                            context: name.clone(),
+                            proxies: Arc::new(proxies_of(context, name, objects, plane)),
+                        },
                         message,
-                        cluster: Arc::from(""),
-                        timeout: None,
-                        proxies: Arc::new(proxies_of(context, name, objects, plane)),
-                        origin: Some(Origin::new(
-                            OriginKind::MeshConfig { source: MeshSource::ConfigMap(loser.meta.reference()) },
-                            true,
-                        )),
-                        remedy,
+                        action,
                     });
                 }
             }

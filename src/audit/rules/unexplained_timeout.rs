@@ -1,6 +1,6 @@
 //! MA012.
 
-use super::super::{Context, Finding, Rule, RuleInfo, Severity};
+use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity};
 use crate::attribute::{Verdict, describe};
 use crate::model::format_duration;
 
@@ -11,6 +11,7 @@ static INFO: RuleInfo = RuleInfo {
     code: "MA012",
     name: "unexplained-timeout",
     severity: Severity::Warning,
+    observed: false,
     page: include_str!("../../../docs/rules/MA012.md"),
 };
 
@@ -28,10 +29,12 @@ impl Rule for UnexplainedTimeout {
                 "it holds {held}, and {} gives {should}: no object that could be read accounts for it",
                 describe(&expected.origin)
             );
-            let remedy = "look for an EnvoyFilter that patched more than it should, now or before it was removed; \
-                          restarting one of the pods shows whether the control plane still sends this value"
-                .to_owned();
-            report(Finding::of_row(&INFO, INFO.severity, row, message, remedy));
+            let action = Action::Inspect(
+                "look for an EnvoyFilter that patched more than it should, now or before it was removed; restarting \
+                 one of the pods shows whether the control plane still sends this value"
+                    .to_owned(),
+            );
+            report(Finding::of_row(&INFO, row, message, action));
         }
     }
 }

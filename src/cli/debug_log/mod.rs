@@ -20,7 +20,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs, deadline, duration};
 use crate::collect::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels};
-use crate::k8s::{ApiError, Connection, connect, select};
+use crate::k8s::{ApiError, Connection, Deadline, connect, select};
 use crate::model::{DebugLease, LevelDifference, LevelSpec, LoggerLevels, Proxy, StartupLogLevels, differences};
 use crate::reach::{Limits, Tunnel};
 use crate::report::debug_log::{self as report, DebugLogReport, LevelBasis, LevelState, LoggerLevel, ProxyLevels};
@@ -127,6 +127,7 @@ pub(super) async fn run(args: &DebugLogArgs, console: &Console) -> Result<Exit, 
     }
     let connection = args.kube.connect().await?;
     let proxies = selected(args, &connection, console).await?;
+    let connection = connection.with_deadline(Deadline::never());
     if args.select.all_namespaces && !args.show && !args.dry_run {
         confirm(&proxies, args.yes)?;
     }
@@ -186,7 +187,8 @@ fn confirm(proxies: &[Proxy], yes: bool) -> Result<(), Failure> {
 
 impl DebugLogArgs {
     fn limits(&self) -> Limits {
-        Limits { request_timeout: deadline(self.kube.request_timeout), max_body: Limits::MAX_BODY }
+        // Levels are put back whatever the time is.
+        Limits { deadline: Deadline::never(), ..self.kube.limits() }
     }
 
     fn spec(&self) -> LevelSpec {
@@ -603,7 +605,7 @@ async fn off_all(args: &DebugLogArgs, console: &Console) -> Result<Exit, Failure
         let named = Some(&context).filter(|context| *context != "in-cluster");
         let mut options = args.kube.options(named);
         options.kubeconfig = kubeconfig.map(PathBuf::from);
-        match connect(&options).await {
+        match connect(&options).await.map(|connection| connection.with_deadline(Deadline::never())) {
             Ok(connection) => {
                 let work = |lease: DebugLease| off_lease(args, connection.clone(), &store, lease);
                 items.extend(

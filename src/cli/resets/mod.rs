@@ -15,12 +15,13 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs};
-use crate::decode::app_log::{ReaderOptions, TimeContext, parse_timestamp};
+use crate::decode::app_log::ReaderOptions;
+use crate::decode::timestamp::{TimeContext, whole as parse_timestamp};
 use crate::k8s::log_sources;
 use crate::model::parse_duration;
 use crate::reach::{PrometheusAuth, PrometheusServer};
 use crate::report::document;
-use crate::report::resets::{ResetsReport, Sources, chart, csv, html, markdown, svg, table};
+use crate::report::resets::{FailedInput, ResetsReport, Sources, chart, csv, html, markdown, svg, table};
 use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, Tally, compare_marks};
 
 /// Chart "connection reset" by day and service, from logs or Prometheus, and compare before and after a change
@@ -96,7 +97,7 @@ struct CountingArgs {
     /// The JSON field that names the service, as a path with points
     #[arg(long, value_name = "FIELD")]
     service_field: Option<String>,
-    /// Count only this class of resets (repeatable); docs/resets.md has the table
+    /// Count only this class of resets (repeatable), e.g. reset
     #[arg(long, value_name = "CLASS")]
     class: Vec<Class>,
     /// Count records that match this regular expression too (repeatable)
@@ -223,7 +224,7 @@ impl ResetsArgs {
         let zone = |name: &String| TimeZone::get(name).map_err(|_| ArgumentError::Zone(name.clone()));
         let (tz, log_tz) = (zone(&self.report.tz)?, zone(&self.counting.log_tz)?);
         // What people type is in the zone that they look at.
-        let typed = TimeContext { zone: tz.clone(), now };
+        let typed = TimeContext::new(tz.clone(), now);
         let time = |option, text: &Option<String>| text.as_ref().map(|text| moment(option, text, &typed)).transpose();
         let (since, until) = (time("--since", &self.counting.since)?, time("--until", &self.counting.until)?);
         if let (Some(since), Some(until)) = (since, until)
@@ -251,7 +252,7 @@ impl ResetsArgs {
                 until,
             },
             options: ReaderOptions {
-                time: TimeContext { zone: log_tz, now },
+                time: TimeContext::new(log_tz, now),
                 service_field: self.counting.service_field.clone(),
             },
             now,
@@ -291,7 +292,12 @@ impl ResetsArgs {
     async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
         let selection = self.select.selection(&self.targets)?;
         let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
-        for connection in self.kube.connect_all().await? {
+        let (connections, lost) = self.kube.connect_all().await?;
+        let lost = lost
+            .iter()
+            .map(|(context, error)| FailedInput { name: format!("context {context}"), message: error.to_string() });
+        sources.failed.extend(lost);
+        for connection in connections {
             let containers = log_sources(&connection, &selection, &self.container).await?;
             if containers.is_empty() {
                 continue;

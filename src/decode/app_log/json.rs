@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::timestamp::{self, TimeContext};
+use super::super::timestamp::{self, TimeContext};
 use crate::model::LoggedAt;
 
 /// A JSON value that borrows its strings from the line.

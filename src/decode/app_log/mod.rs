@@ -5,15 +5,14 @@
 //! that bounded.
 
 mod json;
-mod timestamp;
 
 use std::borrow::Cow;
 
 use memchr::{memchr, memmem};
 
 use self::json::{Json, Shape};
-pub use self::timestamp::{TimeContext, whole as parse_timestamp};
 use super::log::access_line;
+use super::timestamp::{self, TimeContext};
 use crate::model::{AccessLine, AppRecord, LoggedAt};
 
 /// Longest line that is read; the rest of a longer one is skipped, and the line counted.
@@ -275,7 +274,7 @@ impl LogReader {
             && let Some(call) = access_line(line)
         {
             self.flush(sink);
-            let logged_at = call.start.map(|at| LoggedAt { at, zoned: true, subsecond: true }).or(outer.logged_at);
+            let logged_at = call.start.map(|at| LoggedAt::exact(at, true)).or(outer.logged_at);
             return sink(LogEntry::Call { call: &call, logged_at, service: outer.service });
         }
         if line.starts_with(['{', '['])
@@ -656,7 +655,7 @@ mod tests {
 
     fn options() -> ReaderOptions {
         ReaderOptions {
-            time: TimeContext { zone: TimeZone::UTC, now: "2020-07-10T00:00:00Z".parse().unwrap() },
+            time: TimeContext::new(TimeZone::UTC, "2020-07-10T00:00:00Z".parse().unwrap()),
             service_field: None,
         }
     }

@@ -1,4 +1,4 @@
-//! An object's metadata, and pages of lists.
+//! An object's metadata.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,57 +8,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{Kind, add};
-use crate::model::istio::{Evidence, IstioObjects, Labels, ObjectMeta, REVISION_LABEL, Source};
+use crate::model::istio::{Evidence, Labels, ObjectMeta, REVISION_LABEL, Source};
 
-/// A page of a list, as the API server answers.
-#[derive(Debug, Deserialize)]
-pub struct Page {
-    #[serde(default)]
-    items: Vec<Box<RawValue>>,
-    #[serde(default)]
-    metadata: PageMeta,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct PageMeta {
-    #[serde(rename = "continue")]
-    token: Option<String>,
-}
-
-impl Page {
-    /// What to ask for next; `None` on the last page.
-    #[must_use]
-    pub fn token(&self) -> Option<&str> {
-        self.metadata.token.as_deref().filter(|token| !token.is_empty())
-    }
-
-    /// How many objects it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// The names of its objects.
-    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
-        self.items
-            .iter()
-            .filter_map(|item| serde_json::from_str::<RawObject<'_>>(item.get()).ok())
-            .map(|raw| raw.metadata.name)
-    }
-
-    /// Adds its objects; `kind` is what was listed, since items of a list do not repeat it.
-    pub fn add_to(&self, objects: &mut IstioObjects, kind: Kind) {
-        for item in &self.items {
-            add(objects, kind, item.get());
-        }
-    }
+/// An object's name.
+#[must_use]
+pub fn name(json: &str) -> Option<String> {
+    serde_json::from_str::<RawObject<'_>>(json).ok().map(|raw| raw.metadata.name)
 }
 
 /// One object, as the API server answers.

@@ -17,7 +17,7 @@ use strum::{EnumString, IntoStaticStr};
 
 pub use control_plane::image_version;
 use meta::RawObject;
-pub use meta::{Object, Page};
+pub use meta::{Object, name};
 
 use crate::model::istio::{BackendPolicyKind, Coverage, InstallerKind, IstioObjects, Misread, ObjectKind, ObjectMeta};
 

@@ -12,6 +12,7 @@ use crate::model::istio::{HttpRoute, ObjectMeta, RouteDestination, VirtualServic
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawVirtualService {
+    hosts: Option<Vec<String>>,
     export_to: Option<Vec<String>>,
     http: Option<Vec<RawHttpRoute>>,
 }
@@ -23,6 +24,7 @@ struct RawHttpRoute {
     #[serde(default, deserialize_with = "duration")]
     timeout: Option<Duration>,
     retries: Option<RawRetries>,
+    delegate: Option<RawDelegate>,
     route: Option<Vec<RawRouteDestination>>,
 }
 
@@ -32,6 +34,14 @@ struct RawRetries {
     attempts: Option<u32>,
     #[serde(default, deserialize_with = "duration")]
     per_try_timeout: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+struct RawDelegate {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    namespace: String,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +69,7 @@ pub(super) fn virtual_service(raw: &RawObject<'_>, meta: ObjectMeta) -> Result<V
             .and_then(|retries| retries.per_try_timeout)
             .filter(|timeout| !timeout.is_zero()),
         attempts: route.retries.map(|retries| retries.attempts.unwrap_or(0)),
+        delegate: route.delegate.map(|delegate| (delegate.namespace, delegate.name)),
         destinations: route
             .route
             .into_iter()
@@ -71,5 +82,10 @@ pub(super) fn virtual_service(raw: &RawObject<'_>, meta: ObjectMeta) -> Result<V
             })
             .collect(),
     });
-    Ok(VirtualService { meta, export_to: spec.export_to.unwrap_or_default(), http: routes.collect() })
+    Ok(VirtualService {
+        meta,
+        hosts: spec.hosts.unwrap_or_default(),
+        export_to: spec.export_to.unwrap_or_default(),
+        http: routes.collect(),
+    })
 }

@@ -89,7 +89,7 @@ pub struct Istiod {
     /// `SHARED_MESH_CONFIG` of its environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_mesh_config: Option<String>,
-    /// `--domain` of its arguments: the domain of Kubernetes services; empty for `cluster.local`.
+    /// `--domain` of its arguments: the domain of Kubernetes services; empty where it does not say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub domain: String,
     /// Those variables of its environment that change how configuration is read (`pilot/pkg/features`).
@@ -153,6 +153,8 @@ pub struct EffectiveMesh {
     pub discovery_selectors: Vec<LabelSelector>,
     /// Why the value may be another: what stands in the ConfigMaps is refused, or it depends on what is not known.
     pub doubt: Option<String>,
+    /// The built-in value that it may be instead, by a version that is not known.
+    pub or_built_in: Option<Duration>,
 }
 
 impl ControlPlane {
@@ -194,10 +196,13 @@ impl ControlPlane {
     #[must_use]
     pub fn built_in_connect_timeout(&self) -> Duration {
         match self.minor_version() {
-            Some(version) if version < (1, 6) => Duration::from_secs(1),
+            Some(version) if version < (1, 6) => Self::OLD_BUILT_IN,
             _ => Duration::from_secs(10),
         }
     }
+
+    /// The value built in up to Istio 1.5.
+    const OLD_BUILT_IN: Duration = Duration::from_secs(1);
 
     /// The longest `connectTimeout` that Istio takes (`pkg/config/validation/agent/validation.go`): 1 h, and 30 s up to
     /// 1.20.5 and 1.21.1; `None` where the version is not known.
@@ -210,7 +215,7 @@ impl ControlPlane {
     }
 
     /// Why Istio refuses a value of `connectTimeout`, and with it the whole document.
-    fn refusal(&self, value: Duration) -> Option<Refusal> {
+    fn refusal(&self, value: Duration, at_least: Option<Version>) -> Option<Refusal> {
         let said = crate::model::format_duration(value);
         if value < Duration::from_millis(1) || value.subsec_nanos() % 1_000_000 != 0 {
             return Some(Refusal::Certain(format!("Istio takes whole milliseconds from 1ms on, not {said}")));
@@ -223,9 +228,13 @@ impl ControlPlane {
                 self.version,
                 crate::model::format_duration(longest)
             ))),
-            None if value > Duration::from_secs(30) => Some(Refusal::Unknown(format!(
-                "Istio up to 1.20.5 and 1.21.1 takes 30s at most, not {said}, and the control plane's version is unknown"
-            ))),
+            None if value > Duration::from_secs(30)
+                && at_least.is_none_or(|version| version < Version::new(1, 22, 0)) =>
+            {
+                Some(Refusal::Unknown(format!(
+                    "Istio up to 1.20.5 and 1.21.1 takes 30s at most, not {said}, and the control plane's version is unknown"
+                )))
+            }
             _ => None,
         }
     }
@@ -235,6 +244,12 @@ impl ControlPlane {
     /// and beats them. `None` where no source could be read.
     #[must_use]
     pub fn effective(&self) -> Option<EffectiveMesh> {
+        self.effective_since(None)
+    }
+
+    /// The same for a control plane of an unknown version that is at least as new as its proxies.
+    #[must_use]
+    pub fn effective_since(&self, at_least: Option<Version>) -> Option<EffectiveMesh> {
         if self.mesh.is_empty() {
             return None;
         }
@@ -245,7 +260,7 @@ impl ControlPlane {
             self.mesh.iter().find(|source| source.kind == MeshConfigKind::Effective && source.error.is_none());
         let (sources, mut doubt) = match running {
             Some(running) => (vec![running], None),
-            None => self.accepted(&written)?,
+            None => self.accepted(&written, at_least)?,
         };
         let last = |key: fn(&MeshConfig) -> bool| sources.iter().rev().find(|source| key(&source.config)).copied();
         let built_in = self.built_in_connect_timeout();
@@ -256,8 +271,11 @@ impl ControlPlane {
             (_, Some(source), Some(_)) => named(source),
             _ => Origin::new(OriginKind::MeshDefault, true).with_note("the key is absent; Istio's built-in value"),
         };
-        if value.is_none() && doubt.is_none() && self.parsed_version().is_none() {
+        let mut or_built_in = None;
+        let old = at_least.is_none_or(|version| version < Version::new(1, 6, 0));
+        if value.is_none() && doubt.is_none() && self.parsed_version().is_none() && old {
             doubt = Some("Istio's built-in value is 1s up to 1.5 and 10s since, and the version is unknown".to_owned());
+            or_built_in = Some(Self::OLD_BUILT_IN);
         }
         let config = |key: fn(&MeshConfig) -> bool| last(key).map(|source| &source.config);
         Some(EffectiveMesh {
@@ -281,13 +299,18 @@ impl ControlPlane {
                 .and_then(|config| config.discovery_selectors.clone())
                 .unwrap_or_default(),
             doubt,
+            or_built_in,
         })
     }
 
     /// The ConfigMaps that Istio takes, weakest first, and why that is not certain. A source that is refused alone
     /// leaves what was in force before it, which is the built-in values when istiod starts; of two, what the refused
     /// one says stays, since Istio changes the values in place, unless it cannot be read at all.
-    fn accepted<'s>(&self, written: &[&'s MeshConfigSource]) -> Option<(Vec<&'s MeshConfigSource>, Option<String>)> {
+    fn accepted<'s>(
+        &self,
+        written: &[&'s MeshConfigSource],
+        at_least: Option<Version>,
+    ) -> Option<(Vec<&'s MeshConfigSource>, Option<String>)> {
         let two = written.len() > 1 || self.istiod.as_ref().is_some_and(|istiod| istiod.shared_mesh_config.is_some());
         let mut sources = Vec::new();
         let mut doubt = None;
@@ -297,7 +320,7 @@ impl ControlPlane {
                 doubt = Some(format!("{place}Istio refuses it ({error}), and keeps what it had before"));
                 continue;
             }
-            match source.config.connect_timeout.and_then(|value| self.refusal(value)) {
+            match source.config.connect_timeout.and_then(|value| self.refusal(value, at_least)) {
                 Some(_) if two => sources.push(*source),
                 Some(Refusal::Certain(reason)) => {
                     doubt = Some(format!("{place}{reason}; it refuses all of it, and keeps what it had before"));

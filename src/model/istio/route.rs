@@ -40,6 +40,9 @@ pub struct HttpRoute {
     /// Where it leads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<RouteDestination>,
+    /// The VirtualService whose routes take its place, as namespace and name; the namespace may be empty, for its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegate: Option<(String, String)>,
 }
 
 /// A VirtualService.
@@ -48,6 +51,9 @@ pub struct HttpRoute {
 pub struct VirtualService {
     /// Name, namespace, age.
     pub meta: ObjectMeta,
+    /// Its hosts; none for one that others delegate to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
     /// Namespaces that see it; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub export_to: Vec<String>,

@@ -1,6 +1,31 @@
 //! The types of the v1 documents: frozen, apart from the types inside the program. A field is never renamed or removed;
 //! whatever changes inside, `From` gives it the form that is published.
 
+pub mod audit;
+mod cause;
 mod origin;
 
+pub use cause::FailureCause;
 pub use origin::{Origin, OriginKind};
+
+use schemars::{JsonSchema, Schema, schema_for};
+
+/// The documents that are written, by the names under which their JSON Schemas stand in docs/schema.
+pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
+    ("timeout-audit", of::<audit::TimeoutAudit>),
+    ("fix-plan", of::<super::fix::FixPlanJson>),
+    ("verification", of::<super::verify::VerificationJson>),
+    ("diagnosis", of::<super::diagnosis::DiagnosisReport>),
+    ("resets", of::<super::resets::ResetsReport>),
+    ("debug-log", of::<super::debug_log::DebugLogReport>),
+];
+
+fn of<T: JsonSchema>() -> Schema {
+    schema_for!(T)
+}
+
+/// The JSON Schema of a document, as it is published; `None` for a name that is none.
+pub fn schema(name: &str) -> Option<Result<String, serde_json::Error>> {
+    let (_, schema) = SCHEMAS.iter().find(|(known, _)| *known == name)?;
+    Some(serde_json::to_string_pretty(&schema()).map(|text| text + "\n"))
+}

@@ -37,18 +37,18 @@ pub struct Origin {
     /// What kind of thing.
     pub kind: OriginKind,
     /// The object's namespace; empty where there is no object.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
     /// The object's name; empty where there is no object.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Which part of the object: `trafficPolicy`, `subset v1`, `port 443`, and the like.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub part: String,
     /// Whether objects were read that prove it; otherwise it is what the dump alone suggests.
     pub certain: bool,
     /// What it rests on, or what stands in the way of knowing, in a few words.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
 

@@ -1,16 +1,18 @@
 //! The v1 form of an audit: frozen, apart from the types inside the program. A field is never renamed or removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::document;
-use super::v1::Origin;
-use crate::audit::{Audit, Counters, Severity};
-use crate::model::{ClusterSet, FailureCause, MeshSnapshot, format_duration};
+use super::super::document;
+use super::FailureCause;
+use super::{Origin, OriginKind};
+use crate::audit::{self, Audit, Counters, Severity, Subject};
+use crate::model::{ClusterSet, MeshSnapshot, format_duration};
 
 /// An audit of connect timeouts.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -190,7 +192,7 @@ pub struct Summary {
 
 /// Milliseconds, rounded up: a timeout below one is not none.
 fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    u64::try_from((duration.as_nanos() + 500_000) / 1_000_000).unwrap_or(u64::MAX)
 }
 
 /// The v1 form of an audit.
@@ -198,6 +200,15 @@ fn millis(duration: Duration) -> u64 {
 pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> TimeoutAudit {
     let names: Vec<String> = snapshot.proxies.iter().map(|read| read.proxy.id.to_string()).collect();
     let list = |set: &ClusterSet| set.iter().map(|proxy| names[proxy as usize].clone()).collect::<Vec<_>>();
+    // Sets are numbered in the order of rows, so that the same mesh gives the same document.
+    let mut sets: Vec<&Arc<ClusterSet>> = Vec::new();
+    let mut numbers: HashMap<*const ClusterSet, usize> = HashMap::new();
+    for row in &audit.rows {
+        numbers.entry(Arc::as_ptr(&row.proxies)).or_insert_with(|| {
+            sets.push(&row.proxies);
+            sets.len() - 1
+        });
+    }
     let set_name = |index: usize| format!("s{}", index + 1);
     let counters = Counters::new(snapshot);
     TimeoutAudit {
@@ -237,7 +248,7 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
                     syn_retransmissions: row.syn_retransmissions(),
                     origin: (&row.origin).into(),
                     proxy_count: row.proxies.len(),
-                    proxy_set: set_name(row.proxy_set),
+                    proxy_set: set_name(numbers[&Arc::as_ptr(&row.proxies)]),
                     evidence: counters.summary(&row.name, &row.proxies).map(|summary| Evidence {
                         attempts: summary.attempts,
                         failures: summary.failures,
@@ -246,7 +257,7 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
                 }
             })
             .collect(),
-        proxy_sets: audit.proxy_sets.iter().enumerate().map(|(index, set)| (set_name(index), list(set))).collect(),
+        proxy_sets: sets.iter().enumerate().map(|(index, set)| (set_name(index), list(set))).collect(),
         findings: audit
             .findings
             .iter()
@@ -255,10 +266,10 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
                 rule: finding.rule.name,
                 severity: finding.severity.as_str(),
                 message: finding.message.clone(),
-                cluster: finding.cluster.to_string(),
-                proxies: list(&finding.proxies),
-                origin: finding.origin.as_ref().map(Into::into),
-                remedy: finding.remedy.clone(),
+                cluster: finding.cluster().to_owned(),
+                proxies: list(finding.proxies()),
+                origin: origin(finding),
+                remedy: finding.remedy(),
                 docs: format!("kubectl meshaudit explain {}", finding.rule.code),
             })
             .collect(),
@@ -268,6 +279,22 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
             info: audit.count(Severity::Info),
             ignored: 0,
         },
+    }
+}
+
+/// Where the value came from that a finding is about; for one about mesh configuration, the key.
+fn origin(finding: &audit::Finding) -> Option<Origin> {
+    match &finding.subject {
+        Subject::Row { row, .. } => Some((&row.origin).into()),
+        Subject::MeshConfig { map, key, .. } => Some(Origin {
+            kind: OriginKind::MeshConfig,
+            namespace: map.namespace.clone(),
+            name: map.name.clone(),
+            part: key.as_str().to_owned(),
+            certain: true,
+            note: String::new(),
+        }),
+        Subject::Cluster { .. } | Subject::Proxies { .. } => None,
     }
 }
 
@@ -289,7 +316,11 @@ pub fn coverage(snapshot: &MeshSnapshot) -> Coverage {
         failed: snapshot
             .failed
             .iter()
-            .map(|failed| Failed { proxy: failed.id.to_string(), cause: failed.cause, message: failed.message.clone() })
+            .map(|failed| Failed {
+                proxy: failed.id.to_string(),
+                cause: failed.cause.into(),
+                message: failed.message.clone(),
+            })
             .collect(),
     }
 }
@@ -339,9 +370,4 @@ pub fn lines(audit: &TimeoutAudit) -> Result<String, serde_json::Error> {
     }
     out += &document::json_line(&Line { kind: "Summary", value: &audit.summary })?;
     Ok(out)
-}
-
-/// The JSON Schema of an audit, as published under docs/schema.
-pub fn schema() -> Result<String, serde_json::Error> {
-    document::json(&schemars::schema_for!(TimeoutAudit))
 }

@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 
-use super::audit_table::show_origin;
-use super::escape::escape;
-use super::look::{Look, count, show_timeout};
-use super::table::{self, number, text, wrap};
+use super::super::escape::escape;
+use super::super::look::{Look, count, show_timeout};
+use super::super::table::{self, number, text, wrap};
 use crate::attribute::{Attributor, Candidate, Outcome};
 use crate::audit::Audit;
-use crate::model::{ClusterSet, MeshSnapshot, format_duration};
+use crate::model::{ClusterSet, MeshSnapshot, Origin, OriginKind, format_duration};
 
 /// How many proxies are named before the rest is counted, unless `-v`.
 const NAMED: usize = 3;
@@ -90,4 +89,21 @@ fn candidates(chain: Vec<Candidate>, look: Look) -> String {
     });
     let columns = [text("OUTCOME"), number("VALUE"), text("CANDIDATE"), text("WHY"), text("ISTIO")];
     table::render(&columns, cells.collect(), look.headings)
+}
+
+/// `DestinationRule shop/cc-api subset v1`, with a question mark where it is not certain.
+#[must_use]
+pub fn show_origin(origin: &Origin) -> String {
+    let mut out = origin.kind.as_str().to_owned();
+    if let Some(object) = origin.kind.object() {
+        let _ = write!(out, " {}", escape(&object.to_string()));
+    }
+    let part = origin.kind.part();
+    if !part.is_empty() {
+        let _ = write!(out, " {}", escape(&part));
+    }
+    if !origin.certain && origin.kind != OriginKind::Unknown {
+        out.push('?');
+    }
+    out
 }

@@ -1,0 +1,163 @@
+//! The distinct values of a mesh, and the proxies that hold them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Filter;
+use crate::attribute::{Attribution, Attributor, Dropped, Expected, Verdict};
+use crate::model::{
+    ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot, Origin, syn_retransmissions,
+};
+
+/// One distinct (cluster, value, origin), and the proxies that hold it.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The cluster's whole name.
+    pub name: Arc<str>,
+    /// What the cluster is for.
+    pub kind: ClusterKind,
+    /// The discovery type.
+    pub discovery_type: Arc<str>,
+    /// `connect_timeout`; `None` where the field is absent.
+    pub connect_timeout: Option<Duration>,
+    /// Where the value came from.
+    pub origin: Origin,
+    /// How it compares with what should be held.
+    pub verdict: Verdict,
+    /// What should be held; `None` where too little could be read.
+    pub expected: Option<Expected>,
+    /// The mesh's value for these proxies, as far as it is known.
+    pub mesh: Option<Duration>,
+    /// Timeouts that were meant for it and are lost, and for which of the proxies.
+    pub dropped: Vec<(Dropped, ClusterSet)>,
+    /// The proxies that hold it: positions in the snapshot's list.
+    pub proxies: Arc<ClusterSet>,
+}
+
+impl Row {
+    /// The timeout that is in force.
+    #[must_use]
+    pub fn effective_timeout(&self) -> Duration {
+        self.connect_timeout.unwrap_or(EnvoyCluster::DEFAULT_CONNECT_TIMEOUT)
+    }
+
+    /// How many SYN retransmissions fit into it.
+    #[must_use]
+    pub fn syn_retransmissions(&self) -> u32 {
+        syn_retransmissions(self.effective_timeout())
+    }
+
+    /// The parts of the name, if it is a service's.
+    #[must_use]
+    pub fn parts(&self) -> Option<ClusterName<'_>> {
+        ClusterName::parse(&self.name)
+    }
+
+    /// Whether it leads to the proxy's own workload, over loopback.
+    #[must_use]
+    pub fn is_inbound(&self) -> bool {
+        self.name.starts_with("InboundPassthrough")
+            || self.parts().is_some_and(|parts| parts.direction == Direction::Inbound)
+    }
+
+    /// Whether rules judge it: bootstrap and internal clusters are not the mesh's to set, and nothing is ever dialled
+    /// through BlackHoleCluster.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        matches!(self.kind, ClusterKind::Service | ClusterKind::Passthrough | ClusterKind::Other)
+    }
+}
+
+/// Keeps equal sets once.
+#[derive(Default)]
+pub(super) struct ProxySets {
+    /// The distinct sets.
+    pub(super) distinct: Vec<Arc<ClusterSet>>,
+    /// By content, as runs; a bitmap has no hash of its own.
+    known: HashMap<Vec<[u32; 2]>, usize>,
+}
+
+impl ProxySets {
+    /// The number of a set.
+    pub(super) fn intern(&mut self, set: &Arc<ClusterSet>) -> usize {
+        *self.known.entry(set.runs()).or_insert_with(|| {
+            self.distinct.push(Arc::clone(set));
+            self.distinct.len() - 1
+        })
+    }
+}
+
+/// What is known of a row while it is put together.
+struct Draft {
+    /// One of its clusters.
+    position: usize,
+    proxies: ClusterSet,
+    attribution: Attribution,
+    mesh: Option<Duration>,
+    dropped: Vec<(Dropped, ClusterSet)>,
+}
+
+/// Groups what the proxies hold into rows, by name, value and origin; of kinds that the filter shows.
+pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attributor<'_>) -> Vec<Arc<Row>> {
+    let kept: ClusterSet = (0u32..)
+        .zip(&snapshot.clusters)
+        .filter(|(_, cluster)| filter.shows(cluster.kind()))
+        .map(|(at, _)| at)
+        .collect();
+    let mut holders: Vec<ClusterSet> = vec![ClusterSet::default(); snapshot.clusters.len()];
+    for (proxy, read) in (0u32..).zip(&snapshot.proxies) {
+        for position in read.clusters.intersection(&kept).iter() {
+            holders[position as usize].insert(proxy);
+        }
+    }
+    let mut grouped: HashMap<(Arc<str>, Option<Duration>, Origin), Draft> = HashMap::new();
+    for class in attributor.classes() {
+        let mesh = attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
+        for position in class.clusters.intersection(&kept).iter() {
+            let cluster = &snapshot.clusters[position as usize];
+            let attribution = attributor.attribute(class, position);
+            let proxies = holders[position as usize].intersection(&class.proxies);
+            let dropped = attribution.expected.as_ref().and_then(|expected| expected.dropped.clone());
+            let key = (Arc::clone(&cluster.name), cluster.connect_timeout, attribution.origin.clone());
+            let row = grouped.entry(key).or_insert_with(|| Draft {
+                position: position as usize,
+                proxies: ClusterSet::default(),
+                attribution,
+                mesh,
+                dropped: Vec::new(),
+            });
+            row.proxies.extend(&proxies);
+            if let Some(dropped) = dropped {
+                match row.dropped.iter_mut().find(|(known, _)| *known == dropped) {
+                    Some((_, all)) => all.extend(&proxies),
+                    None => row.dropped.push((dropped, proxies)),
+                }
+            }
+        }
+    }
+    // Rows that the same proxies hold share one set.
+    let mut sets = ProxySets::default();
+    let mut rows: Vec<Row> = grouped
+        .into_iter()
+        .map(|((name, connect_timeout, origin), mut row)| {
+            let cluster = &snapshot.clusters[row.position];
+            row.proxies.shrink();
+            let set = sets.intern(&Arc::new(row.proxies));
+            Row {
+                name,
+                kind: cluster.kind(),
+                discovery_type: Arc::clone(&cluster.discovery_type),
+                connect_timeout,
+                origin,
+                verdict: row.attribution.verdict,
+                expected: row.attribution.expected,
+                mesh: row.mesh,
+                dropped: row.dropped,
+                proxies: Arc::clone(&sets.distinct[set]),
+            }
+        })
+        .collect();
+    rows.sort_by(|a, b| (&a.name, a.connect_timeout, &a.origin).cmp(&(&b.name, b.connect_timeout, &b.origin)));
+    rows.into_iter().map(Arc::new).collect()
+}

@@ -1,0 +1,100 @@
+//! What help shows and in which order: what a command does, examples, its own flags, exit codes. The flags that say
+//! which cluster and as whom are the same for all; `-h` leaves them to `options`, as kubectl does.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Command, ValueHint};
+
+use super::console::Console;
+use super::exit::{self, Exit};
+use super::failure::Failure;
+use super::kube_args::KubeArgs;
+use super::{GlobalArgs, complete};
+
+/// Headings of flags that every command shares.
+const SHARED: [&str; 1] = ["Cluster"];
+
+/// Names of values that are files or directories.
+const PATHS: [&str; 4] = ["PATH", "FILE", "DIR", "DIR|FILE.tar.gz"];
+
+/// Examples first.
+const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// Where a command says more than its help.
+const LAST: &str =
+    "`kubectl meshaudit options` lists the flags that say which cluster, and as whom; `--help` says more.";
+
+/// Puts every command's help into one order, and says of each flag what completes it.
+pub(super) fn arrange(command: Command) -> Command {
+    command.help_template(TEMPLATE).mut_subcommands(|command| {
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let (examples, rest) = match after.split_once("\n\n") {
+            Some((examples, rest)) => (examples.to_owned(), format!("{rest}\n\n{LAST}")),
+            None if after.is_empty() => (String::new(), LAST.to_owned()),
+            None => (after, LAST.to_owned()),
+        };
+        let name = command.get_name().to_owned();
+        let shares = command.get_arguments().any(|arg| arg.get_help_heading().is_some_and(|of| SHARED.contains(&of)));
+        let rest = if shares { rest } else { rest.trim_end_matches(LAST).trim_end().to_owned() };
+        let command = if examples.is_empty() { command } else { command.before_help(examples) };
+        command.help_template(TEMPLATE).after_help(rest).mut_args(|arg| {
+            let shared = arg.get_help_heading().is_some_and(|heading| SHARED.contains(&heading));
+            let path =
+                arg.get_value_names().is_some_and(|names| names.iter().any(|name| PATHS.contains(&name.as_str())));
+            let arg = if shared { arg.hide_short_help(true) } else { arg };
+            let arg = if path { arg.value_hint(ValueHint::AnyPath) } else { arg };
+            complete::values(&name, arg)
+        })
+    })
+}
+
+/// Prints what clap has to say instead of running a command: help, the version, an error. Nothing asked for is help
+/// asked for.
+pub(super) fn answer(error: &clap::Error, name: &'static str) -> ExitCode {
+    // Into a closed pipe is no failure.
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = super::command(name).print_help();
+        return ExitCode::SUCCESS;
+    }
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 })
+}
+
+/// Help of a command
+#[derive(Debug, Args)]
+pub(super) struct HelpArgs {
+    /// The command; none lists them all
+    #[arg(value_name = "COMMAND")]
+    command: Option<String>,
+}
+
+pub(super) fn run(args: &HelpArgs, name: &'static str, console: &Console) -> Result<Exit, Failure> {
+    let words = [Some(name), args.command.as_deref(), Some("--help")];
+    let help = match super::command(name).try_get_matches_from(words.into_iter().flatten()) {
+        Err(help) if help.kind() == ErrorKind::DisplayHelp => help.render(),
+        _ => {
+            let wanted = args.command.as_deref().unwrap_or_default();
+            return Err(Failure::usage(format!("there is no command {wanted:?}"))
+                .hint(format!("`{name} help` lists the commands there are")));
+        }
+    };
+    let text = if console.out.is_coloured() { help.ansi().to_string() } else { help.to_string() };
+    console.print(&text)?;
+    Ok(Exit::Success)
+}
+
+/// List the flags that every command takes: which cluster, as whom, and what is said
+#[derive(Debug, Args)]
+pub(super) struct OptionsArgs {}
+
+pub(super) fn options(_: &OptionsArgs, name: &'static str, console: &Console) -> Result<Exit, Failure> {
+    let command = KubeArgs::augment_args(GlobalArgs::augment_args(Command::new(name)))
+        .disable_help_flag(true)
+        .max_term_width(100)
+        .help_template("Flags of every command that reads a cluster:\n\n{all-args}\n");
+    let help = command.clone().render_help();
+    let text = if console.out.is_coloured() { help.ansi().to_string() } else { help.to_string() };
+    console.print(&text)?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,163 @@
+//! An audit as a table.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::escape::escape;
+use super::super::look::{Look, proxies, show_timeout};
+use super::super::table::{self, number, text};
+use super::{paint, show_origin};
+use crate::audit::{Audit, Finding, Row, Severity, Subject};
+use crate::model::{ClusterSet, MeshSnapshot, format_duration};
+
+/// Terminals narrower than this get rows of two lines.
+const WIDE_ENOUGH: usize = 132;
+
+/// How many proxies a line names before it counts the rest.
+const NAMED: usize = 3;
+
+/// The table: one row for each value that deserves attention, worst first; all rows with `everything`.
+#[must_use]
+pub fn rows(snapshot: &MeshSnapshot, audit: &Audit, look: Look, everything: bool) -> String {
+    let lines = attention(audit, everything);
+    if lines.is_empty() {
+        return String::new();
+    }
+    let names = |set: &ClusterSet| proxies(set.iter().map(|proxy| &snapshot.proxies[proxy as usize].proxy.id), NAMED);
+    let narrow = look.columns.is_some_and(|columns| columns < WIDE_ENOUGH);
+    let cells = lines.into_iter().map(|line| {
+        let (timeout, syn) = line.row.map_or_else(
+            || (line.timeout.map_or_else(|| "-".to_owned(), format_duration), "-".to_owned()),
+            |row| (show_timeout(row.connect_timeout), row.syn_retransmissions().to_string()),
+        );
+        let subject = if line.cluster.is_empty() { names(&line.proxies) } else { escape(&line.cluster).into_owned() };
+        let origin = line.row.map_or_else(|| "-".to_owned(), |row| show_origin(&row.origin));
+        let codes = if line.codes.is_empty() { "-".to_owned() } else { line.codes.join(",") };
+        let severity =
+            line.severity.map_or_else(|| "ok".to_owned(), |severity| paint(look.palette, severity, severity.as_str()));
+        let count = line.proxies.len().to_string();
+        if narrow {
+            let below = look.palette.faint(&format!("{codes}  {origin}"));
+            vec![severity, timeout, syn, count, format!("{subject}\n{below}")]
+        } else {
+            vec![severity, subject, timeout, syn, count, origin, codes]
+        }
+    });
+    if narrow {
+        let columns = [text("SEVERITY"), number("TIMEOUT"), number("SYN"), number("PROXIES"), text("CLUSTER")];
+        table::render(&columns, cells.collect(), look.headings)
+    } else {
+        let columns = [
+            text("SEVERITY"),
+            text("CLUSTER"),
+            number("TIMEOUT"),
+            number("SYN"),
+            number("PROXIES"),
+            text("ORIGIN"),
+            text("RULES"),
+        ];
+        table::render(&columns, cells.collect(), look.headings)
+    }
+}
+
+/// A row for each proxy and value.
+#[must_use]
+pub fn wide(snapshot: &MeshSnapshot, audit: &Audit, look: Look, everything: bool) -> String {
+    let mut cells = Vec::new();
+    for line in attention(audit, everything) {
+        let (timeout, syn) = line.row.map_or_else(
+            || (line.timeout.map_or_else(|| "-".to_owned(), format_duration), "-".to_owned()),
+            |row| (show_timeout(row.connect_timeout), row.syn_retransmissions().to_string()),
+        );
+        for proxy in line.proxies.iter() {
+            let read = &snapshot.proxies[proxy as usize].proxy;
+            cells.push(vec![
+                escape(&read.id.to_string()).into_owned(),
+                line.severity
+                    .map_or_else(|| "ok".to_owned(), |severity| paint(look.palette, severity, severity.as_str())),
+                if line.cluster.is_empty() { "-".to_owned() } else { escape(&line.cluster).into_owned() },
+                line.row.map_or_else(|| "-".to_owned(), |row| escape(&row.discovery_type).into_owned()),
+                timeout.clone(),
+                syn.clone(),
+                line.row.map_or_else(|| "-".to_owned(), |row| show_origin(&row.origin)),
+                if line.codes.is_empty() { "-".to_owned() } else { line.codes.join(",") },
+                if read.revision.is_empty() { "-".to_owned() } else { escape(&read.revision).into_owned() },
+                if read.istio_version.is_empty() { "-".to_owned() } else { escape(&read.istio_version).into_owned() },
+            ]);
+        }
+    }
+    if cells.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        text("PROXY"),
+        text("SEVERITY"),
+        text("CLUSTER"),
+        text("TYPE"),
+        number("TIMEOUT"),
+        number("SYN"),
+        text("ORIGIN"),
+        text("RULES"),
+        text("REVISION"),
+        text("ISTIO"),
+    ];
+    table::render(&columns, cells, look.headings)
+}
+
+/// What a line of the table is about.
+struct Line<'a> {
+    severity: Option<Severity>,
+    row: Option<&'a Row>,
+    /// The cluster, or what else it is about; empty where that is the proxies.
+    cluster: Arc<str>,
+    timeout: Option<Duration>,
+    proxies: Arc<ClusterSet>,
+    codes: Vec<&'static str>,
+}
+
+/// The lines that deserve attention, worst first: each row with all that was found of it, and findings of no row.
+fn attention(audit: &Audit, everything: bool) -> Vec<Line<'_>> {
+    let mut of_rows: HashMap<*const Row, Vec<&Finding>> = HashMap::new();
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for finding in &audit.findings {
+        let cluster = match &finding.subject {
+            Subject::Row { row, .. } => {
+                of_rows.entry(Arc::as_ptr(row)).or_default().push(finding);
+                continue;
+            }
+            Subject::Cluster { cluster, .. } => Arc::clone(cluster),
+            Subject::Proxies { .. } => Arc::from(""),
+            Subject::MeshConfig { map, key, .. } => Arc::from(format!("ConfigMap {map} {}", key.as_str())),
+        };
+        lines.push(Line {
+            severity: Some(finding.severity),
+            row: None,
+            cluster,
+            timeout: finding.subject.timeout(),
+            proxies: Arc::clone(finding.proxies()),
+            codes: vec![finding.rule.code],
+        });
+    }
+    for row in &audit.rows {
+        let findings = of_rows.get(&Arc::as_ptr(row)).map_or(&[][..], Vec::as_slice);
+        let severity = findings.iter().map(|finding| finding.severity).max();
+        if everything || severity.is_some() {
+            lines.push(Line {
+                severity,
+                row: Some(row),
+                cluster: Arc::clone(&row.name),
+                timeout: row.connect_timeout,
+                proxies: Arc::clone(&row.proxies),
+                codes: findings.iter().map(|finding| finding.rule.code).collect(),
+            });
+        }
+    }
+    lines.sort_by(|a, b| {
+        let key = |line: &Line<'_>| {
+            (std::cmp::Reverse(line.severity), line.cluster.is_empty(), std::cmp::Reverse(line.proxies.len()))
+        };
+        key(a).cmp(&key(b)).then_with(|| a.cluster.cmp(&b.cluster)).then_with(|| a.timeout.cmp(&b.timeout))
+    });
+    lines
+}
