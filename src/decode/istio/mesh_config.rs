@@ -63,8 +63,8 @@ pub fn parse(text: &str) -> Result<MeshConfig, String> {
 /// The first YAML document, as Go's decoder reads it (`sigs.k8s.io/yaml`): of a key that is there twice the last holds,
 /// and what follows the first document is never looked at.
 fn document(text: &str) -> Result<Value, String> {
-    let first_line = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    if first_line.is_some_and(|line| line.starts_with('\t')) {
+    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    if first.is_some_and(|line| line.starts_with('\t')) {
         return Err("a tab cannot indent".to_owned());
     }
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
