@@ -6,6 +6,7 @@ pub mod collect;
 pub mod decode;
 pub mod diagnose;
 pub mod fix;
+pub mod input;
 pub mod k8s;
 pub mod model;
 pub mod reach;

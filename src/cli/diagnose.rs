@@ -3,16 +3,17 @@
 use std::io::Read;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 
 use super::console::Console;
 use super::diagnose_live::{self, LiveArgs};
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::collect;
-use crate::decode::log::{AccessFormat, Lines, LogCounts, LogDecoder};
+use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
+use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::ClusterTimeouts;
-use crate::reach::{ArchiveLimits, Entry, walk};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::document;
 use crate::report::look::Look;
@@ -113,7 +114,7 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
                 Err(ReadingError::Output(failure)) => failed = failed.take().or(Some(failure)),
             }
         };
-        if let Err(error) = walk(input, &LIMITS, &mut each) {
+        if let Err(error) = walk(input, &ArchiveLimits::LOGS, &mut each) {
             unread.push(format!("{input}: {error}"));
         }
         if let Some(failure) = failed {
@@ -153,10 +154,6 @@ pub(super) fn conclude(
     Ok(exit(args, &diagnosis, !unread.is_empty()))
 }
 
-/// Logs compress well, and may be of any size: they are read as they stream.
-const LIMITS: ArchiveLimits =
-    ArchiveLimits { entries: 100_000, entry_bytes: u64::MAX, total_bytes: u64::MAX, ratio: 5_000 };
-
 enum ReadingError {
     Input(String),
     Output(Failure),
@@ -195,8 +192,9 @@ impl Reading<'_> {
 
     /// Reads one log to its end.
     fn log(&mut self, reader: impl Read, source: &str) -> Result<(), ReadingError> {
-        let mut decoder = LogDecoder::new(self.formats.clone());
-        let mut lines = Lines::new(reader);
+        let mut decoder = LogDecoder::new(self.formats.clone(), Timestamp::now());
+        let text = Text::new(reader).map_err(|error| ReadingError::Input(error.to_string()))?;
+        let mut lines = Lines::new(text);
         let outcome = loop {
             match lines.next_line() {
                 Ok(Some(line)) => {
@@ -204,22 +202,33 @@ impl Reading<'_> {
                         break Err(ReadingError::Output(failure));
                     }
                 }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(ReadingError::Input(error.to_string())),
+                Ok(None) => break self.end(&mut decoder, source).map_err(ReadingError::Output),
+                Err(error) => break Err(ReadingError::Input(InputError::from(error).to_string())),
             }
         };
-        self.counts += decoder.counts;
+        self.counts += decoder.counts();
         self.cut += lines.cut;
         outcome
     }
 
     /// Reads one line of a log; prints what it completes, where failures are printed as they are found.
     pub(super) fn line(&mut self, decoder: &mut LogDecoder, line: &[u8], source: &str) -> Result<(), Failure> {
-        let Some(record) = decoder.decode(line) else { return Ok(()) };
-        let events = self.diagnoser.push(&record, source);
+        let mut events = Vec::new();
+        decoder.push(line, &mut |record| events.extend(self.diagnoser.push(record, source)));
+        self.give(&events)
+    }
+
+    /// Ends a log.
+    pub(super) fn end(&mut self, decoder: &mut LogDecoder, source: &str) -> Result<(), Failure> {
+        let mut events = Vec::new();
+        decoder.finish(&mut |record| events.extend(self.diagnoser.push(record, source)));
+        self.give(&events)
+    }
+
+    fn give(&self, events: &[Event]) -> Result<(), Failure> {
         match self.stream {
-            Some(console) => print_lines(console, &events),
-            None => Ok(()),
+            Some(console) if !events.is_empty() => print_lines(console, events),
+            _ => Ok(()),
         }
     }
 }
@@ -231,12 +240,18 @@ fn bug_report_pod(path: &str) -> Option<String> {
     (proxies == "proxies").then(|| format!("{namespace}/{pod}"))
 }
 
-/// Whether a file is a configuration dump, and so not a log: an object or a list over several lines.
+/// Whether a file is a configuration dump or a snapshot, and so not a log: it says so near its beginning.
 fn is_dump(beginning: &[u8]) -> bool {
     let text = beginning.trim_ascii_start();
-    let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    matches!(first.trim_ascii_end(), b"{" | b"[")
-        || memchr::memmem::find(&text[..text.len().min(64)], b"\"configs\"").is_some()
+    let head = &text[..text.len().min(4096)];
+    let has = |needle: &[u8]| memchr::memmem::find(head, needle).is_some();
+    matches!(head.first(), Some(b'{' | b'['))
+        && (has(b"\"configs\"")
+            || has(b"ConfigDump\"")
+            || has(b"envoy.config.")
+            || has(b"\"MeshSnapshot\"")
+            || has(b"\"edsClusterConfig\""))
+        && !has(b"\"textPayload\"")
 }
 
 /// Connect timeouts and access log formats, of what was named and of the dumps that lie beside the logs.
@@ -300,7 +315,7 @@ fn holds_files(input: &str) -> bool {
     }
     let mut inside = false;
     // Only the first file is looked at: an archive's files have paths, a single one has none.
-    let limits = ArchiveLimits { entries: 1, ..LIMITS };
+    let limits = ArchiveLimits { entries: 1, ..ArchiveLimits::LOGS };
     let _ = walk(input, &limits, &mut |_, entry| inside |= entry.is_ok_and(|entry| !entry.path.is_empty()));
     inside
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -112,7 +113,7 @@ async fn once(
     for proxy in proxies {
         let (namespace, pod, name) = (&proxy.id.namespace, &proxy.id.name, proxy.id.to_string());
         let mut log = LogStream::open(connection, namespace, pod, &proxy.container, args.live.options());
-        let mut decoder = LogDecoder::new(reading.formats.clone());
+        let mut decoder = LogDecoder::new(reading.formats.clone(), Timestamp::now());
         loop {
             let next = limits.deadline.answer(limits.request_timeout, log.next()).await;
             let next = next.unwrap_or_else(|timed_out| Err(timed_out.into()));
@@ -125,7 +126,8 @@ async fn once(
                 }
             }
         }
-        reading.counts += decoder.counts;
+        reading.end(&mut decoder, &name)?;
+        reading.counts += decoder.counts();
         reading.cut += log.cut;
     }
     conclude(args, reading, &unread, console)

@@ -9,9 +9,10 @@ use super::complete;
 use super::console::Console;
 use super::failure::Failure;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress};
+use crate::input::ArchiveLimits;
 use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, PodSelection, Target, connect};
 use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_duration};
-use crate::reach::{ArchiveLimits, Limits};
+use crate::reach::Limits;
 use crate::report::progress::Bar;
 
 /// Reads a duration; a number alone is seconds, as kubectl has it for `--request-timeout`.

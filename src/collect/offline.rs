@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, ReadError, Reading, TakeElement};
 use crate::decode::dump::{self, DumpDecoder, Item, Node};
 use crate::decode::snapshot::{self, SnapshotError};
+use crate::input::{ArchiveLimits, Entry, InputError, walk};
 use crate::model::{
     ClusterSource, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy, UnreadProxy,
     format_duration,
 };
-use crate::reach::{ArchiveLimits, Entry, InputError, walk};
 
 /// Reads inputs into one snapshot. An input that cannot be read, and a file that is no dump, is an unread proxy of
 /// it that goes by the input's name.
@@ -160,6 +160,10 @@ impl FileError {
             Self::Read(error) => (error.cause(), error.to_string()),
             Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
             Self::Snapshot(_) => (FailureCause::NotEnvoy, self.to_string()),
+            Self::Input(InputError::Truncated) => (FailureCause::Truncated, self.to_string()),
+            Self::Input(InputError::Header { .. } | InputError::Entries(_)) => {
+                (FailureCause::TooLarge, self.to_string())
+            }
             Self::Input(_) => (FailureCause::Unreachable, self.to_string()),
         };
         UnreadProxy { id: ProxyId::new("", name), cause, message }

@@ -153,8 +153,6 @@ struct Log {
     drained: Option<Timestamp>,
     /// Whether the record before dumps the headers of this connection's stream.
     headers_of: Option<(u64, u64)>,
-    /// The failure that an access log line made that was wrapped behind its upstream host.
-    wrapped: Option<u64>,
 }
 
 /// What one end of a call wrote into its access log.
@@ -233,16 +231,14 @@ impl Diagnoser {
         match &record.content {
             LogContent::Proxy(line) => {
                 self.logs[log as usize].headers_of = None;
-                self.logs[log as usize].wrapped = None;
                 self.proxy(log, record, line);
             }
             LogContent::Access(line) => {
                 self.logs[log as usize].headers_of = None;
                 self.access(log, record, line);
             }
-            LogContent::AccessRest(rest) => self.amend(log, record, rest),
             LogContent::Continuation => self.continuation(log, record.text),
-            LogContent::Agent | LogContent::Unrecognized => {}
+            LogContent::Agent | LogContent::Foreign | LogContent::Unrecognized => {}
         }
         let moved = match (self.now, self.swept) {
             (Some(now), Some(swept)) => (now.as_millisecond() - swept.as_millisecond()).abs() > 500,
@@ -332,18 +328,6 @@ impl Diagnoser {
             self.names.insert(known.clone());
         }
         known
-    }
-
-    /// The further text of an access log line that was wrapped behind its upstream host.
-    fn amend(&mut self, log: u32, record: &LogRecord, rest: &AccessLine) {
-        let Some(number) = self.logs[log as usize].wrapped.take() else { return };
-        let cluster = rest.cluster.as_deref().map(|name| self.name(name));
-        if let Some(failure) = self.pending.get_mut(number) {
-            failure.clue.cluster = failure.clue.cluster.take().or(cluster);
-            let client = rest.downstream_remote.as_deref().map(|address| clip(address, 256).into());
-            failure.clue.client = failure.clue.client.take().or(client);
-            failure.clue.evidence.push(evidence(record));
-        }
     }
 
     /// Header dumps say which request a stream carries.
@@ -1078,7 +1062,6 @@ impl Diagnoser {
                 end.failure = number;
             }
         }
-        self.logs[log as usize].wrapped = number.filter(|_| line.cluster.is_none());
     }
 
     /// Joins the two ends of a call, by request id or by the addresses of the connection between them.

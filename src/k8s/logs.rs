@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::client::Connection;
 use super::error::ApiError;
 use super::request::encode;
-use crate::decode::log::MAX_LINE;
+use crate::input::MAX_LINE;
 
 /// Which part of a log is wanted: kubectl's flags.
 #[derive(Debug, Clone, Default)]

@@ -31,12 +31,12 @@ pub enum LogContent<'a> {
     Proxy(ProxyLine<'a>),
     /// A line of an access log.
     Access(Box<AccessLine<'a>>),
-    /// The rest of an access log line that was wrapped behind its upstream host.
-    AccessRest(Box<AccessLine<'a>>),
     /// A further line of the record before it: a header dump, a message over several lines.
     Continuation,
     /// A record of another program in the same container, such as Istio's agent.
     Agent,
+    /// A record of an application, which is no proxy's.
+    Foreign,
     /// None of these.
     Unrecognized,
 }

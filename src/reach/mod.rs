@@ -1,6 +1,5 @@
 //! Envoy's admin endpoint: what may be asked of it, and the ways to reach it.
 
-mod archive;
 mod direct;
 mod istiod;
 mod prometheus;
@@ -10,7 +9,6 @@ mod tunnel;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-pub use archive::{ArchiveLimits, Entry, InputError, walk};
 pub use direct::{Direct, DirectError};
 pub use istiod::IstiodPage;
 pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};

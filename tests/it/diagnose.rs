@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use meshaudit::decode::log::{Lines, LogDecoder};
+use meshaudit::decode::log::LogDecoder;
 use meshaudit::diagnose::{Cause, Confidence, DiagnoseOptions, Diagnoser, Diagnosis};
+use meshaudit::input::{Lines, Text};
 use meshaudit::model::ClusterTimeouts;
 use meshaudit_sandbox::incident::LOSSY_CLUSTER;
 use meshaudit_sandbox::{Sandbox, canned};
@@ -18,17 +19,20 @@ fn fixtures() -> PathBuf {
     crate::project().join("tests/fixtures/logs")
 }
 
+fn decoder() -> LogDecoder {
+    LogDecoder::new(Vec::new(), "2026-11-28T00:00:00Z".parse().unwrap())
+}
+
 /// What a log says, and how many of its lines nobody knows.
 fn diagnose_with(log: &[u8], timeouts: ClusterTimeouts) -> (Diagnosis, u64) {
-    let mut decoder = LogDecoder::new(Vec::new());
+    let mut decoder = decoder();
     let mut diagnoser = Diagnoser::new(DiagnoseOptions { timeouts, ..DiagnoseOptions::default() });
-    let mut lines = Lines::new(log);
+    let mut lines = Lines::new(Text::new(log).unwrap());
     while let Some(line) = lines.next_line().unwrap() {
-        if let Some(record) = decoder.decode(line) {
-            diagnoser.push(&record, "");
-        }
+        decoder.push(line, &mut |record| drop(diagnoser.push(record, "")));
     }
-    (diagnoser.finish(), decoder.counts.unrecognized)
+    decoder.finish(&mut |record| drop(diagnoser.push(record, "")));
+    (diagnoser.finish(), decoder.counts().unrecognized)
 }
 
 fn diagnose(log: &[u8]) -> Diagnosis {
@@ -497,15 +501,15 @@ fn ids_repeat_across_threads_pods_and_restarts() {
 
 #[test]
 fn open_connections_are_bounded_and_the_dropped_are_counted() {
-    let mut decoder = LogDecoder::new(Vec::new());
+    let mut decoder = decoder();
     let mut diagnoser = Diagnoser::new(DiagnoseOptions { max_connections: 100, ..DiagnoseOptions::default() });
     for id in 0..1_000 {
         for line in attempt(id, 20, 0, "10.0.0.1:80", false) {
-            diagnoser.push(&decoder.decode(line.as_bytes()).unwrap(), "");
+            decoder.push(line.as_bytes(), &mut |record| drop(diagnoser.push(record, "")));
         }
     }
     let line = "[2024-03-01 10:00:01.000][20][debug][pool] [source/common/x.cc:1] [C999] connect timeout";
-    diagnoser.push(&decoder.decode(line.as_bytes()).unwrap(), "");
+    decoder.push(line.as_bytes(), &mut |record| drop(diagnoser.push(record, "")));
     let diagnosis = diagnoser.finish();
     assert_eq!(diagnosis.dropped_connections, 900);
     assert_eq!(only(&diagnosis).upstream.as_deref(), Some("10.0.0.1:80"));
@@ -535,15 +539,13 @@ fn events_come_while_the_log_is_read() {
     let log =
         std::fs::read(fixtures().join("recorded/connect_timeout/connect_timeout_twice_and_healthy.1.40.0.text.log"))
             .unwrap();
-    let mut decoder = LogDecoder::new(Vec::new());
+    let mut decoder = decoder();
     let options = DiagnoseOptions { join_window: Duration::from_millis(500), ..DiagnoseOptions::default() };
     let mut diagnoser = Diagnoser::new(options);
     let mut lines = Lines::new(&log[..]);
     let mut early = 0;
     while let Some(line) = lines.next_line().unwrap() {
-        if let Some(record) = decoder.decode(line) {
-            early += diagnoser.push(&record, "").len();
-        }
+        decoder.push(line, &mut |record| early += diagnoser.push(record, "").len());
     }
     assert!(early >= 1, "the first failure is told before the log ends");
     // A log that has fallen silent still gives up what it holds.

@@ -16,16 +16,17 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("reqwest", &["reach"]),
     ("kube", &["k8s"]),
     ("k8s_openapi", &["k8s"]),
-    ("tar", &["reach", "cli"]),
+    ("tar", &["input", "cli"]),
 ];
 
 /// The modules that a module may use, besides itself.
-const BELOW: [(&str, &[&str]); 12] = [
+const BELOW: [(&str, &[&str]); 13] = [
     ("model", &[]),
+    ("input", &[]),
     ("decode", &["model"]),
-    ("k8s", &["decode", "model"]),
+    ("k8s", &["decode", "input", "model"]),
     ("reach", &["k8s", "model"]),
-    ("collect", &["k8s", "reach", "decode", "model"]),
+    ("collect", &["k8s", "reach", "decode", "input", "model"]),
     ("attribute", &["model"]),
     ("audit", &["attribute", "model"]),
     ("diagnose", &["model"]),
@@ -34,7 +35,20 @@ const BELOW: [(&str, &[&str]); 12] = [
     ("report", &["audit", "attribute", "diagnose", "resets", "fix", "model"]),
     (
         "cli",
-        &["report", "fix", "audit", "attribute", "diagnose", "resets", "collect", "reach", "k8s", "decode", "model"],
+        &[
+            "report",
+            "fix",
+            "audit",
+            "attribute",
+            "diagnose",
+            "resets",
+            "collect",
+            "reach",
+            "k8s",
+            "decode",
+            "input",
+            "model",
+        ],
     ),
 ];
 

@@ -127,6 +127,12 @@ impl Explainer {
                 Ok(Some(event)) => self.take(event)?,
                 Ok(None) => break,
                 Err(_) => {
+                    let mut events = Vec::new();
+                    for (proxy, decoder) in &mut self.decoders {
+                        let name = proxy.to_string();
+                        decoder.settle(&mut |record| events.extend(self.diagnoser.push(record, &name)));
+                    }
+                    self.print(&events)?;
                     if let Some((time, at)) = self.newest {
                         let passed = SignedDuration::try_from(at.elapsed()).unwrap_or(SignedDuration::MAX);
                         let settled = self.diagnoser.settle(time.checked_add(passed).unwrap_or(Timestamp::MAX));
@@ -143,14 +149,19 @@ impl Explainer {
                 self.beat();
             }
         }
-        let waiting = self.diagnoser.flush();
+        let mut waiting = Vec::new();
+        for (proxy, decoder) in &mut self.decoders {
+            let name = proxy.to_string();
+            decoder.finish(&mut |record| waiting.extend(self.diagnoser.push(record, &name)));
+        }
+        waiting.extend(self.diagnoser.flush());
         self.print(&waiting)?;
         if let Some(mut file) = self.file {
             file.flush().map_err(lost_file)?;
         }
         let mut counts = LogCounts::default();
         for decoder in self.decoders.values() {
-            counts += decoder.counts;
+            counts += decoder.counts();
         }
         let diagnosis = self.diagnoser.finish();
         let input = DiagnosisInput {
@@ -215,10 +226,10 @@ impl Explainer {
         if self.raw {
             return self.print_raw(proxy, line.text());
         }
-        let new = || LogDecoder::new(self.formats.clone());
+        let new = || LogDecoder::new(self.formats.clone(), Timestamp::now());
         let decoder = self.decoders.entry(proxy.clone()).or_insert_with(new);
-        let Some(record) = decoder.decode(&line.stamped) else { return Ok(()) };
-        let events = self.diagnoser.push(&record, &proxy.to_string());
+        let (mut events, name) = (Vec::new(), proxy.to_string());
+        decoder.push(&line.stamped, &mut |record| events.extend(self.diagnoser.push(record, &name)));
         self.print(&events)
     }
 

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use crate::model::AccessLine;
 
-use super::access::{absent, plain_cluster};
-use super::json::Members;
-use super::text;
+use super::access_field::Operator;
+use super::json::Json;
 
 /// A format, as `accessLogFormat` or a listener's `access_log` gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,115 +25,6 @@ enum Layout {
 enum Piece {
     Literal(String),
     Operator(Operator),
-}
-
-/// The command operators that say something about a failed connection (Envoy's "access log command operators").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    Start,
-    Method,
-    Protocol,
-    Code,
-    GrpcStatus,
-    Flags,
-    Details,
-    Termination,
-    TransportFailure,
-    Duration,
-    RequestId,
-    Authority,
-    Upstream,
-    Cluster,
-    UpstreamLocal,
-    DownstreamLocal,
-    DownstreamRemote,
-    ServerName,
-    Route,
-    Attempts,
-    Other,
-}
-
-impl Operator {
-    /// Whether a value can be this operator's: what has blanks in it where there never are any shows that the line is
-    /// in another format, or still in a wrapper.
-    fn fits(self, value: &str) -> bool {
-        let never_blank = matches!(
-            self,
-            Self::Code
-                | Self::Flags
-                | Self::Duration
-                | Self::RequestId
-                | Self::Upstream
-                | Self::Cluster
-                | Self::UpstreamLocal
-                | Self::DownstreamLocal
-                | Self::DownstreamRemote
-                | Self::Attempts
-        );
-        !(never_blank && value.contains(' '))
-    }
-
-    fn parse(text: &str) -> Self {
-        let upper = text.to_ascii_uppercase();
-        let (name, argument) = upper.split_once('(').unwrap_or((&upper, ""));
-        let argument = argument.split([')', '?']).next().unwrap_or("");
-        match (name, argument) {
-            ("START_TIME", _) => Self::Start,
-            ("REQ", ":METHOD") => Self::Method,
-            ("PROTOCOL", _) => Self::Protocol,
-            ("RESPONSE_CODE", _) => Self::Code,
-            ("GRPC_STATUS" | "GRPC_STATUS_NUMBER", _) => Self::GrpcStatus,
-            ("RESPONSE_FLAGS", _) => Self::Flags,
-            ("RESPONSE_CODE_DETAILS", _) => Self::Details,
-            ("CONNECTION_TERMINATION_DETAILS", _) => Self::Termination,
-            ("UPSTREAM_TRANSPORT_FAILURE_REASON", _) => Self::TransportFailure,
-            ("DURATION", _) => Self::Duration,
-            ("REQ", "X-REQUEST-ID") => Self::RequestId,
-            ("REQ", ":AUTHORITY") => Self::Authority,
-            ("UPSTREAM_HOST" | "UPSTREAM_REMOTE_ADDRESS", _) => Self::Upstream,
-            ("UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW", _) => Self::Cluster,
-            ("UPSTREAM_LOCAL_ADDRESS", _) => Self::UpstreamLocal,
-            ("DOWNSTREAM_LOCAL_ADDRESS", _) => Self::DownstreamLocal,
-            ("DOWNSTREAM_REMOTE_ADDRESS" | "DOWNSTREAM_DIRECT_REMOTE_ADDRESS", _) => Self::DownstreamRemote,
-            ("REQUESTED_SERVER_NAME", _) => Self::ServerName,
-            ("ROUTE_NAME", _) => Self::Route,
-            ("UPSTREAM_REQUEST_ATTEMPT_COUNT", _) => Self::Attempts,
-            _ => Self::Other,
-        }
-    }
-
-    fn store<'a>(self, value: &'a str, line: &mut AccessLine<'a>) {
-        if self == Self::UpstreamLocal {
-            line.tells_upstream_local = true;
-        }
-        if absent(value) {
-            return;
-        }
-        let some = || Some(Cow::Borrowed(value));
-        match self {
-            Self::Start => line.start = text::time(value),
-            Self::Method => line.method = some(),
-            Self::Protocol => line.protocol = some(),
-            Self::Code => line.code = value.parse().unwrap_or(0),
-            Self::GrpcStatus => line.grpc_status = some(),
-            Self::Flags => line.flags = Cow::Borrowed(value),
-            Self::Details => line.details = some(),
-            Self::Termination => line.termination = some(),
-            Self::TransportFailure => line.transport_failure = some(),
-            Self::Duration => line.duration = value.parse().ok(),
-            Self::RequestId => line.request_id = some(),
-            Self::Authority => line.authority = some(),
-            Self::Upstream => line.upstream = some(),
-            Self::Cluster => line.cluster = some().map(plain_cluster),
-            Self::UpstreamLocal => line.upstream_local = some(),
-            Self::DownstreamLocal => line.downstream_local = some(),
-            Self::DownstreamRemote => line.downstream_remote = some(),
-            Self::ServerName => line.server_name = some(),
-            Self::Route => line.route = some(),
-            Self::Attempts => line.attempts = value.parse().ok(),
-            Self::Other => {}
-        }
-    }
 }
 
 /// What a mesh configuration says of access logs (`mesh/v1alpha1/config.proto`).
@@ -231,7 +121,7 @@ impl AccessFormat {
                     if !operator.fits(&rest[..end]) {
                         return None;
                     }
-                    operator.store(&rest[..end], &mut access);
+                    operator.store(Cow::Borrowed(&rest[..end]), &mut access);
                     rest = &rest[end..];
                 }
             }
@@ -239,57 +129,15 @@ impl AccessFormat {
         Some(access)
     }
 
-    /// Reads the members of a JSON line that is in this format: all of its keys have to be there.
-    pub(super) fn members(&self, members: &Members<'_>) -> Option<AccessLine<'static>> {
+    /// Reads a JSON line that is in this format: all of its keys have to be there.
+    pub(super) fn members<'a>(&self, json: &'a Json<'_>) -> Option<AccessLine<'a>> {
         let Layout::Json(keys) = &self.0 else { return None };
-        if !keys.iter().all(|(key, _)| members.has(key)) {
-            return None;
-        }
         let mut access = AccessLine::default();
         for (key, operator) in keys {
-            let value = members.text(&[key]).unwrap_or_default();
-            let mut one = AccessLine::default();
-            operator.store(&value, &mut one);
-            merge(&mut access, one);
+            let (_, value) = json.members().iter().find(|(own, _)| own == key)?;
+            operator.store(value.scalar().unwrap_or(Cow::Borrowed("-")), &mut access);
         }
         Some(access)
-    }
-}
-
-/// Takes over what `from` has, as owned text.
-fn merge(into: &mut AccessLine<'static>, from: AccessLine<'_>) {
-    fn own(value: Option<Cow<'_, str>>) -> Option<Cow<'static, str>> {
-        value.map(|value| Cow::Owned(value.into_owned()))
-    }
-    macro_rules! take {
-        ($($field:ident),*) => { $( if from.$field.is_some() { into.$field = own(from.$field); } )* };
-    }
-    take!(
-        method,
-        protocol,
-        grpc_status,
-        details,
-        termination,
-        transport_failure,
-        request_id,
-        authority,
-        upstream,
-        cluster,
-        upstream_local,
-        downstream_local,
-        downstream_remote,
-        server_name,
-        route
-    );
-    into.start = into.start.or(from.start);
-    into.duration = into.duration.or(from.duration);
-    into.attempts = into.attempts.or(from.attempts);
-    into.tells_upstream_local |= from.tells_upstream_local;
-    if from.code != 0 {
-        into.code = from.code;
-    }
-    if !from.flags.is_empty() {
-        into.flags = Cow::Owned(from.flags.into_owned());
     }
 }
 

@@ -1,221 +1,221 @@
-//! JSON lines: Istio's application log, access logs, and the envelopes log shippers put around a line.
+//! A JSON value that borrows from its line: log lines are many, and most of their strings are never looked at.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
-use crate::model::{AccessLine, LogContent, ProxyLine};
-
-use super::access;
-use super::text;
-
-/// The members of a flat JSON object, in order. Values that are objects or lists are left out.
-#[derive(Debug)]
-pub(super) struct Members<'a>(Vec<(Cow<'a, str>, Scalar<'a>)>);
-
-#[derive(Debug)]
-pub(super) enum Scalar<'a> {
-    Text(Cow<'a, str>),
-    Number(f64),
+/// A JSON value that borrows its strings where they have no escapes. Members keep their order.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "JSON's own kinds")]
+pub enum Json<'a> {
     Null,
+    Bool(bool),
+    /// A number, and itself as a whole number where it is one.
+    Number(f64, Option<u64>),
+    Text(Cow<'a, str>),
+    List(Vec<Json<'a>>),
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-/// What a JSON line turned out to be.
-#[derive(Debug)]
-pub(super) enum JsonLine<'a> {
-    /// A record, with the text of its time.
-    Record(Option<Cow<'a, str>>, LogContent<'a>),
-    /// An envelope: the line inside, its time, and whether the line goes on in the next envelope.
-    Envelope { inner: Cow<'a, str>, time: Option<Cow<'a, str>>, partial: bool },
-}
-
-impl<'a> Members<'a> {
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+impl<'a> Json<'a> {
+    /// Parses a whole text.
+    ///
+    /// # Errors
+    /// Where it is no JSON; [`serde_json::Error::is_eof`] where it only is not complete.
+    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
     }
 
-    /// The string (or number, as text) under the first of these keys that has one.
-    pub(super) fn text(&self, keys: &[&str]) -> Option<Cow<'a, str>> {
-        keys.iter().find_map(|key| {
-            self.0.iter().find(|(own, _)| own == key).and_then(|(_, value)| match value {
-                Scalar::Text(text) => Some(text.clone()),
-                Scalar::Number(number) => Some(Cow::Owned(number.to_string())),
-                Scalar::Null => None,
-            })
+    /// A member, by its name or by a path of names (`a.b`); a key that has the dots in it is found too.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Self> {
+        let Self::Object(fields) = self else { return None };
+        if let Some((_, value)) = fields.iter().find(|(key, _)| key == path) {
+            return Some(value);
+        }
+        path.match_indices('.').find_map(|(dot, _)| {
+            let (_, inner) = fields.iter().find(|(key, _)| key == &path[..dot])?;
+            inner.get(&path[dot + 1..])
         })
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.0.iter().any(|(own, _)| own == key)
-    }
-}
-
-/// Docker cuts lines into pieces of 16 KiB, without a line feed but in the last.
-const DOCKER_PIECE: usize = 16 << 10;
-
-/// Decodes one JSON object; `None` when it is not one of ours.
-pub(super) fn decode(line: &str) -> Option<JsonLine<'_>> {
-    let Some(members) = Members::parse(line) else { return broken(line) };
-    if access::is_access(&members) {
-        let (start, access) = access::json(&members);
-        return Some(JsonLine::Record(start, LogContent::Access(Box::new(access))));
-    }
-    let time = members.text(&["time", "timestamp", "@timestamp", "ts"]);
-    let inner = members.text(&["log", "message", "msg", "MESSAGE", "line"])?;
-    let scope = members.text(&["scope", "logger"]);
-    let record = members.has("level") && scope.is_some();
-    let nested = text::shape(inner.trim_start()).is_some();
-    if nested || !record {
-        let partial = members.has("stream") && !inner.ends_with('\n') && inner.len() >= DOCKER_PIECE;
-        return Some(JsonLine::Envelope { inner, time, partial });
-    }
-    let scope = scope.unwrap_or_default();
-    Some(JsonLine::Record(time, record_of(&members, scope, inner)))
-}
-
-fn record_of<'a>(members: &Members<'a>, scope: Cow<'a, str>, message: Cow<'a, str>) -> LogContent<'a> {
-    let logger = match scope {
-        Cow::Borrowed(scope) => Cow::Borrowed(scope.strip_prefix("envoy ").unwrap_or(scope)),
-        Cow::Owned(scope) => Cow::Owned(scope.strip_prefix("envoy ").map(str::to_owned).unwrap_or(scope)),
-    };
-    let number = |key: &str| members.text(&[key]).and_then(|text| text.parse().ok());
-    let (ids, skip) = {
-        let (ids, rest) = text::ids(&message);
-        (ids, message.len() - rest.len())
-    };
-    let message = match message {
-        Cow::Borrowed(message) => Cow::Borrowed(&message[skip..]),
-        Cow::Owned(message) if skip == 0 => Cow::Owned(message),
-        Cow::Owned(message) => Cow::Owned(message[skip..].to_owned()),
-    };
-    LogContent::Proxy(ProxyLine {
-        logger,
-        thread: number("thread").unwrap_or(0),
-        connection: ids.0.or_else(|| number("ConnectionId")),
-        stream: ids.1.or_else(|| number("StreamId")),
-        message,
-    })
-}
-
-/// Istio 1.9.0 did not escape the message: `{"level":"debug","time":"…","scope":"pool","msg":"…"}` with bare quotes.
-fn broken(line: &str) -> Option<JsonLine<'_>> {
-    let field = |key: &str| line.split_once(key)?.1.split_once('"').map(|(value, _)| Cow::Borrowed(value));
-    let message = line.split_once("\"msg\":\"")?.1;
-    let message = message.strip_suffix("\"}").unwrap_or(message);
-    let scope = field("\"scope\":\"")?;
-    let (ids, message) = text::ids(message);
-    let logger = match scope {
-        Cow::Borrowed(scope) => Cow::Borrowed(scope.strip_prefix("envoy ").unwrap_or(scope)),
-        owned => owned,
-    };
-    let content = ProxyLine { logger, connection: ids.0, stream: ids.1, message: Cow::Borrowed(message), thread: 0 };
-    Some(JsonLine::Record(field("\"time\":\""), LogContent::Proxy(content)))
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("a JSON object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(32);
-                while let Some(Text(key)) = map.next_key()? {
-                    if let Value(Some(value)) = map.next_value()? {
-                        members.push((key, value));
-                    }
-                }
-                Ok(Members(members))
-            }
+    /// Its text, where it is one that is not empty. OpenTelemetry's protobuf JSON wraps values.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) if !text.is_empty() => Some(text),
+            Self::Object(_) => self.get("stringValue").and_then(Self::text),
+            _ => None,
         }
-        deserializer.deserialize_map(Object)
     }
-}
 
-/// A string that is borrowed when it has no escapes.
-struct Text<'a>(Cow<'a, str>);
+    /// The first of these members that is a text.
+    #[must_use]
+    pub fn text_of(&self, paths: &[&str]) -> Option<&str> {
+        paths.iter().find_map(|path| self.get(path).and_then(Self::text))
+    }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)?.0 {
-            Some(Scalar::Text(text)) => Ok(Text(text)),
-            _ => Ok(Text(Cow::Borrowed(""))),
+    /// A text, or a number as one.
+    #[must_use]
+    pub fn scalar(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Text(text) => Some(Cow::Borrowed(text)),
+            Self::Number(_, Some(whole)) => Some(Cow::Owned(whole.to_string())),
+            Self::Number(number, None) => Some(Cow::Owned(number.to_string())),
+            _ => None,
+        }
+    }
+
+    /// The members of an object; none of anything else.
+    #[must_use]
+    pub fn members(&self) -> &[(Cow<'a, str>, Json<'a>)] {
+        match self {
+            Self::Object(members) => members,
+            _ => &[],
+        }
+    }
+
+    /// The values of a list; none of anything else.
+    #[must_use]
+    pub fn items(&self) -> &[Json<'a>] {
+        match self {
+            Self::List(items) => items,
+            _ => &[],
         }
     }
 }
 
-struct Value<'a>(Option<Scalar<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
         impl<'de> Visitor<'de> for Any {
-            type Value = Value<'de>;
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("any JSON value")
+            type Value = Json<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
             }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Value(Some(Scalar::Text(Cow::Borrowed(text)))))
+            fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+                Ok(Json::Null)
             }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Value(Some(Scalar::Text(Cow::Owned(text.to_owned())))))
+            fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
+                Ok(Json::Bool(value))
             }
-            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(Value(Some(Scalar::Number(number as f64))))
+            fn visit_u64<E>(self, number: u64) -> Result<Json<'de>, E> {
+                Ok(Json::Number(number as f64, Some(number)))
             }
-            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(Value(Some(Scalar::Number(number as f64))))
+            fn visit_i64<E>(self, number: i64) -> Result<Json<'de>, E> {
+                Ok(Json::Number(number as f64, None))
             }
-            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-                Ok(Value(Some(Scalar::Number(number))))
+            fn visit_f64<E>(self, number: f64) -> Result<Json<'de>, E> {
+                Ok(Json::Number(number, None))
             }
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Value(None))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
+                Ok(Json::Text(Cow::Borrowed(text)))
             }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Value(Some(Scalar::Null)))
+            fn visit_str<E>(self, text: &str) -> Result<Json<'de>, E> {
+                Ok(Json::Text(Cow::Owned(text.to_owned())))
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Value(None))
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json<'de>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    list.push(item);
+                }
+                Ok(Json::List(list))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Value(None))
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(24);
+                while let Some(Key(key)) = map.next_key()? {
+                    fields.push((key, map.next_value()?));
+                }
+                Ok(Json::Object(fields))
             }
         }
         deserializer.deserialize_any(Any)
     }
 }
 
-/// The members as an access line, by the names that Istio and Envoy Gateway give them.
-pub(super) fn access_members<'a>(members: &Members<'a>) -> AccessLine<'a> {
-    let text = |keys: &[&str]| members.text(keys).filter(|text| !access::absent(text));
-    AccessLine {
-        start: None,
-        method: text(&["method", ":method", "request_method"]),
-        protocol: text(&["protocol"]),
-        code: text(&["response_code", "status", "status_code"]).and_then(|code| code.parse().ok()).unwrap_or(0),
-        grpc_status: text(&["grpc_status", "grpc_status_number", "grpc-status"]),
-        flags: text(&["response_flags"]).unwrap_or_default(),
-        details: text(&["response_code_details"]),
-        termination: text(&["connection_termination_details"]),
-        transport_failure: text(&["upstream_transport_failure_reason"]),
-        duration: text(&["duration", "duration_ms"]).and_then(|duration| duration.parse().ok()),
-        request_id: text(&["request_id", "x-request-id", "x_request_id"]),
-        authority: text(&["authority", ":authority", "host"]),
-        upstream: text(&["upstream_host", "upstream_address"]),
-        cluster: text(&["upstream_cluster", "upstream_cluster_raw"]).map(access::plain_cluster),
-        upstream_local: text(&["upstream_local_address"]),
-        tells_upstream_local: members.has("upstream_local_address"),
-        downstream_local: text(&["downstream_local_address"]),
-        downstream_remote: text(&["downstream_remote_address", "downstream_direct_remote_address"]),
-        server_name: text(&["requested_server_name"]),
-        route: text(&["route_name"]),
-        attempts: text(&["upstream_request_attempt_count", "attempts"]).and_then(|count| count.parse().ok()),
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(_, Some(whole)) => serializer.serialize_u64(*whole),
+            Self::Number(number, None) => serializer.serialize_f64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                items.iter().try_for_each(|item| list.serialize_element(item))?;
+                list.end()
+            }
+            Self::Object(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                members.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+                map.end()
+            }
+        }
     }
+}
+
+/// An object's key, borrowed where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// The text without the commas that stand before a closing brace or bracket: what people cut out of a list by hand.
+/// `None` where there are none.
+#[must_use]
+pub(super) fn without_trailing_commas(text: &str) -> Option<String> {
+    let mut kept = String::with_capacity(text.len());
+    let (mut from, mut in_string, mut escaped) = (0, false, false);
+    let mut comma = None;
+    for (at, byte) in text.bytes().enumerate() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => (in_string, comma) = (true, None),
+            b',' => comma = Some(at),
+            b'}' | b']' => {
+                if let Some(comma) = comma.take() {
+                    kept.push_str(&text[from..comma]);
+                    from = comma + 1;
+                }
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => {}
+            _ => comma = None,
+        }
+    }
+    if let Some(comma) = comma {
+        kept.push_str(&text[from..comma]);
+        from = comma + 1;
+    }
+    (from > 0).then(|| {
+        kept.push_str(&text[from..]);
+        kept
+    })
 }

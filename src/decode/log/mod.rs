@@ -1,45 +1,45 @@
-//! Proxy logs: every layout Envoy and Istio have written since 2018, through the wrappers people's logs come in.
+//! Logs: every layout Envoy and Istio have written since 2018, through the wrappers people's logs come in.
 //!
-//! [`LogDecoder`] turns lines into [`LogRecord`]s, one by one and in constant memory; [`Lines`] splits a stream into
-//! lines without copying.
+//! [`Unwrapper`] takes the wrappers off the lines of an input, for whatever reads logs; [`LogDecoder`] turns what is
+//! inside into [`LogRecord`]s of proxies, one by one and in constant memory.
 
 mod access;
+mod access_field;
 mod access_format;
+mod csv;
+mod document;
+mod envelope;
+mod envelope_json;
 mod json;
-mod lines;
+mod proxy_json;
 mod text;
 mod wrapper;
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 pub use access_format::AccessFormat;
-pub use lines::{Lines, MAX_LINE};
+pub use envelope::{Envelope, Inner, LineCounts, Stream, Unwrapper};
+pub use json::Json;
 
-use crate::model::{LogContent, LogRecord};
-use json::JsonLine;
+use crate::decode::timestamp::TimeContext;
+use crate::model::{AccessLine, LogContent, LogRecord, ProxyLine};
 use text::Shape;
-use wrapper::Piece;
 
-/// Wrappers within wrappers are taken off this often.
-const MAX_LAYERS: usize = 6;
+/// Lines over which one record may have been wrapped.
+const MAX_WRAPPED: u32 = 24;
+/// The longest record that is put together.
+const MAX_RECORD: usize = 16 << 10;
+/// Sources that are told apart at most.
+const MAX_SOURCES: usize = 4096;
+
+type Sink<'s> = dyn FnMut(&LogRecord<'_>) + 's;
 
 /// Decodes the lines of one input, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LogDecoder {
-    formats: Vec<AccessFormat>,
-    scratch: [String; MAX_LAYERS],
-    lossy: String,
-    /// The beginning of a line that its wrapper cut into pieces.
-    pieces: String,
-    line: u64,
-    /// Whether the record before may go on in further lines.
-    open: bool,
-    /// Whether the line before is of an access log and ends before its cluster.
-    wrapped: bool,
-    /// What was read so far.
-    pub counts: LogCounts,
+    unwrapper: Unwrapper,
+    records: Records,
 }
 
 /// Counts of an input, as the report gives them.
@@ -49,7 +49,7 @@ pub struct LogCounts {
     pub lines: u64,
     /// Records among them: of Envoy's application log, of access logs, and of the agent beside it.
     pub records: u64,
-    /// Lines that are neither a record nor a part of one.
+    /// Lines that are neither a record of a proxy nor a part of one.
     pub unrecognized: u64,
 }
 
@@ -62,184 +62,321 @@ impl std::ops::AddAssign for LogCounts {
 }
 
 impl LogDecoder {
-    /// A decoder that also knows these access log formats (from [`AccessFormat::from_config_dump`]).
+    /// A decoder that also knows these access log formats (from [`AccessFormat::from_config_dump`]). `now` is what
+    /// wrappers whose times have no year are held against.
     #[must_use]
-    pub fn new(formats: Vec<AccessFormat>) -> Self {
-        Self { formats, ..Self::default() }
+    pub fn new(formats: Vec<AccessFormat>, now: Timestamp) -> Self {
+        Self {
+            unwrapper: Unwrapper::new(TimeContext::new(TimeZone::UTC, now)),
+            records: Records { formats, sources: Vec::new(), last: 0, counts: LogCounts::default() },
+        }
     }
 
-    /// Decodes the next line (without its line feed). Total on any bytes; `None` while a line that its wrapper cut
-    /// into pieces is still incomplete.
-    pub fn decode<'a>(&'a mut self, line: &'a [u8]) -> Option<LogRecord<'a>> {
-        self.line += 1;
-        self.counts.lines += 1;
-        let text = match String::from_utf8_lossy(line) {
-            Cow::Borrowed(text) => text,
-            Cow::Owned(text) => {
-                self.lossy = text;
-                &self.lossy
-            }
-        };
-        // Half of a debug log are header dumps; nothing else begins like that.
-        if self.open && (text.starts_with('\'') || text.starts_with("\tthread=")) {
-            self.open = !text.starts_with('\t');
-            let content = LogContent::Continuation;
-            return Some(LogRecord { line: self.line, source: "", time: None, text, content });
-        }
-        let unwrapped = unwrap(text, None, "", &self.formats, &mut self.scratch, &mut self.pieces)?;
-        let mut content = unwrapped.content;
-        if let LogContent::Unrecognized = content {
-            if let Some(rest) = self.wrapped.then(|| access::wrapped_rest(unwrapped.text)).flatten() {
-                content = LogContent::AccessRest(Box::new(rest));
-                self.wrapped = false;
-            } else if continues(unwrapped.text, self.open) {
-                content = LogContent::Continuation;
-                self.open = self.open && text::thread_behind(unwrapped.text).is_none();
-            } else if !unwrapped.text.trim().is_empty() {
-                self.counts.unrecognized += 1;
-            }
-        } else {
-            self.counts.records += 1;
-            // From 1.17 on a record ends with its thread: without one, it goes on.
-            self.open = match &content {
-                LogContent::Proxy(line) => line.thread == 0 || line.message.ends_with(':'),
-                _ => false,
-            };
-            self.wrapped = matches!(&content, LogContent::Access(line) if line.cluster.is_none());
-        }
-        Some(LogRecord {
-            line: self.line,
-            source: unwrapped.source,
-            time: unwrapped.time,
-            text: unwrapped.text,
-            content,
-        })
+    /// What was read so far.
+    #[must_use]
+    pub fn counts(&self) -> LogCounts {
+        LogCounts { lines: self.unwrapper.counts.lines, ..self.records.counts }
+    }
+
+    /// Decodes the next line (without its line feed) and gives the records that it completes. Total on any bytes.
+    pub fn push(&mut self, line: &[u8], sink: &mut Sink<'_>) {
+        let Self { unwrapper, records } = self;
+        unwrapper.push(line, &mut |envelope| records.take(envelope, sink));
+    }
+
+    /// Gives a record that waits for lines into which it may have been wrapped: for a log that has fallen silent.
+    pub fn settle(&mut self, sink: &mut Sink<'_>) {
+        self.records.release(sink);
+    }
+
+    /// Ends the input: gives what is still held.
+    pub fn finish(&mut self, sink: &mut Sink<'_>) {
+        let Self { unwrapper, records } = self;
+        unwrapper.finish(&mut |envelope| records.take(envelope, sink));
+        records.release(sink);
     }
 }
 
+/// Puts records of several lines together, for each source and stream.
+#[derive(Debug)]
+struct Records {
+    formats: Vec<AccessFormat>,
+    sources: Vec<Source>,
+    last: usize,
+    counts: LogCounts,
+}
+
+/// What came last of one source and stream.
+#[derive(Debug, Default)]
+struct Source {
+    name: Box<str>,
+    stream: Stream,
+    /// Whether the record before may go on in further lines.
+    open: bool,
+    held: Option<Held>,
+}
+
+/// A record that may have been wrapped: further lines are taken for its rest.
+#[derive(Debug)]
+struct Held {
+    text: String,
+    line: u64,
+    time: Option<Timestamp>,
+    lines: u32,
+}
+
+impl Records {
+    fn take(&mut self, envelope: &Envelope<'_>, sink: &mut Sink<'_>) {
+        let at = self.source(envelope.source, envelope.stream);
+        let outer = envelope.time.map(|time| time.at);
+        let text = match envelope.inner {
+            Inner::Json(json, text) => {
+                self.let_go(at, sink);
+                let (time, content) = self.object(json);
+                self.sources[at].open = false;
+                return self.give(envelope, text, time.or(outer), content, sink);
+            }
+            Inner::Text(text) => text,
+        };
+        let source = &mut self.sources[at];
+        // Half of a debug log are header dumps; nothing else begins like that.
+        if source.open && (text.starts_with('\'') || text.starts_with("\tthread=")) {
+            source.open = !text.starts_with('\t');
+            return self.give(envelope, text, None, LogContent::Continuation, sink);
+        }
+        if let Some((time, content)) = recognize(text, &self.formats) {
+            self.let_go(at, sink);
+            let time = time.or(outer);
+            if may_be_wrapped(text, &content) {
+                self.sources[at].open = false;
+                self.sources[at].held = Some(Held { text: text.to_owned(), line: envelope.line, time, lines: 1 });
+                return;
+            }
+            // From 1.17 on a record ends with its thread: without one, it goes on.
+            self.sources[at].open = match &content {
+                LogContent::Proxy(line) => line.thread == 0 || line.message.ends_with(':'),
+                _ => false,
+            };
+            return self.give(envelope, text, time, content, sink);
+        }
+        if text.trim().is_empty() {
+            self.let_go(at, sink);
+            return self.give(envelope, text, None, LogContent::Continuation, sink);
+        }
+        if self.append(at, text, sink) {
+            return;
+        }
+        let source = &mut self.sources[at];
+        if continues(text, source.open) {
+            source.open = source.open && text::thread_behind(text).is_none();
+            return self.give(envelope, text, None, LogContent::Continuation, sink);
+        }
+        if text::shape(text) == Some(Shape::Access) {
+            // The beginning of one that was wrapped.
+            self.sources[at].held = Some(Held { text: text.to_owned(), line: envelope.line, time: outer, lines: 1 });
+            return;
+        }
+        let (time, content) = unfamiliar(text).unwrap_or((None, LogContent::Unrecognized));
+        self.give(envelope, text, time.or(outer), content, sink);
+    }
+
+    fn source(&mut self, name: &str, stream: Stream) -> usize {
+        let is = |source: &Source| source.stream == stream && &*source.name == name;
+        if self.sources.get(self.last).is_some_and(is) {
+            return self.last;
+        }
+        self.last = match self.sources.iter().position(is) {
+            Some(at) => at,
+            // Beyond the bound, sources are no longer told apart.
+            None if self.sources.len() >= MAX_SOURCES => 0,
+            None => {
+                self.sources.push(Source { name: name.into(), stream, ..Source::default() });
+                self.sources.len() - 1
+            }
+        };
+        self.last
+    }
+
+    fn object<'a>(&self, json: &'a Json<'_>) -> (Option<Timestamp>, LogContent<'a>) {
+        let own = self.formats.iter().filter(|format| format.is_json()).find_map(|format| format.members(json));
+        if let Some(access) = own.or_else(|| access::is_access(json).then(|| access::json(json))) {
+            return (ended(&access), LogContent::Access(Box::new(access)));
+        }
+        match proxy_json::decode(json) {
+            Some((time, content)) => (time.as_deref().and_then(text::time), content),
+            None => (None, LogContent::Foreign),
+        }
+    }
+
+    /// Adds a line to the record that is held of its source; false where there is none, or this is no part of it.
+    fn append(&mut self, at: usize, text: &str, sink: &mut Sink<'_>) -> bool {
+        let Some(held) = &mut self.sources[at].held else { return false };
+        if held.lines >= MAX_WRAPPED || held.text.len() + text.len() > MAX_RECORD || text.starts_with(['\'', '{', '#'])
+        {
+            self.let_go(at, sink);
+            // A message of many lines, such as a configuration.
+            self.sources[at].open = true;
+            return false;
+        }
+        held.lines += 1;
+        held.text.push(' ');
+        held.text.push_str(text.trim());
+        // A record of Envoy's ends with its thread.
+        if text::thread_behind(&held.text).is_some() {
+            self.let_go(at, sink);
+        }
+        true
+    }
+
+    /// Gives the record that is held of a source.
+    fn let_go(&mut self, at: usize, sink: &mut Sink<'_>) {
+        let Some(held) = self.sources[at].held.take() else { return };
+        let recognized = recognize(&held.text, &self.formats).or_else(|| unfamiliar(&held.text));
+        let (time, content) = recognized.unwrap_or((None, LogContent::Unrecognized));
+        let envelope = Envelope {
+            line: held.line,
+            inner: Inner::Text(&held.text),
+            time: None,
+            source: &self.sources[at].name,
+            service: None,
+            stream: Stream::Unknown,
+            rest: false,
+        };
+        count(&mut self.counts, &content);
+        sink(&record(&envelope, &held.text, time.or(held.time), content));
+    }
+
+    fn release(&mut self, sink: &mut Sink<'_>) {
+        let mut held: Vec<usize> = (0..self.sources.len()).filter(|at| self.sources[*at].held.is_some()).collect();
+        held.sort_by_key(|at| self.sources[*at].held.as_ref().map(|held| held.line));
+        for at in held {
+            self.let_go(at, sink);
+        }
+    }
+
+    fn give(
+        &mut self,
+        envelope: &Envelope<'_>,
+        text: &str,
+        time: Option<Timestamp>,
+        content: LogContent<'_>,
+        sink: &mut Sink<'_>,
+    ) {
+        count(&mut self.counts, &content);
+        sink(&record(envelope, text, time, content));
+    }
+}
+
+fn count(counts: &mut LogCounts, content: &LogContent<'_>) {
+    match content {
+        LogContent::Continuation => {}
+        LogContent::Unrecognized | LogContent::Foreign => counts.unrecognized += 1,
+        LogContent::Proxy(_) | LogContent::Access(_) | LogContent::Agent => counts.records += 1,
+    }
+}
+
+fn record<'a>(
+    envelope: &Envelope<'a>,
+    text: &'a str,
+    time: Option<Timestamp>,
+    content: LogContent<'a>,
+) -> LogRecord<'a> {
+    LogRecord { line: envelope.line, source: envelope.source, time, text, content }
+}
+
 /// Whether a line that is no record belongs to the record before it: header dumps (`'name', 'value'`), the end of a
-/// record with its thread, and the rest of a wrapped line.
+/// record with its thread, and the rest of a message.
 fn continues(text: &str, open: bool) -> bool {
     open || (text.starts_with('\'') && text.contains("', '")) || text.trim_start().starts_with("thread=")
 }
 
-struct Unwrapped<'a> {
-    text: &'a str,
-    source: &'a str,
-    time: Option<Timestamp>,
-    content: LogContent<'a>,
-}
-
-/// Takes wrappers off until a record stands bare.
-fn unwrap<'a>(
-    text: &'a str,
-    outer: Option<Timestamp>,
-    source: &'a str,
-    formats: &[AccessFormat],
-    scratch: &'a mut [String],
-    pieces: &'a mut String,
-) -> Option<Unwrapped<'a>> {
-    let unrecognized = Unwrapped { text, source, time: outer, content: LogContent::Unrecognized };
-    let inner = match recognize(text, formats) {
-        Some(Recognized::Record(time, content)) => {
-            return Some(Unwrapped { text, source, time: time.or(outer), content });
+/// Whether a record ends where one may have been wrapped by the place that it was pasted into.
+fn may_be_wrapped(text: &str, content: &LogContent<'_>) -> bool {
+    match content {
+        LogContent::Access(_) => {
+            text::shape(text) == Some(Shape::Access) && access::text_line(text).is_some_and(|line| line.short)
         }
-        Some(Recognized::Envelope(inner, time, partial)) => {
-            let piece = if partial { Piece::More } else { Piece::Last };
-            wrapper::Peeled { inner, time, source: None, piece }
-        }
-        None => match wrapper::peel(text) {
-            Some(peeled) => peeled,
-            None => return Some(unrecognized),
-        },
-    };
-    let Some((first, rest)) = scratch.split_first_mut() else { return Some(unrecognized) };
-    let outer = inner.time.or(outer);
-    let source = inner.source.filter(|source| !source.is_empty()).unwrap_or(source);
-    match inner.piece {
-        Piece::More => {
-            if pieces.len() < MAX_LINE {
-                pieces.push_str(inner.inner.trim_end_matches('\n'));
-            }
-            return None;
-        }
-        Piece::Last if !pieces.is_empty() => {
-            *first = std::mem::take(pieces);
-            first.push_str(&inner.inner);
-            return unwrap(first.trim_end_matches(['\n', '\r']), outer, source, formats, rest, pieces);
-        }
-        Piece::Whole | Piece::Last => {}
-    }
-    match inner.inner {
-        Cow::Borrowed(inner) => unwrap(inner.trim_end_matches(['\n', '\r']), outer, source, formats, rest, pieces),
-        Cow::Owned(inner) => {
-            *first = inner;
-            unwrap(first.trim_end_matches(['\n', '\r']), outer, source, formats, rest, pieces)
-        }
+        LogContent::Proxy(line) => text::is_wrapped(text, line),
+        _ => false,
     }
 }
 
 /// Reads a line that stands bare, without wrapper, as one of an access log in one of the default formats.
 #[must_use]
-pub fn access_line(text: &str) -> Option<Box<crate::model::AccessLine<'_>>> {
-    match recognize(text, &[])? {
-        Recognized::Record(_, LogContent::Access(line)) => Some(line),
+pub fn access_line(text: &str) -> Option<Box<AccessLine<'_>>> {
+    match text::shape(text)? {
+        Shape::Access => access::text_line(text).map(|text| Box::new(text.line)),
         _ => None,
     }
 }
 
-enum Recognized<'a> {
-    Record(Option<Timestamp>, LogContent<'a>),
-    Envelope(Cow<'a, str>, Option<Timestamp>, bool),
+/// Reads a JSON object as a line of an access log.
+#[must_use]
+pub fn access_json<'a>(json: &'a Json<'_>) -> Option<Box<AccessLine<'a>>> {
+    access::is_access(json).then(|| Box::new(access::json(json)))
 }
+
+type Recognized<'a> = (Option<Timestamp>, LogContent<'a>);
 
 fn recognize<'a>(text: &'a str, formats: &[AccessFormat]) -> Option<Recognized<'a>> {
     let shape = text::shape(text);
-    if shape != Some(Shape::Json) {
-        // The proxy's own format comes before the defaults: it may look like one of them and mean other columns.
-        if !matches!(shape, Some(Shape::Bracketed | Shape::Columns))
-            && let Some(access) = formats.iter().find_map(|format| format.read(text))
-        {
-            return Some(Recognized::Record(ended(&access), LogContent::Access(Box::new(access))));
-        }
+    // The proxy's own format comes before the defaults: it may look like one of them and mean other columns.
+    if !matches!(shape, Some(Shape::Bracketed | Shape::Columns | Shape::Json))
+        && let Some(access) = formats.iter().find_map(|format| format.read(text))
+    {
+        return Some((ended(&access), LogContent::Access(Box::new(access))));
     }
     match shape? {
         Shape::Bracketed => {
             let (time, line) = text::bracketed(text)?;
-            Some(Recognized::Record(time, LogContent::Proxy(line)))
+            Some((time, LogContent::Proxy(line)))
         }
-        Shape::Columns => {
-            let (time, content) = text::columns(text)?;
-            Some(Recognized::Record(time, content))
-        }
+        Shape::Columns => text::columns(text),
         Shape::Access => {
-            let access = access::text_line(text)?;
-            Some(Recognized::Record(ended(&access), LogContent::Access(Box::new(access))))
+            let access = access::text_line(text)?.line;
+            Some((ended(&access), LogContent::Access(Box::new(access))))
         }
         Shape::Json => {
-            if formats.iter().any(AccessFormat::is_json) {
-                let members = json::Members::parse(text)?;
-                if let Some(access) = formats.iter().find_map(|format| format.members(&members)) {
-                    return Some(Recognized::Record(ended(&access), LogContent::Access(Box::new(access))));
-                }
-            }
-            match json::decode(text)? {
-                JsonLine::Record(_, LogContent::Access(access)) => {
-                    Some(Recognized::Record(ended(&access), LogContent::Access(access)))
-                }
-                JsonLine::Record(time, content) => {
-                    Some(Recognized::Record(time.as_deref().and_then(text::time), content))
-                }
-                JsonLine::Envelope { inner, time, partial } => {
-                    Some(Recognized::Envelope(inner, time.as_deref().and_then(text::time), partial))
-                }
-            }
+            let (time, content) = proxy_json::broken(text)?;
+            Some((time.and_then(text::time), content))
         }
     }
 }
 
+/// A line in a layout that is not known, but for what only Envoy writes: ids and one of its messages, an access log line
+/// without its head, or one in `key=value`.
+fn unfamiliar(text: &str) -> Option<Recognized<'_>> {
+    if let Some((head, line)) = text::foreign(text)
+        && is_sentence(&line)
+    {
+        return Some((text::time_within(head), LogContent::Proxy(line)));
+    }
+    if memchr::memchr(b'=', text.as_bytes()).is_some() {
+        if let Some(access) = access::pairs(text) {
+            return Some((ended(&access), LogContent::Access(Box::new(access))));
+        }
+        if let Some(line) = in_logfmt(text) {
+            return Some((text::time_within(text), LogContent::Proxy(line)));
+        }
+    }
+    let access = access::headless(text)?.line;
+    Some((ended(&access), LogContent::Access(Box::new(access))))
+}
+
+/// `level=debug msg="[C1] connecting to …" subsys=envoy-connection`: cilium's agent.
+fn in_logfmt(text: &str) -> Option<ProxyLine<'_>> {
+    let (_, message) = access::logfmt(text).find(|(key, _)| *key == "msg")?;
+    let (_, line) = text::foreign(message)?;
+    is_sentence(&line).then_some(line)
+}
+
+/// Whether a message is one of Envoy's.
+fn is_sentence(line: &ProxyLine<'_>) -> bool {
+    line.connection.is_some()
+}
+
 /// When the request or connection of an access log line ended.
-fn ended(access: &crate::model::AccessLine) -> Option<Timestamp> {
+fn ended(access: &AccessLine) -> Option<Timestamp> {
     let duration = jiff::SignedDuration::from_millis(i64::try_from(access.duration.unwrap_or(0)).ok()?);
     access.start?.checked_add(duration).ok()
 }

@@ -106,6 +106,20 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
     TimeZone::UTC.to_timestamp(local).ok()
 }
 
+/// The first time in the head of a line in a layout that is not known.
+pub(super) fn time_within(head: &str) -> Option<Timestamp> {
+    let head = &head[..head.floor_char_boundary(120)];
+    let at = (0..head.len()).find(|at| head.is_char_boundary(*at) && is_date(&head.as_bytes()[*at..]))?;
+    let stamp = &head[at..];
+    let end = stamp
+        .bytes()
+        .skip(11)
+        .position(|byte| !matches!(byte, b'0'..=b'9' | b':' | b'.' | b','))
+        .map_or(stamp.len(), |end| end + 11);
+    // `…Z+00:00` is how consul-dataplane writes it.
+    time(&stamp[..end].replace(',', "."))
+}
+
 /// `[time][thread][level][logger] [path:line] message`.
 pub(super) fn bracketed(text: &str) -> Option<(Option<Timestamp>, ProxyLine<'_>)> {
     let mut rest = text;
@@ -120,6 +134,19 @@ pub(super) fn bracketed(text: &str) -> Option<(Option<Timestamp>, ProxyLine<'_>)
     let mut line = ProxyLine { logger: Cow::Borrowed(logger), thread: number(thread), ..ProxyLine::default() };
     message_into(message.trim_start(), &mut line);
     Some((time(stamp), line))
+}
+
+/// Whether a record in Istio's layout from 1.17 on lacks the thread that ends it, and so was wrapped. A record that
+/// dumps headers or a message of several lines ends with a colon or a brace.
+pub(super) fn is_wrapped(text: &str, line: &ProxyLine) -> bool {
+    let end = blank(text);
+    let located = level(unindented(&text[end..])).is_some_and(|(_, rest)| {
+        let rest = unindented(rest).strip_prefix("envoy").map_or("", unindented);
+        let (_, behind) = rest.split_at(blank(rest));
+        let behind = unindented(behind);
+        !behind.starts_with('[') && without_location(behind).len() < behind.len()
+    });
+    line.message.is_empty() || (located && line.thread == 0 && !line.message.ends_with([':', '{', ',']))
 }
 
 /// `ISO level envoy logger path:line message thread=N`, with tabs or with the blanks they were turned into.
@@ -157,11 +184,11 @@ pub(super) fn thread_behind(text: &str) -> Option<(&str, u64)> {
 fn message_into<'a>(message: &'a str, line: &mut ProxyLine<'a>) {
     let (ids, message) = ids(without_location(message));
     (line.connection, line.stream) = ids;
-    line.message = Cow::Borrowed(message);
+    line.message = Cow::Borrowed(message.trim_end());
 }
 
 /// `[path:line] message`, `path:line] message` (before Envoy 1.9), `path:line<TAB>message`.
-fn without_location(message: &str) -> &str {
+pub(super) fn without_location(message: &str) -> &str {
     let end = blank(message);
     let word = &message[..end];
     let inner = word.strip_suffix(']').map_or(word, |word| word.strip_prefix('[').unwrap_or(word));
@@ -169,41 +196,93 @@ fn without_location(message: &str) -> &str {
     let located = number.bytes().all(|byte| byte.is_ascii_digit())
         && !number.is_empty()
         && (path.ends_with(".cc") || path.ends_with(".h") || path.ends_with(".cpp"));
-    if located { message[end..].strip_prefix([' ', '\t']).unwrap_or("") } else { message }
+    if located { unindented(&message[end..]) } else { message }
 }
 
 type Ids = (Option<u64>, Option<u64>);
 
-/// `[C12][S34] message` or `[Tags: "ConnectionId":"12","StreamId":"34"] message`.
+/// An id as a number. Envoy's have 64 bits; what is longer was put in by somebody who replaced it, and stands for
+/// itself.
+pub(super) fn id(text: &str) -> Option<u64> {
+    if let Ok(id) = text.parse() {
+        return Some(id);
+    }
+    let is_id =
+        !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    // FNV-1a.
+    is_id.then(|| {
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    })
+}
+
+/// `[C12][S34] message`, `[C12] [S34] message` or `[Tags: "ConnectionId":"12","StreamId":"34"] message`.
 pub(super) fn ids(message: &str) -> (Ids, &str) {
     let none = ((None, None), message);
-    let Some(rest) = message.strip_prefix('[') else { return none };
+    // The happy eyeballs connection writes `C[12]`.
+    let Some(rest) = message.strip_prefix('[').or_else(|| message.strip_prefix("C[")) else { return none };
     if let Some(tags) = rest.strip_prefix("Tags: ") {
         let Some(end) = memchr::memchr(b']', tags.as_bytes()) else { return none };
         let (tags, message) = (&tags[..end], &tags[end + 1..]);
-        let message = message.strip_prefix(' ').unwrap_or(message);
-        return ((tag(tags, "\"ConnectionId\":\""), tag(tags, "\"StreamId\":\"")), message);
+        return ((tag(tags, "\"ConnectionId\":\""), tag(tags, "\"StreamId\":\"")), unindented(message));
     }
-    let Some((connection, rest)) = rest.strip_prefix('C').and_then(|rest| rest.split_once(']')) else { return none };
+    let Some((connection, rest)) = rest.split_once(']') else { return none };
+    let connection = match connection.strip_prefix('C') {
+        Some(connection) => connection,
+        None if message.starts_with('C') => connection,
+        None => return none,
+    };
     let Ok(connection) = connection.parse() else { return none };
     let rest = rest.trim_start();
     if let Some((stream, rest)) = rest.strip_prefix("[S").and_then(|rest| rest.split_once(']'))
-        && let Ok(stream) = stream.parse()
+        && let Some(stream) = id(stream)
     {
         return ((Some(connection), Some(stream)), rest.trim_start());
     }
     ((Some(connection), None), rest)
 }
 
-/// The number in `…,"Key":"12",…`.
+/// The id in `…,"Key":"12",…`.
 fn tag(tags: &str, key: &str) -> Option<u64> {
     let mut rest = tags;
     loop {
         if let Some(value) = rest.strip_prefix(key) {
-            return value[..memchr::memchr(b'"', value.as_bytes())?].parse().ok();
+            return id(&value[..memchr::memchr(b'"', value.as_bytes())?]);
         }
         rest = &rest[memchr::memchr(b',', rest.as_bytes())? + 1..];
     }
+}
+
+/// A record whose head is of a layout that is not known, or was cut off: its ids, and what stands behind them. The head
+/// is whatever a program that runs Envoy puts there (`--log-format`).
+pub(super) fn foreign(text: &str) -> Option<(&str, ProxyLine<'_>)> {
+    let head = &text[..text.floor_char_boundary(300)];
+    let at = memchr::memmem::find(head.as_bytes(), b"[Tags: \"").or_else(|| {
+        memchr::memmem::find_iter(head.as_bytes(), b"[C")
+            .find(|at| head.as_bytes().get(at + 2).is_some_and(u8::is_ascii_digit))
+    })?;
+    let (ids, message) = ids(&text[at..]);
+    ids.0?;
+    let before = &text[..at];
+    let logger = super::proxy_json::LOGGERS.iter().find(|logger| {
+        before.match_indices(**logger).any(|(from, _)| {
+            let around = |byte: Option<&u8>| {
+                byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_' && *byte != b'/')
+            };
+            around(from.checked_sub(1).and_then(|at| before.as_bytes().get(at)))
+                && around(before.as_bytes().get(from + logger.len()))
+        })
+    });
+    let (message, thread) = thread_behind(message).unwrap_or((message, 0));
+    let message = message.trim_end();
+    let line = ProxyLine {
+        logger: Cow::Borrowed(logger.unwrap_or(&"")),
+        thread,
+        connection: ids.0,
+        stream: ids.1,
+        message: Cow::Borrowed(message),
+    };
+    Some((before, line))
 }
 
 fn number(text: &str) -> u64 {

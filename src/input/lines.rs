@@ -5,6 +5,9 @@ use std::io::{self, Read};
 /// The longest line that is kept; what is beyond is dropped and counted.
 pub const MAX_LINE: usize = 1 << 20;
 
+/// The longest line that is kept of those that begin as a JSON document does: a log store's answer may be one line.
+const MAX_DOCUMENT: usize = 32 << 20;
+
 const CHUNK: usize = 256 << 10;
 
 /// Reads a stream of bytes as lines, holding no more than one line (at most [`MAX_LINE`] bytes) and one chunk.
@@ -16,6 +19,8 @@ pub struct Lines<R> {
     end: usize,
     finished: bool,
     skipping: bool,
+    /// What ends a line: LF, or CR in a file that has no LF where it begins.
+    end_of_line: Option<u8>,
     /// Lines that were longer than [`MAX_LINE`] and so were cut.
     pub cut: u64,
 }
@@ -23,7 +28,16 @@ pub struct Lines<R> {
 impl<R: Read> Lines<R> {
     /// Lines of this reader.
     pub fn new(reader: R) -> Self {
-        Self { reader, buffer: vec![0; CHUNK], start: 0, end: 0, finished: false, skipping: false, cut: 0 }
+        Self {
+            reader,
+            buffer: vec![0; CHUNK],
+            start: 0,
+            end: 0,
+            finished: false,
+            skipping: false,
+            end_of_line: None,
+            cut: 0,
+        }
     }
 
     /// The next line without its line feed (and carriage return), or `None` at the end.
@@ -33,7 +47,7 @@ impl<R: Read> Lines<R> {
     pub fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
         let mut searched = self.start;
         loop {
-            if let Some(found) = memchr::memchr(b'\n', &self.buffer[searched..self.end]) {
+            if let Some(found) = memchr::memchr(self.end_of_line.unwrap_or(b'\n'), &self.buffer[searched..self.end]) {
                 let (from, to) = (self.start, searched + found);
                 self.start = to + 1;
                 if std::mem::take(&mut self.skipping) {
@@ -45,11 +59,14 @@ impl<R: Read> Lines<R> {
             if self.skipping {
                 self.start = self.end;
             } else if self.end - self.start >= MAX_LINE {
-                self.cut += 1;
-                self.skipping = true;
-                let from = self.start;
-                self.start = self.end;
-                return Ok(Some(&self.buffer[from..from + MAX_LINE]));
+                let longest = longest(&self.buffer[self.start..self.end]);
+                if self.end - self.start >= longest {
+                    self.cut += 1;
+                    self.skipping = true;
+                    let from = self.start;
+                    self.start = self.end;
+                    return Ok(Some(&self.buffer[from..from + longest]));
+                }
             }
             if self.finished {
                 let from = self.start;
@@ -74,12 +91,34 @@ impl<R: Read> Lines<R> {
         loop {
             match self.reader.read(&mut self.buffer[self.end..]) {
                 Ok(0) => self.finished = true,
-                Ok(count) => self.end += count,
+                Ok(count) => {
+                    self.end += count;
+                    if self.end_of_line.is_none() {
+                        self.end_of_line = ending(&self.buffer[before..self.end]);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
             return Ok(before);
         }
+    }
+}
+
+/// What ends lines in a file with these bytes. A carriage return alone may be followed by its line feed in the next
+/// piece, so one at the end decides nothing.
+fn ending(bytes: &[u8]) -> Option<u8> {
+    if memchr::memchr(b'\n', bytes).is_some() {
+        return Some(b'\n');
+    }
+    let at = memchr::memchr(b'\r', bytes)?;
+    (at + 1 < bytes.len()).then_some(b'\r')
+}
+
+fn longest(line: &[u8]) -> usize {
+    match line.trim_ascii_start() {
+        [b'{', ..] | [b'[', b'{' | b'[' | b' ', ..] => MAX_DOCUMENT,
+        _ => MAX_LINE,
     }
 }
 
@@ -119,6 +158,9 @@ mod tests {
             assert_eq!(lines(b"a\r\nbb\n\nccc", piece), (vec![1, 2, 0, 3], 0));
         }
         assert_eq!(lines(b"", 8), (vec![], 0));
+        for piece in [2, 7, 1 << 20] {
+            assert_eq!(lines(b"a\rbb\rccc", piece), (vec![1, 2, 3], 0), "old Macs, and some terminals' captures");
+        }
     }
 
     #[test]

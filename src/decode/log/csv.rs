@@ -1,0 +1,154 @@
+//! Logs as tables: what Kibana, Grafana, Athena and the consoles of clouds export.
+
+/// Names of columns that hold the line, the best first (without case, and without what is around the last part).
+const TEXTS: [&str; 12] = [
+    "message",
+    "@message",
+    "log",
+    "line",
+    "textpayload",
+    "_raw",
+    "msg",
+    "logmessage",
+    "logentry",
+    "body",
+    "content",
+    "event",
+];
+const TIMES: [&str; 10] = [
+    "@timestamp",
+    "timestamp",
+    "time",
+    "_time",
+    "date",
+    "tsns",
+    "ts",
+    "timegenerated",
+    "timestamp [utc]",
+    "receivetimestamp",
+];
+const SOURCES: [&str; 8] =
+    ["pod_name", "pod", "podname", "kubernetes.pod_name", "kubernetes.pod.name", "logstream", "@logstream", "host"];
+
+/// The longest row.
+const MAX_ROW: usize = 1 << 20;
+
+/// A table with a heading.
+#[derive(Debug)]
+pub(super) struct Table {
+    delimiter: u8,
+    text: usize,
+    time: Option<usize>,
+    source: Option<usize>,
+    columns: usize,
+    /// A row whose quotes are still open.
+    row: String,
+}
+
+/// What a row says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) text: String,
+    pub(super) time: Option<String>,
+    pub(super) source: String,
+}
+
+impl Table {
+    /// A table whose heading is this line: at least two columns, one of which holds lines, and nothing but names.
+    pub(super) fn from_header(line: &str) -> Option<Self> {
+        let line = line.trim();
+        let delimiter =
+            [b',', b'\t', b';'].into_iter().max_by_key(|one| line.bytes().filter(|byte| byte == one).count())?;
+        let names = fields(line, delimiter)?;
+        let is_name = |name: &String| {
+            (1..=80).contains(&name.len())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"@_.-/[] ()".contains(&byte))
+                && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'@' | b'_'))
+        };
+        if names.len() < 2 || !names.iter().all(is_name) {
+            return None;
+        }
+        let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let find = |wanted: &[&str]| {
+            wanted.iter().find_map(|wanted| {
+                let last = |name: &String| name == wanted || name.rsplit('.').next() == Some(wanted);
+                lower.iter().position(last)
+            })
+        };
+        Some(Self {
+            delimiter,
+            text: find(&TEXTS)?,
+            time: find(&TIMES),
+            source: find(&SOURCES),
+            columns: names.len(),
+            row: String::new(),
+        })
+    }
+
+    /// Takes a line; gives the row that it completes.
+    pub(super) fn line(&mut self, line: &str) -> Option<Row> {
+        if !self.row.is_empty() {
+            self.row.push('\n');
+        }
+        if self.row.len() + line.len() < MAX_ROW {
+            self.row.push_str(line);
+        }
+        let open = self.row.bytes().filter(|byte| *byte == b'"').count() % 2 == 1;
+        if open && self.row.len() + 1 < MAX_ROW {
+            return None;
+        }
+        self.finish()
+    }
+
+    /// Gives the row that is held.
+    pub(super) fn finish(&mut self) -> Option<Row> {
+        let row = std::mem::take(&mut self.row);
+        let mut fields = fields(&row, self.delimiter)?;
+        let at = |fields: &[String], at: Option<usize>| at.and_then(|at| fields.get(at)).cloned();
+        let (time, source) = (at(&fields, self.time), at(&fields, self.source).unwrap_or_default());
+        // A line whose quotes were not doubled has more fields than there are columns.
+        let extra = fields.len().saturating_sub(self.columns);
+        if extra > 0 && self.text + 1 == self.columns {
+            let joined = fields.split_off(self.text).join(&char::from(self.delimiter).to_string());
+            fields.push(joined);
+        }
+        let text = fields.into_iter().nth(self.text).filter(|text| !text.is_empty())?;
+        Some(Row { text, time: time.filter(|time| !time.is_empty()), source })
+    }
+}
+
+/// The fields of a row, their quotes undone.
+pub(super) fn fields(row: &str, delimiter: u8) -> Option<Vec<String>> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(row.as_bytes());
+    let record = reader.records().next()?.ok()?;
+    Some(record.iter().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_row_may_have_several_lines() {
+        let mut table = Table::from_header("\"@timestamp\",\"kubernetes.pod_name\",\"message\"").unwrap();
+        assert_eq!(table.line("\"Nov 2, 2026 @ 10:00:00.104\",\"web-1\",\"one \"\"two\"\""), None);
+        let row = table.line("three\"").unwrap();
+        assert_eq!((&*row.text, &*row.source), ("one \"two\"\nthree", "web-1"));
+        assert!(row.time.is_some());
+    }
+
+    #[test]
+    fn a_log_is_no_table() {
+        for line in [
+            "[2026-11-02T10:00:00.857Z] \"GET /get HTTP/1.1\" 200 - via_upstream",
+            "2020-07-08 20:00:00,001 INFO message, log",
+            "message",
+            "hello, message",
+            "{\"time\":1,\"message\":2}",
+        ] {
+            assert!(Table::from_header(line).is_none(), "{line}");
+        }
+    }
+}

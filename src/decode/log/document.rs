@@ -1,0 +1,201 @@
+//! JSON documents over several lines: pretty-printed answers of log stores, lists with one object a line.
+
+use std::mem;
+
+use super::envelope_json::LISTS;
+
+/// The largest object that is put together.
+const MAX_OBJECT: usize = 32 << 20;
+/// Lines that are kept in case this is no JSON after all.
+const MAX_HELD: usize = 64 << 10;
+
+/// What a line of a document gave.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// Nothing yet.
+    Inside,
+    /// Objects, and whether the document is at its end.
+    Items(Vec<String>, bool),
+    /// This is no JSON: the lines so far, without the one that shows it.
+    No(Vec<String>),
+}
+
+/// A document that is read line by line. Objects in its list are given one by one, so a list may have any length.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    /// Braces and brackets that are open.
+    open: Vec<u8>,
+    /// How many of them are around the records: the list, and what is around the list.
+    outside: usize,
+    /// The record so far.
+    text: String,
+    too_large: bool,
+    /// The last string, for the name of a list.
+    last: String,
+    /// The last byte that is no blank.
+    before: u8,
+    held: Vec<String>,
+    held_bytes: usize,
+}
+
+impl Document {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a line.
+    pub(super) fn line(&mut self, line: &str) -> Taken {
+        let mut items = Vec::new();
+        let Some(ended) = self.scan(line, &mut items) else {
+            return Taken::No(mem::take(&mut self.held));
+        };
+        if !items.is_empty() {
+            self.held.clear();
+            self.held_bytes = 0;
+        } else if self.held_bytes < MAX_HELD {
+            self.held_bytes += line.len();
+            self.held.push(line.to_owned());
+        }
+        if items.is_empty() && !ended { Taken::Inside } else { Taken::Items(items, ended) }
+    }
+
+    /// The lines of what has no end.
+    pub(super) fn abandon(&mut self) -> Vec<String> {
+        mem::take(&mut self.held)
+    }
+
+    /// Goes through a line; whether the document ended, or `None` where this is no JSON.
+    fn scan(&mut self, line: &str, items: &mut Vec<String>) -> Option<bool> {
+        let bytes = line.as_bytes();
+        let (mut at, mut from) = (0, 0);
+        while at < bytes.len() {
+            let byte = bytes[at];
+            match byte {
+                b'"' => {
+                    let end = string_end(bytes, at)?;
+                    self.last.clear();
+                    self.last.push_str(line.get(at + 1..end).filter(|text| text.len() < 64).unwrap_or_default());
+                    at = end;
+                }
+                b'{' | b'[' => {
+                    let is_list = byte == b'['
+                        && match self.open.last() {
+                            None => true,
+                            Some(b'{') => {
+                                self.before == b':'
+                                    && self.open[self.outside.min(self.open.len())..].iter().all(|open| *open == b'{')
+                                    && LISTS.contains(&self.last.as_str())
+                                    && self.text.len() + at - from < 64 << 10
+                            }
+                            _ => false,
+                        };
+                    if self.open.len() == self.outside && byte == b'{' {
+                        self.text.clear();
+                        self.too_large = false;
+                        from = at;
+                    }
+                    self.open.push(byte);
+                    if is_list {
+                        self.outside = self.open.len();
+                        self.text.clear();
+                    }
+                }
+                b'}' | b']' => {
+                    let opened = self.open.pop()?;
+                    if (opened == b'{') != (byte == b'}') {
+                        return None;
+                    }
+                    if self.open.len() < self.outside {
+                        self.outside = self.open.len();
+                    } else if self.open.len() == self.outside && byte == b'}' {
+                        self.keep(&line[from..=at]);
+                        from = at + 1;
+                        let text = mem::take(&mut self.text);
+                        if !mem::take(&mut self.too_large) {
+                            items.push(text);
+                        }
+                    }
+                    if self.open.is_empty() {
+                        // What stands behind the end of a document is nothing that a log has.
+                        return Some(true);
+                    }
+                }
+                b' ' | b'\t' | b',' | b':' | b'0'..=b'9' | b'-' | b'+' | b'.' | b'E' | b'a'..=b'z' => {
+                    let word = line[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
+                    if word > 1 && !matches!(&line[at..at + word], "true" | "false" | "null") {
+                        return None;
+                    }
+                    at += word.saturating_sub(1);
+                }
+                _ => return None,
+            }
+            if !byte.is_ascii_whitespace() {
+                self.before = byte;
+            }
+            at += 1;
+        }
+        if self.open.len() > self.outside {
+            self.keep(&line[from..]);
+            self.keep("\n");
+        }
+        Some(false)
+    }
+
+    fn keep(&mut self, part: &str) {
+        if self.text.len() + part.len() > MAX_OBJECT {
+            self.too_large = true;
+        } else {
+            self.text.push_str(part);
+        }
+    }
+}
+
+/// Where a string that begins here ends; `None` where it does not end on its line, which no JSON string may.
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(text: &str) -> Vec<String> {
+        let mut document = Document::new();
+        let mut found = Vec::new();
+        for line in text.lines() {
+            match document.line(line) {
+                Taken::Inside => {}
+                Taken::Items(items, _) => found.extend(items.iter().map(|item| item.split_whitespace().collect())),
+                Taken::No(lines) => return vec![format!("no: {}", lines.len())],
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn records_stand_in_lists_wherever_those_are() {
+        let expected = [r#"{"a":"[1]"}"#, r#"{"b":[{"x":1}]}"#];
+        for text in [
+            "[\n {\"a\": \"[1]\"},\n {\"b\": [\n {\"x\": 1}\n]}\n]",
+            "{\n \"events\": [\n {\n \"a\": \"[1]\"\n},\n {\"b\": [{\"x\": 1}]}\n],\n\"more\": [1]}",
+            "{ \"data\": {\n \"resultType\": \"streams\", \"result\": [\n {\"a\": \"[1]\"}, {\"b\": [{\"x\": 1}]}\n]}}",
+            "[{\"a\": \"[1]\"},\n{\"b\": [{\"x\": 1}]}]",
+        ] {
+            assert_eq!(items(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_given_back() {
+        assert_eq!(items("{\nINFO: a log\n}"), ["no: 1"]);
+        assert_eq!(items("{\n \"a\": \"never ends\n"), ["no: 1"]);
+        assert_eq!(items("[\n}"), ["no: 1"]);
+    }
+}

@@ -1,0 +1,444 @@
+//! What log lines come wrapped in, taken off in one place for everything that reads logs.
+//!
+//! [`Unwrapper`] takes the lines of one input and gives [`Envelope`]s: each line as its program wrote it, with what its
+//! wrappers tell of when, by whom and to which stream it was written. Lines that a runtime cut into pieces are put
+//! together for each source and stream; an answer of a log store gives as many as it holds.
+
+use std::collections::HashMap;
+
+use crate::decode::timestamp::TimeContext;
+use crate::model::LoggedAt;
+
+use super::csv::Table;
+use super::document::{Document, Taken};
+use super::envelope_json::{Kind, Labels, kind};
+use super::json::{Json, without_trailing_commas};
+use super::text::shape;
+use super::wrapper::{self, Known, Peeled};
+
+/// Wrappers within wrappers are taken off this often.
+const MAX_LAYERS: usize = 8;
+/// Streams whose pieces are put together at once.
+const MAX_PIECES: usize = 1024;
+/// A text that came in pieces is kept up to this length.
+const MAX_TEXT: usize = 1 << 20;
+
+/// Which of its two outputs a program wrote to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Not said.
+    #[default]
+    Unknown,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// One line, out of its wrappers.
+#[derive(Debug)]
+pub struct Envelope<'a> {
+    /// Number of the line in its input, from 1; of a document of several lines, where its record ends.
+    pub line: u64,
+    /// What is inside.
+    pub inner: Inner<'a>,
+    /// When its wrapper says that it was written.
+    pub time: Option<LoggedAt>,
+    /// Who wrote it, as its wrapper names it: `pod/NAME/CONTAINER`, `POD CONTAINER`, a compose service. Empty when
+    /// no wrapper says.
+    pub source: &'a str,
+    /// The service that labels of a log store or a shipper name.
+    pub service: Option<&'a str>,
+    /// Where it was written to.
+    pub stream: Stream,
+    /// Whether it is a further line of a text that came in one envelope.
+    pub rest: bool,
+}
+
+/// What stood inside all wrappers.
+#[derive(Debug, Clone, Copy)]
+pub enum Inner<'a> {
+    /// A line of text.
+    Text(&'a str),
+    /// A JSON object that is a record itself, and its text.
+    Json(&'a Json<'a>, &'a str),
+}
+
+/// Counts of an input's lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LineCounts {
+    /// Lines read.
+    pub lines: u64,
+    /// JSON documents that were too large, or had no end.
+    pub cut: u64,
+    /// Lines with invalid UTF-8, read with replacement characters.
+    pub invalid_utf8: u64,
+}
+
+type Sink<'s> = dyn FnMut(&Envelope<'_>) + 's;
+
+/// What the wrappers taken off so far tell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Outer<'a> {
+    time: Option<LoggedAt>,
+    source: &'a str,
+    service: Option<&'a str>,
+    stream: Stream,
+    rest: bool,
+}
+
+/// Takes the wrappers off the lines of one input, in order.
+#[derive(Debug)]
+pub struct Unwrapper {
+    context: TimeContext,
+    /// What was so far, and is.
+    pub counts: LineCounts,
+    known: Known,
+    pieces: HashMap<(Box<str>, Stream), String>,
+    document: Option<Document>,
+    table: Option<Table>,
+    /// Whether the first line has been read.
+    begun: bool,
+}
+
+impl Unwrapper {
+    /// An unwrapper for one input. The context fills in what times of wrappers leave open.
+    #[must_use]
+    pub fn new(context: TimeContext) -> Self {
+        Self {
+            context,
+            counts: LineCounts::default(),
+            known: Known::default(),
+            pieces: HashMap::new(),
+            document: None,
+            table: None,
+            begun: false,
+        }
+    }
+
+    /// Takes the next line, without its end, and gives what is in it to `sink`. Total on any bytes.
+    pub fn push(&mut self, line: &[u8], sink: &mut Sink<'_>) {
+        self.counts.lines += 1;
+        match std::str::from_utf8(line) {
+            Ok(text) => self.take(text, sink),
+            Err(_) => {
+                self.counts.invalid_utf8 += 1;
+                let text = String::from_utf8_lossy(line);
+                self.take(&text, sink);
+            }
+        }
+    }
+
+    /// Ends the input: gives what is still held.
+    pub fn finish(&mut self, sink: &mut Sink<'_>) {
+        if let Some(mut document) = self.document.take() {
+            self.counts.cut += 1;
+            self.replay(document.abandon(), sink);
+        }
+        if let Some(table) = self.table.as_mut()
+            && let Some(row) = table.finish()
+        {
+            self.row(&row, sink);
+        }
+        let mut pieces: Vec<_> = self.pieces.drain().collect();
+        pieces.sort_by(|one, other| (&one.0.0, one.1.len()).cmp(&(&other.0.0, other.1.len())));
+        for ((source, stream), text) in pieces {
+            self.lines(&text, Outer { source: &source, stream, ..Outer::default() }, 1, sink);
+        }
+    }
+
+    fn take(&mut self, text: &str, sink: &mut Sink<'_>) {
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        // Most lines stand bare, and half of a debug log are header dumps.
+        if self.document.is_none() && self.table.is_none() && is_bare(text) {
+            self.begun = true;
+            return self.emit(text, Outer::default(), sink);
+        }
+        if memchr::memchr(0x1b, text.as_bytes()).is_some() {
+            let plain = anstream::adapter::strip_str(text).to_string();
+            return self.plain(&plain, sink);
+        }
+        self.plain(text, sink);
+    }
+
+    /// A line without colours.
+    fn plain(&mut self, text: &str, sink: &mut Sink<'_>) {
+        if let Some(document) = &mut self.document {
+            match document.line(text) {
+                Taken::Inside => {}
+                Taken::Items(items, ended) => {
+                    if ended {
+                        self.document = None;
+                    }
+                    for item in items {
+                        self.item(&item, sink);
+                    }
+                }
+                Taken::No(lines) => {
+                    self.document = None;
+                    self.replay(lines, sink);
+                    self.plain(text, sink);
+                }
+            }
+            return;
+        }
+        if !self.begun && !text.trim().is_empty() {
+            self.begun = true;
+            self.table = Table::from_header(text);
+            if self.table.is_some() {
+                return;
+            }
+        }
+        if let Some(table) = &mut self.table {
+            if let Some(row) = table.line(text) {
+                self.row(&row, sink);
+            }
+            return;
+        }
+        self.line(text, Outer::default(), 0, sink);
+    }
+
+    fn row(&mut self, row: &super::csv::Row, sink: &mut Sink<'_>) {
+        let time = row.time.as_deref().and_then(|time| wrapper::moment(time, &self.context));
+        let outer = Outer { time, source: &row.source, ..Outer::default() };
+        self.lines(&row.text, outer, 1, sink);
+    }
+
+    /// Lines that turned out to be no JSON document after all.
+    fn replay(&mut self, lines: Vec<String>, sink: &mut Sink<'_>) {
+        for line in lines {
+            self.line(&line, Outer::default(), 1, sink);
+        }
+    }
+
+    /// One object of a document of several lines.
+    fn item(&mut self, text: &str, sink: &mut Sink<'_>) {
+        let mended;
+        let json = match Json::parse(text) {
+            Ok(json) => Some(json),
+            Err(_) => {
+                mended = without_trailing_commas(text);
+                mended.as_deref().and_then(|text| Json::parse(text).ok())
+            }
+        };
+        match json {
+            Some(json) => self.json(&json, None, Outer::default(), 0, sink),
+            None => self.counts.cut += 1,
+        }
+    }
+
+    fn emit(&self, text: &str, outer: Outer<'_>, sink: &mut Sink<'_>) {
+        self.give(Inner::Text(text), outer, sink);
+    }
+
+    fn give(&self, inner: Inner<'_>, outer: Outer<'_>, sink: &mut Sink<'_>) {
+        let Outer { time, source, service, stream, rest } = outer;
+        sink(&Envelope { line: self.counts.lines, inner, time, source, service, stream, rest });
+    }
+
+    /// One line, with whatever wrappers it still has.
+    fn line(&mut self, text: &str, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
+        let text = wrapper::unframed(text);
+        if layer >= MAX_LAYERS || is_bare(text) {
+            return self.emit(text, outer, sink);
+        }
+        let trimmed = text.trim_start_matches([' ', '\t']);
+        if trimmed.starts_with(['{', '[', '"']) && self.json_line(trimmed, outer, layer, sink) {
+            return;
+        }
+        let Some(peeled) = wrapper::peel(text, &mut self.known, &self.context) else {
+            return self.emit(text, outer, sink);
+        };
+        let Peeled { inner, time, source, service, stream, piece } = peeled;
+        let outer = Outer {
+            time: time.or(outer.time),
+            source: source.filter(|source| !source.is_empty()).unwrap_or(outer.source),
+            service: service.or(outer.service),
+            stream: if stream == Stream::Unknown { outer.stream } else { stream },
+            rest: outer.rest,
+        };
+        self.piece(&inner, piece, outer, layer + 1, sink);
+    }
+
+    /// A piece of a line, or a whole one.
+    fn piece(&mut self, inner: &str, piece: Piece, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
+        if piece == Piece::Whole {
+            return self.line(inner, outer, layer, sink);
+        }
+        let key = (outer.source, outer.stream);
+        let held = self.pieces.keys().find(|(source, stream)| (&**source, *stream) == key).cloned();
+        match (piece, held) {
+            (Piece::More, held) => {
+                if held.is_none() && self.pieces.len() >= MAX_PIECES {
+                    return;
+                }
+                let key = held.unwrap_or_else(|| (outer.source.into(), outer.stream));
+                let text = self.pieces.entry(key).or_default();
+                if text.len() < MAX_TEXT {
+                    text.push_str(inner.trim_end_matches('\n'));
+                }
+            }
+            (_, Some(key)) => {
+                let mut text = self.pieces.remove(&key).unwrap_or_default();
+                text.push_str(inner);
+                self.lines(&text, outer, layer, sink);
+            }
+            (_, None) => self.lines(inner, outer, layer, sink),
+        }
+    }
+
+    /// The lines of a text that came in one envelope.
+    fn lines(&mut self, text: &str, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
+        let text = text.trim_end_matches(['\n', '\r']);
+        if memchr::memchr2(b'\n', 0x1b, text.as_bytes()).is_none() {
+            return self.line(text, outer, layer, sink);
+        }
+        for (index, line) in text.split('\n').enumerate() {
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            let outer = Outer { rest: outer.rest || index > 0, ..outer };
+            if memchr::memchr(0x1b, line.as_bytes()).is_some() {
+                let plain = anstream::adapter::strip_str(line).to_string();
+                self.line(&plain, outer, layer, sink);
+            } else {
+                self.line(line, outer, layer, sink);
+            }
+        }
+    }
+
+    /// A line that may be JSON; false when it is none.
+    fn json_line(&mut self, text: &str, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) -> bool {
+        let text = text.trim_end().trim_end_matches(',');
+        // `[2026-…` and the like are no lists.
+        let may = match text.as_bytes() {
+            [b'{', ..] => true,
+            [b'[', rest @ ..] => matches!(rest.trim_ascii_start(), [] | [b'{' | b'[' | b'"', ..]),
+            [b'"', .., b'"'] => text.len() > 2,
+            _ => false,
+        };
+        if !may {
+            return false;
+        }
+        match Json::parse(text) {
+            Ok(Json::Text(inner)) => {
+                if inner.len() + 2 == text.len() && super::text::shape(&inner).is_none() {
+                    return false;
+                }
+                self.lines(&inner, outer, layer + 1, sink);
+                true
+            }
+            Ok(json @ (Json::Object(_) | Json::List(_))) => {
+                self.json(&json, Some(text), outer, layer, sink);
+                true
+            }
+            Ok(_) => false,
+            Err(_) if text.starts_with('"') => false,
+            Err(error) if error.is_eof() && layer == 0 => {
+                let mut document = Document::new();
+                match document.line(text) {
+                    Taken::Inside => self.document = Some(document),
+                    Taken::Items(items, ended) => {
+                        if !ended {
+                            self.document = Some(document);
+                        }
+                        for item in items {
+                            self.item(&item, sink);
+                        }
+                    }
+                    Taken::No(_) => return false,
+                }
+                true
+            }
+            Err(_) => {
+                let Some(mended) = without_trailing_commas(text) else { return false };
+                let Ok(json) = Json::parse(&mended) else { return false };
+                self.json(&json, Some(text), outer, layer, sink);
+                true
+            }
+        }
+    }
+
+    /// A JSON value: an envelope of whatever tool, or a record.
+    fn json(&mut self, json: &Json<'_>, text: Option<&str>, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
+        if let Json::List(items) = json {
+            if layer < MAX_LAYERS {
+                for item in items {
+                    match item {
+                        Json::Object(_) | Json::List(_) => self.json(item, None, outer, layer + 1, sink),
+                        Json::Text(text) => self.lines(text, outer, layer + 1, sink),
+                        _ => {}
+                    }
+                }
+            }
+            return;
+        }
+        let kind = if layer >= MAX_LAYERS { Kind::Record } else { kind(json) };
+        if let Kind::Record = kind {
+            let owned;
+            let text = match text {
+                Some(text) => text,
+                None => {
+                    owned = serde_json::to_string(json).unwrap_or_default();
+                    &owned
+                }
+            };
+            let labels = Labels::of(json, &self.context);
+            let name = labels.source();
+            let outer = Outer {
+                source: name.as_deref().unwrap_or(outer.source),
+                service: labels.service.or(outer.service),
+                ..outer
+            };
+            return self.give(Inner::Json(json, text), outer, sink);
+        }
+        let labels = Labels::of(json, &self.context);
+        let name = labels.source();
+        let outer = Outer {
+            time: labels.time.or(outer.time),
+            source: name.as_deref().unwrap_or(outer.source),
+            service: labels.service.or(outer.service),
+            stream: if labels.stream == Stream::Unknown { outer.stream } else { labels.stream },
+            rest: outer.rest,
+        };
+        match kind {
+            Kind::Record => {}
+            Kind::Text { text, piece: Piece::Whole } => self.lines(text, outer, layer + 1, sink),
+            Kind::Text { text, piece } => self.piece(text, piece, outer, layer + 1, sink),
+            Kind::Object(inner) => self.json(inner, None, outer, layer + 1, sink),
+            Kind::Several(items) => {
+                for item in items {
+                    self.json(item, None, outer, layer + 1, sink);
+                }
+            }
+            Kind::Lines(lines) => {
+                for (time, line) in lines {
+                    let time = wrapper::moment_of(time, &self.context).or(outer.time);
+                    self.lines(line, Outer { time, ..outer }, layer + 1, sink);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a text is a whole line, or a piece of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece {
+    Whole,
+    /// It goes on.
+    More,
+    /// It ends a line that may have gone on.
+    Last,
+}
+
+/// Whether a line shows by its first bytes that no wrapper is around it.
+fn is_bare(text: &str) -> bool {
+    use super::text::Shape;
+    match text.as_bytes().first() {
+        None => true,
+        Some(b'\'') => true,
+        Some(b'\t') => text.starts_with("\tthread=") || text.starts_with("\tat "),
+        Some(b'[' | b'0'..=b'9') => {
+            matches!(shape(text), Some(Shape::Bracketed | Shape::Columns | Shape::Access)) && !wrapper::is_framed(text)
+        }
+        _ => false,
+    }
+}

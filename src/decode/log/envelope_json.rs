@@ -1,0 +1,316 @@
+//! JSON envelopes: what docker, log shippers and log stores put around a line.
+//!
+//! A store has a line one or more objects deep (`_source.message`, `attributes.message`, `jsonPayload`), many at once
+//! (`data.result[].values[]`, `events[]`, `resourceLogs[]…logRecords[]`), or as a text member. Which is which is told by
+//! the names of members alone; an object that has none of them, or has a level of its own, is a record.
+
+use crate::decode::timestamp::TimeContext;
+use crate::model::LoggedAt;
+
+use super::access;
+use super::envelope::{Piece, Stream};
+use super::json::Json;
+use super::proxy_json;
+use super::text::{is_date, shape};
+use super::wrapper::{moment, moment_of};
+
+/// Members that hold a list of envelopes or records: CloudWatch (`events`, `logEvents`), Loki (`result`, `streams`),
+/// OpenTelemetry (`resourceLogs`, `scopeLogs`, `logRecords`), Elasticsearch (`hits`), New Relic, Graylog, Azure.
+pub(super) const LISTS: [&str; 17] = [
+    "events",
+    "logEvents",
+    "result",
+    "streams",
+    "resourceLogs",
+    "scopeLogs",
+    "instrumentationLibraryLogs",
+    "logRecords",
+    "hits",
+    "records",
+    "entries",
+    "results",
+    "data",
+    "messages",
+    "logs",
+    "value",
+    "rows",
+];
+
+/// Members whose object is a record, or one more envelope.
+const OBJECTS: [&str; 14] = [
+    "_source",
+    "result",
+    "jsonPayload",
+    "attributes",
+    "message",
+    "content",
+    "event",
+    "log",
+    "body",
+    "fields",
+    "data",
+    "hits",
+    "properties",
+    "record",
+];
+
+/// Members that hold a line, and nothing else.
+const LINES: [&str; 10] =
+    ["textPayload", "@message", "_raw", "MESSAGE", "LogMessage", "LogEntry", "log", "line", "event.original", "Log"];
+
+/// Members that hold a line, or the message of a record.
+const MESSAGES: [&str; 9] = ["message", "msg", "body", "Message", "short_message", "content", "text", "event", "raw"];
+
+/// Members that only an envelope has.
+const MARKS: [&str; 20] = [
+    "kubernetes",
+    "stream",
+    "podName",
+    "pod_name",
+    "containerName",
+    "container_name",
+    "ingestionTime",
+    "logStreamName",
+    "eventId",
+    "source_type",
+    "docker",
+    "agent",
+    "input",
+    "container",
+    "labels",
+    "_p",
+    "logtag",
+    "_index",
+    "facility",
+    "nodeName",
+];
+
+/// Members that say how bad a record is: what a program writes of its own records.
+const LEVELS: [&str; 12] = [
+    "level",
+    "severity",
+    "lvl",
+    "log.level",
+    "levelname",
+    "severityText",
+    "Level",
+    "loglevel",
+    "log_level",
+    "@l",
+    "levelName",
+    "logLevel",
+];
+
+/// Docker cuts lines into pieces of 16 KiB, without a line feed but in the last.
+const DOCKER_PIECE: usize = 16 << 10;
+
+/// What a JSON object is.
+pub(super) enum Kind<'j, 'a> {
+    /// A record.
+    Record,
+    /// An envelope around a text.
+    Text { text: &'j str, piece: Piece },
+    /// An envelope around an object.
+    Object(&'j Json<'a>),
+    /// An envelope around several.
+    Several(Vec<&'j Json<'a>>),
+    /// Lines with their times: Loki's `values`.
+    Lines(Vec<(&'j str, &'j str)>),
+}
+
+/// Tells what an object is.
+pub(super) fn kind<'j, 'a>(json: &'j Json<'a>) -> Kind<'j, 'a> {
+    if access::is_access(json) || proxy_json::is_proxy(json) {
+        return Kind::Record;
+    }
+    if let Some(lines) = loki(json) {
+        return Kind::Lines(lines);
+    }
+    if let Some(row) = insights(json) {
+        return Kind::Text { text: row, piece: Piece::Whole };
+    }
+    let has_level = LEVELS.iter().any(|name| json.get(name).is_some());
+    if let Some(text) = LINES.iter().find_map(|name| json.get(name).and_then(Json::text)) {
+        return Kind::Text { text, piece: piece(json, text) };
+    }
+    if let Some(text) = MESSAGES.iter().find_map(|name| json.get(name).and_then(Json::text)) {
+        let is_line = is_line(text);
+        let marked = MARKS.iter().any(|name| json.get(name).is_some());
+        return if is_line || (marked && !has_level) {
+            Kind::Text { text, piece: piece(json, text) }
+        } else {
+            Kind::Record
+        };
+    }
+    for name in LISTS {
+        let list = json.get(name).or_else(|| json.get("data").and_then(|data| data.get(name))).or_else(|| {
+            // Elasticsearch has `hits` in `hits`.
+            json.get(name).and_then(|inner| inner.get(name))
+        });
+        let items = list.map(|list| {
+            if let Json::Object(_) = list { list.get(name).map_or(&[][..], Json::items) } else { list.items() }
+        });
+        if let Some(items) = items
+            && items.iter().any(|item| matches!(item, Json::Object(_) | Json::List(_)))
+        {
+            return Kind::Several(items.iter().collect());
+        }
+    }
+    match OBJECTS
+        .iter()
+        .find_map(|name| json.get(name).filter(|inner| matches!(inner, Json::Object(members) if !members.is_empty())))
+    {
+        Some(inner) => Kind::Object(inner),
+        None => Kind::Record,
+    }
+}
+
+/// Whether a message is a line by itself: a record of a proxy, a dated one, or JSON.
+fn is_line(text: &str) -> bool {
+    let text = text.trim_start();
+    shape(text).is_some() || is_date(text.trim_start_matches(['[', '(']).as_bytes())
+}
+
+fn piece(json: &Json<'_>, text: &str) -> Piece {
+    if json.get("stream").is_none() {
+        return Piece::Whole;
+    }
+    let fluentd = json.get("partial_message").is_some() && json.text_of(&["partial_last"]) != Some("true");
+    if fluentd || (!text.ends_with('\n') && text.len() >= DOCKER_PIECE) { Piece::More } else { Piece::Last }
+}
+
+/// Loki's query answer and push request: `{"stream": {labels}, "values": [["nanoseconds", "line"], …]}`.
+fn loki<'j>(json: &'j Json<'_>) -> Option<Vec<(&'j str, &'j str)>> {
+    json.get("stream").filter(|stream| matches!(stream, Json::Object(_)))?;
+    let values = json.get("values")?.items();
+    let pair = |value: &'j Json<'_>| match value.items() {
+        [Json::Text(time), Json::Text(line), ..] => Some((&**time, &**line)),
+        _ => None,
+    };
+    Some(values.iter().filter_map(pair).collect())
+}
+
+/// A row of CloudWatch Logs Insights: a list of `{"field": "@message", "value": "…"}`, or its only member.
+fn insights<'j>(json: &'j Json<'_>) -> Option<&'j str> {
+    (json.text_of(&["field"])? == "@message").then(|| json.get("value")?.text()).flatten()
+}
+
+/// What an envelope says of its line.
+pub(super) struct Labels<'j> {
+    pub(super) time: Option<LoggedAt>,
+    pub(super) service: Option<&'j str>,
+    pub(super) stream: Stream,
+    namespace: Option<&'j str>,
+    pod: Option<&'j str>,
+    container: Option<&'j str>,
+}
+
+/// The best first.
+const TIMES: [&str; 15] = [
+    "time",
+    "timestamp",
+    "@timestamp",
+    "ts",
+    "_time",
+    "__REALTIME_TIMESTAMP",
+    "timeUnixNano",
+    "observedTimeUnixNano",
+    "date",
+    "receiveTimestamp",
+    "TimeGenerated",
+    "result._time",
+    "attributes.timestamp",
+    "Timestamp",
+    "eventTime",
+];
+
+impl<'j> Labels<'j> {
+    pub(super) fn of(json: &'j Json<'_>, context: &TimeContext) -> Self {
+        let time = TIMES.iter().find_map(|name| match json.get(name)? {
+            Json::Text(text) => moment(text, context).or_else(|| moment_of(text, context)),
+            number @ Json::Number(..) => moment_of(&number.scalar()?, context),
+            _ => None,
+        });
+        let resource = |name: &str| {
+            let attributes = json.get("resource")?.get("attributes")?.items();
+            attributes.iter().find(|one| one.text_of(&["key"]) == Some(name))?.get("value")?.text()
+        };
+        let tag = |name: &str| {
+            let tags = json.get("attributes.tags").or_else(|| json.get("tags"))?.items();
+            tags.iter().find_map(|tag| tag.text()?.strip_prefix(name)?.strip_prefix(':'))
+        };
+        let stream = match json.text_of(&["stream", "log.iostream", "attributes.log.iostream", "LogSource"]) {
+            Some("stdout") => Stream::Stdout,
+            Some("stderr") => Stream::Stderr,
+            _ if json.text_of(&["logName"]).is_some_and(|name| name.ends_with("/stderr")) => Stream::Stderr,
+            _ => Stream::Unknown,
+        };
+        Self {
+            time,
+            stream,
+            service: json
+                .text_of(&[
+                    "kubernetes.labels.app",
+                    "kubernetes.labels.app.kubernetes.io/name",
+                    "stream.app",
+                    "stream.service_name",
+                    "labels.app",
+                    "labels.k8s-pod/app",
+                    "attributes.service",
+                    "service.name",
+                ])
+                .or_else(|| resource("service.name")),
+            namespace: json
+                .text_of(&[
+                    "kubernetes.namespace_name",
+                    "kubernetes.namespace",
+                    "kubernetes.pod_namespace",
+                    "stream.namespace",
+                    "resource.labels.namespace_name",
+                    "labels.namespace",
+                    "PodNamespace",
+                ])
+                .or_else(|| json.get("podName").and_then(|_| json.text_of(&["namespace"])))
+                .or_else(|| resource("k8s.namespace.name")),
+            pod: json
+                .text_of(&[
+                    "kubernetes.pod_name",
+                    "kubernetes.pod.name",
+                    "podName",
+                    "pod_name",
+                    "stream.pod",
+                    "stream.instance",
+                    "resource.labels.pod_name",
+                    "labels.pod",
+                    "PodName",
+                    "logStreamName",
+                    "logStream",
+                ])
+                .or_else(|| json.text_of(&["pod", "_HOSTNAME", "host.name"]))
+                .or_else(|| tag("pod_name"))
+                .or_else(|| resource("k8s.pod.name")),
+            container: json
+                .text_of(&[
+                    "kubernetes.container_name",
+                    "kubernetes.container.name",
+                    "containerName",
+                    "container_name",
+                    "stream.container",
+                    "resource.labels.container_name",
+                    "labels.container",
+                    "ContainerName",
+                    "CONTAINER_NAME",
+                    "SYSLOG_IDENTIFIER",
+                    "_SYSTEMD_UNIT",
+                ])
+                .or_else(|| json.get("pod").and_then(|_| json.text_of(&["container"])))
+                .or_else(|| resource("k8s.container.name")),
+        }
+    }
+
+    /// `NAMESPACE/POD/CONTAINER`, as far as it is known.
+    pub(super) fn source(&self) -> Option<String> {
+        let parts: Vec<&str> = [self.namespace, self.pod, self.container].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join("/"))
+    }
+}

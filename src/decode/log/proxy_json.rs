@@ -1,0 +1,118 @@
+//! Envoy's application log as JSON: Istio's (`{"level","time","scope","msg","caller","thread"}`), and the one that
+//! Envoy's documentation shows (`{"Timestamp","ThreadId","Level","Message","SourceLine","ConnectionId"}`).
+
+use std::borrow::Cow;
+
+use crate::model::{LogContent, ProxyLine};
+
+use super::json::Json;
+use super::text;
+
+const MESSAGES: [&str; 5] = ["msg", "message", "Message", "MESSAGE", "log_message"];
+const SCOPES: [&str; 6] = ["scope", "logger", "Logger", "LoggerName", "name", "component"];
+const CALLERS: [&str; 7] = ["caller", "SourceLine", "source", "source_line", "file", "location", "Source"];
+const LEVELS: [&str; 4] = ["level", "Level", "severity", "lvl"];
+const TIMES: [&str; 6] = ["time", "Timestamp", "timestamp", "@timestamp", "ts", "Time"];
+
+/// Envoy's loggers (`source/common/common/logger.h`).
+pub(super) const LOGGERS: [&str; 30] = [
+    "admin",
+    "assert",
+    "backtrace",
+    "client",
+    "config",
+    "connection",
+    "conn_handler",
+    "dns",
+    "ext_authz",
+    "ext_proc",
+    "file",
+    "filter",
+    "forward_proxy",
+    "grpc",
+    "happy_eyeballs",
+    "hc",
+    "health_checker",
+    "http",
+    "http2",
+    "hystrix",
+    "io",
+    "jwt",
+    "main",
+    "misc",
+    "pool",
+    "quic",
+    "rbac",
+    "router",
+    "upstream",
+    "wasm",
+];
+
+/// Whether an object is a record of Envoy's application log. zap and logback write `level` and `logger` too: Envoy's
+/// are told by what only Envoy writes.
+pub(super) fn is_proxy(json: &Json<'_>) -> bool {
+    let Some(message) = json.text_of(&MESSAGES) else { return false };
+    if LEVELS.iter().all(|name| json.get(name).is_none()) {
+        return false;
+    }
+    if json.text_of(&SCOPES).is_some_and(|scope| scope == "envoy" || scope.starts_with("envoy ")) {
+        return true;
+    }
+    let caller = json.text_of(&CALLERS).unwrap_or("");
+    if caller.contains(".cc:") || caller.contains("source/common/") || caller.contains("source/extensions/") {
+        return true;
+    }
+    if json.get("ConnectionId").is_some() || (json.get("ThreadId").is_some() && json.get("Message").is_some()) {
+        return true;
+    }
+    let (ids, rest) = text::ids(message);
+    if ids.0.is_some() && rest.len() < message.len() {
+        return true;
+    }
+    // Istio 1.9.0 wrote the logger alone; its agent writes in the same way of other things.
+    let bare = json.members().len() <= 4 && json.get("time").is_some();
+    bare && json.text_of(&["scope"]).is_some_and(|scope| LOGGERS.contains(&scope))
+}
+
+/// A record of Envoy, or of the agent beside it, and the text of its time.
+pub(super) fn decode<'a>(json: &'a Json<'_>) -> Option<(Option<Cow<'a, str>>, LogContent<'a>)> {
+    let time = TIMES.iter().find_map(|name| json.get(name)?.scalar());
+    if !is_proxy(json) {
+        let agent = json.get("scope").is_some() && json.get("level").is_some() && json.get("msg").is_some();
+        return agent.then_some((time, LogContent::Agent));
+    }
+    let message = json.text_of(&MESSAGES)?;
+    let scope = json.text_of(&SCOPES).unwrap_or_default();
+    let number = |names: &[&str]| names.iter().find_map(|name| json.get(name)?.scalar());
+    let (ids, message) = text::ids(text::without_location(message));
+    let id = |name: &str| json.get(name)?.scalar().and_then(|text| text::id(&text));
+    let line = ProxyLine {
+        logger: Cow::Borrowed(scope.strip_prefix("envoy ").unwrap_or(scope)),
+        thread: number(&["thread", "ThreadId", "thread_id", "tid"]).and_then(|text| text.parse().ok()).unwrap_or(0),
+        connection: ids.0.or_else(|| id("ConnectionId")),
+        stream: ids.1.or_else(|| id("StreamId")),
+        message: Cow::Borrowed(message.trim_end()),
+    };
+    Some((time, LogContent::Proxy(line)))
+}
+
+/// Istio 1.9.0 did not escape the message: `{"level":"debug","time":"…","scope":"pool","msg":"…"}` with bare quotes.
+pub(super) fn broken(line: &str) -> Option<(Option<&str>, LogContent<'_>)> {
+    let field = |key: &str| line.split_once(key)?.1.split_once('"').map(|(value, _)| value);
+    let message = line.split_once("\"msg\":\"")?.1;
+    let message = message.strip_suffix("\"}").unwrap_or(message);
+    let scope = field("\"scope\":\"")?;
+    let logger = scope.strip_prefix("envoy ").unwrap_or(scope);
+    if logger.len() == scope.len() && !LOGGERS.contains(&logger) {
+        return None;
+    }
+    let (ids, message) = text::ids(message);
+    let content = ProxyLine {
+        logger: Cow::Borrowed(logger),
+        connection: ids.0,
+        stream: ids.1,
+        message: Cow::Borrowed(message.trim_end()),
+        thread: 0,
+    };
+    Some((field("\"time\":\""), LogContent::Proxy(content)))
+}

@@ -1,0 +1,217 @@
+//! Bytes into UTF-8 text: byte order marks, UTF-16 as Windows writes it, and the zero bytes that a log has where it was
+//! truncated while its writer went on.
+
+use std::io::{self, Read};
+
+use super::InputError;
+
+/// How many bytes at the beginning decide what the bytes are.
+const SNIFFED: usize = 4096;
+const CHUNK: usize = 64 << 10;
+
+/// How text is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    /// UTF-8, or any other that has ASCII in it; zero bytes are left out.
+    Utf8,
+    Utf16 {
+        big_endian: bool,
+    },
+}
+
+/// Reads any text as UTF-8. Invalid sequences are passed on as they are.
+pub struct Text<R> {
+    reader: R,
+    encoding: Option<Encoding>,
+    /// Bytes that have been read and not yet turned.
+    raw: Vec<u8>,
+    /// Bytes that have been turned and not yet given out, from `given` on.
+    turned: Vec<u8>,
+    given: usize,
+}
+
+impl<R: Read> Text<R> {
+    /// Text of this reader, whose first bytes are read here.
+    ///
+    /// # Errors
+    /// [`InputError::NotText`] for what is no text, and whatever the reader says.
+    pub fn new(mut reader: R) -> Result<Self, InputError> {
+        let mut raw = vec![0; SNIFFED];
+        let mut filled = 0;
+        // One read is enough of a stream that somebody writes into at this moment; two bytes are a mark.
+        while filled < 2 {
+            match reader.read(&mut raw[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        raw.truncate(filled);
+        let (encoding, mark) = sniff(&raw).ok_or(InputError::NotText)?;
+        raw.drain(..mark);
+        Ok(Self { reader, encoding: Some(encoding), raw, turned: Vec::new(), given: 0 })
+    }
+
+    /// Reads more and turns it; false at the end.
+    fn more(&mut self) -> io::Result<bool> {
+        self.turned.clear();
+        self.given = 0;
+        let before = self.raw.len();
+        if self.turned_all() || before < 2 {
+            self.raw.resize(before + CHUNK, 0);
+            let count = loop {
+                match self.reader.read(&mut self.raw[before..]) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    other => break other,
+                }
+            };
+            let count = match count {
+                Ok(count) => count,
+                Err(error) => {
+                    self.raw.truncate(before);
+                    return Err(error);
+                }
+            };
+            self.raw.truncate(before + count);
+            if count == 0 {
+                // Half a character at the end.
+                self.raw.clear();
+                return Ok(false);
+            }
+        }
+        match self.encoding {
+            Some(Encoding::Utf16 { big_endian }) => self.turn_utf16(big_endian),
+            _ => {
+                std::mem::swap(&mut self.raw, &mut self.turned);
+                self.raw.clear();
+                if memchr::memchr(0, &self.turned).is_some() {
+                    self.turned.retain(|byte| *byte != 0);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn turned_all(&self) -> bool {
+        self.raw.is_empty()
+    }
+
+    fn turn_utf16(&mut self, big_endian: bool) {
+        let unit = |pair: &[u8]| {
+            let pair = [pair[0], pair[1]];
+            if big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
+        };
+        let mut even = self.raw.len() & !1;
+        // A pair of surrogates stays together.
+        if even >= 2 && (0xd800..0xdc00).contains(&unit(&self.raw[even - 2..even])) {
+            even -= 2;
+        }
+        let units = self.raw[..even].chunks_exact(2).map(unit);
+        let mut utf8 = [0; 4];
+        for character in char::decode_utf16(units).map(|one| one.unwrap_or(char::REPLACEMENT_CHARACTER)) {
+            if character != '\0' && character != '\u{feff}' {
+                self.turned.extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
+            }
+        }
+        self.raw.drain(..even);
+    }
+}
+
+impl<R: Read> Read for Text<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.turned.len() {
+            if !self.more()? {
+                return Ok(0);
+            }
+        }
+        let count = buffer.len().min(self.turned.len() - self.given);
+        buffer[..count].copy_from_slice(&self.turned[self.given..self.given + count]);
+        self.given += count;
+        Ok(count)
+    }
+}
+
+/// The encoding that a beginning shows, and the length of its byte order mark; `None` for what is no text.
+fn sniff(beginning: &[u8]) -> Option<(Encoding, usize)> {
+    match beginning {
+        [0xef, 0xbb, 0xbf, ..] => return Some((Encoding::Utf8, 3)),
+        [0xff, 0xfe, ..] => return Some((Encoding::Utf16 { big_endian: false }, 2)),
+        [0xfe, 0xff, ..] => return Some((Encoding::Utf16 { big_endian: true }, 2)),
+        _ => {}
+    }
+    let zeros = |from: usize| beginning.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+    let half = beginning.len() / 2;
+    if half >= 8 {
+        let (even, odd) = (zeros(0), zeros(1));
+        if odd * 10 > half * 7 && even * 20 < half {
+            return Some((Encoding::Utf16 { big_endian: false }, 0));
+        }
+        if even * 10 > half * 7 && odd * 20 < half {
+            return Some((Encoding::Utf16 { big_endian: true }, 0));
+        }
+    }
+    let told = beginning.iter().filter(|byte| **byte != 0).count();
+    let control = |byte: &&u8| matches!(**byte, 1..=8 | 14..=26 | 28..=31 | 127);
+    let controls = beginning.iter().filter(control).count();
+    (controls * 20 <= told).then_some((Encoding::Utf8, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    /// Gives its bytes in pieces of this size.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        let read = |piece| {
+            let mut all = String::new();
+            Text::new(Pieces(bytes, piece)).unwrap().read_to_string(&mut all).unwrap();
+            all
+        };
+        assert_eq!(read(3), read(1 << 20), "cut elsewhere, read otherwise");
+        read(4096)
+    }
+
+    #[test]
+    fn what_windows_writes_is_text() {
+        let log = "[2026-11-02T10:00:00.857Z] \"GET /é😀 HTTP/1.1\" 200\r\n";
+        let little: Vec<u8> = log.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = log.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(text(&[&[0xff, 0xfe], &little[..]].concat()), log);
+        assert_eq!(text(&[&[0xfe, 0xff], &big[..]].concat()), log);
+        assert_eq!(text(&[&[0xef, 0xbb, 0xbf], log.as_bytes()].concat()), log);
+        assert_eq!(text(log.as_bytes()), log);
+        let mut whole = String::new();
+        Text::new(&little[..]).unwrap().read_to_string(&mut whole).unwrap();
+        assert_eq!(whole, log, "without a mark");
+    }
+
+    #[test]
+    fn zero_bytes_of_a_truncated_log_are_left_out() {
+        let mut log = vec![0; 10_000];
+        log.extend_from_slice(b"one\ntwo\n");
+        assert_eq!(text(&log), "one\ntwo\n");
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        let noise: Vec<u8> = (0..4096_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        assert!(matches!(Text::new(&noise[..]), Err(InputError::NotText)));
+        assert!(matches!(
+            Text::new(&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0"[..]),
+            Err(InputError::NotText)
+        ));
+    }
+}

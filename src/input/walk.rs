@@ -1,0 +1,444 @@
+//! Inputs that are files: single ones, directories, packed ones, archives, standard input. They are read as they
+//! stream, nothing is unpacked to disk, and no path inside an archive is ever used as one of ours.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
+use std::path::Path;
+
+use super::unpack::{Bounded, Packing, unpacked};
+
+/// Limits on what an input may unfold into.
+#[derive(Debug, Clone, Copy)]
+pub struct ArchiveLimits {
+    /// The most files in a directory or an archive.
+    pub entries: usize,
+    /// The most bytes, unpacked, of one file.
+    pub entry_bytes: u64,
+    /// The most bytes, unpacked, of one input.
+    pub total_bytes: u64,
+    /// How many times larger than packed an input may be.
+    pub ratio: u64,
+    /// Whether links to files in a directory are followed, as `/var/log/containers` is made of them; links to
+    /// directories never are.
+    pub links: bool,
+}
+
+impl Default for ArchiveLimits {
+    fn default() -> Self {
+        Self { entries: 100_000, entry_bytes: 1 << 30, total_bytes: 16 << 30, ratio: 1000, links: false }
+    }
+}
+
+impl ArchiveLimits {
+    /// For logs: they compress well, may be of any size, and are read as they stream.
+    pub const LOGS: Self =
+        Self { entries: 100_000, entry_bytes: u64::MAX, total_bytes: u64::MAX, ratio: 5_000, links: true };
+}
+
+/// The most bytes of a header that an archive puts before a file: a long name, a link's target, PAX attributes.
+const MAX_HEADER: u64 = 64 << 10;
+/// The longest path inside an archive.
+const MAX_NAME: usize = 4096;
+/// Packings within packings (a `.json.gz` in a `.tar.gz`).
+const MAX_LAYERS: usize = 4;
+/// A zip archive that cannot be sought in is held in memory up to this size.
+const MAX_HELD_ZIP: u64 = 256 << 20;
+/// The size of a tar header.
+const TAR_BLOCK: usize = 512;
+
+/// Why an input, or a part of it, cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// It cannot be opened or read.
+    #[error("{0}")]
+    Io(io::Error),
+    /// It ends in the middle.
+    #[error("it is cut off: its end is missing")]
+    Truncated,
+    /// More files than the limit.
+    #[error("it has more than {0} files")]
+    Entries(usize),
+    /// An archive with a header that no real file has.
+    #[error("its archive has a {what} of {bytes} bytes, which no real file has")]
+    Header {
+        /// What the header is for.
+        what: &'static str,
+        /// How large it says it is.
+        bytes: u64,
+    },
+    /// Packed in a way that is not read.
+    #[error("it is packed with {0}, which is not read here: unpack it first")]
+    Packing(&'static str),
+    /// No text.
+    #[error("it is not text")]
+    NotText,
+}
+
+impl From<io::Error> for InputError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Truncated,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// A file that was found in an input.
+pub struct Entry<'a> {
+    /// What to call it: the input's name, and the path inside it.
+    pub name: &'a str,
+    /// The path inside a directory or an archive; empty for an input that is one file.
+    pub path: &'a str,
+    /// Its bytes, unpacked.
+    pub reader: &'a mut dyn BufRead,
+}
+
+/// Takes each file of an input, or why it cannot be read.
+pub type EachEntry<'a> = dyn FnMut(&str, Result<Entry<'_>, InputError>) + 'a;
+
+/// Gives every file of an input to `each`, in a fixed order. `-` is standard input. A file that cannot be read comes
+/// as an error with its name, and the rest still comes.
+///
+/// # Errors
+/// Where the input itself cannot be opened, or an archive cannot be read further.
+pub fn walk(input: &str, limits: &ArchiveLimits, each: &mut EachEntry<'_>) -> Result<(), InputError> {
+    let mut walker = Walker { limits, files: 0, each };
+    if input == "-" {
+        return walker.unfold("stdin", "", &mut BufReader::new(io::stdin().lock()), 0);
+    }
+    let path = Path::new(input);
+    if path.metadata().map_err(InputError::Io)?.is_dir() {
+        walker.directory(input, path)
+    } else {
+        walker.file(input, "", path)
+    }
+}
+
+struct Walker<'w, 'e> {
+    limits: &'w ArchiveLimits,
+    files: usize,
+    each: &'w mut EachEntry<'e>,
+}
+
+impl Walker<'_, '_> {
+    fn directory(&mut self, input: &str, path: &Path) -> Result<(), InputError> {
+        let mut pending = vec![(path.to_path_buf(), String::new())];
+        while let Some((directory, prefix)) = pending.pop() {
+            let mut entries: Vec<_> = directory.read_dir()?.collect::<Result<_, _>>()?;
+            entries.sort_by_key(std::fs::DirEntry::file_name);
+            let mut below = Vec::new();
+            for entry in entries {
+                let file_name = entry.file_name().to_string_lossy().into_owned();
+                if file_name.starts_with('.') {
+                    continue;
+                }
+                let inside = format!("{prefix}{file_name}");
+                let kind = entry.file_type()?;
+                let linked =
+                    || self.limits.links && std::fs::metadata(entry.path()).is_ok_and(|target| target.is_file());
+                if kind.is_dir() {
+                    below.push((entry.path(), format!("{inside}/")));
+                } else if kind.is_file() || (kind.is_symlink() && linked()) {
+                    self.count()?;
+                    let name = format!("{}/{inside}", input.trim_end_matches('/'));
+                    if let Err(error) = self.file(&name, &inside, &entry.path()) {
+                        (self.each)(&name, Err(error));
+                    }
+                }
+            }
+            below.reverse();
+            pending.extend(below);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), InputError> {
+        self.files += 1;
+        if self.files > self.limits.entries { Err(InputError::Entries(self.limits.entries)) } else { Ok(()) }
+    }
+
+    fn file(&mut self, name: &str, inside: &str, path: &Path) -> Result<(), InputError> {
+        let mut file = File::open(path)?;
+        // Only a zip archive has to be sought in, and only a regular file can be.
+        if file.metadata()?.is_file() {
+            let mut magic = [0; 8];
+            let read = file.read(&mut magic)?;
+            file.rewind()?;
+            if Packing::of(&magic[..read]) == Packing::Zip {
+                let size = file.metadata()?.len();
+                return self.unzip(name, BufReader::new(file), size, 0);
+            }
+        }
+        self.unfold(name, inside, &mut BufReader::new(file), 0)
+    }
+
+    /// Takes off what a file is packed with, layer by layer, and gives what is inside.
+    fn unfold(&mut self, name: &str, path: &str, reader: &mut dyn BufRead, layer: usize) -> Result<(), InputError> {
+        let mut head = Vec::with_capacity(TAR_BLOCK);
+        (&mut *reader).take(TAR_BLOCK as u64).read_to_end(&mut head)?;
+        let packing = Packing::of(&head);
+        let mut whole = Cursor::new(head).chain(reader);
+        match packing {
+            Packing::Plain => {
+                let mut reader = BufReader::new(whole.take(self.limits.entry_bytes));
+                (self.each)(name, Ok(Entry { name, path, reader: &mut reader }));
+                Ok(())
+            }
+            Packing::Foreign(what) => Err(InputError::Packing(what)),
+            _ if layer >= MAX_LAYERS => Err(InputError::Packing("archives in archives in archives")),
+            Packing::Tar => self.untar(name, &mut whole, layer),
+            Packing::Zip => {
+                let mut bytes = Vec::new();
+                whole.take(MAX_HELD_ZIP + 1).read_to_end(&mut bytes)?;
+                if bytes.len() as u64 > MAX_HELD_ZIP {
+                    return Err(InputError::Packing("a zip of this size inside a stream"));
+                }
+                let size = bytes.len() as u64;
+                self.unzip(name, Cursor::new(bytes), size, layer)
+            }
+            Packing::Gzip | Packing::Bzip2 | Packing::Xz | Packing::Zstd => {
+                let mut inner = unpacked(packing, whole, self.limits)?;
+                self.unfold(name, path, &mut inner, layer + 1)
+            }
+        }
+    }
+
+    /// Gives the files of a tar archive. Its headers are looked at here, one by one: the tar crate holds a long name or
+    /// PAX attributes of any size in memory.
+    fn untar(&mut self, name: &str, reader: &mut dyn Read, layer: usize) -> Result<(), InputError> {
+        let mut archive = tar::Archive::new(reader);
+        let mut long_name: Option<String> = None;
+        for entry in archive.entries()?.raw(true) {
+            let mut entry = entry?;
+            let kind = entry.header().entry_type();
+            let header = match kind {
+                tar::EntryType::GNULongName => Some("name"),
+                tar::EntryType::GNULongLink => Some("link name"),
+                tar::EntryType::XHeader | tar::EntryType::XGlobalHeader => Some("header"),
+                _ => None,
+            };
+            if let Some(what) = header {
+                let bytes = entry.size();
+                if bytes > MAX_HEADER {
+                    return Err(InputError::Header { what, bytes });
+                }
+                let mut text = Vec::new();
+                entry.read_to_end(&mut text)?;
+                match kind {
+                    tar::EntryType::GNULongName => {
+                        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+                        long_name = Some(String::from_utf8_lossy(&text[..end]).into_owned());
+                    }
+                    tar::EntryType::XHeader => long_name = pax_path(&text).or(long_name),
+                    _ => {}
+                }
+                continue;
+            }
+            let own_name =
+                long_name.take().unwrap_or_else(|| String::from_utf8_lossy(&entry.header().path_bytes()).into_owned());
+            if own_name.len() > MAX_NAME {
+                return Err(InputError::Header { what: "name", bytes: own_name.len() as u64 });
+            }
+            self.count()?;
+            if !kind.is_file() || is_hidden(&own_name) {
+                continue;
+            }
+            let left = entry.size();
+            let inside = own_name.trim_start_matches("./").to_owned();
+            let mut whole = BufReader::new(Whole { inner: entry, left });
+            self.inner(name, &inside, &mut whole, layer)?;
+        }
+        Ok(())
+    }
+
+    fn unzip(&mut self, name: &str, reader: impl Read + Seek, size: u64, layer: usize) -> Result<(), InputError> {
+        let damaged = |error: zip::result::ZipError| match error {
+            zip::result::ZipError::Io(error) => error.into(),
+            zip::result::ZipError::InvalidArchive(_) => InputError::Truncated,
+            other => InputError::Io(io::Error::other(other.to_string())),
+        };
+        let mut archive = zip::ZipArchive::new(reader).map_err(damaged)?;
+        if archive.len() > self.limits.entries {
+            return Err(InputError::Entries(self.limits.entries));
+        }
+        for index in 0..archive.len() {
+            self.count()?;
+            let file = match archive.by_index(index) {
+                Ok(file) => file,
+                Err(error) => {
+                    (self.each)(name, Err(damaged(error)));
+                    continue;
+                }
+            };
+            let inside: String = file.name().map_err(damaged)?.chars().take(MAX_NAME).collect();
+            if !file.is_file() || is_hidden(&inside) {
+                continue;
+            }
+            let mut bounded = BufReader::new(Bounded::new(file, size, self.limits));
+            self.inner(name, &inside, &mut bounded, layer)?;
+        }
+        Ok(())
+    }
+
+    /// A file inside an archive, which may be packed once more. What is wrong with it is its own.
+    fn inner(&mut self, name: &str, inside: &str, reader: &mut dyn BufRead, layer: usize) -> Result<(), InputError> {
+        let shown = format!("{name}:{inside}");
+        match self.unfold(&shown, inside, reader, layer + 1) {
+            Err(error @ InputError::Entries(_)) => return Err(error),
+            Err(error) => (self.each)(&shown, Err(error)),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+}
+
+fn is_hidden(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|file| file.starts_with('.'))
+}
+
+/// The `path` among PAX attributes: lines of `LENGTH KEY=VALUE`.
+fn pax_path(attributes: &[u8]) -> Option<String> {
+    let mut rest = attributes;
+    while !rest.is_empty() {
+        let blank = rest.iter().position(|byte| *byte == b' ')?;
+        let length: usize = std::str::from_utf8(&rest[..blank]).ok()?.parse().ok()?;
+        let record = rest.get(blank + 1..length)?;
+        if let Some(path) = record.strip_prefix(b"path=") {
+            return Some(String::from_utf8_lossy(path).trim_end_matches('\n').to_owned());
+        }
+        rest = &rest[length..];
+    }
+    None
+}
+
+/// A file of an archive that has to come as long as its header says.
+struct Whole<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.saturating_sub(read as u64);
+        if read == 0 && self.left > 0 && !buffer.is_empty() {
+            self.left = 0;
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its end is missing"));
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use std::io::Write;
+
+    use super::*;
+
+    /// What `walk` gives of a file with these bytes: names and contents, or what is said.
+    fn read(bytes: &[u8]) -> (Vec<(String, String)>, Option<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("input");
+        std::fs::write(&path, bytes).unwrap();
+        let mut found = Vec::new();
+        let outcome = walk(path.to_str().unwrap(), &ArchiveLimits::LOGS, &mut |_, entry| {
+            let outcome = entry.map(|entry| {
+                let mut text = String::new();
+                if let Err(error) = entry.reader.read_to_string(&mut text).map_err(InputError::from) {
+                    text = format!("{text}… {error}");
+                }
+                (entry.path.to_owned(), text)
+            });
+            found.push(outcome.unwrap_or_else(|error| (String::new(), error.to_string())));
+        });
+        (found, outcome.err().map(|error| error.to_string()))
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, *bytes).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn packed_in_whatever_way_it_is_the_same_text() {
+        let text = b"one\ntwo\n";
+        let bzip2 = {
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let zip = {
+            let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+            writer.start_file("logs/a.log", zip::write::SimpleFileOptions::default()).unwrap();
+            writer.write_all(text).unwrap();
+            writer.finish().unwrap().into_inner()
+        };
+        // `printf 'one\ntwo\n' | xz` and `| zstd`.
+        let xz = b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F\x02\x00!\x01\x16\x00\x00\x00t/\xe5\xa3\x01\x00\x07one\ntwo\n\x00Q\xab\x9e\xafWupI\x00\x01 \x08\xbb\x19\xd9\xbb\x1f\xb6\xf3}\x01\x00\x00\x00\x00\x04YZ";
+        let long = "x".repeat(300);
+        for (packed, name) in [
+            (text.to_vec(), ""),
+            (gzip(text), ""),
+            (gzip(&gzip(text)), ""),
+            (bzip2, ""),
+            (xz.to_vec(), ""),
+            (zip.clone(), "logs/a.log"),
+            (gzip(&zip), "logs/a.log"),
+            (tar_of(&[("./logs/a.log", text)]), "logs/a.log"),
+            (gzip(&tar_of(&[(&long, &gzip(text))])), &long),
+        ] {
+            assert_eq!(read(&packed), (vec![(name.to_owned(), "one\ntwo\n".to_owned())], None));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_says_so() {
+        let text: Vec<u8> =
+            (0..100_000_u32).flat_map(|at| at.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
+        let packed = gzip(&text);
+        let (found, _) = read(&packed[..packed.len() / 2]);
+        assert!(found[0].1.contains("cut off"), "{found:?}");
+        let archive = tar_of(&[("a", b"whole"), ("b", &text)]);
+        let (found, _) = read(&archive[..archive.len() / 2]);
+        assert_eq!(found[0].1, "whole");
+        assert!(found[1].1.contains("cut off"));
+        let (found, failed) = read(&gzip(&archive)[..2000]);
+        assert!(failed.into_iter().chain(found.into_iter().map(|(_, text)| text)).any(|text| text.contains("cut off")));
+    }
+
+    #[test]
+    fn hostile_headers_are_refused() {
+        for kind in [
+            tar::EntryType::GNULongName,
+            tar::EntryType::GNULongLink,
+            tar::EntryType::XHeader,
+            tar::EntryType::XGlobalHeader,
+        ] {
+            let mut builder = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(1 << 20);
+            header.set_path("x").unwrap();
+            header.set_cksum();
+            builder.append(&header, io::repeat(b'a').take(1 << 20)).unwrap();
+            let (found, failed) = read(&gzip(&builder.into_inner().unwrap()));
+            assert_eq!(found, []);
+            assert!(failed.unwrap().contains("of 1048576 bytes"));
+        }
+        let (found, _) = read(&[&[0x04, 0x22, 0x4d, 0x18][..], &[0; 600]].concat());
+        assert_eq!(found, []);
+    }
+}
