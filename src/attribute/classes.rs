@@ -63,6 +63,7 @@ pub struct ProxyClass<'a> {
     /// The hosts that some of them have outbound clusters for: those that are visible to them and imported.
     outbound: OnceLock<HashSet<Box<str>>>,
     metadata: OnceLock<bool>,
+    hints: OnceLock<bool>,
 }
 
 impl<'a> ProxyClass<'a> {
@@ -102,6 +103,11 @@ impl<'a> ProxyClass<'a> {
     pub(super) fn has_metadata(&self, snapshot: &'a MeshSnapshot) -> bool {
         let has = |row: &EnvoyCluster| !row.services.is_empty() || row.destination_rule_hint.is_some();
         *self.metadata.get_or_init(|| self.rows(snapshot).any(has))
+    }
+
+    /// Whether some of their clusters name the rule that matched.
+    pub(super) fn has_hints(&self, snapshot: &'a MeshSnapshot) -> bool {
+        *self.hints.get_or_init(|| self.rows(snapshot).any(|row| row.destination_rule_hint.is_some()))
     }
 }
 
@@ -206,6 +212,7 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
                 held: OnceLock::new(),
                 outbound: OnceLock::new(),
                 metadata: OnceLock::new(),
+                hints: OnceLock::new(),
             });
             classes.len() - 1
         });

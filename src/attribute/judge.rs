@@ -1,5 +1,7 @@
 //! What a proxy holds, held against what it should.
 
+use std::time::Duration;
+
 use super::classes::ProxyClass;
 use super::layers::{Answer, Named, Question};
 use super::resolution::Candidate;
@@ -31,7 +33,7 @@ pub(super) fn compare<'a>(
         let origin = attributor.guess(class, cluster, kind);
         return (Attribution { origin, expected: None, verdict: Verdict::Unknown }, Vec::new());
     };
-    if let Some(doubt) = contradiction(attributor, class, cluster, &named) {
+    if let Some(doubt) = contradiction(attributor, class, cluster, &named, resolution.value) {
         resolution.doubt(doubt);
     }
     let mut origin = resolution.origin.clone();
@@ -61,7 +63,7 @@ fn answer<'a>(attributor: &Attributor<'a>, class: &ProxyClass<'a>, row: u32, tra
         return of(0, trail);
     }
     let answers: Vec<Option<Answer>> = (0..plane.behaviours.len()).map(|behaviour| of(behaviour, false)).collect();
-    let agrees = |answer: &Answer| contradiction(attributor, class, cluster, &answer.named).is_none();
+    let agrees = |answer: &Answer| contradiction(attributor, class, cluster, &answer.named, answer.resolution.value).is_none();
     let possible: Vec<usize> =
         (0..answers.len()).filter(|&index| answers[index].as_ref().is_some_and(agrees)).collect();
     let holds = |index: &&usize| {
@@ -87,6 +89,7 @@ fn contradiction<'a>(
     class: &ProxyClass<'a>,
     cluster: &EnvoyCluster,
     named: &Named,
+    value: Option<Duration>,
 ) -> Option<String> {
     if !class.has_metadata(attributor.snapshot) {
         return None;
@@ -98,6 +101,8 @@ fn contradiction<'a>(
         (Named::Rule(rule), Some(hint)) => {
             Some(format!("Envoy's metadata name DestinationRule {hint}, and by the objects it is {rule}"))
         }
+        // A dump may have the services of clusters and not their rules.
+        (Named::Rule(_), None) if value == cluster.connect_timeout && !class.has_hints(attributor.snapshot) => None,
         (Named::Rule(rule), None) => {
             Some(format!("Envoy's metadata name no DestinationRule, and by the objects it is {rule}"))
         }
