@@ -230,17 +230,9 @@ pub(super) fn is_east_west(proxy: &Proxy) -> bool {
 
 /// The control plane that a proxy is connected to, as far as that can be told: by its revision, or a tag of it.
 fn control_plane<'a>(objects: &'a IstioObjects, proxy: &Proxy) -> Option<(usize, &'a ControlPlane)> {
-    let name = format!("{}.{}", proxy.id.name, proxy.id.namespace);
     // istiod itself says who is connected to it.
-    let mut connected = objects
-        .control_planes
-        .iter()
-        .enumerate()
-        .filter(|(_, plane)| plane.sync.iter().flatten().any(|sync| sync.proxy == name));
-    if let (Some(found), None) = (connected.next(), connected.next()) {
-        return Some(found);
-    }
-    let plane = objects.control_plane(&proxy.revision)?;
+    let connected = objects.connected_to(&proxy.id).map(|(plane, _)| plane);
+    let plane = connected.or_else(|| objects.control_plane(&proxy.revision))?;
     let index = objects.control_planes.iter().position(|known| std::ptr::eq(known, plane))?;
     Some((index, plane))
 }

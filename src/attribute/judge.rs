@@ -63,7 +63,8 @@ fn answer<'a>(attributor: &Attributor<'a>, class: &ProxyClass<'a>, row: u32, tra
         return of(0, trail);
     }
     let answers: Vec<Option<Answer>> = (0..plane.behaviours.len()).map(|behaviour| of(behaviour, false)).collect();
-    let agrees = |answer: &Answer| contradiction(attributor, class, cluster, &answer.named, answer.resolution.value).is_none();
+    let agrees =
+        |answer: &Answer| contradiction(attributor, class, cluster, &answer.named, answer.resolution.value).is_none();
     let possible: Vec<usize> =
         (0..answers.len()).filter(|&index| answers[index].as_ref().is_some_and(agrees)).collect();
     let holds = |index: &&usize| {

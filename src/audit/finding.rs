@@ -228,7 +228,7 @@ fn set_timeout(at: &Origin, reach: Reach, or_remove: Option<Duration>, to: &Reco
             format!("set connect_timeout to {value} in EnvoyFilter {filter}{removing}")
         }
         (OriginKind::Stale, _) => {
-            "restart the proxy, or find out why its control plane no longer reaches it".to_owned()
+            "find out why the proxy no longer takes what its control plane gives (MA006)".to_owned()
         }
         _ => format!(
             "find what sets it (DestinationRule, Sidecar, EnvoyFilter or mesh configuration), and give it {value}"

@@ -1,6 +1,7 @@
 //! Judges a snapshot. Pure: the same snapshot, filter and policy give the same audit.
 
 mod context;
+pub mod delivery;
 mod evidence;
 mod finding;
 pub mod install;

@@ -253,6 +253,7 @@ mod tests {
             clusters: ClusterSet::default(),
             version: None,
             loggers: None,
+            xds: None,
             evidence: Some(vec![ClusterEvidence {
                 cluster: Arc::from("c"),
                 attempts: 1000,

@@ -1,4 +1,4 @@
-//! `explain`: the page of a rule.
+//! `explain`: the page of a rule, or of a cause of `diagnose`.
 
 use clap::Args;
 
@@ -6,11 +6,13 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::audit::rules;
+use crate::diagnose::Cause;
+use crate::report::diagnosis;
 
-/// Print the page of a rule
+/// Print the page of a rule, or of a cause that `diagnose` names
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// A rule's code or name, e.g. MA001; none lists them all
+    /// A rule's code or name, e.g. MA001, or a cause, e.g. connect_timeout; none lists them all
     #[arg(value_name = "CODE")]
     code: Option<String>,
 }
@@ -22,9 +24,17 @@ pub(super) fn run(args: &ExplainArgs, console: &Console) -> Result<Exit, Failure
             .map(|rule| rule.info())
             .map(|info| format!("{}  {:<8} {}\n", info.code, info.severity, info.name))
             .collect();
-        console.print(&list)?;
+        let causes: String = Cause::ALL
+            .iter()
+            .map(|cause| format!("{:<32} {}\n", cause.as_str(), diagnosis::severity(cause.severity())))
+            .collect();
+        console.print(&format!("{list}\n{causes}"))?;
         return Ok(Exit::Success);
     };
+    if let Some(cause) = Cause::named(code) {
+        console.print(&page(&diagnosis::page(cause), console))?;
+        return Ok(Exit::Success);
+    }
     let Some(info) = rules::find(code) else {
         return Err(Failure::usage(format!("there is no rule {code:?}"))
             .hint("`kubectl meshaudit explain` lists the rules there are"));

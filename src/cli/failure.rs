@@ -24,17 +24,18 @@ pub(super) struct Failure {
     pub(super) kind: FailureKind,
     pub(super) message: String,
     hint: Option<String>,
+    may_pass: bool,
 }
 
 impl Failure {
     /// Wrong usage.
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Usage, message: message.into(), hint: None }
+        Self { kind: FailureKind::Usage, message: message.into(), hint: None, may_pass: false }
     }
 
     /// The command cannot run.
     pub(super) fn cannot_run(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::CannotRun, message: message.into(), hint: None }
+        Self { kind: FailureKind::CannotRun, message: message.into(), hint: None, may_pass: false }
     }
 
     /// The same failure with what to do next.
@@ -42,6 +43,17 @@ impl Failure {
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same failure, of something that may come back by itself.
+    #[must_use]
+    pub(super) fn passing(self, may_pass: bool) -> Self {
+        Self { may_pass, ..self }
+    }
+
+    /// Whether what failed may come back by itself, so that waiting for it makes sense.
+    pub(super) fn may_pass(&self) -> bool {
+        self.may_pass
     }
 
     /// What to do next.
@@ -60,7 +72,7 @@ impl fmt::Display for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Self { kind: FailureKind::ClosedPipe, message: String::new(), hint: None };
+            return Self { kind: FailureKind::ClosedPipe, message: String::new(), hint: None, may_pass: false };
         }
         Self::cannot_run(format!("cannot write the output: {error}"))
     }
@@ -119,7 +131,12 @@ impl From<ApiError> for Failure {
             }
             ApiError::Other { .. } => "if a selector was given, is it one that the API server accepts?".to_owned(),
         };
-        Self::cannot_run(error.to_string()).hint(hint)
+        let may_pass = match &error {
+            ApiError::Unreachable(_) | ApiError::Busy { .. } | ApiError::Timeout(_) | ApiError::OutOfTime(_) => true,
+            ApiError::Other { code, .. } => *code >= 500,
+            _ => false,
+        };
+        Self::cannot_run(error.to_string()).hint(hint).passing(may_pass)
     }
 }
 

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::future::join_all;
 
 use super::complete;
 use super::console::Console;
 use super::failure::Failure;
-use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress};
+use super::leases;
+use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
 use crate::input::ArchiveLimits;
 use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, PodSelection, Target, connect};
 use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_duration};
@@ -80,6 +82,7 @@ impl KubeArgs {
     pub(super) fn options(&self, context: Option<&String>) -> ConnectOptions {
         ConnectOptions {
             kubeconfig: self.kubeconfig.clone(),
+            kubeconfig_list: None,
             context: context.cloned(),
             cluster: self.cluster.clone(),
             user: self.user.clone(),
@@ -277,7 +280,8 @@ impl SourceArgs {
         if let [first, rest @ ..] = snapshot.failed.as_slice() {
             let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
             return Err(Failure::cannot_run(format!("nothing could be read: {}: {}{others}", first.id, first.message))
-                .hint(crate::report::look::failure_hint(first.cause)));
+                .hint(crate::report::look::failure_hint(first.cause))
+                .passing(true));
         }
         Err(self.nothing_selected(&snapshot))
     }
@@ -311,19 +315,30 @@ impl SourceArgs {
         };
         let bar = Bar::new(console.shows_progress(), "reading proxies");
         let progress = |event: Progress| match event {
-            Progress::Selected(count) => bar.set_length(count),
-            Progress::Done { .. } => bar.advance(),
+            Progress::Selected(names) => bar.expect(names),
+            Progress::Done(name) => bar.done(&name),
         };
         if !self.admin_url.is_empty() {
             return Ok(collect::direct(&self.admin_url, &options, &progress).await?);
         }
         let selection = self.select.selection(&self.targets)?;
         let (connections, lost) = self.kube.connect_all().await?;
+        for connection in &connections {
+            leases::put_back_what_has_run_out(connection, self.limits(), console).await;
+        }
+        leases::mention(console);
         let mut selected = collect::select_proxies(&connections, &selection).await?;
         for (context, error) in &lost {
             selected.lose(context, error);
         }
-        let mut snapshot = collect::live(selected, &options, &progress).await?;
+        // A proxy that hangs takes none of istiod's time, and istiod none of a proxy's.
+        let objects = self.object_options(&connections, &selected, wanted);
+        let objects = join_all(objects.iter().map(|(connection, context, options)| async {
+            (context.clone(), collect::read_istio_objects(connection, options, &progress).await)
+        }));
+        let (snapshot, objects) = tokio::join!(collect::live(selected, &options, &progress), objects);
+        let mut snapshot = snapshot?;
+        snapshot.objects.extend(objects);
         let counted = snapshot.proxies.iter().filter(|read| read.evidence.is_some()).count();
         if wanted.evidence && snapshot.proxies.len() > EVIDENCE_PROXIES {
             console.note(&format!(
@@ -331,18 +346,20 @@ impl SourceArgs {
                 snapshot.proxies.len()
             ));
         }
-        if wanted.objects {
-            self.read_objects(&connections, &mut snapshot).await;
-        }
+        leases::note(&mut snapshot);
         Ok(snapshot)
     }
 
-    /// Adds what each cluster says about Istio.
-    async fn read_objects(&self, connections: &[Connection], snapshot: &mut MeshSnapshot) {
-        for connection in connections {
+    /// What is to be read of each cluster's objects, beside the proxies that were selected in it.
+    fn object_options<'a>(
+        &self,
+        connections: &'a [Connection],
+        selected: &Selected,
+        wanted: Wanted,
+    ) -> Vec<(&'a Connection, String, ObjectOptions)> {
+        let of = |connection: &'a Connection| {
             let context = if connections.len() > 1 { connection.context.as_str() } else { "" };
-            let proxies =
-                || snapshot.proxies.iter().map(|read| &read.proxy).filter(|proxy| proxy.id.context == context);
+            let proxies = || selected.proxies().filter(|proxy| proxy.id.context == context);
             let options = ObjectOptions {
                 istio_namespace: self.kube.istio_namespace.clone(),
                 revisions: proxies().map(|proxy| proxy.revision.clone()).filter(|name| !name.is_empty()).collect(),
@@ -350,9 +367,9 @@ impl SourceArgs {
                 ask_istiod: true,
                 limits: self.limits(),
             };
-            let objects = collect::read_istio_objects(connection, &options).await;
-            snapshot.objects.insert(context.to_owned(), objects);
-        }
+            (connection, context.to_owned(), options)
+        };
+        if wanted.objects { connections.iter().map(of).collect() } else { Vec::new() }
     }
 
     /// An empty selection, with what stood in the way.

@@ -1,6 +1,6 @@
 //! `snapshot`: keeps what an audit reads.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,7 +11,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs};
-use crate::collect::private_file;
+use crate::collect::PrivateFile;
 use crate::decode::snapshot::write;
 use crate::model::MeshSnapshot;
 use crate::report::look::count;
@@ -19,7 +19,7 @@ use crate::report::look::count;
 /// Keep what an audit reads, for later or for another machine; every read command takes it back with --from
 #[derive(Debug, Args)]
 pub(super) struct SnapshotArgs {
-    /// A directory, or a file whose name ends in .tar.gz
+    /// A directory, or a file whose name ends in .tar.gz or .tgz
     #[arg(value_name = "DIR|FILE.tar.gz")]
     to: PathBuf,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) struct SnapshotArgs {
 const DOCUMENT: &str = "snapshot.json";
 
 pub(super) async fn run(args: &SnapshotArgs, console: &Console) -> Result<Exit, Failure> {
-    let packed = args.to.to_string_lossy().ends_with(".tar.gz");
+    let packed = is_packed(&args.to)?;
     let file = if packed { args.to.clone() } else { args.to.join(DOCUMENT) };
     if file.exists() && !args.force {
         return Err(Failure::usage(format!("{} is already there", file.display()))
@@ -62,36 +62,40 @@ pub(super) async fn run(args: &SnapshotArgs, console: &Console) -> Result<Exit, 
     Ok(if snapshot.failed.is_empty() || args.exit_zero { Exit::Success } else { Exit::Incomplete })
 }
 
-/// Writes beside the place and then renames, so that no half of a snapshot is ever there.
+/// Whether an archive is meant. A name with an ending that is neither an archive's nor that of a directory which is
+/// there was meant to be something that this does not write.
+fn is_packed(to: &Path) -> Result<bool, Failure> {
+    let name = to.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+        return Ok(true);
+    }
+    match to.extension() {
+        Some(ending) if !to.is_dir() => {
+            Err(Failure::usage(format!("a snapshot is no .{} file", ending.to_string_lossy()))
+                .hint("name a directory, or a file that ends in .tar.gz or .tgz"))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Writes beside the place and then renames, so that no half of a snapshot is ever there, and no link is followed.
 fn save(snapshot: &MeshSnapshot, to: &Path, file: &Path, packed: bool) -> io::Result<()> {
     if !packed {
         std::fs::create_dir_all(to)?;
     }
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let written = (|| {
-        let mut out = BufWriter::new(private_file(&beside)?);
-        if packed {
-            let mut document = Vec::new();
-            write(snapshot, &mut document).map_err(io::Error::other)?;
-            let mut header = tar::Header::new_ustar();
-            header.set_size(document.len() as u64);
-            header.set_mode(0o600);
-            header.set_mtime(u64::try_from(snapshot.taken_at.as_second()).unwrap_or(0));
-            let mut archive = tar::Builder::new(GzEncoder::new(&mut out, Compression::default()));
-            archive.append_data(&mut header, DOCUMENT, document.as_slice())?;
-            archive.into_inner()?.finish()?;
-        } else {
-            write(snapshot, &mut out).map_err(io::Error::other)?;
-        }
-        out.flush()?;
-        out.get_ref().sync_all()
-    })();
-    let outcome = written.and_then(|()| std::fs::rename(&beside, file));
-    if outcome.is_err() {
-        // What is left of it is of no use to anybody.
-        let _ = std::fs::remove_file(&beside);
+    let mut out = BufWriter::new(PrivateFile::beside(file)?);
+    if packed {
+        let mut document = Vec::new();
+        write(snapshot, &mut document).map_err(io::Error::other)?;
+        let mut header = tar::Header::new_ustar();
+        header.set_size(document.len() as u64);
+        header.set_mode(0o600);
+        header.set_mtime(u64::try_from(snapshot.taken_at.as_second()).unwrap_or(0));
+        let mut archive = tar::Builder::new(GzEncoder::new(&mut out, Compression::default()));
+        archive.append_data(&mut header, DOCUMENT, document.as_slice())?;
+        archive.into_inner()?.finish()?;
+    } else {
+        write(snapshot, &mut out).map_err(io::Error::other)?;
     }
-    outcome
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.keep(file)
 }

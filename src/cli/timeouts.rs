@@ -10,11 +10,12 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
+use crate::audit::delivery::plane_troubles;
 use crate::audit::{self, Audit, Filter, Policy, Severity};
 use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot};
 use crate::report::look::Look;
-use crate::report::{audit as report, document, v1};
+use crate::report::{audit as report, document, v1, verify};
 
 /// Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why
 #[derive(Debug, Args)]
@@ -158,6 +159,9 @@ fn render(
     let everything = args.filter.all_clusters;
     let table = |rows: String| {
         let mut out = rows;
+        if look.headings && !console.quiet {
+            out.insert_str(0, &verify::control_planes(&plane_troubles(snapshot), look));
+        }
         if !console.quiet {
             let gap = if out.is_empty() { "" } else { "\n" };
             let _ = write!(out, "{gap}{}", report::summary(snapshot, audit, look));

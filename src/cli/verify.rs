@@ -1,5 +1,6 @@
 //! `verify`: waits until every proxy has what it should.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +13,10 @@ use super::failure::Failure;
 use super::fix::{Format, timeout};
 use super::kube_args::{SourceArgs, Wanted, duration};
 use crate::attribute::describe;
-use crate::fix::verify::{Expectation, verify};
-use crate::model::{MeshSnapshot, ProxyId, format_duration};
+use crate::audit::delivery::not_in_force;
+use crate::fix::verify::{Expectation, Verification, verify};
+use crate::k8s::Deadline;
+use crate::model::{FailureCause, MeshSnapshot, format_duration};
 use crate::report::fix::SavedPlan;
 use crate::report::look::Look;
 use crate::report::{document, verify as report};
@@ -67,30 +70,7 @@ const MAX_PLAN: u64 = 256 << 20;
 pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Failure> {
     let expectation = expectation(&args.what)?;
     let started = Instant::now();
-    let wanted = Wanted { objects: true, ..Wanted::default() };
-    let mut told = None;
-    let mut unread: Option<Vec<ProxyId>> = None;
-    let (snapshot, verification) = loop {
-        let snapshot = args.source.collect(console, wanted).await?;
-        let verification = verify(&snapshot, &expectation);
-        // A proxy that could not be read twice in a row will not be waited for.
-        let failed: Vec<ProxyId> = snapshot.failed.iter().map(|failed| failed.id.clone()).collect();
-        let settled = verification.stragglers.is_empty() && (failed.is_empty() || unread.as_ref() == Some(&failed));
-        unread = Some(failed);
-        let left = args.what.wait.unwrap_or_default().saturating_sub(started.elapsed());
-        if settled || left.is_zero() || verification.unknown == verification.proxies {
-            break (snapshot, verification);
-        }
-        let progress = report::progress(&verification);
-        if told.as_ref() != Some(&progress) {
-            console.note(&format!(
-                "{progress}; waiting up to {} more",
-                format_duration(Duration::from_secs(left.as_secs()))
-            ));
-            told = Some(progress);
-        }
-        tokio::time::sleep(args.what.interval.min(left)).await;
-    };
+    let (snapshot, verification) = wait(args, &expectation, started, console).await?;
     if verification.unknown == verification.proxies {
         let reason = snapshot.objects.values().flat_map(|objects| &objects.coverage).find_map(|(kind, coverage)| {
             use crate::model::objects::{Coverage, ObjectKind};
@@ -129,6 +109,70 @@ pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Fa
     })
 }
 
+/// A snapshot, and what it comes to.
+type Reading = (MeshSnapshot, Verification);
+
+/// Reads until every proxy has it, or the time is over. Whatever goes away meanwhile, an API server, an istiod or a
+/// proxy, may come back: only what is wrong from the beginning and will stay so ends it.
+async fn wait(
+    args: &VerifyArgs,
+    expectation: &Expectation,
+    started: Instant,
+    console: &Console,
+) -> Result<Reading, Failure> {
+    let wait = args.what.wait.unwrap_or_default();
+    let mut source = args.source.clone();
+    let mut told = BTreeSet::new();
+    let mut tell = |line: String, left: Duration| {
+        if told.insert(line.clone()) {
+            let left = format_duration(Duration::from_secs(left.as_secs()));
+            console.note(&format!("{line}; waiting up to {left} more"));
+        }
+    };
+    let mut last: Option<Reading> = None;
+    loop {
+        // Each reading has the time that a command has.
+        source.kube.timeout = Deadline::after(args.source.kube.timeout.total());
+        let outcome = source.collect(console, wanted()).await;
+        let left = wait.saturating_sub(started.elapsed());
+        match outcome {
+            Ok(snapshot) => {
+                let verification = verify(&snapshot, expectation);
+                let unknown = last.as_ref().map(|(_, last)| last.unknown);
+                let settled = is_settled(&snapshot, &verification, unknown);
+                if settled || left.is_zero() {
+                    return Ok((snapshot, verification));
+                }
+                verification.troubles.iter().for_each(|trouble| tell(trouble.to_string(), left));
+                tell(report::progress(&verification), left);
+                last = Some((snapshot, verification));
+            }
+            Err(failure) if left.is_zero() => match last {
+                Some(reading) => {
+                    console.warn(&format!("the last reading failed, so this is the one before: {failure}"));
+                    return Ok(reading);
+                }
+                None => return Err(failure),
+            },
+            Err(failure) if last.is_some() || failure.may_pass() => tell(failure.to_string(), left),
+            Err(failure) => return Err(failure),
+        }
+        tokio::time::sleep(args.what.interval.min(left)).await;
+    }
+}
+
+fn wanted() -> Wanted {
+    Wanted { objects: true, ..Wanted::default() }
+}
+
+/// Whether another reading would tell nothing else. `unknown` is of how many proxies the reading before could not tell.
+fn is_settled(snapshot: &MeshSnapshot, verification: &Verification, unknown: Option<usize>) -> bool {
+    let stays = |cause| matches!(cause, FailureCause::Forbidden | FailureCause::NotEnvoy | FailureCause::TooLarge);
+    verification.stragglers.is_empty()
+        && snapshot.failed.iter().all(|failed| stays(failed.cause))
+        && (verification.unknown == 0 || unknown == Some(verification.unknown))
+}
+
 fn expectation(what: &WhatArgs) -> Result<Expectation, Failure> {
     let Some(path) = &what.plan else {
         return Ok(what.expect.map_or(Expectation::Objects, Expectation::Value));
@@ -154,10 +198,7 @@ fn expectation(what: &WhatArgs) -> Result<Expectation, Failure> {
 /// What was expected, in words.
 fn describe_expectation(what: &WhatArgs, snapshot: &MeshSnapshot) -> String {
     if let Some(value) = what.expect {
-        return format!(
-            "{} on every service cluster; a longer one that an object sets is fine",
-            format_duration(value)
-        );
+        return format!("{} on every service cluster; an override that leaves enough is fine", format_duration(value));
     }
     if let Some(path) = &what.plan {
         return format!("what the plan {} leads to", path.display());
@@ -167,7 +208,9 @@ fn describe_expectation(what: &WhatArgs, snapshot: &MeshSnapshot) -> String {
         .iter()
         .flat_map(|(context, objects)| objects.control_planes.iter().map(move |plane| (context, plane)))
         .filter_map(|(context, plane)| {
-            let effective = plane.effective()?;
+            // What is written is what proxies are to hold in the end, where istiod can take it.
+            let written = not_in_force(plane).filter(|what| what.refused.is_none()).and_then(|_| plane.written());
+            let effective = written.or_else(|| plane.effective())?;
             let context = if context.is_empty() { String::new() } else { format!("context {context}, ") };
             let value = format_duration(effective.connect_timeout);
             Some(format!("{value} by {} ({context}revision {})", describe(&effective.origin), plane.revision))

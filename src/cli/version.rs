@@ -130,7 +130,7 @@ async fn control_planes(connection: &Connection, args: &VersionArgs) -> Vec<Plan
         ask_istiod: false,
         limits: args.kube.limits(),
     };
-    let objects = read_istio_objects(connection, &options).await;
+    let objects = read_istio_objects(connection, &options, &|_| {}).await;
     objects
         .control_planes
         .into_iter()

@@ -8,24 +8,24 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::fetch::{Extras, Ingest, read};
-use super::lease::{Held, LeaseError, LeaseStore, Restored, acquire, current, restore, set_levels};
+use super::lease::{
+    Held, LeaseError, LeaseStore, Restoration, Restoring, Taking, acquire, current, read_levels, restore, set_levels,
+};
 use crate::k8s::{ApiError, Connection, LogLine, LogOptions, LogStream};
-use crate::model::{ClusterTimeouts, LevelSpec, Proxy, ProxyId, differences};
+use crate::model::{ClusterTimeouts, Levels, Proxy, ProxyId, differences};
 use crate::reach::{Limits, Tunnel};
 
 /// What a session does, and for how long.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// What is set.
-    pub spec: LevelSpec,
+    /// What is set, and where from.
+    pub taking: Taking,
     /// How long the log is followed.
     pub length: Duration,
     /// Limits on each read.
     pub limits: Limits,
     /// How long putting levels back is tried.
     pub patience: Duration,
-    /// `--kubeconfig`, which goes into the state file.
-    pub kubeconfig: Option<String>,
 }
 
 /// How often somebody has asked for the end.
@@ -80,6 +80,8 @@ pub enum SessionEvent {
     Lost(ProxyId, String),
     /// It goes on.
     Resumed(ProxyId),
+    /// Somebody else has put these loggers back while they were needed.
+    SetBack(ProxyId, Vec<String>),
     /// Putting levels back failed, and is tried again.
     Retrying(ProxyId, String),
 }
@@ -108,8 +110,10 @@ pub struct SessionEnd {
     pub by: EndedBy,
     /// Lines read.
     pub lines: u64,
+    /// Loggers that somebody else put back meanwhile, and when that was seen.
+    pub set_back: Option<(Timestamp, Vec<String>)>,
     /// How putting the levels back went.
-    pub restored: Result<Restored, LeaseError>,
+    pub restored: Result<Restoration, LeaseError>,
 }
 
 /// A session with one proxy.
@@ -147,8 +151,8 @@ async fn run(
     let mut tunnel = Tunnel::new(connection, namespace, pod, proxy.admin_port, options.limits);
     let length = jiff::SignedDuration::try_from(options.length).unwrap_or(jiff::SignedDuration::MAX);
     let until = Timestamp::now().checked_add(length).unwrap_or(Timestamp::MAX);
-    let kubeconfig = options.kubeconfig.clone();
-    let taking = acquire(connection, &mut tunnel, proxy, store, &options.spec, Some(until), kubeconfig);
+    let taking = Taking { until: Some(until), ..options.taking.clone() };
+    let taking = acquire(connection, &mut tunnel, proxy, store, &taking);
     let held = tokio::select! {
         biased;
         () = stop.reached(1) => return Err(LeaseError::Stopped),
@@ -163,23 +167,26 @@ async fn run(
     let mut log = match opened {
         Ok(log) => log,
         Err(error) => {
-            held.abandon(store)?;
+            held.abandon()?;
             return Err(error);
         }
     };
     // From here on the levels may have been changed, and nothing returns before they are put back. A stop does not
     // interrupt the request: what was sent must not reach the proxy after what puts it back.
-    let mut lines = 0;
+    let (mut lines, mut set_back) = (0, None);
     let (unset, by) = match set_levels(&mut tunnel, &held.wanted).await {
         Err(error) => (Vec::new(), EndedBy::Problem(format!("the levels could not be set: {error}"))),
         Ok(answer) => {
-            let unset = differences(&answer, &held.wanted).into_iter().map(|d| d.logger).collect();
-            let following = follow(connection, proxy, &mut tunnel, &mut log, events, &mut lines);
+            let unset: Vec<String> = differences(&answer, &held.wanted).into_iter().map(|d| d.logger).collect();
+            let taken: Levels = held.wanted.iter().filter(|(name, _)| !unset.contains(name)).map(owned).collect();
+            // Of its own, so that what is read there never waits for the log, nor the log for it.
+            let mut looking = Tunnel::new(connection, namespace, pod, proxy.admin_port, options.limits);
             let by = tokio::select! {
                 biased;
                 () = stop.reached(1) => EndedBy::Stop,
                 () = passed(options.length, until) => EndedBy::Time,
-                by = following => by,
+                by = follow(connection, proxy, &mut tunnel, &mut log, events, &mut lines) => by,
+                () = watch_levels(&mut looking, &taken, &proxy.id, events, &mut set_back) => EndedBy::Reader,
             };
             (unset, by)
         }
@@ -191,13 +198,44 @@ async fn run(
         // Whoever shows this may itself be stuck.
         let _ = events.try_send(SessionEvent::Retrying(proxy.id.clone(), error.to_string()));
     };
-    let restoring = restore(connection, store, &held.lease, options.limits, options.patience, &retrying);
+    let how = Restoring { connection, limits: options.limits, patience: options.patience, retrying: &retrying };
     let restored = tokio::select! {
         biased;
-        restored = restoring => restored,
+        restored = restore(&held.claim, &held.lease, how) => restored,
         () = stop.reached(asked.max(1) + 2) => Err(LeaseError::GivenUp),
     };
-    Ok(SessionEnd { held, unset, by, lines, restored })
+    Ok(SessionEnd { held, unset, by, lines, set_back, restored })
+}
+
+fn owned((name, level): (&String, &String)) -> (String, String) {
+    (name.clone(), level.clone())
+}
+
+/// Looks every few seconds whether the levels are still what was set: somebody else's session, or their `--off`, may
+/// have put them back, and then nothing comes any more that could be explained. They are not set again, for who put
+/// them back meant it. Returns when nobody listens any more.
+async fn watch_levels(
+    tunnel: &mut Tunnel<'_>,
+    wanted: &Levels,
+    id: &ProxyId,
+    events: &mpsc::Sender<SessionEvent>,
+    set_back: &mut Option<(Timestamp, Vec<String>)>,
+) {
+    const EVERY: Duration = Duration::from_secs(3);
+    let mut known = Vec::new();
+    loop {
+        tokio::time::sleep(EVERY).await;
+        // A proxy that cannot be asked for the moment says nothing of its levels.
+        let Ok(present) = read_levels(tunnel).await else { continue };
+        let back: Vec<String> = differences(&present, wanted).into_iter().map(|d| d.logger).collect();
+        if back != known && !back.is_empty() {
+            set_back.get_or_insert_with(|| (Timestamp::now(), back.clone()));
+            if events.send(SessionEvent::SetBack(id.clone(), back.clone())).await.is_err() {
+                return;
+            }
+        }
+        known = back;
+    }
 }
 
 /// Follows a log without touching any level, until the end is asked for, nobody reads any more, or something goes
@@ -253,6 +291,10 @@ async fn follow(
     const PATIENCE: Duration = Duration::from_secs(60);
     /// A stream that lasted so long was well; load balancers end silent ones after a minute or so.
     const WELL: Duration = Duration::from_secs(10);
+    /// The least time from one opening to the next, and the most that is waited. Each is two requests, one for the pod
+    /// and one for its log, so that no more than one a second is sent for a pod whose log ends at once, whatever it
+    /// says: the kubelet answers 200 with a line of its own where the container's log is gone.
+    const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(8));
     let id = &proxy.id;
     if events.send(SessionEvent::Following(id.clone())).await.is_err() {
         return EndedBy::Reader;
@@ -262,12 +304,15 @@ async fn follow(
         return EndedBy::Reader;
     }
     let (mut broken, mut opened, mut told) = (None, Instant::now(), false);
-    let mut pause = Duration::ZERO;
+    let mut pause = PAUSES.0;
     loop {
         let why = match log.next().await {
             Ok(Some(line)) => {
-                *lines += 1;
-                (broken, pause) = (None, Duration::ZERO);
+                // Only the container's own lines have the runtime's time before them.
+                if line.time.is_some() {
+                    *lines += 1;
+                    broken = None;
+                }
                 if std::mem::take(&mut told) && events.send(SessionEvent::Resumed(id.clone())).await.is_err() {
                     return EndedBy::Reader;
                 }
@@ -284,14 +329,15 @@ async fn follow(
             Err(error) => error.to_string(),
         };
         if opened.elapsed() > WELL {
-            (broken, pause) = (None, Duration::ZERO);
+            (broken, pause) = (None, PAUSES.0);
         }
         let since = *broken.get_or_insert_with(Instant::now);
         if since.elapsed() > PATIENCE {
             return EndedBy::Problem(format!("the log cannot be followed any more: {why}"));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).clamp(Duration::from_millis(250), Duration::from_secs(5));
+        tokio::time::sleep_until(opened + pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+        opened = Instant::now();
         match current(connection, &id.namespace, &id.name).await {
             Err(LeaseError::Gone(reason)) => return EndedBy::Problem(format!("the pod is gone: {reason}")),
             Ok(now) if now.uid != proxy.uid || now.restart_count != proxy.restart_count => {
@@ -308,7 +354,6 @@ async fn follow(
             }
         }
         log.resume();
-        opened = Instant::now();
     }
 }
 

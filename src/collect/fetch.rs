@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lease::read_levels;
 use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, Node};
-use crate::decode::{ElementError, Shape, stats};
+use crate::decode::{ElementError, Shape, stats, xds_stats};
 use crate::model::evidence::ClusterEvidence;
 use crate::model::{
     ClusterSet, ClusterSource, FailureCause, Proxy, ProxyId, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy,
@@ -82,8 +82,14 @@ impl ReadError {
 
 impl Reading {
     pub(super) fn new(proxy: Proxy) -> Self {
-        let snapshot =
-            ProxySnapshot { proxy, clusters: ClusterSet::default(), version: None, loggers: None, evidence: None };
+        let snapshot = ProxySnapshot {
+            proxy,
+            clusters: ClusterSet::default(),
+            version: None,
+            loggers: None,
+            xds: None,
+            evidence: None,
+        };
         Self { snapshot, whole: false, node: None }
     }
 
@@ -127,18 +133,12 @@ impl Ingest {
         Ok(())
     }
 
-    /// Adds a proxy that was read, or could not be; says whether it could not.
-    pub(super) fn add(&self, outcome: Result<Reading, UnreadProxy>) -> bool {
+    /// Adds a proxy that was read, or could not be.
+    pub(super) fn add(&self, outcome: Result<Reading, UnreadProxy>) {
         let builder = &mut self.lock().builder;
         match outcome {
-            Ok(reading) => {
-                builder.read(reading.snapshot);
-                false
-            }
-            Err(unread) => {
-                builder.fail(unread);
-                true
-            }
+            Ok(reading) => builder.read(reading.snapshot),
+            Err(unread) => builder.fail(unread),
         }
     }
 
@@ -246,6 +246,9 @@ pub(super) async fn read(
         // Worth having, and an audit is none the worse without them.
         reading.snapshot.loggers = read_levels(source).await.ok().map(Arc::new);
     }
+    // Without them only istiod can tell what became of the last clusters; no reason to give the proxy up.
+    let counters = read_text(source, &AdminRequest::Stats { filter: xds_stats::FILTER }, MAX_COUNTERS).await;
+    reading.snapshot.xds = counters.as_deref().and_then(xds_stats::parse);
     if extras.evidence {
         reading.snapshot.evidence = read_evidence(source).await;
     }
@@ -307,18 +310,27 @@ async fn read_evidence(source: &mut impl AdminSource) -> Option<Vec<ClusterEvide
     }
     let mut evidence = decoder.finish().ok()?;
     if !evidence.is_empty() {
-        let mut text = Vec::new();
-        let take = &mut |chunk: &[u8]| {
-            text.extend_from_slice(chunk);
-            if text.len() > MAX_STATS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
         let request = AdminRequest::Stats { filter: stats::STATS_FILTER };
-        if source.send(&request, take).await.is_ok() {
-            stats::add_stats(&mut evidence, &String::from_utf8_lossy(&text));
+        if let Some(text) = read_text(source, &request, MAX_STATS).await {
+            stats::add_stats(&mut evidence, &text);
         }
     }
     Some(evidence)
 }
+
+/// An answer as text, as far as the limit goes.
+async fn read_text(source: &mut impl AdminSource, request: &AdminRequest, limit: usize) -> Option<String> {
+    let mut text = Vec::new();
+    let take = &mut |chunk: &[u8]| {
+        text.extend_from_slice(chunk);
+        if text.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    source.send(request, take).await.ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// How many bytes are read of the five counters that tell what became of a proxy's clusters.
+const MAX_COUNTERS: usize = 16 << 10;
 
 /// How many bytes of statistics are read: both of them for about 30,000 clusters.
 const MAX_STATS: usize = 16 << 20;

@@ -3,10 +3,12 @@
 
 mod debug_session;
 mod fetch;
+mod istiod;
 mod lease;
 mod limiter;
 mod objects;
 mod offline;
+mod private;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,10 +21,13 @@ pub use debug_session::{
     EndedBy, SessionEnd, SessionEvent, SessionOptions, SessionOutcome, Stop, Stopper, connect_timeouts, session, watch,
 };
 pub use fetch::{ClusterObject, read_objects};
-pub(crate) use lease::private_file;
-pub use lease::{Held, LeaseError, LeaseStore, Restored, acquire, put_back, read_levels, restore, set_levels};
+pub use lease::{
+    AllKept, Claim, Held, Holder, Kept, LeaseError, LeaseStore, PutBack, Restoration, Restored, Restoring, Taking,
+    acquire, put_to_start, read_levels, read_start, restore, set_levels,
+};
 pub use objects::{ObjectOptions, access_log_formats, read_istio_objects};
 pub use offline::{offline, offline_objects};
+pub(crate) use private::PrivateFile;
 
 use crate::k8s::{ApiError, Connection, Deadline, PodSelection, Retry, select};
 use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, SkippedProxy, UnreadProxy};
@@ -48,15 +53,12 @@ pub struct CollectOptions {
 pub const EVIDENCE_PROXIES: usize = 100;
 
 /// What a collection is doing, for whoever shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// So many proxies are to be read.
-    Selected(usize),
-    /// One more was read, or could not be.
-    Done {
-        /// Whether it could not be read.
-        failed: bool,
-    },
+    /// These are to be read too: proxies by their names, and what is asked beside them.
+    Selected(Vec<String>),
+    /// This one was read, or could not be.
+    Done(String),
 }
 
 /// Why nothing can be collected.
@@ -145,7 +147,7 @@ pub async fn live(
     for failed in selected.failed {
         ingest.add(Err(failed));
     }
-    progress(Progress::Selected(selected.proxies.len()));
+    progress(Progress::Selected(selected.proxies.iter().map(|(_, proxy)| proxy.id.to_string()).collect()));
     let limiter = Arc::new(Limiter::new(options.concurrency));
     let mut tasks = JoinSet::new();
     let stride = selected.proxies.len().div_ceil(EVIDENCE_PROXIES).max(1);
@@ -156,13 +158,15 @@ pub async fn live(
         let trouble = troubles.remove(&proxy.id);
         tasks.spawn(async move {
             let id = proxy.id.clone();
+            let name = id.to_string();
             let deadline = options.limits.deadline;
             let reading = read_pod(&connection, proxy, &options, &ingest, &limiter);
             let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id, deadline)));
             ingest.add(outcome.map_err(|unread| match trouble {
                 Some(trouble) => UnreadProxy { message: format!("{}; {trouble}", unread.message), ..unread },
                 None => unread,
-            }))
+            }));
+            name
         });
     }
     finish(tasks, ingest, started, progress).await
@@ -193,7 +197,7 @@ pub async fn direct(
             sources.push((id, source));
         }
     }
-    progress(Progress::Selected(sources.len()));
+    progress(Progress::Selected(sources.iter().map(|(id, _)| id.to_string()).collect()));
     for (id, mut source) in sources {
         let (ingest, limiter, extras) = (Arc::clone(&ingest), Arc::clone(&limiter), Extras::of(options));
         tasks.spawn(async move {
@@ -205,21 +209,22 @@ pub async fn direct(
                 limiter.share(turn, &heard, reading).await
             };
             let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id.clone(), deadline)));
-            ingest.add(outcome)
+            ingest.add(outcome);
+            id.to_string()
         });
     }
     finish(tasks, ingest, started, progress).await
 }
 
 async fn finish(
-    mut tasks: JoinSet<bool>,
+    mut tasks: JoinSet<String>,
     ingest: Arc<Ingest>,
     started: Timestamp,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<MeshSnapshot, CollectError> {
     while let Some(done) = tasks.join_next().await {
         match done {
-            Ok(failed) => progress(Progress::Done { failed }),
+            Ok(name) => progress(Progress::Done(name)),
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }

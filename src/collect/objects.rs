@@ -2,19 +2,16 @@
 //! becomes a note in [`IstioObjects::coverage`], and the audit goes on with what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::decode::istio::{Kind, Object, add, mesh_config, name};
+use super::{Progress, istiod};
+use crate::decode::istio::{Kind, Object, add};
 use crate::decode::log::AccessFormat;
-use crate::k8s::{ApiError, Connection, ListQuery, Listed, encode};
+use crate::k8s::{ApiError, Connection, ListQuery, Listed};
 use crate::model::Proxy;
-use crate::model::istio::{
-    ControlPlane, Coverage, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectKind, ObjectMeta,
-};
-use crate::reach::{AdminError, AdminRequest, AdminSource, IstiodPage, Limits, Tunnel};
+use crate::model::istio::{ControlPlane, Coverage, IstioObjects, ObjectKind};
+use crate::reach::Limits;
 
 /// What is read of a cluster's objects.
 #[derive(Debug, Clone)]
@@ -31,19 +28,23 @@ pub struct ObjectOptions {
     pub limits: Limits,
 }
 
-/// Ports on which istiod serves its debug pages (`pilot/cmd/pilot-discovery/app/cmd.go`): monitoring, then plain HTTP.
-const ISTIOD_PORTS: [u16; 2] = [15014, 8080];
-
-const ISTIOD_LABEL: &str = "app=istiod";
+/// The label of istiod's Deployments and pods.
+pub(super) const ISTIOD_LABEL: &str = "app=istiod";
 
 /// The label of the control plane up to Istio 1.4.
 const PILOT_LABEL: &str = "app=pilot";
 
 /// Reads the objects of one cluster.
-pub async fn read_istio_objects(connection: &Connection, options: &ObjectOptions) -> IstioObjects {
-    let groups = connection.api_groups().await;
+pub async fn read_istio_objects(
+    connection: &Connection,
+    options: &ObjectOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> IstioObjects {
+    let name = format!("Istio's objects in {}", connection.context);
+    progress(Progress::Selected(vec![name.clone()]));
     let mut objects = IstioObjects::default();
-    read_control_planes(connection, options, &mut objects).await;
+    let groups = connection.api_groups().await;
+    read_control_planes(connection, options, progress, &mut objects).await;
     match &groups {
         Ok(groups) => {
             read_istio_kinds(connection, options, groups, &mut objects).await;
@@ -57,6 +58,7 @@ pub async fn read_istio_objects(connection: &Connection, options: &ObjectOptions
     }
     read_surroundings(connection, options, groups.as_ref().ok(), &mut objects).await;
     objects.sort();
+    progress(Progress::Done(name));
     objects
 }
 
@@ -274,8 +276,13 @@ async fn list(
         .await
 }
 
-/// Finds control planes by their Deployments, then reads each one's mesh configuration.
-async fn read_control_planes(connection: &Connection, options: &ObjectOptions, objects: &mut IstioObjects) {
+/// Finds control planes by their Deployments and by their pods, then reads each one's mesh configuration.
+async fn read_control_planes(
+    connection: &Connection,
+    options: &ObjectOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+    objects: &mut IstioObjects,
+) {
     let everywhere = list(connection, "/apis/apps/v1/deployments", Some(ISTIOD_LABEL), Kind::Deployment, objects).await;
     let coverage = match everywhere {
         Ok(()) => Coverage::Read,
@@ -294,37 +301,18 @@ async fn read_control_planes(connection: &Connection, options: &ObjectOptions, o
         let _ = list(connection, &path, Some(PILOT_LABEL), Kind::Deployment, objects).await;
     }
     objects.coverage.insert(ObjectKind::Deployment, coverage);
-    let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
-    for plane in &objects.control_planes {
-        wanted.insert((plane.namespace.clone(), mesh_config_map(&plane.revision)));
-        wanted.insert((plane.namespace.clone(), format!("istio-shared-configmap-{}", plane.revision)));
-        if let Some(shared) = plane.istiod.as_ref().and_then(|istiod| istiod.shared_mesh_config.clone()) {
-            wanted.insert((plane.namespace.clone(), shared));
+    istiod::add_pods(connection, options, objects).await;
+    let asking = istiod::ask(connection, options, &objects.control_planes, progress);
+    let (read, answers) = tokio::join!(read_mesh_configs(connection, options, &objects.control_planes), asking);
+    let denied = read.into_iter().fold(None, |denied, outcome| match outcome {
+        Ok(object) => {
+            add(objects, Kind::ConfigMap, object.json());
+            denied
         }
-    }
-    let unknown = |revision: &&String| objects.control_planes.iter().all(|plane| plane.revision != **revision);
-    for revision in options.revisions.iter().filter(unknown) {
-        // A tag of a known control plane, or a control plane that runs elsewhere.
-        wanted.insert((options.istio_namespace.clone(), mesh_config_map(revision)));
-    }
-    if objects.control_planes.is_empty() {
-        wanted.insert((options.istio_namespace.clone(), "istio".to_owned()));
-    }
-    let reads = wanted.iter().map(|(namespace, name)| async move {
-        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
-        connection.get::<Object>(&path).await
+        Err(ApiError::NotFound(_)) => denied,
+        Err(error) => Some(error.to_string()),
     });
-    let mut denied = None;
-    for outcome in join_all(reads).await {
-        match outcome {
-            Ok(object) => add(objects, Kind::ConfigMap, object.json()),
-            Err(ApiError::NotFound(_)) => {}
-            Err(error) => denied = Some(error.to_string()),
-        }
-    }
-    if options.ask_istiod {
-        ask_istiods(connection, options, objects).await;
-    }
+    istiod::add_answers(objects, answers);
     let found = objects.control_planes.iter().any(|plane| !plane.mesh.is_empty());
     let coverage = match denied {
         None if found => Coverage::Read,
@@ -333,6 +321,35 @@ async fn read_control_planes(connection: &Connection, options: &ObjectOptions, o
         Some(reason) => Coverage::Denied(reason),
     };
     objects.coverage.insert(ObjectKind::MeshConfig, coverage);
+}
+
+/// Reads every ConfigMap that may hold a plane's mesh configuration, each in the plane's own namespace.
+async fn read_mesh_configs(
+    connection: &Connection,
+    options: &ObjectOptions,
+    planes: &[ControlPlane],
+) -> Vec<Result<crate::decode::objects::Object, ApiError>> {
+    let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
+    for plane in planes {
+        wanted.insert((plane.namespace.clone(), mesh_config_map(&plane.revision)));
+        wanted.insert((plane.namespace.clone(), format!("istio-shared-configmap-{}", plane.revision)));
+        if let Some(shared) = plane.istiod.as_ref().and_then(|istiod| istiod.shared_mesh_config.clone()) {
+            wanted.insert((plane.namespace.clone(), shared));
+        }
+    }
+    let unknown = |revision: &&String| planes.iter().all(|plane| plane.revision != **revision);
+    for revision in options.revisions.iter().filter(unknown) {
+        // A tag of a known control plane, or a control plane that runs elsewhere.
+        wanted.insert((options.istio_namespace.clone(), mesh_config_map(revision)));
+    }
+    if planes.is_empty() {
+        wanted.insert((options.istio_namespace.clone(), "istio".to_owned()));
+    }
+    join_all(wanted.iter().map(|(namespace, name)| async move {
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+        connection.get::<crate::decode::objects::Object>(&path).await
+    }))
+    .await
 }
 
 /// The access log formats that the proxies' mesh configurations set. Without a right to read those, or where they set
@@ -366,107 +383,6 @@ fn mesh_config_map(revision: &str) -> String {
         "" | ControlPlane::DEFAULT_REVISION => "istio".to_owned(),
         revision => format!("istio-{revision}"),
     }
-}
-
-/// Asks each control plane what it really uses, and which proxies have accepted its last clusters. A debug endpoint
-/// that is switched off (`ENABLE_DEBUG_ON_HTTP=false`) or may not be reached costs nothing but a note.
-async fn ask_istiods(connection: &Connection, options: &ObjectOptions, objects: &mut IstioObjects) {
-    let planes: Vec<(usize, String)> =
-        objects.control_planes.iter().map(|plane| plane.namespace.clone()).enumerate().collect();
-    for (index, namespace) in planes {
-        if objects.control_planes[index].istiod.is_none() {
-            continue;
-        }
-        let revision = objects.control_planes[index].revision.clone();
-        let labels = format!("{ISTIOD_LABEL},istio.io/rev={revision}");
-        let mut pods: Vec<String> = Vec::new();
-        let path = format!("/api/v1/namespaces/{}/pods", encode(&namespace));
-        let query = ListQuery { path: &path, labels: Some(&labels), fields: None };
-        let listed = connection
-            .list(query, &mut |listed| {
-                match listed {
-                    Listed::Object(json) => pods.extend(name(&String::from_utf8_lossy(json))),
-                    Listed::Restarted => pods.clear(),
-                }
-                Ok(())
-            })
-            .await;
-        if let Err(error) = listed {
-            objects.notes.push(format!("istiod of revision {revision} could not be asked: {error}"));
-            continue;
-        }
-        let mut sync = Vec::new();
-        let mut answered = false;
-        let mut failure = None;
-        for pod in &pods {
-            match ask(connection, &namespace, pod, options.limits).await {
-                Ok((mesh, proxies)) => {
-                    answered = true;
-                    sync.extend(proxies);
-                    let plane = &mut objects.control_planes[index];
-                    if plane.mesh.iter().all(|source| source.kind != MeshConfigKind::Effective) {
-                        plane.mesh.push(mesh);
-                    }
-                }
-                Err(error) => failure = Some(format!("{namespace}/{pod}: {error}")),
-            }
-        }
-        // Each instance knows only its own proxies: without one of them, who is missing can't be told.
-        if answered && failure.is_none() {
-            objects.control_planes[index].sync = Some(sync);
-        }
-        // The ConfigMaps say nearly as much; only without them is this worth a word.
-        let has_maps = !objects.control_planes[index].mesh.is_empty();
-        if let Some(failure) = failure.filter(|_| !has_maps) {
-            objects.notes.push(format!("istiod could not be asked what it uses: {failure}"));
-        }
-    }
-}
-
-type Answer = (MeshConfigSource, Vec<crate::model::objects::ProxySync>);
-
-async fn ask(connection: &Connection, namespace: &str, pod: &str, limits: Limits) -> Result<Answer, AdminError> {
-    let mut last = None;
-    for port in ISTIOD_PORTS {
-        let mut tunnel = Tunnel::new(connection, namespace, pod, port, limits);
-        let mesh = match fetch(&mut tunnel, IstiodPage::Mesh).await {
-            Ok(text) => text,
-            Err(error) => {
-                last.get_or_insert(error);
-                continue;
-            }
-        };
-        let meta = ObjectMeta { namespace: namespace.to_owned(), name: pod.to_owned(), created: None };
-        let (config, error) = match mesh_config::parse(&mesh) {
-            Ok(config) => (config, None),
-            Err(error) => (Default::default(), Some(error)),
-        };
-        let source = MeshConfigSource {
-            kind: MeshConfigKind::Effective,
-            meta,
-            config,
-            text: Arc::from(""),
-            error,
-            evidence: Evidence::default(),
-        };
-        let sync = match fetch(&mut tunnel, IstiodPage::Syncz).await {
-            Ok(text) => mesh_config::parse_syncz(&text).unwrap_or_default(),
-            Err(_) => Vec::new(),
-        };
-        return Ok((source, sync));
-    }
-    Err(last.unwrap_or_else(|| AdminError::Unreachable("no port".to_owned())))
-}
-
-async fn fetch(tunnel: &mut Tunnel<'_>, page: IstiodPage) -> Result<String, AdminError> {
-    let mut body = Vec::new();
-    tunnel
-        .send(&AdminRequest::Istiod(page), &mut |chunk| {
-            body.extend_from_slice(chunk);
-            ControlFlow::Continue(())
-        })
-        .await?;
-    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 async fn read_installers(connection: &Connection, groups: &BTreeMap<String, String>, objects: &mut IstioObjects) {

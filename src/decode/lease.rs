@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::parse_error;
 use crate::model::DebugLease;
 
 const KIND: &str = "DebugLogLease";
@@ -26,7 +27,7 @@ pub fn write(lease: &DebugLease) -> Result<Vec<u8>, serde_json::Error> {
 
 /// Reads the file, or says what is wrong with it.
 pub fn read(text: &[u8]) -> Result<DebugLease, String> {
-    let document: Document<DebugLease> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let document: Document<DebugLease> = serde_json::from_slice(text).map_err(|error| parse_error::json(&error))?;
     if (&*document.api_version, &*document.kind) != (API_VERSION, KIND) {
         return Err(format!("it is {} {}, not {API_VERSION} {KIND}", document.api_version, document.kind));
     }
@@ -36,12 +37,18 @@ pub fn read(text: &[u8]) -> Result<DebugLease, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ClusterIdentity, NamespaceUid};
 
     #[test]
     fn round_trips() {
         let lease = DebugLease {
             kubeconfig: None,
+            kubeconfig_list: Some("/a:/b".to_owned()),
             context: "prod".to_owned(),
+            cluster: ClusterIdentity {
+                server: "https://10.0.0.1".to_owned(),
+                witness: Some(NamespaceUid { namespace: "kube-system".to_owned(), uid: "9f".to_owned() }),
+            },
             namespace: "shop".to_owned(),
             pod: "web-1".to_owned(),
             uid: "0a1b".to_owned(),
@@ -51,9 +58,16 @@ mod tests {
             until: None,
             levels: [("pool".to_owned(), "warning".to_owned())].into(),
             set: ["pool".to_owned()].into(),
+            assumed: ["pool".to_owned()].into(),
         };
         let text = write(&lease).expect("a document");
         assert_eq!(read(&text), Ok(lease));
+        // What an earlier version wrote is read as well.
+        let earlier =
+            br#"{"apiVersion": "meshaudit/v1", "kind": "DebugLogLease", "context": "prod", "namespace": "shop",
+            "pod": "web-1", "uid": "0a1b", "restartCount": 2, "adminPort": 15000, "takenAt": "2026-11-23T18:00:00Z",
+            "levels": {"pool": "warning"}, "set": ["pool"]}"#;
+        assert_eq!(read(earlier).expect("a lease").cluster, ClusterIdentity::default());
         for text in ["", "{}", "[]", r#"{"apiVersion":"meshaudit/v1","kind":"TimeoutAudit"}"#, "\u{0}"] {
             assert!(read(text.as_bytes()).is_err(), "{text:?}");
         }

@@ -118,6 +118,31 @@ impl Pod {
         self.status.phase == "Running"
     }
 
+    /// Its UID: a pod of the same name that comes after it has another.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.metadata.uid
+    }
+
+    /// Its phase: Pending, Running, Succeeded, Failed or Unknown.
+    #[must_use]
+    pub fn phase(&self) -> &str {
+        &self.status.phase
+    }
+
+    /// How often a container was restarted, where the kubelet says.
+    #[must_use]
+    pub fn restarts(&self, container: &str) -> Option<u32> {
+        self.statuses().find(|status| status.name == container).map(|status| status.restart_count)
+    }
+
+    /// Whether a container may run: the kubelet does not say that it does not.
+    #[must_use]
+    pub fn may_run(&self, container: &str) -> bool {
+        let status = self.statuses().find(|status| status.name == container);
+        status.is_none_or(|status| status.state.waiting.is_none() && status.state.terminated.is_none())
+    }
+
     /// The number of a port that a container names.
     #[must_use]
     pub fn named_port(&self, name: &str) -> Option<u16> {
@@ -257,6 +282,7 @@ impl Pod {
                     .or_else(|| annotations.get("sidecar.istio.io/componentLogLevel").map(String::as_str))
                     .map(str::to_owned),
             },
+            debug_lease: None,
         })
     }
 }

@@ -32,6 +32,12 @@ pub enum Cause {
     DownstreamProtocolError,
     DownstreamDisconnect,
     RateLimited,
+    Overloaded,
+    ConnectionLimit,
+    MaxDurationReached,
+    RbacDenied,
+    LocalPortExhausted,
+    HealthCheckFailed,
     FaultInjected,
     ServerProxyConfigChange,
     UpstreamApplicationError,
@@ -50,7 +56,7 @@ pub enum CauseSeverity {
 
 impl Cause {
     /// Every cause, in the order of the contract.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 35] = [
         Self::ConnectTimeout,
         Self::ConnectionRefused,
         Self::HostUnreachable,
@@ -77,6 +83,12 @@ impl Cause {
         Self::DownstreamProtocolError,
         Self::DownstreamDisconnect,
         Self::RateLimited,
+        Self::Overloaded,
+        Self::ConnectionLimit,
+        Self::MaxDurationReached,
+        Self::RbacDenied,
+        Self::LocalPortExhausted,
+        Self::HealthCheckFailed,
         Self::FaultInjected,
         Self::ServerProxyConfigChange,
         Self::UpstreamApplicationError,
@@ -112,6 +124,12 @@ impl Cause {
             Self::DownstreamProtocolError => "downstream_protocol_error",
             Self::DownstreamDisconnect => "downstream_disconnect",
             Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::ConnectionLimit => "connection_limit",
+            Self::MaxDurationReached => "max_duration_reached",
+            Self::RbacDenied => "rbac_denied",
+            Self::LocalPortExhausted => "local_port_exhausted",
+            Self::HealthCheckFailed => "health_check_failed",
             Self::FaultInjected => "fault_injected",
             Self::ServerProxyConfigChange => "server_proxy_config_change",
             Self::UpstreamApplicationError => "upstream_application_error",
@@ -132,6 +150,9 @@ impl Cause {
             | Self::ExtAuthzFailure
             | Self::DownstreamProtocolError
             | Self::ServerProxyConfigChange
+            | Self::ConnectionLimit
+            | Self::MaxDurationReached
+            | Self::RbacDenied
             | Self::UpstreamApplicationError => CauseSeverity::Warning,
             _ => CauseSeverity::Error,
         }
@@ -143,8 +164,21 @@ impl Cause {
         match other {
             Self::ConnectionFailureUnspecified => self.is_failure_to_connect(),
             Self::TlsFailure => self == Self::MtlsMismatch,
-            Self::UpstreamClosedConnection => {
-                matches!(self, Self::UpstreamClosedIdleConnection | Self::ServerProxyConfigChange)
+            // With TLS 1.3 the alert comes when the client's handshake is complete: the connection then only closes.
+            Self::UpstreamClosedConnection => matches!(
+                self,
+                Self::UpstreamClosedIdleConnection
+                    | Self::ServerProxyConfigChange
+                    | Self::TlsFailure
+                    | Self::MtlsMismatch
+            ),
+            // A health check fails because the connection does.
+            Self::HealthCheckFailed => {
+                self.is_failure_to_connect()
+                    || matches!(
+                        self,
+                        Self::UpstreamClosedConnection | Self::UpstreamProtocolError | Self::UpstreamResetStream
+                    )
             }
             Self::NoHealthyUpstream => matches!(self, Self::DnsFailure | Self::Blackhole),
             Self::UpstreamProtocolError => self == Self::UpstreamClosedConnection,
@@ -163,7 +197,14 @@ impl Cause {
                 | Self::ConnectionFailureUnspecified
                 | Self::TlsFailure
                 | Self::MtlsMismatch
+                | Self::LocalPortExhausted
         )
+    }
+
+    /// The cause of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == name)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::failure::Evidence;
+use super::event::{Evidence, Moment};
 
 /// Names a connection: its log, the thread that owns it, and Envoy's id, which begins at 0 again in every process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,19 +14,6 @@ pub(super) struct ConnectionKey {
     pub(super) source: u32,
     pub(super) thread: u64,
     pub(super) id: u64,
-}
-
-/// What happened on a connection, when, and the line that says so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
-    /// When it happened, where the line has a time.
-    pub time: Option<Timestamp>,
-    /// The line's number in its input.
-    pub line: u64,
-    /// Envoy's id of the connection it is about; `None` for an access log line.
-    pub connection: Option<u64>,
-    /// The message, cut at 200 bytes.
-    pub what: Box<str>,
 }
 
 /// How many moments of one connection are kept: enough for any failure; the middle of a long life is dropped.
@@ -47,39 +34,111 @@ pub(super) struct Stream {
     pub(super) headers: bool,
 }
 
+/// Which end of the proxy a connection is at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Side {
+    #[default]
+    Unknown,
+    /// A client made it.
+    Downstream,
+    /// The proxy made it.
+    Upstream,
+}
+
+/// What has been on a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Use {
+    /// Nothing that is known of.
+    #[default]
+    None,
+    /// It was given something to carry, so it was connected.
+    Used,
+    /// It had served before, and was given something again.
+    Reused,
+}
+
+/// How far a connection has come to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Ending {
+    #[default]
+    Open,
+    /// The peer closed its half.
+    HalfClosed,
+    /// It is closed, by the peer or by Envoy.
+    Closed { by_peer: bool, half_closed: bool },
+}
+
+/// What was wrong with a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadResponse {
+    /// It ended in the middle.
+    Cut,
+    /// It is not HTTP.
+    Malformed,
+}
+
+/// What an upstream connection was given to carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attachment {
+    pub(super) at: Option<Timestamp>,
+    pub(super) downstream: u64,
+    pub(super) stream: Option<u64>,
+}
+
 /// One connection, downstream or upstream.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     generation: u64,
+    pub(super) side: Side,
+    pub(super) usage: Use,
+    pub(super) ending: Ending,
+    /// Whether the TCP proxy serves it, where that is known.
+    pub(super) tcp: bool,
+    /// Whether a line has named why it failed.
+    pub(super) decided: bool,
     /// The peer: the upstream's address, or the client's.
     pub(super) address: Option<Box<str>>,
     /// When `connecting to` was said: only of upstream connections.
     pub(super) started: Option<Timestamp>,
     /// The line that said so.
     pub(super) opening: Option<Evidence>,
-    pub(super) upstream: bool,
-    pub(super) accepted: bool,
     pub(super) connected: Option<Timestamp>,
-    /// Whether it was used, and so must have been connected.
-    pub(super) used: bool,
-    pub(super) reused: bool,
-    pub(super) tcp: bool,
     pub(super) cluster: Option<Arc<str>>,
     /// The other half: the downstream connection this one serves, or the upstream one that serves it.
     pub(super) other: Option<u64>,
     pub(super) stream: Option<u64>,
-    pub(super) attached: Option<(Option<Timestamp>, u64, Option<u64>)>,
+    pub(super) attached: Option<Attachment>,
     pub(super) attachments: u32,
-    pub(super) remote_close: bool,
-    pub(super) protocol_error: Option<bool>,
-    pub(super) closed: bool,
-    pub(super) decided: bool,
+    pub(super) bad_response: Option<BadResponse>,
+    /// The HTTP/2 error that a stream on it ended with last.
+    pub(super) stream_error: bool,
     pub(super) last_response: Option<Timestamp>,
     pub(super) streams: VecDeque<Stream>,
     pub(super) moments: Vec<Moment>,
 }
 
 impl Connection {
+    pub(super) fn is_upstream(&self) -> bool {
+        self.side == Side::Upstream
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.usage > Use::None
+    }
+
+    pub(super) fn used(&mut self) {
+        self.usage = self.usage.max(Use::Used);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.ending, Ending::Closed { .. })
+    }
+
+    /// Whether the peer has closed it, or its half of it.
+    pub(super) fn left_by_peer(&self) -> bool {
+        matches!(self.ending, Ending::HalfClosed | Ending::Closed { half_closed: true, .. })
+    }
+
     pub(super) fn note(&mut self, id: u64, time: Option<Timestamp>, line: u64, what: &str) {
         if self.moments.len() >= MAX_MOMENTS {
             self.moments.remove(MAX_MOMENTS / 2);
@@ -166,11 +225,11 @@ impl Connections {
         }
     }
 
-    pub(super) fn close(&mut self, key: ConnectionKey, time: Option<Timestamp>) {
+    pub(super) fn close(&mut self, key: ConnectionKey, time: Option<Timestamp>, by_peer: bool) {
         if let Some(connection) = self.table.get_mut(&key)
-            && !connection.closed
+            && !connection.is_closed()
         {
-            connection.closed = true;
+            connection.ending = Ending::Closed { by_peer, half_closed: connection.ending == Ending::HalfClosed };
             self.closed.push_back((key, connection.generation, time));
         }
     }
@@ -205,7 +264,7 @@ impl Connections {
     fn make_room(&mut self) {
         while self.table.len() >= self.limit {
             let Some((key, generation)) = self.order.pop_front() else { break };
-            let open = self.table.get(&key).is_some_and(|connection| !connection.closed);
+            let open = self.table.get(&key).is_some_and(|connection| !connection.is_closed());
             if self.remove(key, generation) && open {
                 self.dropped += 1;
             }

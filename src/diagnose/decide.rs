@@ -30,6 +30,11 @@ pub(super) fn transport(reason: &str) -> Option<Verdict> {
         let digits = number.bytes().take_while(u8::is_ascii_digit).count();
         (digits > 0 && digits <= 3).then(|| number[..digits].parse::<u32>().ok()).flatten()
     };
+    // Newer Envoys put a reset in the middle of the handshake among TLS errors (envoy#44149): no certificate was looked
+    // at, the server or what stands before it closed the connection.
+    if any(&["system library"]) && any(&["connection reset by peer", "broken pipe", "unexpected eof"]) {
+        return Some(Verdict::probable(Cause::UpstreamClosedConnection));
+    }
     if any(&[
         "wrong version number",
         "openssl internal:http request",
@@ -41,6 +46,9 @@ pub(super) fn transport(reason: &str) -> Option<Verdict> {
     }
     if any(&["tls error", "ssl error", "openssl internal", "verify cert failed", "secret is not supplied"]) {
         return Some(Verdict::certain(Cause::TlsFailure));
+    }
+    if any(&["cannot assign requested address", "too many open files", "address not available"]) {
+        return Some(Verdict::certain(Cause::LocalPortExhausted));
     }
     if any(&["connection refused"]) {
         return Some(Verdict::certain(Cause::ConnectionRefused));
@@ -55,6 +63,7 @@ pub(super) fn transport(reason: &str) -> Option<Verdict> {
         return Some(Verdict::probable(Cause::UpstreamClosedConnection));
     }
     match errno() {
+        Some(99 | 49 | 24) => Some(Verdict::certain(Cause::LocalPortExhausted)),
         Some(111 | 61) => Some(Verdict::certain(Cause::ConnectionRefused)),
         Some(113 | 101 | 65 | 51) => Some(Verdict::certain(Cause::HostUnreachable)),
         Some(110 | 60) => Some(Verdict::probable(Cause::ConnectTimeout)),
@@ -74,19 +83,19 @@ pub(super) fn reset(reason: &str, transport_reason: &str, after_response: bool) 
         if !matches!(transport_reason, "" | "-") {
             return Some(transport(transport_reason).unwrap_or(Verdict::UNKNOWN));
         }
-        // Before "connection timeout" had a name of its own, it was a connection failure without a transport
-        // reason; whoever refuses or fails TLS leaves one. The split into remote and local came with the name.
-        return Some(if is("remote connection failure") || is("local connection failure") {
-            Verdict::UNKNOWN
-        } else {
-            Verdict::probable(Cause::ConnectTimeout)
-        });
+        // Before "connection timeout" had a name of its own it was a connection failure without a transport reason;
+        // but older Envoys leave none after a refusal either.
+        return Some(Verdict::UNKNOWN);
     }
     if is("connection termination") {
-        return Some(Verdict::probable(Cause::UpstreamClosedConnection));
+        // With TLS 1.3 the server's alert comes with the end of the connection.
+        return Some(transport(transport_reason).unwrap_or(Verdict::probable(Cause::UpstreamClosedConnection)));
     }
     if is("remote reset") || is("remote refused stream reset") {
         return Some(Verdict::certain(Cause::UpstreamResetStream));
+    }
+    if is("overload manager") || is("drop overload") {
+        return Some(Verdict::certain(Cause::Overloaded));
     }
     if is("overflow") {
         return Some(Verdict::certain(Cause::Overflow));
@@ -134,8 +143,17 @@ pub(super) fn details(details: &str) -> Option<Verdict> {
     {
         return certain(Cause::UpstreamResponseTimeout);
     }
-    if starts("max duration timeout") {
-        return Some(Verdict::probable(Cause::UpstreamResponseTimeout));
+    if starts("max duration timeout") || starts("max connection duration reached") || starts("max stream duration") {
+        return certain(Cause::MaxDurationReached);
+    }
+    if starts("rbac access denied") {
+        return certain(Cause::RbacDenied);
+    }
+    if starts("connection limit reached") || starts("connection rate limited") {
+        return certain(Cause::ConnectionLimit);
+    }
+    if starts("health check failed") {
+        return certain(Cause::HealthCheckFailed);
     }
     if starts("stream idle timeout") {
         return certain(Cause::DownstreamIdleTimeout);
@@ -173,7 +191,10 @@ pub(super) fn details(details: &str) -> Option<Verdict> {
     if starts("http1.") || starts("http2.") || starts("http3.") {
         return certain(Cause::DownstreamProtocolError);
     }
-    if starts("maximum circuit breaker") || starts("drop overload") || starts("overload") {
+    if starts("drop overload") || starts("unconditional drop overload") || starts("overload") {
+        return certain(Cause::Overloaded);
+    }
+    if starts("maximum circuit breaker") || starts("dns cache overflow") {
         return certain(Cause::Overflow);
     }
     if says(details, "tcp session idle timeout") {
@@ -247,8 +268,14 @@ pub(super) fn access(line: &AccessLine, timeout: Option<Duration>) -> Option<Ver
         return (line.code >= 500).then_some(Verdict::certain(Cause::UpstreamApplicationError));
     }
     if let Some(verdict) = details(code_details) {
-        let lacks_reason = verdict == Verdict::UNKNOWN || verdict == Verdict::probable(Cause::ConnectTimeout);
-        return Some(if lacks_reason { unconnected(line, transport_reason, timeout, verdict) } else { verdict });
+        let closed = verdict == Verdict::probable(Cause::UpstreamClosedConnection);
+        return Some(if verdict == Verdict::UNKNOWN {
+            unconnected(line, transport_reason, timeout, verdict)
+        } else if closed && let Some(verdict) = transport(transport_reason) {
+            verdict
+        } else {
+            verdict
+        });
     }
     if let Some(verdict) = line.termination.as_deref().and_then(details) {
         return Some(verdict);
@@ -267,8 +294,11 @@ pub(super) fn access(line: &AccessLine, timeout: Option<Duration>) -> Option<Ver
         ("RL", Cause::RateLimited),
         ("FI", Cause::FaultInjected),
         ("UO", Cause::Overflow),
-        ("UDO", Cause::Overflow),
-        ("DO", Cause::Overflow),
+        ("UDO", Cause::Overloaded),
+        ("DO", Cause::Overloaded),
+        ("OM", Cause::Overloaded),
+        ("LH", Cause::HealthCheckFailed),
+        ("DT", Cause::MaxDurationReached),
         ("UT", Cause::UpstreamResponseTimeout),
         ("UMSDR", Cause::UpstreamResponseTimeout),
         ("SI", Cause::DownstreamIdleTimeout),
@@ -286,9 +316,6 @@ pub(super) fn access(line: &AccessLine, timeout: Option<Duration>) -> Option<Ver
     if flag("RLSE") {
         return Some(Verdict::probable(Cause::RateLimited));
     }
-    if flag("OM") {
-        return Some(Verdict::probable(Cause::Overflow));
-    }
     if flag("NR") {
         // A TCP line can only lack a filter chain; HTTP lines before 1.9 had no details.
         return Some(Verdict::probable(if line.is_tcp() { Cause::NoFilterChain } else { Cause::NoRoute }));
@@ -298,9 +325,6 @@ pub(super) fn access(line: &AccessLine, timeout: Option<Duration>) -> Option<Ver
     }
     if flag("UR") {
         return certain(if line.is_tcp() { Cause::UpstreamClosedConnection } else { Cause::UpstreamResetStream });
-    }
-    if flag("DT") {
-        return Some(Verdict::probable(Cause::UpstreamResponseTimeout));
     }
     if flag("LR") {
         // Envoy 1.15 to 1.17.0 gave HTTP connect timeouts this flag (envoy#14394).
@@ -320,11 +344,16 @@ fn unconnected(line: &AccessLine, reason: &str, timeout: Option<Duration>, other
     if line.upstream_local.is_some() {
         return Verdict::UNKNOWN;
     }
+    // Where these words are known, a connect timeout has a word of its own: it is none, however round the wait.
+    let details = line.details.as_deref().unwrap_or("");
+    if ["remote_connection_failure", "local_connection_failure", "local_reset"]
+        .iter()
+        .any(|word| details.contains(word))
+    {
+        return Verdict::UNKNOWN;
+    }
     let Some(waited) = line.duration.map(Duration::from_millis) else { return otherwise };
     match timeout {
-        Some(timeout) if multiple(waited, timeout).is_some() && line.has_flag("UF") => {
-            Verdict::certain(Cause::ConnectTimeout)
-        }
         Some(timeout) if multiple(waited, timeout).is_some() => Verdict::probable(Cause::ConnectTimeout),
         Some(_) => Verdict::UNKNOWN,
         None if suggested(waited).is_some() => Verdict::probable(Cause::ConnectTimeout),
@@ -337,7 +366,6 @@ fn unconnected(line: &AccessLine, reason: &str, timeout: Option<Duration>, other
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
-    use crate::diagnose::Confidence;
 
     #[test]
     fn wording_has_drifted_and_means_the_same() {
@@ -365,10 +393,14 @@ mod tests {
         ] {
             assert_eq!(details(text).unwrap(), Verdict::certain(Cause::ConnectTimeout), "{text}");
         }
-        assert_eq!(
-            details("upstream_reset_before_response_started{connection_failure}").unwrap().confidence,
-            Confidence::Probable
-        );
+        // The text of a failure that older Envoys had for a refusal as well.
+        assert_eq!(details("upstream_reset_before_response_started{connection_failure}").unwrap(), Verdict::UNKNOWN);
+        for text in [
+            "TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer:TLS_error_end",
+            "TLS_error:|33554536:system_library:OPENSSL_internal:Connection_reset_by_peer:TLS_error_end",
+        ] {
+            assert_eq!(transport(text).unwrap(), Verdict::probable(Cause::UpstreamClosedConnection), "{text}");
+        }
         assert_eq!(
             details("upstream_reset_before_response_started{connection_failure,TLS_error:_268435703:SSL_routines:OPENSSL_internal:WRONG_VERSION_NUMBER}").unwrap(),
             Verdict::certain(Cause::MtlsMismatch)

@@ -2,13 +2,24 @@
 
 use std::time::Duration;
 
-use crate::model::{format_duration, syn_retransmissions};
+use crate::model::{format_duration, longer_connect_timeout, syn_retransmissions};
 
 use super::cause::{Cause, Confidence};
 use super::{Event, decide};
 
+/// What to do about a cause, whatever the circumstances: for its page.
+#[must_use]
+pub fn remedy(cause: Cause) -> (String, String) {
+    words(&Event::of(cause), "the upstream", "", None)
+}
+
 /// Explanation and remedy of an event.
-pub(super) fn explain(event: &Event, reason: Option<&str>, idle: Option<Duration>) -> (String, String) {
+pub(super) fn explain(
+    event: &Event,
+    reason: Option<&str>,
+    details: Option<&str>,
+    idle: Option<Duration>,
+) -> (String, String) {
     let to = match (&event.upstream, &event.cluster) {
         (Some(upstream), _) => upstream.clone(),
         (None, Some(cluster)) => cluster.clone(),
@@ -16,6 +27,16 @@ pub(super) fn explain(event: &Event, reason: Option<&str>, idle: Option<Duration
     };
     let quoted = reason.map(|reason| format!(" ({})", reason.replace('_', " "))).unwrap_or_default();
     let (mut explanation, mut remedy) = words(event, &to, &quoted, idle);
+    if event.cause == Cause::ConnectionFailureUnspecified && was_never_tried(event, details) {
+        let details = details.map(|details| format!(" ({})", details.replace('_', " "))).unwrap_or_default();
+        explanation = format!(
+            "The proxy answered the request itself{details} and tried no connection. Which of its filters did, and why, \
+             the lines do not say."
+        );
+        remedy = "Look at the filters that this route goes through (`istioctl proxy-config listeners`): Wasm, Lua, an \
+                  EnvoyFilter whose configuration is missing. No timeout is involved."
+            .to_owned();
+    }
     if event.cause.is_failure_to_connect() && event.upstream.as_deref().is_some_and(decide::is_auto_allocated) {
         explanation.push_str(
             " The address lies in 240.240.0.0/16: Istio made it up for a ServiceEntry without addresses, and no host \
@@ -57,8 +78,22 @@ pub(super) fn explain(event: &Event, reason: Option<&str>, idle: Option<Duration
     (explanation, remedy)
 }
 
+/// Whether a failure that no line explains came before any connection: a filter that failed or has no configuration.
+fn was_never_tried(event: &Event, details: Option<&str>) -> bool {
+    let flag = |name: &str| event.flags.iter().any(|own| own == name);
+    let by_filter = details.is_some_and(|details| {
+        ["wasm", "lua", "jwt", "direct_response", "filter"].iter().any(|word| details.starts_with(word))
+    });
+    flag("NFCF") || (by_filter && event.upstream.is_none())
+}
+
 /// What an application sees of a connection that the proxy could not make.
 fn seen(event: &Event, reset_reason: &str) -> String {
+    if event.own {
+        return "No application was waiting for it: it is the proxy's own, such as a health check or its stream to the \
+                control plane. A host that fails its checks is called no more."
+            .to_owned();
+    }
     match event.protocol {
         Some("tcp") => "The application saw `Connection reset` if it had sent something (a TLS client always has: \
                         `SSLHandshakeException`, `Remote host terminated the handshake`), or else an end of file \
@@ -87,7 +122,7 @@ fn words(event: &Event, to: &str, quoted: &str, idle: Option<Duration>) -> (Stri
         Cause::HostUnreachable => owned(
             format!("There is no way to {to}{quoted}: the network answered that no route leads there. {}", seen(event, "remote connection failure")),
             "Look at routes, NetworkPolicies, security groups and at whether the endpoint still exists. A longer \
-             connect timeout does not help: the answer was immediate.",
+             connect timeout does not help: there was an answer.",
         ),
         Cause::ConnectionFailureUnspecified => owned(
             format!("The connection to {to} failed{quoted}, and the lines do not say why. {}", seen(event, "connection failure")),
@@ -109,6 +144,11 @@ fn words(event: &Event, to: &str, quoted: &str, idle: Option<Duration>) -> (Stri
             },
             "Make both ends agree: the client's DestinationRule (`tls.mode`: ISTIO_MUTUAL, SIMPLE, DISABLE), the \
              server's PeerAuthentication (STRICT, PERMISSIVE) and the port's protocol. No timeout is involved.",
+        ),
+        Cause::UpstreamClosedConnection if event.connected == Some(false) => owned(
+            format!("{to} accepted the TCP connection and closed it during the TLS handshake{quoted}, before any certificate was looked at. {}", seen(event, "remote connection failure")),
+            "Look at whether the server speaks TLS on this port at all, and at a load balancer before it that has no \
+             healthy targets: both accept and close. Its log shows whether it saw the connection. No timeout is involved.",
         ),
         Cause::UpstreamClosedConnection => owned(
             format!("{to} accepted the connection and closed it before the answer was complete. The application saw a 503 with \"reset reason: connection termination\", or over TCP `Connection reset`."),
@@ -218,6 +258,37 @@ fn words(event: &Event, to: &str, quoted: &str, idle: Option<Duration>) -> (Stri
             "The client closed its connection before the answer was complete: its own timeout, or it went away. Nothing failed upstream.".to_owned(),
             "Compare the duration with the client's own timeout, if this was not meant.",
         ),
+        Cause::Overloaded => owned(
+            "The proxy itself was short of memory or connections (Envoy's overload manager), or was told to drop a share of the calls, and turned this one away before it chose a host. The application saw 503 with `x-envoy-local-overloaded`, or a closed connection.".to_owned(),
+            "Look at the proxy's own memory and connections (`overload.*` counters, the container's limits), and at \
+             `drop_overload` policies. No limit of the called cluster and no timeout is involved.",
+        ),
+        Cause::ConnectionLimit => owned(
+            "A listener had as many connections as it may have, and the proxy closed this one at once. The client saw `Connection reset` or an end of file.".to_owned(),
+            "Look at whether the limit is meant (`envoy.resource_limits.listener…connection_limit`, the connection \
+             limit filter, `global_downstream_max_connections`), and at clients that open connections and keep them.",
+        ),
+        Cause::MaxDurationReached => owned(
+            format!("The connection or stream to {to} had lasted as long as it may, and the proxy ended it. Nothing was wrong with it."),
+            "Look at the maximum duration (`max_downstream_connection_duration`, `max_connection_duration`, \
+             `max_stream_duration`), and let clients open a new connection when one ends. The connect timeout plays no part.",
+        ),
+        Cause::RbacDenied => owned(
+            format!("An AuthorizationPolicy denied it{quoted}. The application saw 403 \"RBAC: access denied\", or over TCP a closed connection."),
+            "Compare the caller's identity, namespace, path and port with the AuthorizationPolicies of this workload; \
+             the policy's name stands in the details. No timeout is involved.",
+        ),
+        Cause::LocalPortExhausted => owned(
+            format!("The proxy's node had no local port or file descriptor left for a connection to {to}{quoted}. {}", seen(event, "local connection failure")),
+            "Count the connections to this address (`ss -tan`): many in TIME_WAIT or leaked ones use up the ports \
+             (`net.ipv4.ip_local_port_range`). Reuse connections (keep-alive, HTTP/2), or spread them over more \
+             addresses. A longer connect timeout does not help.",
+        ),
+        Cause::HealthCheckFailed => owned(
+            format!("A health check of {to} failed, or this proxy fails its own: it turns requests away until the check succeeds again."),
+            "Look at what the check asks for and at what the host answers (`health_flags` in `/clusters`); \
+             a proxy that fails its own check was told to drain, or its health check filter says so.",
+        ),
         Cause::RateLimited => owned(
             "A rate limit turned the request away. The application saw 429.".to_owned(),
             "Look at whether the limit is meant; callers should back off and try again.",
@@ -272,10 +343,11 @@ fn connect_timeout(event: &Event, to: &str) -> (String, String) {
     };
     let remedy = if syn_retransmissions(timeout) < 2 {
         format!(
-            "The cluster's connect timeout {origin} {}, which {allowed}. Raise it to 10s (`meshConfig.connectTimeout`, or \
+            "The cluster's connect timeout {origin} {}, which {allowed}. Raise it to {} (`meshConfig.connectTimeout`, or \
              the DestinationRule that sets it): see `kubectl meshaudit fix`. If every attempt to this address fails, \
              it is unreachable, and a longer timeout only makes callers wait.",
-            format_duration(timeout)
+            format_duration(timeout),
+            format_duration(longer_connect_timeout(timeout)),
         )
     } else {
         format!(
@@ -288,5 +360,6 @@ fn connect_timeout(event: &Event, to: &str) -> (String, String) {
 }
 
 fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
+    let text = format!("{:.2}", duration.as_secs_f64());
+    format!("{} s", text.strip_suffix('0').unwrap_or(&text))
 }

@@ -1,11 +1,15 @@
 //! Whether every proxy holds what it should, and why those that do not hold something else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attribute::{Attribution, Attributor, ProxyClass, Verdict, describe};
+use crate::audit::delivery::{Deliveries, NotInForce, PlaneTrouble, not_in_force, plane_troubles, sentence};
+use crate::model::delivery::{Delivery, Progress};
+use crate::model::objects::{ControlPlane, MeshConfigKind};
 use crate::model::{
     ClusterKind, EnvoyCluster, MeshSnapshot, Origin, OriginKind, ProxyId, format_duration, syn_retransmissions,
 };
@@ -24,16 +28,22 @@ pub enum Expectation {
 /// Why a proxy does not hold what it should.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
+    /// It has no cluster from its control plane; why, in a sentence.
+    NoClusters(String),
+    /// It lacks clusters that it should have.
+    MissingClusters(String),
     /// It rejected an update.
     Rejected(String),
-    /// None of the control plane's instances knows it.
-    NotConnected,
+    /// It is connected to no control plane.
+    NotConnected(String),
     /// It was sent an update which it has not accepted yet.
     NotAccepted,
+    /// What is written as the mesh configuration is not what istiod uses.
+    NotInForce(String),
     /// An object overrides the value.
-    Override(Origin),
+    Override(OriginKind),
     /// The mesh configuration itself says something else.
-    NotConfigured(Origin, Duration),
+    NotConfigured(OriginKind, Duration),
     /// It holds what its control plane gave it before.
     NotYetPushed,
     /// Nothing that could be read accounts for it.
@@ -45,9 +55,12 @@ impl Reason {
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
+            Self::NoClusters(_) => "no-clusters",
+            Self::MissingClusters(_) => "missing-clusters",
             Self::Rejected(_) => "rejected",
-            Self::NotConnected => "not-connected",
+            Self::NotConnected(_) => "not-connected",
             Self::NotAccepted => "not-accepted",
+            Self::NotInForce(_) => "not-in-force",
             Self::Override(_) => "override",
             Self::NotConfigured(..) => "not-configured",
             Self::NotYetPushed => "not-yet-pushed",
@@ -58,12 +71,16 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |kind: &OriginKind| describe(&Origin::new(kind.clone(), true));
         match self {
-            Self::Rejected(error) => write!(f, "it rejected the update: {error}"),
-            Self::NotConnected => f.write_str("it is not connected to its control plane"),
+            Self::NoClusters(sentence)
+            | Self::MissingClusters(sentence)
+            | Self::Rejected(sentence)
+            | Self::NotConnected(sentence)
+            | Self::NotInForce(sentence) => f.write_str(sentence),
             Self::NotAccepted => f.write_str("the update was sent, and not accepted yet"),
-            Self::Override(origin) => write!(f, "{} overrides it", describe(origin)),
-            Self::NotConfigured(origin, value) => write!(f, "{} says {}", describe(origin), format_duration(*value)),
+            Self::Override(kind) => write!(f, "{} overrides it", named(kind)),
+            Self::NotConfigured(kind, value) => write!(f, "{} says {}", named(kind), format_duration(*value)),
             Self::NotYetPushed => f.write_str("not pushed yet, or it has lost its control plane"),
             Self::Unexplained(note) => write!(f, "no object accounts for it: {note}"),
         }
@@ -88,7 +105,7 @@ pub struct Straggler {
     pub proxy: ProxyId,
     /// Why.
     pub reason: Reason,
-    /// The clusters, by name.
+    /// The clusters, by name; none where it is not about clusters that it holds.
     pub mismatches: Vec<Mismatch>,
 }
 
@@ -99,27 +116,54 @@ pub struct Verification {
     pub proxies: usize,
     /// Those that hold everything they should.
     pub good: usize,
-    /// Those that do not, by name.
+    /// Those that do not, by name: a proxy has an entry for each reason.
     pub stragglers: Vec<Straggler>,
-    /// Proxies for which it can't be told what they should hold, since the mesh configuration could not be read.
+    /// Proxies for which it can't be told what they should hold, since what decides it could not be read.
     pub unknown: usize,
+    /// What is wrong with their control planes.
+    pub troubles: Vec<PlaneTrouble>,
+    /// Proxies that hold what they should and will not get the next change, each with the sentence that says why.
+    pub cut_off: BTreeMap<String, Vec<ProxyId>>,
+}
+
+impl Verification {
+    /// How many proxies do not hold what they should.
+    #[must_use]
+    pub fn behind(&self) -> usize {
+        self.stragglers.iter().map(|straggler| &straggler.proxy).collect::<BTreeSet<_>>().len()
+    }
 }
 
 /// Compares what each proxy holds with what it should.
 #[must_use]
 pub fn verify(snapshot: &MeshSnapshot, expectation: &Expectation) -> Verification {
-    let attributor = Attributor::new(snapshot);
+    let troubles = plane_troubles(snapshot);
+    // A change that is written and that istiod has not read yet is what proxies are to hold in the end.
+    let snapshot = as_written(snapshot, expectation);
+    let attributor = Attributor::new(&snapshot);
+    let deliveries = Deliveries::of(&snapshot, &attributor);
+    let mut found = Found { snapshot: &snapshot, stragglers: BTreeMap::new(), unknown: BTreeSet::new() };
+    for (proxy, _) in snapshot.proxies.iter().enumerate() {
+        found.add_delivery(proxy, deliveries.get(proxy));
+    }
     let planned = Planned::new(expectation);
-    let mut unknown = 0;
-    let mut found: BTreeMap<(usize, Reason), Vec<Mismatch>> = BTreeMap::new();
     for class in attributor.classes() {
+        let waits = plane(&attributor, class).and_then(not_in_force);
+        let refused = waits.as_ref().filter(|what| what.refused.is_some());
+        if let (Expectation::Objects, Some(what)) = (expectation, refused) {
+            class
+                .proxies
+                .iter()
+                .for_each(|proxy| found.add(proxy as usize, Reason::NotInForce(what.to_string()), None));
+        }
         if matches!(expectation, Expectation::Objects) && attributor.mesh_value(class).is_none() {
-            unknown += class.proxies.len();
+            found.unknown.extend(class.proxies.iter().map(|proxy| proxy as usize));
             continue;
         }
         for row in class.clusters.iter() {
             let cluster = &snapshot.clusters[row as usize];
-            if !matches!(cluster.kind(), ClusterKind::Service | ClusterKind::Passthrough | ClusterKind::BlackHole) {
+            // Nothing is ever dialled through BlackHoleCluster.
+            if !matches!(cluster.kind(), ClusterKind::Service | ClusterKind::Passthrough) {
                 continue;
             }
             let attribution = attributor.attribute(class, row);
@@ -137,24 +181,95 @@ pub fn verify(snapshot: &MeshSnapshot, expectation: &Expectation) -> Verificatio
                 let Some(wanted) = named.or(whole).filter(|wanted| *wanted != cluster.connect_timeout) else {
                     continue;
                 };
-                let reason = reason(&attributor, class, &read.proxy.id, cluster, &attribution, wanted);
-                let mismatch =
-                    Mismatch { cluster: Arc::clone(&cluster.name), held: cluster.connect_timeout, expected: wanted };
-                found.entry((proxy as usize, reason)).or_default().push(mismatch);
+                let delivery = deliveries.get(proxy as usize);
+                match reason(class, cluster, &attribution, delivery, waits.as_ref(), wanted) {
+                    // What should be held rests on objects of which some could not be read.
+                    Reason::Unexplained(_) if named.is_none() && uncertain(expectation, &attribution) => {
+                        found.unknown.insert(proxy as usize);
+                    }
+                    reason => {
+                        let held = cluster.connect_timeout;
+                        let mismatch = Mismatch { cluster: Arc::clone(&cluster.name), held, expected: wanted };
+                        found.add(proxy as usize, reason, Some(mismatch));
+                    }
+                }
             }
         }
     }
-    let stragglers: Vec<Straggler> = found
-        .into_iter()
-        .map(|((proxy, reason), mut mismatches)| {
+    found.finish(&deliveries, troubles)
+}
+
+/// The snapshot with what is written in the place of what istiod uses, where it has not read that yet.
+fn as_written<'a>(snapshot: &'a MeshSnapshot, expectation: &Expectation) -> Cow<'a, MeshSnapshot> {
+    let waits = |plane: &ControlPlane| not_in_force(plane).is_some_and(|what| what.refused.is_none());
+    let any = snapshot.objects.values().flat_map(|objects| &objects.control_planes).any(waits);
+    if !any || !matches!(expectation, Expectation::Objects) {
+        return Cow::Borrowed(snapshot);
+    }
+    let mut snapshot = snapshot.clone();
+    for plane in snapshot.objects.values_mut().flat_map(|objects| &mut objects.control_planes) {
+        if waits(plane) {
+            plane.mesh.retain(|source| source.kind != MeshConfigKind::Effective);
+        }
+    }
+    Cow::Owned(snapshot)
+}
+
+/// Stragglers, while they are found.
+struct Found<'a> {
+    snapshot: &'a MeshSnapshot,
+    /// By proxy, and by what is said of it: reasons that read alike are one.
+    stragglers: BTreeMap<(usize, &'static str, String), (Reason, Vec<Mismatch>)>,
+    unknown: BTreeSet<usize>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, proxy: usize, reason: Reason, mismatch: Option<Mismatch>) {
+        let key = (proxy, reason.as_str(), reason.to_string());
+        self.stragglers.entry(key).or_insert_with(|| (reason, Vec::new())).1.extend(mismatch);
+    }
+
+    /// A proxy without clusters has nothing of what it should hold, whatever that is.
+    fn add_delivery(&mut self, proxy: usize, delivery: &Delivery) {
+        let sentence = || sentence(delivery);
+        if delivery.has_nothing() {
+            self.add(proxy, Reason::NoClusters(sentence()), None);
+        } else if !delivery.missing.is_empty() {
+            let rejected = matches!(delivery.progress, Progress::Rejected(_));
+            let reason = if rejected { Reason::Rejected } else { Reason::MissingClusters };
+            self.add(proxy, reason(sentence()), None);
+        }
+    }
+
+    fn finish(self, deliveries: &Deliveries, troubles: Vec<PlaneTrouble>) -> Verification {
+        let id = |proxy: usize| self.snapshot.proxies[proxy].proxy.id.clone();
+        let behind: BTreeSet<usize> = self.stragglers.keys().map(|(proxy, ..)| *proxy).collect();
+        let unknown = self.unknown.difference(&behind).count();
+        let mut cut_off: BTreeMap<String, Vec<ProxyId>> = BTreeMap::new();
+        for proxy in (0..self.snapshot.proxies.len()).filter(|proxy| !behind.contains(proxy)) {
+            let delivery = deliveries.get(proxy);
+            if matches!(delivery.progress, Progress::Rejected(_) | Progress::Disconnected) {
+                cut_off.entry(sentence(delivery)).or_default().push(id(proxy));
+            }
+        }
+        let proxies = self.snapshot.proxies.len();
+        let good = proxies - behind.len() - unknown;
+        let stragglers = self.stragglers.into_iter().map(|((proxy, ..), (reason, mut mismatches))| {
             mismatches.sort();
-            Straggler { proxy: snapshot.proxies[proxy].proxy.id.clone(), reason, mismatches }
-        })
-        .collect();
-    let mut names: Vec<&ProxyId> = stragglers.iter().map(|straggler| &straggler.proxy).collect();
-    names.dedup();
-    let good = snapshot.proxies.len() - names.len() - unknown;
-    Verification { proxies: snapshot.proxies.len(), good, stragglers, unknown }
+            mismatches.dedup();
+            Straggler { proxy: id(proxy), reason, mismatches }
+        });
+        let mut stragglers: Vec<Straggler> = stragglers.collect();
+        stragglers.sort_by(|a, b| (&a.proxy, &a.reason).cmp(&(&b.proxy, &b.reason)));
+        Verification { proxies, good, stragglers, unknown, troubles, cut_off }
+    }
+}
+
+/// The control plane of a class.
+fn plane<'a>(attributor: &Attributor<'a>, class: &ProxyClass<'a>) -> Option<&'a ControlPlane> {
+    let proxy = &class.representative.proxy;
+    let objects = attributor.objects(class)?;
+    objects.connected_to(&proxy.id).map(|(plane, _)| plane).or_else(|| objects.control_plane(&proxy.revision))
 }
 
 /// A plan's values, to be looked up.
@@ -177,15 +292,20 @@ impl<'a> Planned<'a> {
     }
 }
 
+/// The least that an override is to allow, for `--expect`: two SYN retransmissions, which is what `fix` raises one to at
+/// least and then leaves alone.
+const ENOUGH: u32 = 2;
+
 /// What a cluster should hold, if anything can be asked of it.
 fn expected(expectation: &Expectation, cluster: &EnvoyCluster, attribution: &Attribution) -> Option<Option<Duration>> {
     match expectation {
         Expectation::Objects | Expectation::Plan(_) => Some(attribution.expected.as_ref()?.timeout),
         Expectation::Value(value) => {
-            // A longer override is somebody's choice, and so is any that leads to the proxy's own workload.
+            // An override that leaves enough is somebody's choice, and so is any that leads to the proxy's own workload.
             let overridden = attribution.expected.as_ref().is_some_and(|expected| is_override(&expected.origin.kind));
             let inbound = cluster.name.starts_with("inbound|");
-            let enough = syn_retransmissions(cluster.effective_timeout()) >= syn_retransmissions(*value);
+            let least = syn_retransmissions(*value).min(ENOUGH);
+            let enough = syn_retransmissions(cluster.effective_timeout()) >= least;
             if overridden && (inbound || enough) { None } else { Some(Some(*value)) }
         }
     }
@@ -195,39 +315,40 @@ fn is_override(kind: &OriginKind) -> bool {
     kind.is_override() || matches!(kind, OriginKind::MeshDefaultTrafficPolicy { .. })
 }
 
+/// Whether what a cluster should hold was worked out from too little.
+fn uncertain(expectation: &Expectation, attribution: &Attribution) -> bool {
+    let expected = attribution.expected.as_ref();
+    matches!(expectation, Expectation::Objects | Expectation::Plan(_))
+        && expected.is_some_and(|expected| !expected.origin.certain)
+}
+
 fn reason(
-    attributor: &Attributor<'_>,
     class: &ProxyClass<'_>,
-    proxy: &ProxyId,
     cluster: &EnvoyCluster,
     attribution: &Attribution,
+    delivery: &Delivery,
+    waits: Option<&NotInForce>,
     wanted: Option<Duration>,
 ) -> Reason {
     if let Some(error) = &cluster.error {
-        return Reason::Rejected(error.to_string());
+        return Reason::Rejected(format!("it rejected the update: {error}"));
     }
     if let Some(given) = &attribution.expected
         && given.timeout != wanted
         && attribution.verdict == Verdict::Explained
     {
-        return match (given.timeout, is_override(&given.origin.kind)) {
-            (Some(value), false) => Reason::NotConfigured(given.origin.clone(), value),
-            _ => Reason::Override(given.origin.clone()),
+        return match (given.timeout, is_override(&given.origin.kind), waits) {
+            (Some(_), false, Some(what)) => Reason::NotInForce(what.to_string()),
+            (Some(value), false, None) => Reason::NotConfigured(given.origin.kind.clone(), value),
+            _ => Reason::Override(given.origin.kind.clone()),
         };
     }
-    let plane =
-        attributor.objects(class).and_then(|objects| objects.control_plane(&class.representative.proxy.revision));
-    if let Some(sync) = plane.and_then(|plane| plane.sync.as_ref()) {
-        let name = format!("{}.{}", proxy.name, proxy.namespace);
-        match sync.iter().find(|known| known.proxy == name) {
-            None => return Reason::NotConnected,
-            Some(known) if !known.acknowledged => return Reason::NotAccepted,
-            Some(_) => {}
-        }
-    }
-    match attribution.verdict {
-        Verdict::Stale => Reason::NotYetPushed,
-        _ if class.lags() => Reason::NotYetPushed,
+    match (&delivery.progress, waits) {
+        (Progress::Rejected(_), _) => Reason::Rejected(sentence(delivery)),
+        (Progress::Disconnected, _) => Reason::NotConnected(sentence(delivery)),
+        (Progress::Pending(_), _) => Reason::NotAccepted,
+        (_, Some(what)) => Reason::NotInForce(what.to_string()),
+        _ if attribution.verdict == Verdict::Stale || class.lags() => Reason::NotYetPushed,
         _ => Reason::Unexplained(attribution.origin.note.clone()),
     }
 }

@@ -94,7 +94,9 @@ impl<R: Read> Lines<R> {
                 Ok(count) => {
                     self.end += count;
                     if self.end_of_line.is_none() {
-                        self.end_of_line = ending(&self.buffer[before..self.end]);
+                        self.end_of_line = ending(&self.buffer[self.start..self.end]);
+                        // What was searched for a line feed may have had carriage returns.
+                        return Ok(self.start);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -22,9 +22,11 @@ enum Encoding {
 /// Reads any text as UTF-8. Invalid sequences are passed on as they are.
 pub struct Text<R> {
     reader: R,
-    encoding: Option<Encoding>,
+    encoding: Encoding,
     /// Bytes that have been read and not yet turned.
     raw: Vec<u8>,
+    /// Whether they are those of the beginning, of which none has been turned.
+    fresh: bool,
     /// Bytes that have been turned and not yet given out, from `given` on.
     turned: Vec<u8>,
     given: usize,
@@ -50,7 +52,7 @@ impl<R: Read> Text<R> {
         raw.truncate(filled);
         let (encoding, mark) = sniff(&raw).ok_or(InputError::NotText)?;
         raw.drain(..mark);
-        Ok(Self { reader, encoding: Some(encoding), raw, turned: Vec::new(), given: 0 })
+        Ok(Self { reader, encoding, fresh: !raw.is_empty(), raw, turned: Vec::new(), given: 0 })
     }
 
     /// Reads more and turns it; false at the end.
@@ -58,7 +60,7 @@ impl<R: Read> Text<R> {
         self.turned.clear();
         self.given = 0;
         let before = self.raw.len();
-        if self.turned_all() || before < 2 {
+        if !std::mem::take(&mut self.fresh) {
             self.raw.resize(before + CHUNK, 0);
             let count = loop {
                 match self.reader.read(&mut self.raw[before..]) {
@@ -81,8 +83,8 @@ impl<R: Read> Text<R> {
             }
         }
         match self.encoding {
-            Some(Encoding::Utf16 { big_endian }) => self.turn_utf16(big_endian),
-            _ => {
+            Encoding::Utf16 { big_endian } => self.turn_utf16(big_endian),
+            Encoding::Utf8 => {
                 std::mem::swap(&mut self.raw, &mut self.turned);
                 self.raw.clear();
                 if memchr::memchr(0, &self.turned).is_some() {
@@ -91,10 +93,6 @@ impl<R: Read> Text<R> {
             }
         }
         Ok(true)
-    }
-
-    fn turned_all(&self) -> bool {
-        self.raw.is_empty()
     }
 
     fn turn_utf16(&mut self, big_endian: bool) {

@@ -1,10 +1,11 @@
 //! A client for one context.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kube::client::AuthError;
 use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
@@ -12,12 +13,15 @@ use super::deadline::Deadline;
 use super::error::{ApiError, innermost};
 use super::no_proxy;
 use super::port::SpdyOnly;
+use super::secrets::{self, Plugin};
 
 /// Which cluster to talk to, and as whom: kubectl's flags.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
     /// `--kubeconfig`; else `$KUBECONFIG`, `~/.kube/config`, the pod's service account.
     pub kubeconfig: Option<PathBuf>,
+    /// What to take in place of `$KUBECONFIG`; empty for what stands where it is not set.
+    pub kubeconfig_list: Option<OsString>,
     /// `--context`.
     pub context: Option<String>,
     /// `--cluster`.
@@ -45,25 +49,14 @@ pub struct Connection {
     pub(super) request_timeout: Duration,
     pub(super) deadline: Deadline,
     pub(super) spdy_only: SpdyOnly,
-    /// The API server's URL.
+    /// The API server's URL: scheme, host and port.
     pub server: String,
+    /// The credential plugin of the context's user.
+    pub(super) plugin: Option<Arc<Plugin>>,
     /// The context's name; `in-cluster` for a pod's service account.
     pub context: String,
     /// The context's namespace.
     pub namespace: String,
-}
-
-/// What a credential failure may say: never what the plugin printed or was given, which are secrets.
-pub(super) fn describe_auth(error: &AuthError) -> String {
-    match error {
-        AuthError::AuthExecRun { cmd, out } => {
-            let program = cmd.split_whitespace().next().unwrap_or_default().trim_matches('"');
-            format!("the credential plugin {program:?} failed ({})", out.status)
-        }
-        AuthError::AuthExecParse(_) => "the credential plugin's answer is not an ExecCredential".to_owned(),
-        AuthError::AuthExecStart(source) => format!("the credential plugin could not be started: {source}"),
-        other => innermost(other),
-    }
 }
 
 /// Reads the kubeconfig and prepares a client; nothing is sent yet.
@@ -95,21 +88,23 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let namespace = config.default_namespace.clone();
     let server = format!("{}://{host}:{port}", if https { "https" } else { "http" });
-    let client = client(config, options.deadline, &server).await?;
+    let plugin = config.auth_info.exec.as_ref().map(|exec| Arc::new(Plugin::new(exec)));
+    let client = client(config, options.deadline, &server, plugin.as_deref()).await?;
     let (request_timeout, deadline) = (options.request_timeout, options.deadline);
     let spdy_only = SpdyOnly::default();
-    Ok(Connection { client, request_timeout, deadline, spdy_only, server, context, namespace })
+    Ok(Connection { client, request_timeout, deadline, spdy_only, server, plugin, context, namespace })
 }
 
 /// Makes a client, which runs a credential plugin and waits for its end: on a thread that is left to itself when the
 /// time is over.
-async fn client(config: Config, deadline: Deadline, server: &str) -> Result<Client, ApiError> {
+async fn client(config: Config, deadline: Deadline, server: &str, plugin: Option<&Plugin>) -> Result<Client, ApiError> {
     let making = tokio::task::spawn_blocking(move || Client::try_from(config));
     match deadline.run(making).await {
-        Some(Ok(made)) => made.map_err(|error| ApiError::from_transport(&error, server)),
+        Some(Ok(made)) => made.map_err(|error| ApiError::from_transport(&error, server, plugin)),
         Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
         None => Err(ApiError::Credentials(format!(
-            "the credential plugin did not end within the whole command's {:?} (--timeout)",
+            "the credential plugin{} did not end within the whole command's {:?} (--timeout)",
+            secrets::name(plugin),
             deadline.total()
         ))),
     }
@@ -164,27 +159,30 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String
         user: options.user.clone(),
     };
     let config = Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(|error| {
-        ApiError::Config(format!("context {context:?} of the kubeconfig cannot be used: {}", describe_config(&error)))
+        ApiError::Config(format!(
+            "context {context:?} of the kubeconfig cannot be used: {}",
+            secrets::describe_config(&error)
+        ))
     })?;
     Ok((config, context, proxy))
-}
-
-fn describe_config(error: &KubeconfigError) -> String {
-    let (outer, inner) = (error.to_string(), innermost(error));
-    if outer.contains(&inner) { outer } else { format!("{outer}: {inner}") }
 }
 
 /// `None` where no kubeconfig was named and there is none at the usual places.
 fn read_kubeconfig(options: &ConnectOptions) -> Result<Option<Kubeconfig>, ApiError> {
     let named = |path: &str, error: &KubeconfigError| {
-        ApiError::Config(format!("kubeconfig {path}: {}", describe_config(error)))
+        ApiError::Config(format!("kubeconfig {path}: {}", secrets::describe_config(error)))
     };
     if let Some(path) = &options.kubeconfig {
         return Kubeconfig::read_from(path).map(Some).map_err(|error| named(&path.display().to_string(), &error));
     }
-    if let Some(paths) = std::env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()) {
-        let text = paths.to_string_lossy().into_owned();
-        return Kubeconfig::from_env().map_err(|error| named(&format!("$KUBECONFIG ({text})"), &error));
+    let list = options.kubeconfig_list.clone().or_else(|| std::env::var_os("KUBECONFIG"));
+    if let Some(list) = list.filter(|list| !list.is_empty()) {
+        let read = std::env::split_paths(&list)
+            .filter(|path| !path.as_os_str().is_empty())
+            .try_fold(Kubeconfig::default(), |merged, path| {
+                Kubeconfig::read_from(path).and_then(|read| merged.merge(read))
+            });
+        return read.map(Some).map_err(|error| named(&format!("$KUBECONFIG ({})", list.to_string_lossy()), &error));
     }
     match std::env::home_dir().map(|home| home.join(".kube").join("config")).filter(|path| path.exists()) {
         Some(path) => {

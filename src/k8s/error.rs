@@ -8,9 +8,10 @@ use http::{HeaderMap, StatusCode};
 use kube::client::AuthError;
 use serde::Deserialize;
 
-use super::client::describe_auth;
 use super::deadline::TimedOut;
 use super::outside::{outside, outside_bytes};
+use super::secrets::{Plugin, describe_auth};
+use crate::decode::parse_error;
 use crate::model::FailureCause;
 
 /// Why the API server gave no answer, or not the one asked for.
@@ -142,8 +143,7 @@ impl ApiError {
 
     /// JSON that is not what it should be. The parser's own words may quote what it read, which may be a secret.
     pub(super) fn unreadable(what: &str, error: &serde_json::Error) -> Self {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        Self::Other { code: 200, message: format!("{what} cannot be read: {place}") }
+        Self::Other { code: 200, message: format!("{what} cannot be read: {}", parse_error::json(error)) }
     }
 
     /// What an answer that is no success says; `body` is as much of it as was read.
@@ -175,15 +175,18 @@ impl ApiError {
         }
     }
 
-    /// What a request that had no answer failed of; `server` says where it was sent.
-    pub(super) fn from_transport(error: &kube::Error, server: &str) -> Self {
+    /// What a request that had no answer failed of; `server` says where it was sent, `plugin` where its credentials came
+    /// from.
+    pub(super) fn from_transport(error: &kube::Error, server: &str, plugin: Option<&Plugin>) -> Self {
         if let Some(auth) = find::<AuthError>(error) {
-            return Self::Credentials(describe_auth(auth));
+            return Self::Credentials(describe_auth(auth, plugin));
         }
         match error {
-            kube::Error::InferConfig(_) | kube::Error::InferKubeconfig(_) | kube::Error::RustlsTls(_) => {
-                Self::Config(innermost(error))
+            // What follows the colon may quote the PEM.
+            kube::Error::RustlsTls(source) => {
+                Self::Config(source.to_string().split(':').next().unwrap_or_default().to_owned())
             }
+            kube::Error::InferConfig(_) | kube::Error::InferKubeconfig(_) => Self::Config(innermost(error)),
             _ => Self::Unreachable(format!("{server}: {}", outside(&innermost(error)))),
         }
     }

@@ -252,6 +252,7 @@ mod tests {
             deadline: Deadline::never(),
             spdy_only: Default::default(),
             server: String::new(),
+            plugin: None,
             context: String::new(),
             namespace: String::new(),
         };

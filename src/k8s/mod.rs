@@ -13,7 +13,9 @@ mod pods;
 mod port;
 mod request;
 mod retry;
+mod secrets;
 mod services;
+mod standing;
 mod targets;
 
 pub use client::{ConnectOptions, Connection, connect, kubeconfig_contexts};
@@ -29,4 +31,6 @@ pub use port::{OpenError, PortErrors, PortStream, open_port};
 pub(crate) use request::encode;
 pub use request::{ListQuery, Listed};
 pub use retry::Retry;
+pub(crate) use secrets::without_password;
+pub use standing::{cluster_identity, is_cluster, pod_now};
 pub use targets::{Target, TargetError, WorkloadKind};

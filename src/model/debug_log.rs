@@ -137,6 +137,49 @@ impl fmt::Display for LevelSpec {
     }
 }
 
+/// What says with which levels a proxy was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartSource {
+    /// The proxy itself (`/server_info`, `command_line_options`).
+    Proxy,
+    /// pilot-agent's arguments, or the pod's annotations.
+    Pod,
+    /// Nothing does: these are Istio's defaults, a guess.
+    Default,
+}
+
+/// The levels that a proxy was started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartLevels {
+    /// The levels.
+    pub spec: LevelSpec,
+    /// What says so.
+    pub source: StartSource,
+}
+
+impl StartLevels {
+    /// What the proxy says of itself; else what its pod says; else Istio's defaults.
+    #[must_use]
+    pub fn new(asked: Option<&StartupLogLevels>, pod: &StartupLogLevels) -> Self {
+        match asked {
+            Some(asked) => Self { spec: LevelSpec::startup(asked), source: StartSource::Proxy },
+            None if pod.level.is_some() || pod.components.is_some() => {
+                Self { spec: LevelSpec::startup(pod), source: StartSource::Pod }
+            }
+            None => Self { spec: LevelSpec::startup(pod), source: StartSource::Default },
+        }
+    }
+
+    /// Loggers at debug or trace that were not started so, with the level that they were started with. Somebody has
+    /// set them, and may be gone before or after us: they are not the state to go back to.
+    #[must_use]
+    pub fn unexplained(&self, present: &LoggerLevels) -> Vec<LevelDifference> {
+        let verbose: LoggerLevels =
+            LoggerLevels(present.verbose().map(|(name, level)| (name.into(), level.into())).collect());
+        differences(&verbose, &self.spec.wanted(&verbose))
+    }
+}
+
 /// A logger that does not have the level it should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelDifference {
@@ -158,6 +201,26 @@ pub fn differences(present: &LoggerLevels, wanted: &Levels) -> Vec<LevelDifferen
     wanted.iter().filter_map(differs).collect()
 }
 
+/// A cluster, so that one is not taken for another: contexts are called alike in many kubeconfigs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterIdentity {
+    /// The API server's URL, without credentials.
+    pub server: String,
+    /// A namespace of it: `kube-system`, or the proxy's where that may not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witness: Option<NamespaceUid>,
+}
+
+/// A namespace and its UID, which no other cluster has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceUid {
+    /// Its name.
+    pub namespace: String,
+    /// Its UID.
+    pub uid: String,
+}
+
 /// The levels of a proxy before `debug-log` changed them: what its state file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -165,8 +228,14 @@ pub struct DebugLease {
     /// The kubeconfig, where one was named with `--kubeconfig`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<String>,
+    /// `$KUBECONFIG`, where it was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig_list: Option<String>,
     /// The context through which the proxy was reached.
     pub context: String,
+    /// The cluster that it is in.
+    #[serde(default)]
+    pub cluster: ClusterIdentity,
     /// The pod's namespace.
     pub namespace: String,
     /// The pod's name.
@@ -179,13 +248,16 @@ pub struct DebugLease {
     pub admin_port: u16,
     /// When it was taken.
     pub taken_at: Timestamp,
-    /// When a session was to end; `None` for `--on`.
+    /// When the levels are to be put back; `None` for an `--on` without `--for`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     /// Every logger's level before.
     pub levels: Levels,
     /// The loggers that were set.
     pub set: BTreeSet<String>,
+    /// Of `levels`, those that are the ones the proxy was started with: it was at debug or trace without that.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub assumed: BTreeSet<String>,
 }
 
 impl DebugLease {
@@ -193,6 +265,12 @@ impl DebugLease {
     #[must_use]
     pub fn proxy(&self) -> String {
         format!("{}/{}", self.namespace, self.pod)
+    }
+
+    /// Whether its time is over.
+    #[must_use]
+    pub fn has_run_out(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
     }
 }
 
@@ -246,6 +324,22 @@ mod tests {
         assert_eq!(startup(Some("info,misc:error,upstream:debug"), None), "info,misc:error,upstream:debug");
         assert_eq!(startup(Some("debug"), Some("")), "debug");
         assert_eq!(startup(None, Some("rbac:debug,bogus")), "warning,rbac:debug");
+    }
+
+    #[test]
+    fn tells_what_the_start_does_not_explain() {
+        let asked = StartupLogLevels { level: Some("warning".to_owned()), components: Some("pool:debug".to_owned()) };
+        let start = StartLevels::new(Some(&asked), &StartupLogLevels::default());
+        assert_eq!(start.source, StartSource::Proxy);
+        let present = levels(&[("admin", "info"), ("client", "debug"), ("misc", "error"), ("pool", "debug")]);
+        let found: Vec<_> = start.unexplained(&present).into_iter().map(|d| (d.logger, d.wanted)).collect();
+        assert_eq!(found, [("client".to_owned(), "warning".to_owned())]);
+        // A logger that was started at debug and is at trace is somebody's doing as well.
+        assert_eq!(start.unexplained(&levels(&[("pool", "trace")])).len(), 1);
+        let pod = StartupLogLevels { level: Some("debug".to_owned()), components: None };
+        assert_eq!(StartLevels::new(None, &pod).source, StartSource::Pod);
+        assert_eq!(StartLevels::new(None, &pod).unexplained(&present), []);
+        assert_eq!(StartLevels::new(None, &StartupLogLevels::default()).source, StartSource::Default);
     }
 
     #[test]

@@ -37,8 +37,11 @@ pub enum LogContent<'a> {
     Agent,
     /// A record of an application, which is no proxy's.
     Foreign,
-    /// None of these.
-    Unrecognized,
+    /// None of these; whether it holds what only Envoy says of a failure.
+    Unrecognized {
+        /// Whether there is a failure in it that was not understood.
+        of_failure: bool,
+    },
 }
 
 /// A record of Envoy's application log.
@@ -53,7 +56,142 @@ pub struct ProxyLine<'a> {
     /// Envoy's stream id, from `[S34]` or `"StreamId":"34"`.
     pub stream: Option<u64>,
     /// The message, without location, ids and thread.
-    pub message: Cow<'a, str>,
+    pub message: &'a str,
+    /// What it says.
+    pub event: ProxyEvent<'a>,
+}
+
+/// What a message of Envoy's application log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "`decode::log` has a table with each in Envoy's words")]
+pub enum ProxyEvent<'a> {
+    Connecting {
+        address: &'a str,
+    },
+    Connected,
+    ConnectTimeout,
+    ConnectError {
+        reason: &'a str,
+    },
+    TlsError {
+        reason: &'a str,
+    },
+    /// `closing socket: 0` is the peer's doing, 1 Envoy's (`Network::ConnectionEvent`).
+    ClosingSocket {
+        by_peer: bool,
+    },
+    RemoteClose,
+    /// The pool's last word; the reason may be empty.
+    ClientDisconnected {
+        reason: &'a str,
+    },
+    /// The codec's: how many requests were on the connection.
+    Disconnect {
+        requests: &'a str,
+    },
+    RoutedTo {
+        cluster: &'a str,
+    },
+    CreatingConnection {
+        cluster: &'a str,
+    },
+    CreatingStream,
+    UsingExisting,
+    AttachingToNext,
+    PoolReady,
+    AttachedUpstream {
+        upstream: &'a str,
+        downstream: &'a str,
+    },
+    UpstreamReset {
+        reason: &'a str,
+        transport: &'a str,
+    },
+    UpstreamTimeout,
+    UpstreamHeaders,
+    LocalReply {
+        details: &'a str,
+    },
+    RequestHeaders {
+        block: &'a str,
+    },
+    StreamReset {
+        reason: &'a str,
+    },
+    PerformingRetry,
+    ResponseComplete,
+    /// The codec could not parse what came; `error` names the parser's error.
+    BadResponse {
+        error: &'a str,
+    },
+    SessionTimedOut,
+    MaxDuration,
+    NewConnection {
+        from: &'a str,
+    },
+    NewTcpSession,
+    NoHealthyHost,
+    UnknownCluster {
+        cluster: &'a str,
+    },
+    Overflow {
+        what: &'a str,
+    },
+    CancellingPending,
+    NoFilterChain {
+        from: &'a str,
+    },
+    ConnectionLimit {
+        from: &'a str,
+    },
+    ListenerFilterTimeout {
+        millis: &'a str,
+    },
+    DnsFailed {
+        host: &'a str,
+    },
+    /// One of the two look-ups (A, AAAA) had no records: only a failure if both have.
+    DnsEmpty {
+        host: &'a str,
+    },
+    DnsCompleted {
+        host: &'a str,
+    },
+    DnsCacheOverflow,
+    /// `stream N closed: E`, the HTTP/2 error of a stream that was ended.
+    StreamClosed {
+        error: &'a str,
+    },
+    RequestReset,
+    AccessDenied {
+        policy: &'a str,
+    },
+    /// A health check that failed, of the connection that the line names.
+    HealthCheckFailed,
+    /// No local address or file descriptor was left for a new connection.
+    NoLocalPort,
+    FilterChainsRemoved,
+    ProcessStarted,
+    /// A message that has words of failure and says nothing of one.
+    Ordinary,
+    /// None of these; whether it speaks of a failure all the same.
+    Other {
+        of_failure: bool,
+    },
+}
+
+impl Default for ProxyEvent<'_> {
+    fn default() -> Self {
+        Self::Other { of_failure: false }
+    }
+}
+
+impl ProxyEvent<'_> {
+    /// Whether the message is one of the table's.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !matches!(self, Self::Other { .. })
+    }
 }
 
 /// A line of an access log. Absent values (`-`, null, empty) are `None` or empty.

@@ -4,6 +4,7 @@
 mod app_log;
 mod cluster;
 mod debug_log;
+pub mod delivery;
 mod duration;
 pub mod evidence;
 pub mod istio;
@@ -12,18 +13,22 @@ mod origin;
 mod proxy;
 mod scope;
 mod snapshot;
+pub mod sync;
 
 pub use istio as objects;
 
 pub use app_log::{AppRecord, LoggedAt};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef, TUNNELS};
-pub use debug_log::{DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, differences};
+pub use debug_log::{
+    ClusterIdentity, DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, NamespaceUid,
+    StartLevels, StartSource, differences,
+};
 pub use duration::{
     CONNECT_TIMEOUTS, DurationError, LEAST_CONNECT_TIMEOUT, USUAL_CONNECT_TIMEOUT, format_duration,
     longer_connect_timeout, parse_duration, syn_retransmissions,
 };
-pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyLine};
+pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
-pub use proxy::{LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
+pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};

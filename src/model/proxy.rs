@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Names a proxy. Its text form is `namespace/pod`, `context/namespace/pod` when an audit spans several clusters, or
@@ -109,6 +110,20 @@ pub struct Proxy {
     /// Log levels it was started with.
     #[serde(default)]
     pub startup_log_levels: StartupLogLevels,
+    /// What `debug-log` of this user has set and not put back yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug_lease: Option<LeaseTimes>,
+}
+
+/// When `debug-log` set levels, and when they are to be put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseTimes {
+    /// When they were set.
+    pub taken_at: Timestamp,
+    /// When they are to be put back, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 impl Proxy {
@@ -133,6 +148,7 @@ impl Proxy {
             uid: String::new(),
             restart_count: 0,
             startup_log_levels: StartupLogLevels::default(),
+            debug_lease: None,
         }
     }
 }

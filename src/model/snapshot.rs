@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::evidence::ClusterEvidence;
 use super::istio::IstioObjects;
+use super::sync::XdsCounters;
 use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
 
 /// A set of positions in a table: clusters a proxy holds, or proxies that hold a cluster. Runs cost a few bytes,
@@ -120,6 +121,9 @@ pub struct ProxySnapshot {
     /// Its logger levels; `None` where they were not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loggers: Option<Arc<LoggerLevels>>,
+    /// What it counts of the clusters it is sent; `None` where it was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xds: Option<XdsCounters>,
     /// What it counted of connection attempts, for clusters that saw any; `None` where it was not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Vec<ClusterEvidence>>,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use reqwest::{Client, Url};
 
 use super::{AdminError, AdminRequest, AdminSource, ERROR_BODY, Limits, Meter, Sink, log};
-use crate::k8s::{innermost, outside, outside_bytes};
+use crate::k8s::{innermost, outside, outside_bytes, without_password};
 
 /// An admin endpoint at a URL.
 pub struct Direct {
@@ -21,7 +21,7 @@ pub enum DirectError {
     /// No URL.
     #[error("{url:?} is not a URL: {reason}")]
     Url {
-        /// As given.
+        /// As given, but for a user's name and password.
         url: String,
         /// Why not.
         reason: String,
@@ -34,7 +34,7 @@ pub enum DirectError {
 impl Direct {
     /// An endpoint at `url` (`http://HOST:PORT`, the scheme may be left out).
     pub fn new(url: &str, limits: Limits) -> Result<Self, DirectError> {
-        let invalid = |reason: &str| DirectError::Url { url: url.to_owned(), reason: reason.to_owned() };
+        let invalid = |reason: &str| DirectError::Url { url: without_password(url), reason: reason.to_owned() };
         let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let base = Url::parse(&full).map_err(|error| invalid(&error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {

@@ -107,7 +107,7 @@ impl<'c> PrometheusServer<'c> {
     /// # Errors
     /// When the URL or the certificates cannot be used.
     pub fn at(url: &str, auth: PrometheusAuth, timeout: Duration) -> Result<Self, PrometheusError> {
-        let invalid = |reason: String| PrometheusError::Url { url: url.to_owned(), reason };
+        let invalid = |reason: String| PrometheusError::Url { url: crate::k8s::without_password(url), reason };
         let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let mut base = Url::parse(&full).map_err(|error| invalid(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {

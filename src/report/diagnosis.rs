@@ -1,5 +1,6 @@
 //! What `diagnose` found: a table with what to do, timelines, and the v1 form for machines.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::escape::escape;
 use super::look::Look;
 use super::palette::Palette;
 use super::table::{self, number, text};
-use crate::diagnose::{CauseSeverity, Confidence, Diagnosis, DiagnosisEntry, Event, Moment};
+use crate::diagnose::{self, Cause, CauseSeverity, Confidence, Diagnosis, DiagnosisEntry, Event, Evidence, Moment};
 use crate::model::format_duration;
 
 /// What was read.
@@ -22,8 +23,12 @@ pub struct DiagnosisInput {
     pub lines: u64,
     /// Records among them.
     pub records: u64,
-    /// Lines that are neither a record nor a part of one.
+    /// Lines that are neither a record of a proxy nor a part of one.
     pub unrecognized: u64,
+    /// Records that speak of a failure and led to no diagnosis: with any, a log is not clean.
+    pub unexplained: u64,
+    /// Failures that are counted but not listed, because there were too many different ones.
+    pub ungrouped: u64,
     /// Lines that were cut because they were longer than 1 MiB.
     pub cut_lines: u64,
     /// Open connections that were forgotten because there were too many at once.
@@ -107,7 +112,9 @@ pub struct DiagnosisItem {
     pub source: Option<String>,
     /// What the proxy at the other end wrote.
     pub other_end: Option<OtherEndItem>,
-    /// The lines that prove it, of the first occurrence.
+    /// The line that names the cause; null where it is unknown.
+    pub proof: Option<EvidenceItem>,
+    /// The lines that belong to it, of the first occurrence.
     pub evidence: Vec<EvidenceItem>,
 }
 
@@ -137,7 +144,9 @@ fn seconds(duration: Option<Duration>) -> Option<f64> {
     duration.map(|duration| (duration.as_secs_f64() * 1000.0).round() / 1000.0)
 }
 
-fn severity(severity: CauseSeverity) -> &'static str {
+/// A severity's name.
+#[must_use]
+pub fn severity(severity: CauseSeverity) -> &'static str {
     match severity {
         CauseSeverity::Error => "error",
         CauseSeverity::Warning => "warning",
@@ -175,12 +184,13 @@ fn item(event: &Event, occurrences: u64, first: Option<Timestamp>, last: Option<
             outcome: other.outcome.clone(),
             cause: other.cause.map(|cause| cause.as_str()),
         }),
-        evidence: event
-            .evidence
-            .iter()
-            .map(|evidence| EvidenceItem { line: evidence.line, text: evidence.text.to_string() })
-            .collect(),
+        proof: event.proof.as_ref().map(evidence_item),
+        evidence: event.evidence.iter().map(evidence_item).collect(),
     }
+}
+
+fn evidence_item(evidence: &Evidence) -> EvidenceItem {
+    EvidenceItem { line: evidence.line, text: evidence.text.to_string() }
 }
 
 /// The whole as one object.
@@ -213,7 +223,7 @@ fn paint(palette: Palette, event: &Event) -> String {
 }
 
 fn clock(time: Option<Timestamp>) -> String {
-    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 fn waited(event: &Event) -> String {
@@ -255,8 +265,11 @@ pub fn table(diagnosis: &Diagnosis, look: Look) -> String {
             None => sections.push(vec![event]),
         }
     }
+    // What to do is said once, however many clusters it is about.
+    let mut said = HashSet::new();
     for events in sections.iter().take(MAX_SECTIONS) {
-        section(&mut out, events, look);
+        let again = !said.insert(events[0].remedy.as_str());
+        section(&mut out, events, again, look);
     }
     if sections.len() > MAX_SECTIONS {
         let _ = writeln!(out, "\n{} more kinds of failures are in `-o json`.", sections.len() - MAX_SECTIONS);
@@ -268,11 +281,11 @@ pub fn table(diagnosis: &Diagnosis, look: Look) -> String {
 #[must_use]
 pub fn event(event: &Event, look: Look) -> String {
     let mut out = format!("\n{}", look.palette.faint(&clock(event.time)));
-    section(&mut out, &[event], look);
+    section(&mut out, &[event], false, look);
     out
 }
 
-fn section(out: &mut String, events: &[&Event], look: Look) {
+fn section(out: &mut String, events: &[&Event], again: bool, look: Look) {
     let Some(event) = events.first() else { return };
     let width = look.columns.unwrap_or(PROSE).min(PROSE);
     let (cluster, upstream) = place(event);
@@ -281,7 +294,7 @@ fn section(out: &mut String, events: &[&Event], look: Look) {
         let _ = write!(out, " {upstream}");
     }
     out.push('\n');
-    for words in [&event.explanation, &event.remedy] {
+    for words in std::iter::once(&event.explanation).chain((!again).then_some(&event.remedy)) {
         let _ = writeln!(out, "  {}", table::wrap(&escape(words), width, 2));
     }
     if events.len() > 1 {
@@ -293,11 +306,20 @@ fn section(out: &mut String, events: &[&Event], look: Look) {
     }
     if look.verbose {
         out.push_str(&evidence(event, look.palette));
-    } else {
-        let numbers: Vec<_> = event.evidence.iter().map(|evidence| evidence.line.to_string()).collect();
-        let source = if event.source.is_empty() { String::new() } else { format!("{}: ", escape(&event.source)) };
-        let plural = if numbers.len() == 1 { "line" } else { "lines" };
-        let _ = writeln!(out, "  {}", look.palette.faint(&format!("{source}{plural} {}", numbers.join(", "))));
+        return;
+    }
+    // The line that proves it stands below what it proves, on one row.
+    if let Some(proof) = event.proof.as_ref().or(event.evidence.first()) {
+        let source = if event.source.is_empty() { String::new() } else { format!("{}:", escape(&event.source)) };
+        let head = format!("{source}{}: ", proof.line);
+        let room = width.saturating_sub(head.chars().count() + 2).max(20);
+        let text = escape(&proof.text.replace('\t', " ")).into_owned();
+        let shown = if text.chars().count() > room {
+            format!("{}…", text.chars().take(room - 1).collect::<String>())
+        } else {
+            text
+        };
+        let _ = writeln!(out, "  {}", look.palette.faint(&format!("{head}{shown}")));
     }
 }
 
@@ -366,6 +388,7 @@ fn rows(diagnosis: &Diagnosis, look: Look) -> String {
 pub fn summary(diagnosis: &Diagnosis, input: &DiagnosisInput, palette: Palette) -> String {
     let total: u64 = diagnosis.entries.iter().map(|entry| entry.occurrences).sum::<u64>() + diagnosis.ungrouped;
     let found = match (total, diagnosis.entries.len()) {
+        (0, _) if input.unexplained > 0 || !diagnosis.view.shows_failures() => "No failure recognized".to_owned(),
         (0, _) => palette.good("No failed connection"),
         (1, _) => "1 failure".to_owned(),
         (total, 1) => format!("{total} failures of one kind"),
@@ -379,6 +402,29 @@ pub fn summary(diagnosis: &Diagnosis, input: &DiagnosisInput, palette: Palette) 
     if diagnosis.entries.iter().any(|entry| entry.event.timeout_inferred) {
         out.push_str("~ is a connect timeout concluded from the wait; --config-dump tells it for certain.\n");
     }
+    if let Some(line) = &diagnosis.unexplained_line {
+        let text: String = line.text.replace('\t', " ").chars().take(120).collect();
+        let _ = writeln!(
+            out,
+            "{} speak of a failure and are not understood, so this log is not clean; the first is line {}: {}",
+            match input.unexplained {
+                1 => "1 record".to_owned(),
+                count => format!("{count} records"),
+            },
+            line.line,
+            escape(&text),
+        );
+    }
+    if total == 0 && !diagnosis.view.shows_failures() {
+        out.push_str(
+            "This log has neither an access log nor Envoy's debug lines: a failed connection would leave no trace in \
+             it. `kubectl meshaudit debug-log` turns the lines on, and explains each failure as it happens.\n",
+        );
+    }
+    if diagnosis.ungrouped > 0 {
+        let _ =
+            writeln!(out, "{} failures are counted and not listed: there were too many kinds.", diagnosis.ungrouped);
+    }
     if input.dropped_connections > 0 {
         let _ = writeln!(
             out,
@@ -387,6 +433,17 @@ pub fn summary(diagnosis: &Diagnosis, input: &DiagnosisInput, palette: Palette) 
         );
     }
     out
+}
+
+/// The page of a cause: what it means, what to do, and the sentences of Envoy that speak of it.
+#[must_use]
+pub fn page(cause: Cause) -> String {
+    let (explanation, remedy) = diagnose::remedy(cause);
+    format!(
+        "# {cause}\n\nSeverity: {}\n\n## What happened\n{explanation}\n\n## Remedy\n{remedy}\n\nWhat `diagnose` takes for it, and \
+         the lines that prove it, stand in docs/diagnose.md.\n",
+        severity(cause.severity())
+    )
 }
 
 /// The life of one connection of each entry: its moments with their offsets from the first.

@@ -1,5 +1,7 @@
 //! A progress bar on stderr, for work that takes longer than a moment.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -7,20 +9,24 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Work shorter than this shows no bar.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A bar that appears once the work has taken longer than a moment.
+/// A bar that appears once the work has taken longer than a moment. It counts what has ended, and names what has not.
 pub struct Bar {
     bar: ProgressBar,
+    awaited: Mutex<BTreeSet<String>>,
 }
+
+/// How many are named of those that are awaited.
+const NAMED: usize = 2;
 
 impl Bar {
     /// A bar; `shown` is whether stderr is a terminal that wants one.
     #[must_use]
     pub fn new(shown: bool, what: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {elapsed}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:20} {pos}/{len} {elapsed}  {wide_msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_message(what);
+        bar.set_prefix(what);
         if shown {
             let late = bar.clone();
             // Ends with the program, or sees that the bar is finished.
@@ -32,17 +38,33 @@ impl Bar {
                 }
             });
         }
-        Self { bar }
+        Self { bar, awaited: Mutex::default() }
     }
 
-    /// How much there is to do.
-    pub fn set_length(&self, length: usize) {
-        self.bar.set_length(length as u64);
+    /// These are to be done too.
+    pub fn expect(&self, names: Vec<String>) {
+        self.bar.inc_length(names.len() as u64);
+        self.update(|awaited| awaited.extend(names));
     }
 
-    /// One more is done.
-    pub fn advance(&self) {
-        self.bar.inc(1);
+    /// This one is done.
+    pub fn done(&self, name: &str) {
+        self.update(|awaited| {
+            if awaited.remove(name) {
+                self.bar.inc(1);
+            }
+        });
+    }
+
+    fn update(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut awaited);
+        let names = awaited.iter().take(NAMED).map(|name| super::escape::escape(name).into_owned());
+        let mut names = names.collect::<Vec<_>>().join(", ");
+        if awaited.len() > NAMED {
+            names.push_str(&format!(" and {} more", awaited.len() - NAMED));
+        }
+        self.bar.set_message(if names.is_empty() { names } else { format!("waiting for {names}") });
     }
 }
 

@@ -8,16 +8,18 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::escape::escape;
-use super::look::{Look, count, failure_hint, show_timeout};
+use super::look::{Look, count, failure_hint, proxies, show_timeout};
 use super::table::wrap;
 use super::v1::audit::{Coverage, Tool, coverage};
+use crate::audit::delivery::PlaneTrouble;
 use crate::fix::verify::{Straggler, Verification};
-use crate::model::{MeshSnapshot, format_duration};
+use crate::model::{MeshSnapshot, ProxyId, format_duration};
 
 /// One line while waiting.
 #[must_use]
 pub fn progress(verification: &Verification) -> String {
-    format!("{} of {} have it", verification.good, count(verification.proxies, "proxy", "proxies"))
+    let have = if verification.proxies == 1 { "has" } else { "have" };
+    format!("{} of {} {have} it", verification.good, count(verification.proxies, "proxy", "proxies"))
 }
 
 /// A verification for people. `expected` says what proxies were to hold.
@@ -25,12 +27,18 @@ pub fn progress(verification: &Verification) -> String {
 pub fn text(snapshot: &MeshSnapshot, verification: &Verification, expected: &str, look: Look) -> String {
     let palette = look.palette;
     let width = look.columns.unwrap_or(usize::MAX);
-    let mut out = String::new();
+    let mut out = control_planes(&verification.troubles, look);
     let _ = writeln!(out, "Expected: {}", wrap(&escape(expected), width, 10));
     if !verification.stragglers.is_empty() {
         out.push('\n');
         out.push_str(&stragglers(&verification.stragglers, look));
         out.push('\n');
+    }
+    for (sentence, proxies) in &verification.cut_off {
+        let have = if proxies.len() == 1 { "has it, but" } else { "have it, but" };
+        let line = format!("{} {have} {sentence}", count(proxies.len(), "proxy", "proxies"));
+        let _ = writeln!(out, "{}", palette.warning(&wrap(&escape(&line), width, 2)));
+        let _ = writeln!(out, "  {}", wrap(&named(proxies, look), width, 4));
     }
     let line = progress(verification);
     let painted = if verification.good == verification.proxies { palette.good(&line) } else { palette.warning(&line) };
@@ -64,6 +72,25 @@ pub fn text(snapshot: &MeshSnapshot, verification: &Verification, expected: &str
     out
 }
 
+/// What is wrong with control planes, each said once, with what to do.
+#[must_use]
+pub fn control_planes(troubles: &[PlaneTrouble], look: Look) -> String {
+    let width = look.width();
+    let mut out = String::new();
+    for trouble in troubles {
+        let _ = writeln!(out, "{}", look.palette.error(&wrap(&escape(&trouble.to_string()), width, 2)));
+        let _ = writeln!(out, "  {}", wrap(&escape(trouble.kind.remedy()), width, 4));
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out
+}
+
+fn named(ids: &[ProxyId], look: Look) -> String {
+    proxies(ids, if look.verbose { usize::MAX } else { PROXIES })
+}
+
 /// How many proxies of a group are named before the rest is counted, unless `-v`.
 const PROXIES: usize = 10;
 
@@ -73,7 +100,7 @@ const CLUSTERS: usize = 3;
 /// Stragglers by what is wrong with them, the most first.
 fn stragglers(stragglers: &[Straggler], look: Look) -> String {
     /// Proxies and clusters.
-    type Group<'a> = (Vec<String>, BTreeSet<&'a str>);
+    type Group<'a> = (BTreeSet<&'a ProxyId>, BTreeSet<&'a str>);
     let mut groups: BTreeMap<(String, String), Group<'_>> = BTreeMap::new();
     for straggler in stragglers {
         let list = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(", ");
@@ -85,9 +112,12 @@ fn stragglers(stragglers: &[Straggler], look: Look) -> String {
                 .map(|mismatch| mismatch.expected.map_or_else(|| "none".to_owned(), format_duration))
                 .collect(),
         );
-        let key = (straggler.reason.to_string(), format!("holds {held} in place of {wanted}"));
-        let (proxies, clusters) = groups.entry(key).or_default();
-        proxies.push(straggler.proxy.to_string());
+        let values = match straggler.mismatches.as_slice() {
+            [] => String::new(),
+            _ => format!("holds {held} in place of {wanted}"),
+        };
+        let (proxies, clusters) = groups.entry((straggler.reason.to_string(), values)).or_default();
+        proxies.insert(&straggler.proxy);
         clusters.extend(straggler.mismatches.iter().map(|mismatch| &*mismatch.cluster));
     }
     let mut ordered: Vec<_> = groups.into_iter().collect();
@@ -105,9 +135,12 @@ fn stragglers(stragglers: &[Straggler], look: Look) -> String {
     for ((reason, values), (proxies, clusters)) in ordered {
         let clusters: Vec<&str> = clusters.into_iter().collect();
         let _ = writeln!(out, "{}", look.palette.strong(&wrap(&escape(&reason), width, 2)));
-        let proxies: Vec<&str> = proxies.iter().map(String::as_str).collect();
-        let line = format!("{}: {}", count(proxies.len(), "proxy", "proxies"), some(&proxies, PROXIES));
+        let proxies: Vec<ProxyId> = proxies.into_iter().cloned().collect();
+        let line = format!("{}: {}", count(proxies.len(), "proxy", "proxies"), named(&proxies, look));
         let _ = writeln!(out, "  {}", wrap(&line, width, 4));
+        if values.is_empty() {
+            continue;
+        }
         let line = format!("{values}, {}: {}", count(clusters.len(), "cluster", "clusters"), some(&clusters, CLUSTERS));
         let _ = writeln!(out, "  {}", wrap(&line, width, 4));
     }
@@ -134,8 +167,35 @@ pub struct VerificationJson {
     pub good: usize,
     /// Proxies for which it can't be told.
     pub unknown: usize,
+    /// What is wrong with control planes.
+    pub control_planes: Vec<ControlPlaneJson>,
     /// Those that do not.
     pub stragglers: Vec<StragglerJson>,
+}
+
+/// Something that is wrong with a control plane.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ControlPlaneJson {
+    /// The kubeconfig context, when several are read; else empty.
+    pub context: String,
+    /// Its revision.
+    pub revision: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+/// What is wrong with control planes, in v1's form.
+#[must_use]
+pub fn control_planes_json(troubles: &[PlaneTrouble]) -> Vec<ControlPlaneJson> {
+    let json = |trouble: &PlaneTrouble| ControlPlaneJson {
+        context: trouble.context.clone(),
+        revision: trouble.revision.clone(),
+        message: trouble.to_string(),
+        remedy: trouble.kind.remedy(),
+    };
+    troubles.iter().map(json).collect()
 }
 
 /// A proxy that does not hold what it should, for one reason.
@@ -143,7 +203,8 @@ pub struct VerificationJson {
 pub struct StragglerJson {
     /// `namespace/pod`.
     pub proxy: String,
-    /// `rejected`, `not-connected`, `not-accepted`, `override`, `not-configured`, `not-yet-pushed` or `unexplained`.
+    /// `no-clusters`, `missing-clusters`, `rejected`, `not-connected`, `not-accepted`, `not-in-force`, `override`,
+    /// `not-configured`, `not-yet-pushed` or `unexplained`.
     pub reason: &'static str,
     /// The same in words.
     pub message: String,
@@ -179,6 +240,7 @@ pub fn verification_json(
         coverage: coverage(snapshot),
         good: verification.good,
         unknown: verification.unknown,
+        control_planes: control_planes_json(&verification.troubles),
         stragglers: verification
             .stragglers
             .iter()

@@ -102,6 +102,7 @@ fn check(group: &Group, case: &Case) -> Result<(), String> {
         clusters: ClusterSet::from_iter([row]),
         version: None,
         loggers: None,
+        xds: None,
         evidence: None,
     });
     builder.objects("", objects);
@@ -237,7 +238,14 @@ fn proxies_alike_are_one_class() {
                 })
             })
             .collect();
-        builder.read(ProxySnapshot { proxy: described, clusters, version: None, loggers: None, evidence: None });
+        builder.read(ProxySnapshot {
+            proxy: described,
+            clusters,
+            version: None,
+            loggers: None,
+            xds: None,
+            evidence: None,
+        });
     }
     builder.objects("", objects);
     let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);

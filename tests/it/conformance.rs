@@ -45,9 +45,7 @@ fn labels(value: &Value) -> BTreeMap<String, String> {
 /// The objects of one control plane: its Deployment and its ConfigMaps, as Istio's chart has them.
 fn plane(case: &Value, given: &Value, revision: &str, shared: &Value, items: &mut Vec<Value>) {
     let namespace = or(text(given, "istioNamespace"), or(text(case, "istioNamespace"), "istio-system"));
-    let map = |name: &str, mesh: &Value| {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": {"mesh": mesh}})
-    };
+    let map = |name: &str, mesh: &Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": {"mesh": mesh}});
     let mut env = vec![json!({"name": "REVISION", "value": revision})];
     let more = case["env"].as_object().into_iter().flatten();
     env.extend(more.map(|(name, value)| json!({"name": name, "value": value})));

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{incident, on_incident, plugin};
 
-fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     crate::project().join("tests/fixtures/logs")
 }
 
@@ -24,7 +24,7 @@ fn decoder() -> LogDecoder {
 }
 
 /// What a log says, and how many of its lines nobody knows.
-fn diagnose_with(log: &[u8], timeouts: ClusterTimeouts) -> (Diagnosis, u64) {
+pub(crate) fn diagnose_with(log: &[u8], timeouts: ClusterTimeouts) -> (Diagnosis, u64) {
     let mut decoder = decoder();
     let mut diagnoser = Diagnoser::new(DiagnoseOptions { timeouts, ..DiagnoseOptions::default() });
     let mut lines = Lines::new(Text::new(log).unwrap());
@@ -141,77 +141,6 @@ fn the_log_of_the_incident() {
     assert!(entry.event.timeout_inferred);
     assert!((entry.event.waited.unwrap().as_secs_f64() - 1.0).abs() < 0.02);
     assert_eq!(entry.event.flags, ["UF", "URX"]);
-}
-
-/// The same log in the wrappers people's logs come in gives the same answer.
-#[test]
-fn wrappers_change_nothing() {
-    let names = [
-        "connect_timeout/connect_timeout_http_retries.1.40.0.text.log",
-        "connect_timeout/connect_timeout_tcp.1.36.4.json.log",
-        "connection_refused/refused_http.1.40.0.text.log",
-        "healthy/healthy_http.1.40.0.text.log",
-    ];
-    let stamp = "2026-11-23T18:00:00.000000000Z";
-    let json = |line: &str| serde_json::to_string(line).unwrap();
-    type Wrap<'a> = (&'a str, Box<dyn Fn(&str) -> String + 'a>);
-    let wrappers: Vec<Wrap> = vec![
-        ("kubectl --timestamps", Box::new(|line| format!("{stamp} {line}"))),
-        ("kubectl --prefix", Box::new(|line| format!("[pod/client-0/istio-proxy] {line}"))),
-        ("kubectl --prefix --timestamps", Box::new(|line| format!("[pod/client-0/istio-proxy] {stamp} {line}"))),
-        ("stern", Box::new(|line| format!("client-0 istio-proxy {line}"))),
-        ("stern in colour", Box::new(|line| format!("\x1b[36mclient-0\x1b[0m \x1b[32mistio-proxy\x1b[0m {line}"))),
-        (
-            "docker",
-            Box::new(|line| {
-                format!("{{\"log\":{},\"stream\":\"stdout\",\"time\":\"{stamp}\"}}", json(&format!("{line}\n")))
-            }),
-        ),
-        ("compose", Box::new(|line| format!("envoy-1  | {line}"))),
-        ("CRI", Box::new(|line| format!("{stamp} stdout F {line}"))),
-        (
-            "CRI in pieces",
-            Box::new(|line| {
-                let middle = (line.len() / 2..).find(|at| line.is_char_boundary(*at)).unwrap();
-                format!("{stamp} stdout P {}\n{stamp} stdout F {}", &line[..middle], &line[middle..])
-            }),
-        ),
-        ("journald", Box::new(|line| format!("Nov 23 18:01:21 node-1 envoy[123]: {line}"))),
-        ("shipper, log", Box::new(|line| format!("{{\"log\":{},\"kubernetes\":{{\"pod\":\"a\"}}}}", json(line)))),
-        (
-            "shipper, message",
-            Box::new(|line| format!("{{\"@timestamp\":\"{stamp}\",\"level\":\"info\",\"message\":{}}}", json(line))),
-        ),
-        ("shipper, msg", Box::new(|line| format!("{{\"msg\":{}}}", json(line)))),
-        ("CRI within docker", Box::new(|line| format!("{{\"log\":{}}}", json(&format!("{stamp} stdout F {line}"))))),
-        ("quoted", Box::new(|line| format!("> {line}"))),
-        ("quoted twice", Box::new(|line| format!("> > {line}"))),
-        ("carriage returns", Box::new(|line| format!("{line}\r"))),
-    ];
-    for name in names {
-        let log = std::fs::read_to_string(fixtures().join("recorded").join(name)).unwrap();
-        let whole = diagnose(log.as_bytes());
-        for (wrapper, wrap) in &wrappers {
-            let wrapped: Vec<_> = log.lines().map(wrap).collect();
-            let (found, unrecognized) = diagnose_with(wrapped.join("\n").as_bytes(), ClusterTimeouts::new());
-            assert_eq!(summary(&found), summary(&whole), "{name} in {wrapper}");
-            assert_eq!(unrecognized, 0, "{name} in {wrapper}");
-        }
-        // These mark single lines, so that the rest of a record may be lost; the answer is not.
-        for (wrapper, wrap) in [
-            ("grep -n", Box::new(|line: &str| format!("12:{line}")) as Box<dyn Fn(&str) -> String>),
-            ("grep -Hn", Box::new(|line: &str| format!("proxy.log:12:{line}"))),
-            ("lost tabs", Box::new(|line: &str| line.replace('\t', " "))),
-            ("marked", Box::new(|line: &str| line.replace("connect timeout", "**connect timeout**"))),
-        ] {
-            let wrapped: Vec<_> = log.lines().map(wrap).collect();
-            assert_eq!(
-                causes_and_counts(&diagnose(wrapped.join("\n").as_bytes())),
-                causes_and_counts(&whole),
-                "{name} in {wrapper}"
-            );
-        }
-    }
 }
 
 type Summary = Vec<(Cause, Confidence, u64, Option<String>, Option<String>, u32, Option<Duration>)>;
@@ -410,7 +339,7 @@ fn a_wait_that_is_not_the_timeout_is_left_open() {
 
 #[test]
 fn local_reset_of_1_15_to_1_17_is_a_connect_timeout_where_the_wait_fits() {
-    let log = access(
+    let modern = access(
         1,
         "GET / HTTP/1.1",
         "503 LR upstream_reset_before_response_started{local_reset}",
@@ -419,6 +348,9 @@ fn local_reset_of_1_15_to_1_17_is_a_connect_timeout_where_the_wait_fits() {
         "52.0.0.1:443",
         "-",
     );
+    // Where details have underscores, a connect timeout has a word of its own.
+    assert_eq!(only(&diagnose_with(modern.as_bytes(), timeouts(1)).0).cause, Cause::ConnectionFailureUnspecified);
+    let log = modern.replace("{local_reset}", "{local reset}");
     let event = only(&diagnose_with(log.as_bytes(), timeouts(1)).0).clone();
     assert_eq!((event.cause, event.confidence), (Cause::ConnectTimeout, Confidence::Probable));
     let event = only(&diagnose_with(log.as_bytes(), timeouts(7)).0).clone();
@@ -618,7 +550,7 @@ fn a_bug_report_brings_its_own_timeouts() {
         (&"2s".into(), &false.into()),
         "{found:#}"
     );
-    assert_eq!((&entry["confidence"], &entry["source"]), (&"certain".into(), &"shop/web-0".into()));
+    assert_eq!((&entry["confidence"], &entry["source"]), (&"probable".into(), &"shop/web-0".into()));
     assert_eq!(found["input"]["unrecognized"], 0);
 }
 
@@ -709,7 +641,8 @@ fn running_proxies_are_read() {
     let found = found.expect("the reset is found in the proxy's log");
     assert_eq!(found["connectTimeout"], "1s", "read from the proxy");
     let run = on_incident(["diagnose", "deploy/checkout", "-n", "shop", "--tail", "0"]).run();
-    assert_eq!(run.code, 4, "nothing was read: {run:?}");
+    assert_eq!(run.code, 0, "a quiet proxy is no error: {run:?}");
+    assert!(run.stderr.contains("No lines from 1 proxy"), "{run:?}");
     on_incident(["diagnose", "deploy/reviews-v1", "-n", "shop"]).run().exits(4).complains("no istio-proxy container");
 }
 

@@ -46,7 +46,14 @@ pub(crate) fn mesh(objects: IstioObjects, proxies: &[(&str, &str)], clusters: &[
                     })
                 })
                 .collect();
-            builder.read(ProxySnapshot { proxy, clusters: rows, version: None, loggers: None, evidence: None });
+            builder.read(ProxySnapshot {
+                proxy,
+                clusters: rows,
+                version: None,
+                loggers: None,
+                xds: None,
+                evidence: None,
+            });
         }
         builder.objects("", objects.clone());
         builder.finish(jiff::Timestamp::UNIX_EPOCH)

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use meshaudit::decode::objects::from_manifests;
 use meshaudit::decode::snapshot;
+use meshaudit::decode::syncz::parse_syncz;
 use meshaudit::fix::verify::{Expectation, Reason, verify};
-use meshaudit::model::objects::ProxySync;
+use meshaudit::model::sync::{Answer, Instance};
 use meshaudit_sandbox::incident::{self as mesh, LOSSY_CLUSTER};
 use meshaudit_sandbox::{Outcome, Sandbox, wheel};
 use serde_json::Value;
@@ -37,7 +38,7 @@ fn stragglers_have_their_reasons() {
     let verification = verify(&all_good, &Expectation::Value(Duration::from_secs(10)));
     assert_eq!(verification.good, 0);
     assert!(
-        matches!(&verification.stragglers[0].reason, Reason::Override(origin) if origin.kind.object().is_some_and(|object| object.name == "db"))
+        matches!(&verification.stragglers[0].reason, Reason::Override(kind) if kind.object().is_some_and(|rule| rule.name == "db"))
     );
     // The mesh says another value than is asked for.
     let verification = verify(&all_good, &Expectation::Value(Duration::from_secs(15)));
@@ -50,12 +51,25 @@ fn stragglers_have_their_reasons() {
     );
     assert_eq!(verify(&behind, &Expectation::Objects).stragglers[0].reason, Reason::NotYetPushed);
     for (sync, reason) in [
-        (vec![], Reason::NotConnected),
-        (vec![ProxySync { proxy: "a.shop".into(), acknowledged: false }], Reason::NotAccepted),
-        (vec![ProxySync { proxy: "a.shop".into(), acknowledged: true }], Reason::NotYetPushed),
+        ("[]", "not-connected"),
+        (r#"[{"proxy": "a.shop", "cluster_sent": "2", "cluster_acked": "1"}]"#, "not-accepted"),
+        (r#"[{"proxy": "a.shop", "cluster_sent": "2", "cluster_acked": "2"}]"#, "not-yet-pushed"),
+        (
+            r#"[{"proxy": "a.shop", "resources": {"type.googleapis.com/envoy.config.cluster.v3.Cluster":
+                {"sent": "2", "acked": "1", "lastError": "Error adding/updating cluster(s) x|y: no"}}}]"#,
+            "rejected",
+        ),
     ] {
-        behind.objects.get_mut("").unwrap().control_planes[0].sync = Some(sync);
-        assert_eq!(verify(&behind, &Expectation::Objects).stragglers[0].reason, reason);
+        let answer = Answer::Proxies(parse_syncz(sync).unwrap());
+        let instance = Instance {
+            namespace: "istio-system".into(),
+            pod: "istiod-1".into(),
+            ready: true,
+            connect_timeout: None,
+            answer: Some(answer),
+        };
+        behind.objects.get_mut("").unwrap().control_planes[0].instances = Some(vec![instance]);
+        assert_eq!(verify(&behind, &Expectation::Objects).stragglers[0].reason.as_str(), reason);
     }
     for cluster in &mut behind.clusters {
         cluster.error = Some("no such extension".into());

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity, Subject};
-use crate::model::ClusterSet;
+use crate::model::{ClusterSet, LeaseTimes};
 
 /// A proxy with loggers at debug or trace.
 pub(super) struct DebugLoggingLeftOn;
@@ -19,6 +21,18 @@ static INFO: RuleInfo = RuleInfo {
 
 /// How many loggers a message names.
 const NAMED: usize = 7;
+
+/// What is known of who set them.
+fn set_by(lease: Option<LeaseTimes>) -> String {
+    let shown = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M UTC").to_string();
+    match lease {
+        None => String::new(),
+        Some(LeaseTimes { taken_at, until: None }) => format!("; set by debug-log at {}", shown(taken_at)),
+        Some(LeaseTimes { taken_at, until: Some(until) }) => {
+            format!("; set by debug-log at {}, to end at {}", shown(taken_at), shown(until))
+        }
+    }
+}
 
 impl Rule for DebugLoggingLeftOn {
     fn info(&self) -> &'static RuleInfo {
@@ -37,7 +51,7 @@ impl Rule for DebugLoggingLeftOn {
             if verbose.len() > NAMED {
                 list = format!("{list} and {} more", verbose.len() - NAMED);
             }
-            groups.entry(list).or_default().insert(proxy);
+            groups.entry(format!("{list}{}", set_by(read.proxy.debug_lease))).or_default().insert(proxy);
         }
         for (list, proxies) in groups {
             report(Finding {

@@ -1,11 +1,15 @@
 //! MA006.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::delivery::{Deliveries, Trouble, plane_troubles, sentence};
 use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity, Subject};
+use super::proxies_of;
 use crate::attribute::describe;
+use crate::model::delivery::{Delivery, Progress};
 use crate::model::{ClusterKind, ClusterSet, ClusterSource, format_duration};
 
 /// A proxy that lags behind, or holds a cluster that did not come through.
@@ -25,35 +29,27 @@ impl Rule for ProxyStale {
     }
 
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
-        unfinished_clusters(context, report);
-        outdated_proxies(context, report);
+        warming_clusters(context, report);
+        configurations_not_in_force(context, report);
+        deliveries(context, report);
         lagging_proxies(context, report);
     }
 }
 
-/// Clusters whose last update was rejected, or which still wait for their endpoints.
-fn unfinished_clusters(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+/// Clusters which still wait for their endpoints.
+fn warming_clusters(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
     for (position, cluster) in (0u32..).zip(&context.snapshot.clusters) {
-        let (message, remedy) = match (&cluster.error, cluster.source) {
-            (Some(error), _) => (
-                format!("its last update was rejected: {error}"),
-                "mend what the message names; until then the proxy keeps the older cluster",
-            ),
-            (None, ClusterSource::Warming) => (
-                "it is warming: an update has come, but its endpoints have not, so the older cluster is in use"
-                    .to_owned(),
-                "see whether the proxy gets its endpoints (`istioctl proxy-status`)",
-            ),
-            (None, _) => continue,
-        };
+        if cluster.source != ClusterSource::Warming || cluster.error.is_some() {
+            continue;
+        }
+        let message =
+            "it is warming: an update has come, but its endpoints have not, so the older cluster is in use".to_owned();
+        let action = Action::Deliver("see whether the proxy gets its endpoints (`istioctl proxy-status`)".to_owned());
         let proxies = holders(context, position);
         if !proxies.is_empty() {
-            let subject = Subject::Cluster {
-                cluster: Arc::clone(&cluster.name),
-                timeout: cluster.connect_timeout,
-                proxies: Arc::new(proxies),
-            };
-            report(finding(subject, message, remedy));
+            let (cluster, timeout) = (Arc::clone(&cluster.name), cluster.connect_timeout);
+            let subject = Subject::Cluster { cluster, timeout, proxies: Arc::new(proxies) };
+            report(Finding { rule: &INFO, severity: INFO.severity, subject, message, action });
         }
     }
 }
@@ -63,25 +59,127 @@ fn holders(context: &Context<'_>, position: u32) -> ClusterSet {
     proxies.filter(|(_, read)| read.clusters.contains(position)).map(|(proxy, _)| proxy).collect()
 }
 
-/// Proxies whose mesh value is another than that of their control plane's configuration.
-fn outdated_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
-    let mut outdated: BTreeMap<(Duration, Duration, String), ClusterSet> = BTreeMap::new();
-    for class in context.attributor.classes().iter().filter(|class| class.lags()) {
-        if let (Some(told), Some(mesh)) = (class.told(), context.attributor.mesh_value(class)) {
-            let key = (told, mesh.connect_timeout, describe(&mesh.origin));
-            outdated.entry(key).or_default().extend(&class.proxies);
+/// Mesh configurations that are written and that istiod does not use.
+fn configurations_not_in_force(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+    for trouble in plane_troubles(context.snapshot) {
+        if !matches!(trouble.kind, Trouble::NotInForce(_)) {
+            continue;
+        }
+        let Some(objects) = context.snapshot.objects.get(&trouble.context) else { continue };
+        let Some(plane) = objects.control_planes.iter().find(|plane| plane.revision == trouble.revision) else {
+            continue;
+        };
+        let proxies = proxies_of(context, &trouble.context, objects, plane);
+        report(of_proxies(INFO.severity, proxies, None, trouble.to_string(), trouble.kind.remedy().to_owned()));
+    }
+}
+
+/// Proxies to which their clusters did not come, or not all of them, and those whose mesh value is another than that of
+/// their control plane's configuration, each with the reason as far as it is known.
+fn deliveries(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+    let deliveries = Deliveries::of(context.snapshot, context.attributor);
+    let mut groups: BTreeMap<(Option<Lag>, &Delivery), ClusterSet> = BTreeMap::new();
+    for (proxy, _) in (0u32..).zip(&context.snapshot.proxies) {
+        let delivery = deliveries.get(proxy as usize);
+        let lag = Lag::of(context, proxy);
+        if lag.is_some() || is_trouble(context, delivery) {
+            groups.entry((lag, delivery)).or_default().insert(proxy);
         }
     }
-    for ((told, mesh, source), proxies) in outdated {
-        let message = format!(
-            "it holds {} for the mesh's value, and {source} says {}",
-            format_duration(told),
-            format_duration(mesh)
-        );
-        let remedy = "`kubectl meshaudit verify` tells whether the change is only under way; else see whether the \
-                      proxy is connected to its control plane (`istioctl proxy-status`), or restart it";
-        report(finding(Subject::Proxies { proxies: Arc::new(proxies), held: Some(told) }, message, remedy));
+    // Deliveries that read alike are one: what sets them apart, when they were sent for example, is not said.
+    let mut said: BTreeMap<(String, String), (Severity, Option<Duration>, ClusterSet)> = BTreeMap::new();
+    for ((lag, delivery), proxies) in groups {
+        let known = is_trouble(context, delivery).then(|| sentence(delivery));
+        let message = match (&lag, known) {
+            (Some(lag), Some(sentence)) => format!("{lag}: {sentence}"),
+            (Some(lag), None) => lag.to_string(),
+            (None, sentence) => sentence.unwrap_or_default(),
+        };
+        let severity = if is_failure(delivery) { Severity::Error } else { INFO.severity };
+        let entry = said.entry((message, remedy(delivery))).or_insert((
+            severity,
+            lag.map(|lag| lag.held),
+            ClusterSet::default(),
+        ));
+        entry.2.extend(&proxies);
     }
+    for ((message, remedy), (severity, held, proxies)) in said {
+        report(of_proxies(severity, proxies, held, message, remedy));
+    }
+}
+
+/// A proxy's mesh value that is not its control plane's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Lag {
+    held: Duration,
+    given: Duration,
+    source: String,
+}
+
+impl Lag {
+    fn of(context: &Context<'_>, proxy: u32) -> Option<Self> {
+        let class = context.attributor.class_of(proxy as usize);
+        let mesh = context.attributor.mesh_value(class).filter(|_| class.lags())?;
+        Some(Self { held: class.told()?, given: mesh.connect_timeout, source: describe(&mesh.origin) })
+    }
+}
+
+impl fmt::Display for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (held, given) = (format_duration(self.held), format_duration(self.given));
+        write!(f, "it holds {held} for the mesh's value, and {} says {given}", self.source)
+    }
+}
+
+/// A push that is under way is answered within this.
+const UNDER_WAY: Duration = Duration::from_secs(10);
+
+/// Whether there is something to say of how a proxy's clusters came.
+fn is_trouble(context: &Context<'_>, delivery: &Delivery) -> bool {
+    if !delivery.holds_any || !delivery.missing.is_empty() {
+        return true;
+    }
+    match &delivery.progress {
+        Progress::Rejected(_) | Progress::Disconnected => true,
+        Progress::Pending(Some(sent)) => {
+            context.snapshot.taken_at.duration_since(*sent)
+                > jiff::SignedDuration::try_from(UNDER_WAY).unwrap_or_default()
+        }
+        // A connection that has just been made, or a push that has just been sent.
+        Progress::Pending(None) | Progress::NotSent | Progress::Acknowledged | Progress::Unknown => false,
+    }
+}
+
+/// Whether calls fail for it, or will not get the next change for certain.
+fn is_failure(delivery: &Delivery) -> bool {
+    !delivery.holds_any || !delivery.missing.is_empty() || matches!(delivery.progress, Progress::Rejected(_))
+}
+
+/// What to do. Where a proxy holds clusters that it would not be given again, nothing that starts it anew.
+fn remedy(delivery: &Delivery) -> String {
+    match (&delivery.progress, delivery.holds_any) {
+        (Progress::Rejected(_), true) => {
+            "mend what makes the clusters that are named: an EnvoyFilter that patches them, or their host's DestinationRule; \
+             the proxy then takes them within seconds. Starting it anew makes it worse: it would come up without them"
+        }
+        (Progress::Rejected(_), false) => {
+            "mend what makes the cluster that is named: an EnvoyFilter that patches it, or its host's DestinationRule; \
+             the proxy then takes its clusters within seconds, and no restart is needed"
+        }
+        (Progress::Disconnected, _) => {
+            "see whether istiod is up and whether the proxy reaches it (port 15012; `kubectl logs POD -c istio-proxy` says why \
+             not). It connects by itself; started anew before, it comes up without clusters"
+        }
+        (_, false) => "see what its log says of its control plane (`kubectl logs POD -c istio-proxy`)",
+        (Progress::Pending(_), true) => {
+            "see whether the proxy answers at all: one that is overloaded takes no updates (`kubectl top pod`)"
+        }
+        (Progress::NotSent | Progress::Acknowledged | Progress::Unknown, true) => {
+            "`kubectl meshaudit verify` tells whether the change is only under way; else see whether the proxy is connected \
+             to its control plane (`istioctl proxy-status`)"
+        }
+    }
+    .to_owned()
 }
 
 /// Proxies whose mesh value is another than that of most proxies of their control plane, where its configuration
@@ -113,14 +211,19 @@ fn lagging_proxies(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
                 most.len(),
                 format_duration(*mesh),
             );
-            let remedy = "see whether it is connected to its control plane (`istioctl proxy-status`), or restart it";
-            let subject = Subject::Proxies { proxies: Arc::new(proxies.clone()), held: Some(*value) };
-            report(finding(subject, message, remedy));
+            let remedy = "see whether it is connected to its control plane (`istioctl proxy-status`)".to_owned();
+            report(of_proxies(INFO.severity, proxies.clone(), Some(*value), message, remedy));
         }
     }
 }
 
-fn finding(subject: Subject, message: String, remedy: &str) -> Finding {
-    let action = Action::Deliver(remedy.to_owned());
-    Finding { rule: &INFO, severity: INFO.severity, subject, message, action }
+fn of_proxies(
+    severity: Severity,
+    proxies: ClusterSet,
+    held: Option<Duration>,
+    message: String,
+    remedy: String,
+) -> Finding {
+    let subject = Subject::Proxies { proxies: Arc::new(proxies), held };
+    Finding { rule: &INFO, severity, subject, message, action: Action::Deliver(remedy) }
 }

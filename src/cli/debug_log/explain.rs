@@ -168,6 +168,8 @@ impl Explainer {
             lines: counts.lines,
             records: counts.records,
             unrecognized: counts.unrecognized,
+            unexplained: diagnosis.unexplained,
+            ungrouped: diagnosis.ungrouped,
             cut_lines: 0,
             dropped_connections: diagnosis.dropped_connections,
         };
@@ -203,6 +205,12 @@ impl Explainer {
                 self.console.warn(&format!("{proxy}: its log cannot be followed for the moment: {why}"));
             }
             SessionEvent::Resumed(proxy) => self.console.note(&format!("{proxy}: its log goes on where it broke off.")),
+            SessionEvent::SetBack(proxy, loggers) => self.console.warn(&format!(
+                "{proxy}: somebody else has put {} back ({}): nothing more comes from them. To go on, end this session and \
+                 begin another",
+                count(loggers.len(), "logger", "loggers"),
+                loggers.iter().take(7).map(String::as_str).collect::<Vec<_>>().join(", "),
+            )),
             SessionEvent::Retrying(proxy, why) => {
                 self.console.warn(&format!("{proxy}: its levels are not put back yet, trying again: {why}"));
             }

@@ -11,11 +11,12 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::kube_args::deadline;
 use super::explain::{Explainer, Found, Manner};
-use super::{DebugLogArgs, Format, announce, describe, ended, exit, write_report};
+use super::set::{ANOTHERS, announce, describe};
+use super::site::Site;
+use super::{DebugLogArgs, Format, exit, write_report};
 use crate::collect::{EndedBy, LeaseError, SessionOptions, SessionOutcome, Stop, Stopper, access_log_formats, session};
-use crate::k8s::Connection;
 use crate::model::{Proxy, format_duration};
-use crate::report::debug_log::{self as report, DebugLogReport, LevelState, ProxyLevels};
+use crate::report::debug_log::{self as report, DebugLogReport, LevelState, ProxyLevels, moment};
 use crate::report::diagnosis;
 use crate::report::look::{Look, count};
 
@@ -32,50 +33,44 @@ const SAID: [&str; 3] = [
     "Given up.",
 ];
 
-pub(super) async fn run(
-    args: &DebugLogArgs,
-    connection: &Connection,
-    proxies: Vec<Proxy>,
-    console: &Console,
-) -> Result<Exit, Failure> {
+/// How long is watched, unless it is said.
+const LENGTH: Duration = Duration::from_secs(300);
+
+pub(super) async fn run(site: &Site<'_>, proxies: Vec<Proxy>) -> Result<Exit, Failure> {
+    let (args, console, connection) = (site.args, site.console, site.connection);
     if proxies.len() > MOST {
         return Err(Failure::usage(format!("a session follows {MOST} logs at most, and these are {}", proxies.len()))
             .hint("select fewer, or set them with --on and put them back with --off"));
     }
-    let length = deadline(args.length);
+    let asked = args.length.unwrap_or(LENGTH);
+    let length = deadline(asked);
     let manner = Manner {
         look: args.look(console),
         table: args.output == Format::Table,
         ndjson: args.output == Format::Ndjson,
         raw: args.raw,
         several: proxies.len() > 1,
-        length: (!args.length.is_zero()).then_some(length),
+        length: (!asked.is_zero()).then_some(length),
         formats: access_log_formats(connection, &args.kube.istio_namespace, &proxies).await,
     };
-    let store = args.store()?;
+    let taking = site.taking(&proxies, "a session").await;
     let explainer = Explainer::new(console, manner, args.log_file.as_deref())?;
-    let command = args.restore_command(connection);
+    let command = site.restore_command();
     announce(console, &command);
     console.note(&format!(
         "Watching {} for {}; Ctrl-C ends it and puts every level back.",
         count(proxies.len(), "proxy", "proxies"),
-        if args.length.is_zero() { "as long as it is let".to_owned() } else { spell(length) }
+        if asked.is_zero() { "as long as it is let".to_owned() } else { spell(length) }
     ));
-    let options = SessionOptions {
-        spec: args.spec(),
-        length,
-        limits: args.limits(),
-        patience: deadline(args.restore_timeout),
-        kubeconfig: args.kubeconfig(),
-    };
+    let options = SessionOptions { taking, length, limits: args.limits(), patience: args.patience() };
     // Before anything is changed, so that no signal ends the process after it.
-    let (stop, signal) = listen(*console, SAID)?;
+    let (stop, signal) = listen(*console, SAID, Suspending::Ends)?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     let mut explaining = tokio::task::spawn_blocking(move || runtime.block_on(explainer.run(receiver)));
     let mut sessions = JoinSet::new();
     for proxy in proxies {
-        let (connection, store, options) = (connection.clone(), store.clone(), options.clone());
+        let (connection, store, options) = (connection.clone(), site.store.clone(), options.clone());
         let (stop, sender) = (stop.clone(), sender.clone());
         sessions.spawn(async move { session(&connection, proxy, &store, &options, stop, sender).await });
     }
@@ -83,7 +78,7 @@ pub(super) async fn run(
     let mut items = Vec::new();
     while let Some(outcome) = sessions.join_next().await {
         match outcome {
-            Ok(outcome) => items.push(item(args, connection, outcome)),
+            Ok(outcome) => items.push(item(site, outcome)),
             // The others go on: their levels must not be lost with this one.
             Err(error) => console.warn(&format!("a session ended in a fault of this program ({error}); run {command}")),
         }
@@ -100,7 +95,7 @@ pub(super) async fn run(
         // The output is stuck, and nothing but the output is left to be done.
         () = insistent.reached(asked + 1) => {
             let left = items.iter().any(|item| item.state == LevelState::NotRestored);
-            return Ok(if left { Exit::Incomplete } else { Exit::Interrupted });
+            return Ok(if left { Exit::Incomplete } else { signal.get().copied().unwrap_or(Exit::Interrupted) });
         }
     };
     let told = tell(args, console, command, items, found);
@@ -177,27 +172,52 @@ fn tell(
 }
 
 /// What has become of one proxy.
-fn item(args: &DebugLogArgs, connection: &Connection, outcome: SessionOutcome) -> ProxyLevels {
+fn item(site: &Site<'_>, outcome: SessionOutcome) -> ProxyLevels {
     let end = match outcome.end {
         Ok(end) => end,
         Err(error) => return ProxyLevels::failed(outcome.proxy.to_string(), error.to_string()),
     };
-    let mut item = ended(args, connection, &end.held.lease, end.restored);
+    let mut item = site.ended(&end.held.lease, end.restored);
     let mut set = ProxyLevels::new(String::new(), LevelState::On);
     describe(&mut set, &end.held);
+    if !item.assumed.is_empty() {
+        // That says it already.
+        set.messages.retain(|message| !message.contains(ANOTHERS));
+    }
     if item.state != LevelState::NotRestored {
         item.levels = set.levels;
     }
-    item.missing = if args.level.is_some() { set.missing } else { Vec::new() };
+    item.missing = if site.args.level.is_some() { set.missing } else { Vec::new() };
     item.messages.extend(set.messages);
     if !end.unset.is_empty() {
         item.messages.push(format!("{} did not take the level", end.unset.join(", ")));
     }
+    if let Some((at, loggers)) = end.set_back {
+        item.messages.push(format!(
+            "somebody else had put {} back by {}, and nothing more came from them",
+            count(loggers.len(), "logger", "loggers"),
+            moment(at)
+        ));
+    }
     match end.by {
         EndedBy::Problem(problem) => item.messages.push(problem),
-        EndedBy::Time | EndedBy::Stop | EndedBy::Reader => item.lines = Some(end.lines),
+        EndedBy::Time | EndedBy::Stop | EndedBy::Reader => {
+            item.lines = Some(end.lines);
+            if end.lines == 0 {
+                item.messages.push("no line of its log came, so that nothing is known of its connections".to_owned());
+            }
+        }
     }
     item
+}
+
+/// What Ctrl-Z does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Suspending {
+    /// It suspends, as anywhere.
+    Suspends,
+    /// It ends the session, as Ctrl-C does: one that is suspended would leave its levels on for as long as it sleeps.
+    Ends,
 }
 
 /// Listens for signals from now on. The first ends the session; more of them, while levels cannot be put back, give
@@ -205,13 +225,14 @@ fn item(args: &DebugLogArgs, connection: &Connection, outcome: SessionOutcome) -
 pub(in super::super) fn listen(
     console: Console,
     said: [&'static str; 3],
+    suspending: Suspending,
 ) -> Result<(Stop, Arc<OnceLock<Exit>>), Failure> {
     /// Shells and wrappers signal a process and then its whole group: that is one wish, not two.
     const ONE_WISH: Duration = Duration::from_millis(300);
     let (stopper, stop) = Stopper::new();
     let first = Arc::new(OnceLock::new());
     let mut signals =
-        Signals::new().map_err(|error| Failure::cannot_run(format!("cannot listen for signals: {error}")))?;
+        Signals::new(suspending).map_err(|error| Failure::cannot_run(format!("cannot listen for signals: {error}")))?;
     let seen = Arc::clone(&first);
     tokio::spawn(async move {
         let mut last: Option<Instant> = None;
@@ -231,29 +252,37 @@ pub(in super::super) fn listen(
     Ok((stop, first))
 }
 
+/// Everything that would end this process, or stop it, without asking; SIGKILL and SIGSTOP cannot be heard.
 #[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
+struct Signals(tokio::sync::mpsc::Receiver<Exit>);
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new(suspending: Suspending) -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+        let suspend = SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw());
+        let mut kinds = vec![
+            (SignalKind::interrupt(), Exit::Interrupted),
+            (SignalKind::terminate(), Exit::Terminated),
+            (SignalKind::hangup(), Exit::Terminated),
+            (SignalKind::quit(), Exit::Terminated),
+            (SignalKind::alarm(), Exit::Terminated),
+            (SignalKind::user_defined1(), Exit::Terminated),
+            (SignalKind::user_defined2(), Exit::Terminated),
+        ];
+        kinds.extend((suspending == Suspending::Ends).then_some((suspend, Exit::Interrupted)));
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        for (kind, exit) in kinds {
+            let (mut signals, sender) = (signal(kind)?, sender.clone());
+            tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(exit).await.is_ok() {} });
+        }
+        Ok(Self(receiver))
     }
 
     async fn next(&mut self) -> Exit {
-        tokio::select! {
-            _ = self.interrupt.recv() => Exit::Interrupted,
-            _ = self.terminate.recv() => Exit::Terminated,
-            _ = self.hangup.recv() => Exit::Terminated,
+        match self.0.recv().await {
+            Some(exit) => exit,
+            None => std::future::pending().await,
         }
     }
 }
@@ -266,7 +295,7 @@ struct Signals {
 
 #[cfg(windows)]
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new(_: Suspending) -> std::io::Result<Self> {
         Ok(Self { interrupt: tokio::signal::windows::ctrl_c()?, close: tokio::signal::windows::ctrl_close()? })
     }
 

@@ -10,7 +10,8 @@ use serde_saphyr::DuplicateKeyPolicy;
 use super::destination_rule::RawPool;
 use super::duration::go_duration;
 use super::proto_json;
-use crate::model::istio::{LabelSelector, MeshConfig, ProxySync};
+use crate::decode::parse_error;
+use crate::model::istio::{LabelSelector, MeshConfig};
 
 /// Reads a mesh configuration, YAML or JSON; an empty one sets nothing. The error says why Istio refuses it. What is
 /// refused by some versions only, the value of `connectTimeout`, is for [`crate::model::istio::ControlPlane`] to judge.
@@ -70,7 +71,7 @@ fn document(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
     serde_saphyr::from_str_with_options::<Option<Value>>(first_document(text), options)
         .map(Option::unwrap_or_default)
-        .map_err(|error| first_line(&error.to_string()))
+        .map_err(|error| parse_error::yaml(&error))
 }
 
 /// The text up to the second document's marker.
@@ -118,31 +119,6 @@ fn check_trust_domains(fields: &Map<String, Value>) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// A parser's message without the excerpt it draws.
-pub(super) fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or(message).trim_start_matches("error: ").to_owned()
-}
-
-#[derive(Deserialize)]
-struct RawSync {
-    #[serde(default)]
-    proxy: String,
-    #[serde(default)]
-    cluster_sent: String,
-    #[serde(default)]
-    cluster_acked: String,
-}
-
-/// Reads `/debug/syncz` (`pilot/pkg/xds/debug.go`, `SyncStatus`): which proxies have accepted the last clusters they
-/// were sent.
-pub fn parse_syncz(text: &str) -> Result<Vec<ProxySync>, String> {
-    let raw: Vec<RawSync> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    Ok(raw
-        .into_iter()
-        .map(|sync| ProxySync { acknowledged: sync.cluster_sent == sync.cluster_acked, proxy: sync.proxy })
-        .collect())
 }
 
 #[cfg(test)]
@@ -240,19 +216,10 @@ mod tests {
         assert!(parse("a: [").is_err());
     }
 
-    #[test]
-    fn reads_syncz() {
-        let json = r#"[{"cluster_id":"Kubernetes","proxy":"web-1.shop","cluster_sent":"n2","cluster_acked":"n1"},
-            {"proxy":"web-2.shop","cluster_sent":"n2","cluster_acked":"n2"}]"#;
-        let sync = parse_syncz(json).unwrap();
-        assert_eq!(sync.iter().map(|proxy| proxy.acknowledged).collect::<Vec<_>>(), [false, true]);
-    }
-
     proptest! {
         #[test]
         fn is_total(text in ".{0,80}") {
             let _ = parse(&text);
-            let _ = parse_syncz(&text);
         }
     }
 }

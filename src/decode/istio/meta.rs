@@ -10,12 +10,6 @@ use serde_json::value::RawValue;
 
 use crate::model::istio::{Evidence, Labels, ObjectMeta, REVISION_LABEL, Source};
 
-/// An object's name.
-#[must_use]
-pub fn name(json: &str) -> Option<String> {
-    serde_json::from_str::<RawObject<'_>>(json).ok().map(|raw| raw.metadata.name)
-}
-
 /// One object, as the API server answers.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]

@@ -16,9 +16,10 @@ use serde_json::Value;
 use strum::{EnumString, IntoStaticStr};
 
 pub use control_plane::image_version;
+pub use meta::Object;
 use meta::RawObject;
-pub use meta::{Object, name};
 
+use super::parse_error;
 use crate::model::istio::{BackendPolicyKind, Coverage, InstallerKind, IstioObjects, Misread, ObjectKind, ObjectMeta};
 
 /// The kinds of objects that are understood, by Kubernetes' names.
@@ -147,8 +148,7 @@ fn add_node(objects: &mut IstioObjects, raw: &RawObject<'_>, meta: ObjectMeta) {
 /// Reads manifests: YAML or JSON, several documents, lists. Everything in them counts as fully read; what is of no use
 /// here is passed over. The error says where the text stops being YAML.
 pub fn from_manifests(text: &str) -> Result<IstioObjects, String> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_str_multiple(text).map_err(|error| mesh_config::first_line(&error.to_string()))?;
+    let documents: Vec<Value> = serde_saphyr::from_str_multiple(text).map_err(|error| parse_error::yaml(&error))?;
     let mut found: Vec<(Kind, String)> = Vec::new();
     for document in documents {
         collect(document, &mut found);

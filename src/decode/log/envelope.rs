@@ -4,36 +4,28 @@
 //! wrappers tell of when, by whom and to which stream it was written. Lines that a runtime cut into pieces are put
 //! together for each source and stream; an answer of a log store gives as many as it holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::decode::timestamp::TimeContext;
 use crate::model::LoggedAt;
 
 use super::csv::Table;
 use super::document::{Document, Taken};
-use super::envelope_json::{Kind, Labels, kind};
+use super::envelope_json::{Kind, Labels, is_line, kind};
 use super::json::{Json, without_trailing_commas};
+use super::stream::{Piece, Stream};
 use super::text::shape;
 use super::wrapper::{self, Known, Peeled};
 
 /// Wrappers within wrappers are taken off this often.
 const MAX_LAYERS: usize = 8;
+/// Sets of members that are remembered.
+const MAX_SHAPES: usize = 1024;
 /// Streams whose pieces are put together at once.
 const MAX_PIECES: usize = 1024;
 /// A text that came in pieces is kept up to this length.
 const MAX_TEXT: usize = 1 << 20;
-
-/// Which of its two outputs a program wrote to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Stream {
-    /// Not said.
-    #[default]
-    Unknown,
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
 
 /// One line, out of its wrappers.
 #[derive(Debug)]
@@ -95,6 +87,9 @@ pub struct Unwrapper {
     pub counts: LineCounts,
     known: Known,
     pieces: HashMap<(Box<str>, Stream), String>,
+    /// Names of members that an object with a proxy's line in it had: the next one with them is an envelope, too, whatever
+    /// its text looks like.
+    shapes: HashSet<u64>,
     document: Option<Document>,
     table: Option<Table>,
     /// Whether the first line has been read.
@@ -110,6 +105,7 @@ impl Unwrapper {
             counts: LineCounts::default(),
             known: Known::default(),
             pieces: HashMap::new(),
+            shapes: HashSet::new(),
             document: None,
             table: None,
             begun: false,
@@ -371,7 +367,14 @@ impl Unwrapper {
             }
             return;
         }
-        let kind = if layer >= MAX_LAYERS { Kind::Record } else { kind(json) };
+        let shape = names(json);
+        let kind = if layer >= MAX_LAYERS { Kind::Record } else { kind(json, self.shapes.contains(&shape)) };
+        if let Kind::Text { text, .. } = &kind
+            && self.shapes.len() < MAX_SHAPES
+            && is_line(text)
+        {
+            self.shapes.insert(shape);
+        }
         if let Kind::Record = kind {
             let owned;
             let text = match text {
@@ -419,14 +422,11 @@ impl Unwrapper {
     }
 }
 
-/// Whether a text is a whole line, or a piece of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Piece {
-    Whole,
-    /// It goes on.
-    More,
-    /// It ends a line that may have gone on.
-    Last,
+/// The names of an object's members, as one number.
+fn names(json: &Json<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    json.members().iter().for_each(|(name, _)| name.hash(&mut hasher));
+    hasher.finish()
 }
 
 /// Whether a line shows by its first bytes that no wrapper is around it.

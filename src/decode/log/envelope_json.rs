@@ -8,9 +8,9 @@ use crate::decode::timestamp::TimeContext;
 use crate::model::LoggedAt;
 
 use super::access;
-use super::envelope::{Piece, Stream};
 use super::json::Json;
 use super::proxy_json;
+use super::stream::{Piece, Stream};
 use super::text::{is_date, shape};
 use super::wrapper::{moment, moment_of};
 
@@ -118,8 +118,8 @@ pub(super) enum Kind<'j, 'a> {
     Lines(Vec<(&'j str, &'j str)>),
 }
 
-/// Tells what an object is.
-pub(super) fn kind<'j, 'a>(json: &'j Json<'a>) -> Kind<'j, 'a> {
+/// Tells what an object is. `enveloped` says that one with the same members held a line.
+pub(super) fn kind<'j, 'a>(json: &'j Json<'a>, enveloped: bool) -> Kind<'j, 'a> {
     if access::is_access(json) || proxy_json::is_proxy(json) {
         return Kind::Record;
     }
@@ -136,7 +136,7 @@ pub(super) fn kind<'j, 'a>(json: &'j Json<'a>) -> Kind<'j, 'a> {
     if let Some(text) = MESSAGES.iter().find_map(|name| json.get(name).and_then(Json::text)) {
         let is_line = is_line(text);
         let marked = MARKS.iter().any(|name| json.get(name).is_some());
-        return if is_line || (marked && !has_level) {
+        return if is_line || enveloped || (marked && !has_level) {
             Kind::Text { text, piece: piece(json, text) }
         } else {
             Kind::Record
@@ -166,7 +166,7 @@ pub(super) fn kind<'j, 'a>(json: &'j Json<'a>) -> Kind<'j, 'a> {
 }
 
 /// Whether a message is a line by itself: a record of a proxy, a dated one, or JSON.
-fn is_line(text: &str) -> bool {
+pub(super) fn is_line(text: &str) -> bool {
     let text = text.trim_start();
     shape(text).is_some() || is_date(text.trim_start_matches(['[', '(']).as_bytes())
 }

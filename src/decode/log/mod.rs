@@ -11,7 +11,9 @@ mod document;
 mod envelope;
 mod envelope_json;
 mod json;
+pub mod message;
 mod proxy_json;
+mod stream;
 mod text;
 mod wrapper;
 
@@ -19,8 +21,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 pub use access_format::AccessFormat;
-pub use envelope::{Envelope, Inner, LineCounts, Stream, Unwrapper};
+pub use envelope::{Envelope, Inner, LineCounts, Unwrapper};
 pub use json::Json;
+pub use stream::Stream;
 
 use crate::decode::timestamp::TimeContext;
 use crate::model::{AccessLine, LogContent, LogRecord, ProxyLine};
@@ -163,6 +166,13 @@ impl Records {
             self.let_go(at, sink);
             return self.give(envelope, text, None, LogContent::Continuation, sink);
         }
+        if text::shape(text) == Some(Shape::Access) {
+            // The beginning of one that was wrapped.
+            self.let_go(at, sink);
+            self.sources[at].open = false;
+            self.sources[at].held = Some(Held { text: text.to_owned(), line: envelope.line, time: outer, lines: 1 });
+            return;
+        }
         if self.append(at, text, sink) {
             return;
         }
@@ -171,12 +181,7 @@ impl Records {
             source.open = source.open && text::thread_behind(text).is_none();
             return self.give(envelope, text, None, LogContent::Continuation, sink);
         }
-        if text::shape(text) == Some(Shape::Access) {
-            // The beginning of one that was wrapped.
-            self.sources[at].held = Some(Held { text: text.to_owned(), line: envelope.line, time: outer, lines: 1 });
-            return;
-        }
-        let (time, content) = unfamiliar(text).unwrap_or((None, LogContent::Unrecognized));
+        let (time, content) = unfamiliar(text).unwrap_or_else(|| (None, unrecognized(text)));
         self.give(envelope, text, time.or(outer), content, sink);
     }
 
@@ -232,7 +237,7 @@ impl Records {
     fn let_go(&mut self, at: usize, sink: &mut Sink<'_>) {
         let Some(held) = self.sources[at].held.take() else { return };
         let recognized = recognize(&held.text, &self.formats).or_else(|| unfamiliar(&held.text));
-        let (time, content) = recognized.unwrap_or((None, LogContent::Unrecognized));
+        let (time, content) = recognized.unwrap_or_else(|| (None, unrecognized(&held.text)));
         let envelope = Envelope {
             line: held.line,
             inner: Inner::Text(&held.text),
@@ -270,7 +275,7 @@ impl Records {
 fn count(counts: &mut LogCounts, content: &LogContent<'_>) {
     match content {
         LogContent::Continuation => {}
-        LogContent::Unrecognized | LogContent::Foreign => counts.unrecognized += 1,
+        LogContent::Unrecognized { .. } | LogContent::Foreign => counts.unrecognized += 1,
         LogContent::Proxy(_) | LogContent::Access(_) | LogContent::Agent => counts.records += 1,
     }
 }
@@ -282,6 +287,10 @@ fn record<'a>(
     content: LogContent<'a>,
 ) -> LogRecord<'a> {
     LogRecord { line: envelope.line, source: envelope.source, time, text, content }
+}
+
+fn unrecognized(text: &str) -> LogContent<'_> {
+    LogContent::Unrecognized { of_failure: message::holds_failure(text) }
 }
 
 /// Whether a line that is no record belongs to the record before it: header dumps (`'name', 'value'`), the end of a
@@ -372,7 +381,7 @@ fn in_logfmt(text: &str) -> Option<ProxyLine<'_>> {
 
 /// Whether a message is one of Envoy's.
 fn is_sentence(line: &ProxyLine<'_>) -> bool {
-    line.connection.is_some()
+    line.event.is_known()
 }
 
 /// When the request or connection of an access log line ended.

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use crate::model::{LogContent, ProxyLine};
 
 use super::json::Json;
+use super::message::LOGGERS;
 use super::text;
 
 const MESSAGES: [&str; 5] = ["msg", "message", "Message", "MESSAGE", "log_message"];
@@ -13,40 +14,6 @@ const SCOPES: [&str; 6] = ["scope", "logger", "Logger", "LoggerName", "name", "c
 const CALLERS: [&str; 7] = ["caller", "SourceLine", "source", "source_line", "file", "location", "Source"];
 const LEVELS: [&str; 4] = ["level", "Level", "severity", "lvl"];
 const TIMES: [&str; 6] = ["time", "Timestamp", "timestamp", "@timestamp", "ts", "Time"];
-
-/// Envoy's loggers (`source/common/common/logger.h`).
-pub(super) const LOGGERS: [&str; 30] = [
-    "admin",
-    "assert",
-    "backtrace",
-    "client",
-    "config",
-    "connection",
-    "conn_handler",
-    "dns",
-    "ext_authz",
-    "ext_proc",
-    "file",
-    "filter",
-    "forward_proxy",
-    "grpc",
-    "happy_eyeballs",
-    "hc",
-    "health_checker",
-    "http",
-    "http2",
-    "hystrix",
-    "io",
-    "jwt",
-    "main",
-    "misc",
-    "pool",
-    "quic",
-    "rbac",
-    "router",
-    "upstream",
-    "wasm",
-];
 
 /// Whether an object is a record of Envoy's application log. zap and logback write `level` and `logger` too: Envoy's
 /// are told by what only Envoy writes.
@@ -86,12 +53,15 @@ pub(super) fn decode<'a>(json: &'a Json<'_>) -> Option<(Option<Cow<'a, str>>, Lo
     let number = |names: &[&str]| names.iter().find_map(|name| json.get(name)?.scalar());
     let (ids, message) = text::ids(text::without_location(message));
     let id = |name: &str| json.get(name)?.scalar().and_then(|text| text::id(&text));
+    let message = message.trim_end();
+    let logger = scope.strip_prefix("envoy ").unwrap_or(scope);
     let line = ProxyLine {
-        logger: Cow::Borrowed(scope.strip_prefix("envoy ").unwrap_or(scope)),
+        logger: Cow::Borrowed(logger),
         thread: number(&["thread", "ThreadId", "thread_id", "tid"]).and_then(|text| text.parse().ok()).unwrap_or(0),
         connection: ids.0.or_else(|| id("ConnectionId")),
         stream: ids.1.or_else(|| id("StreamId")),
-        message: Cow::Borrowed(message.trim_end()),
+        message,
+        event: super::message::parse(logger, message),
     };
     Some((time, LogContent::Proxy(line)))
 }
@@ -111,7 +81,8 @@ pub(super) fn broken(line: &str) -> Option<(Option<&str>, LogContent<'_>)> {
         logger: Cow::Borrowed(logger),
         connection: ids.0,
         stream: ids.1,
-        message: Cow::Borrowed(message.trim_end()),
+        message: message.trim_end(),
+        event: super::message::parse(logger, message.trim_end()),
         thread: 0,
     };
     Some((field("\"time\":\""), LogContent::Proxy(content)))

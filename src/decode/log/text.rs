@@ -184,7 +184,8 @@ pub(super) fn thread_behind(text: &str) -> Option<(&str, u64)> {
 fn message_into<'a>(message: &'a str, line: &mut ProxyLine<'a>) {
     let (ids, message) = ids(without_location(message));
     (line.connection, line.stream) = ids;
-    line.message = Cow::Borrowed(message.trim_end());
+    line.message = message.trim_end();
+    line.event = super::message::parse(&line.logger, line.message);
 }
 
 /// `[path:line] message`, `path:line] message` (before Envoy 1.9), `path:line<TAB>message`.
@@ -264,7 +265,7 @@ pub(super) fn foreign(text: &str) -> Option<(&str, ProxyLine<'_>)> {
     let (ids, message) = ids(&text[at..]);
     ids.0?;
     let before = &text[..at];
-    let logger = super::proxy_json::LOGGERS.iter().find(|logger| {
+    let logger = super::message::LOGGERS.iter().find(|logger| {
         before.match_indices(**logger).any(|(from, _)| {
             let around = |byte: Option<&u8>| {
                 byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_' && *byte != b'/')
@@ -275,12 +276,14 @@ pub(super) fn foreign(text: &str) -> Option<(&str, ProxyLine<'_>)> {
     });
     let (message, thread) = thread_behind(message).unwrap_or((message, 0));
     let message = message.trim_end();
+    let logger = logger.copied().unwrap_or_default();
     let line = ProxyLine {
-        logger: Cow::Borrowed(logger.unwrap_or(&"")),
+        logger: Cow::Borrowed(logger),
         thread,
         connection: ids.0,
         stream: ids.1,
-        message: Cow::Borrowed(message),
+        message,
+        event: super::message::parse(logger, message),
     };
     Some((before, line))
 }
@@ -320,7 +323,7 @@ mod tests {
         ] {
             let line = proxy(text);
             assert_eq!(
-                (&*line.logger, line.connection, &*line.message),
+                (&*line.logger, line.connection, line.message),
                 ("pool", Some(332), "connect timeout"),
                 "{text}"
             );

@@ -7,7 +7,7 @@ use crate::decode::timestamp::{self, TimeContext};
 use crate::model::LoggedAt;
 
 use super::csv;
-use super::envelope::{Piece, Stream};
+use super::stream::{Piece, Stream};
 use super::text::{is_date, shape};
 
 /// Prefixes that are remembered at most.

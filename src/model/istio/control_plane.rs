@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConnectionPool, Evidence, LabelSelector, ObjectMeta, Version};
 use crate::model::duration::optional_duration;
+use crate::model::sync::Instance;
 use crate::model::{MeshSource, Origin, OriginKind};
 
 /// Istio's mesh configuration, as one source gives it.
@@ -118,20 +119,9 @@ pub struct ControlPlane {
     /// Its mesh configuration's sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mesh: Vec<MeshConfigSource>,
-    /// Proxies that it has sent clusters to which they have not accepted yet, from `/debug/syncz`; `None` where
-    /// istiod could not be asked.
+    /// Its pods, and what they said of the proxies that are connected to them; `None` where pods could not be listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sync: Option<Vec<ProxySync>>,
-}
-
-/// What istiod knows of a proxy that is connected to it (`/debug/syncz`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProxySync {
-    /// `POD.NAMESPACE`.
-    pub proxy: String,
-    /// Whether the last clusters sent were accepted.
-    pub acknowledged: bool,
+    pub instances: Option<Vec<Instance>>,
 }
 
 /// What a control plane's mesh configuration comes to.

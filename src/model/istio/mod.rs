@@ -19,6 +19,8 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::sync::Injector;
+
 pub use control_plane::{ControlPlane, EffectiveMesh, Istiod, MeshConfig, MeshConfigKind, MeshConfigSource, ProxySync};
 pub use destination_rule::{ConnectionPool, DestinationRule, PortPolicy, Subset, TrafficPolicy};
 pub use envoy_filter::{ClusterPatch, EnvoyFilter, PatchContext, PatchOperation, TargetRef};
@@ -146,6 +148,9 @@ pub struct IstioObjects {
     pub misread: Vec<Misread>,
     /// The control planes, by revision.
     pub control_planes: Vec<ControlPlane>,
+    /// What injects their proxies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub injectors: Vec<Injector>,
     /// What installs them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub installers: Vec<Installer>,
@@ -247,7 +252,9 @@ impl IstioObjects {
     pub fn control_plane(&self, revision: &str) -> Option<&ControlPlane> {
         let wanted = if revision.is_empty() { ControlPlane::DEFAULT_REVISION } else { revision };
         let named = |name: &str| self.control_planes.iter().find(|plane| plane.revision == name);
-        named(wanted).or_else(|| named(self.revision_tags.get(wanted)?)).or(match self.control_planes.as_slice() {
+        let injector = self.injectors.iter().find(|injector| injector.tag == wanted);
+        let tagged = self.revision_tags.get(wanted).or(injector.map(|injector| &injector.revision));
+        named(wanted).or_else(|| named(tagged?)).or(match self.control_planes.as_slice() {
             [only] if self.guesses(wanted) => Some(only),
             _ => None,
         })
@@ -264,6 +271,7 @@ impl IstioObjects {
             (meta.created, meta.name.clone(), meta.namespace.clone())
         }
         self.control_planes.sort_by(|a, b| (&a.revision, &a.namespace).cmp(&(&b.revision, &b.namespace)));
+        self.injectors.sort_by(|a, b| a.name.cmp(&b.name));
         self.installers.sort_by_key(|object| (object.kind, age(&object.meta)));
         self.destination_rules.sort_by_cached_key(|object| age(&object.meta));
         self.sidecars.sort_by_cached_key(|object| age(&object.meta));

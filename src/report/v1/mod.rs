@@ -3,9 +3,11 @@
 
 pub mod audit;
 mod cause;
+mod debug_log;
 mod origin;
 
 pub use cause::FailureCause;
+pub use debug_log::{DebugLogReport, LevelBasis, LevelState, LoggerLevel, ProxyLevels};
 pub use origin::{Origin, OriginKind};
 
 use schemars::{JsonSchema, Schema, schema_for};
@@ -17,7 +19,7 @@ pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
     ("verification", of::<super::verify::VerificationJson>),
     ("diagnosis", of::<super::diagnosis::DiagnosisReport>),
     ("resets", of::<super::resets::ResetsReport>),
-    ("debug-log", of::<super::debug_log::DebugLogReport>),
+    ("debug-log", of::<DebugLogReport>),
 ];
 
 fn of<T: JsonSchema>() -> Schema {

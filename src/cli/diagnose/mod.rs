@@ -1,0 +1,388 @@
+//! `diagnose`: why connections failed, out of proxy logs.
+
+mod live;
+
+use std::io::Read;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::collect;
+use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
+use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
+use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
+use crate::model::ClusterTimeouts;
+use crate::report::diagnosis::{self as render, DiagnosisInput};
+use crate::report::document;
+use crate::report::look::Look;
+use live::LiveArgs;
+
+/// Name the cause of every failed upstream connection in proxy logs
+///
+/// Reads Envoy's application log at any level and access logs, mixed, in every layout since 2018, text and JSON,
+/// through the wrappers logs come in: kubectl's prefixes, stern, docker, CRI, journald, JSON envelopes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubectl logs web-7d4b9 -c istio-proxy | kubectl meshaudit diagnose --from -
+  kubectl meshaudit diagnose deploy/web -n shop --since 1h
+  kubectl meshaudit diagnose deploy/web -n shop --tail 0 -f
+  kubectl meshaudit diagnose --from proxy.log.gz --config-dump dump.json
+  kubectl meshaudit diagnose --from bug-report.tar.gz -o timeline
+
+Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 3 not all was read or understood, 4 nothing could be read.")]
+pub(super) struct DiagnoseArgs {
+    #[command(flatten)]
+    live: LiveArgs,
+    /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
+    from: Vec<String>,
+    /// Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats
+    #[arg(long, value_name = "PATH")]
+    pub(super) config_dump: Vec<String>,
+    /// table, timeline, json, yaml or ndjson (each failure as it is found)
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Report"
+    )]
+    pub(super) output: Format,
+    /// No headings in tables
+    #[arg(long, help_heading = "Report")]
+    no_headers: bool,
+    /// The severity of a cause from which on the exit code is 1: error, warning, info or never
+    #[arg(
+        long,
+        value_name = "SEVERITY",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Report"
+    )]
+    fail_on: FailOn,
+    /// Exit code 0 in place of 1
+    #[arg(long, help_heading = "Report")]
+    exit_zero: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    #[default]
+    Table,
+    Timeline,
+    Json,
+    Yaml,
+    Ndjson,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    #[default]
+    Error,
+    Warning,
+    Info,
+    Never,
+}
+
+pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failure> {
+    let (timeouts, formats) = configuration(args, console)?;
+    let mut reading = Reading {
+        diagnoser: Diagnoser::new(DiagnoseOptions { timeouts, ..DiagnoseOptions::default() }),
+        formats,
+        counts: LogCounts::default(),
+        cut: 0,
+        stream: (args.output == Format::Ndjson).then_some(console),
+    };
+    if args.from.is_empty() {
+        return super::block_on(live::run(args, reading, console));
+    }
+    let mut unread = Vec::new();
+    let mut failed = None;
+    for input in &args.from {
+        let mut each = |name: &str, entry: Result<Entry<'_>, _>| {
+            let outcome = match entry {
+                Ok(entry) => reading.entry(entry, args.from.len() > 1),
+                Err(error) => Err(ReadingError::Input(format!("{name}: {error}"))),
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(ReadingError::Input(message)) => unread.push(message),
+                Err(ReadingError::Output(failure)) => failed = failed.take().or(Some(failure)),
+            }
+        };
+        if let Err(error) = walk(input, &ArchiveLimits::LOGS, &mut each) {
+            unread.push(format!("{input}: {error}"));
+        }
+        if let Some(failure) = failed {
+            return Err(failure);
+        }
+    }
+    conclude(args, reading, &unread, console)
+}
+
+/// Says what was found.
+pub(super) fn conclude(
+    args: &DiagnoseArgs,
+    reading: Reading<'_>,
+    unread: &[String],
+    console: &Console,
+) -> Result<Exit, Failure> {
+    // If nothing at all was read, the first is the reason that is given.
+    for message in unread.iter().skip(usize::from(reading.counts.records == 0)) {
+        console.warn(&format!("not read: {message}"));
+    }
+    let Reading { mut diagnoser, counts, cut, .. } = reading;
+    if counts.records == 0 {
+        return Err(no_records(&counts, unread));
+    }
+    if args.output == Format::Ndjson {
+        print_lines(console, &diagnoser.flush())?;
+    }
+    let diagnosis = diagnoser.finish();
+    let input = DiagnosisInput {
+        lines: counts.lines,
+        records: counts.records,
+        unrecognized: counts.unrecognized,
+        unexplained: diagnosis.unexplained,
+        ungrouped: diagnosis.ungrouped,
+        cut_lines: cut,
+        dropped_connections: diagnosis.dropped_connections,
+    };
+    print(args, console, &diagnosis, input)?;
+    Ok(exit(args, &diagnosis, !unread.is_empty() || diagnosis.unexplained > 0))
+}
+
+enum ReadingError {
+    Input(String),
+    Output(Failure),
+}
+
+pub(super) struct Reading<'a> {
+    pub(super) diagnoser: Diagnoser,
+    pub(super) formats: Vec<AccessFormat>,
+    pub(super) counts: LogCounts,
+    pub(super) cut: u64,
+    stream: Option<&'a Console>,
+}
+
+impl Reading<'_> {
+    fn entry(&mut self, entry: Entry<'_>, several: bool) -> Result<(), ReadingError> {
+        let pod = bug_report_pod(entry.path);
+        // In a bug report, logs lie among dumps, lists and events.
+        if pod.is_some() && !entry.path.ends_with(".log") {
+            return Ok(());
+        }
+        let beginning =
+            entry.reader.fill_buf().map_err(|error| ReadingError::Input(format!("{}: {error}", entry.name)))?;
+        if is_dump(beginning) {
+            return Ok(());
+        }
+        let source = match &pod {
+            Some(pod) => pod.as_str(),
+            None if several || !entry.path.is_empty() => entry.name,
+            None => "",
+        };
+        self.log(entry.reader, source).map_err(|error| match error {
+            ReadingError::Input(message) => ReadingError::Input(format!("{}: {message}", entry.name)),
+            output => output,
+        })
+    }
+
+    /// Reads one log to its end.
+    fn log(&mut self, reader: impl Read, source: &str) -> Result<(), ReadingError> {
+        let mut decoder = LogDecoder::new(self.formats.clone(), Timestamp::now());
+        let text = Text::new(reader).map_err(|error| ReadingError::Input(error.to_string()))?;
+        let mut lines = Lines::new(text);
+        let outcome = loop {
+            match lines.next_line() {
+                Ok(Some(line)) => {
+                    if let Err(failure) = self.line(&mut decoder, line, source) {
+                        break Err(ReadingError::Output(failure));
+                    }
+                }
+                Ok(None) => break self.end(&mut decoder, source).map_err(ReadingError::Output),
+                Err(error) => break Err(ReadingError::Input(InputError::from(error).to_string())),
+            }
+        };
+        self.counts += decoder.counts();
+        self.cut += lines.cut;
+        outcome
+    }
+
+    /// Reads one line of a log; prints what it completes, where failures are printed as they are found.
+    pub(super) fn line(&mut self, decoder: &mut LogDecoder, line: &[u8], source: &str) -> Result<(), Failure> {
+        let mut events = Vec::new();
+        decoder.push(line, &mut |record| events.extend(self.diagnoser.push(record, source)));
+        self.give(&events)
+    }
+
+    /// Ends a log.
+    pub(super) fn end(&mut self, decoder: &mut LogDecoder, source: &str) -> Result<(), Failure> {
+        let mut events = Vec::new();
+        decoder.finish(&mut |record| events.extend(self.diagnoser.push(record, source)));
+        self.give(&events)
+    }
+
+    fn give(&self, events: &[Event]) -> Result<(), Failure> {
+        match self.stream {
+            Some(console) if !events.is_empty() => print_lines(console, events),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `…/proxies/NAMESPACE/POD/FILE`: the layout of `istioctl bug-report` (`tools/bug-report/pkg/archive`).
+fn bug_report_pod(path: &str) -> Option<String> {
+    let mut parts = path.rsplit('/');
+    let (_file, pod, namespace, proxies) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    (proxies == "proxies").then(|| format!("{namespace}/{pod}"))
+}
+
+/// Whether a file is a configuration dump or a snapshot, and so not a log: it says so near its beginning.
+fn is_dump(beginning: &[u8]) -> bool {
+    let text = beginning.trim_ascii_start();
+    let head = &text[..text.len().min(4096)];
+    let has = |needle: &[u8]| memchr::memmem::find(head, needle).is_some();
+    matches!(head.first(), Some(b'{' | b'['))
+        && (has(b"\"configs\"")
+            || has(b"ConfigDump\"")
+            || has(b"envoy.config.")
+            || has(b"\"MeshSnapshot\"")
+            || has(b"\"edsClusterConfig\""))
+        && !has(b"\"textPayload\"")
+}
+
+/// Connect timeouts and access log formats, of what was named and of the dumps that lie beside the logs.
+fn configuration(args: &DiagnoseArgs, console: &Console) -> Result<(ClusterTimeouts, Vec<AccessFormat>), Failure> {
+    let mut inputs = args.config_dump.clone();
+    inputs.extend(args.from.iter().filter(|input| holds_files(input)).cloned());
+    if inputs.is_empty() {
+        return Ok((ClusterTimeouts::new(), Vec::new()));
+    }
+    let snapshot = collect::offline(&inputs, &ArchiveLimits::default());
+    if snapshot.proxies.is_empty() && !args.config_dump.is_empty() {
+        let why =
+            snapshot.failed.first().map(|failed| format!(": {}: {}", failed.id, failed.message)).unwrap_or_default();
+        return Err(Failure::cannot_run(format!("--config-dump has no configuration of a proxy{why}"))
+            .hint("it reads what `/config_dump` or `istioctl proxy-config all -o json` prints, and snapshots"));
+    }
+    let mut timeouts = ClusterTimeouts::new();
+    let mut disputed = Vec::new();
+    for cluster in &snapshot.clusters {
+        let timeout = cluster.effective_timeout();
+        if *timeouts.entry(cluster.name.to_string()).or_insert(timeout) != timeout {
+            disputed.push(cluster.name.clone());
+        }
+    }
+    if let Some(first) = disputed.first() {
+        console.note(&format!(
+            "The proxies hold different connect timeouts for {} clusters ({first}, …): for these none is taken as known.",
+            disputed.len()
+        ));
+    }
+    for name in disputed {
+        timeouts.remove(&*name);
+    }
+    Ok((timeouts, formats(&args.config_dump)))
+}
+
+/// The access log formats that dumps hold. What cannot be read here was reported with its clusters.
+fn formats(dumps: &[String]) -> Vec<AccessFormat> {
+    /// A dump with listeners is held whole; the largest meshes' are below this.
+    const MAX_DUMP: u64 = 256 << 20;
+    let mut formats = Vec::new();
+    for dump in dumps {
+        let _ = walk(dump, &ArchiveLimits::default(), &mut |_, entry| {
+            let mut bytes = Vec::new();
+            if entry.is_ok_and(|entry| entry.reader.take(MAX_DUMP).read_to_end(&mut bytes).is_ok()) {
+                for format in AccessFormat::from_config_dump(&bytes) {
+                    if !formats.contains(&format) {
+                        formats.push(format);
+                    }
+                }
+            }
+        });
+    }
+    formats
+}
+
+/// Whether an input is a directory or an archive, in which dumps may lie beside the logs.
+fn holds_files(input: &str) -> bool {
+    if input == "-" {
+        return false;
+    }
+    let mut inside = false;
+    // Only the first file is looked at: an archive's files have paths, a single one has none.
+    let limits = ArchiveLimits { entries: 1, ..ArchiveLimits::LOGS };
+    let _ = walk(input, &limits, &mut |_, entry| inside |= entry.is_ok_and(|entry| !entry.path.is_empty()));
+    inside
+}
+
+fn no_records(counts: &LogCounts, unread: &[String]) -> Failure {
+    match unread.first() {
+        Some(first) if counts.lines == 0 => Failure::cannot_run(format!("nothing could be read: {first}")),
+        _ if counts.lines == 0 => Failure::cannot_run("the input is empty"),
+        _ => Failure::cannot_run(format!("none of the {} lines is a record of a proxy's log", counts.lines)),
+    }
+    .hint("`kubectl logs POD -c istio-proxy` gives the proxy's log; the application's own log goes to `resets`")
+}
+
+fn print_lines(console: &Console, events: &[Event]) -> Result<(), Failure> {
+    for event in events {
+        console.print(&document::json_line(&render::line(event))?)?;
+    }
+    Ok(())
+}
+
+/// How tables are to look.
+pub(super) fn look(args: &DiagnoseArgs, console: &Console) -> Look {
+    Look { palette: console.out, columns: console.columns, headings: !args.no_headers, verbose: console.verbose > 0 }
+}
+
+pub(super) fn print(
+    args: &DiagnoseArgs,
+    console: &Console,
+    diagnosis: &Diagnosis,
+    input: DiagnosisInput,
+) -> Result<(), Failure> {
+    let look = look(args, console);
+    let with_summary = |body: String| {
+        if console.quiet {
+            return body;
+        }
+        let gap = if body.is_empty() { "" } else { "\n" };
+        format!("{body}{gap}{}", render::summary(diagnosis, &input, console.out))
+    };
+    match args.output {
+        Format::Table => console.print(&with_summary(render::table(diagnosis, look))),
+        Format::Timeline => console.print(&with_summary(render::timelines(diagnosis, look))),
+        Format::Json => console.print(&document::json(&render::report(diagnosis, input))?),
+        Format::Yaml => console.print(&document::yaml(&render::report(diagnosis, input))?),
+        Format::Ndjson => Ok(()),
+    }
+}
+
+pub(super) fn exit(args: &DiagnoseArgs, diagnosis: &Diagnosis, incomplete: bool) -> Exit {
+    let threshold = match args.fail_on {
+        FailOn::Error => Some(CauseSeverity::Error),
+        FailOn::Warning => Some(CauseSeverity::Warning),
+        FailOn::Info => Some(CauseSeverity::Info),
+        FailOn::Never => None,
+    };
+    let worst = diagnosis.entries.iter().map(|entry| entry.event.cause.severity()).max();
+    if args.exit_zero {
+        Exit::Success
+    } else if threshold.is_some_and(|threshold| worst >= Some(threshold)) {
+        Exit::Findings
+    } else if incomplete {
+        Exit::Incomplete
+    } else {
+        Exit::Success
+    }
+}

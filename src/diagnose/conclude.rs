@@ -1,0 +1,138 @@
+//! From failures to events, and from events to the diagnosis.
+
+use std::time::Duration;
+
+use crate::model::{ClusterName, Direction};
+
+use super::cause::Cause;
+use super::event::{Diagnosis, DiagnosisEntry, Event};
+use super::pending::Failure;
+use super::{Diagnoser, decide, explain};
+
+/// Different entries that are kept at most.
+const MAX_ENTRIES: usize = 10_000;
+
+impl Diagnoser {
+    /// The end: everything that was found.
+    #[must_use]
+    pub fn finish(mut self) -> Diagnosis {
+        self.flush();
+        self.diagnosis.dropped_connections = self.connections.dropped;
+        self.diagnosis.entries.sort_by(|one, other| {
+            let worse = other.event.cause.severity().cmp(&one.event.cause.severity());
+            let more = other.occurrences.cmp(&one.occurrences);
+            let key =
+                |entry: &DiagnosisEntry| (entry.event.cause, entry.event.cluster.clone(), entry.event.upstream.clone());
+            worse.then(more).then_with(|| key(one).cmp(&key(other)))
+        });
+        self.diagnosis
+    }
+
+    pub(super) fn finished(&mut self, failures: Vec<Failure>) -> Vec<Event> {
+        let mut events = Vec::with_capacity(failures.len());
+        for failure in failures {
+            let superseded = failure.verdict.cause == Cause::UpstreamApplicationError
+                && failure
+                    .clue
+                    .other_end
+                    .as_ref()
+                    .and_then(|other| other.cause)
+                    .is_some_and(|cause| cause != failure.verdict.cause);
+            if superseded {
+                continue;
+            }
+            let event = self.event(failure);
+            self.group(&event);
+            events.push(event);
+        }
+        events
+    }
+
+    fn event(&self, failure: Failure) -> Event {
+        let Failure { clue, verdict, attempts, began, rescued, proof, .. } = failure;
+        let known = self.timeout(clue.source, clue.cluster.as_deref());
+        let timed_out = verdict.cause == Cause::ConnectTimeout;
+        let mut waited = clue.waited;
+        let mut tries = clue.attempts.unwrap_or(0).max(u32::try_from(attempts.len()).unwrap_or(u32::MAX)).max(1);
+        let mut inferred = None;
+        if timed_out {
+            if let (None, Some(total)) = (waited, clue.total) {
+                // An access log line alone gives the whole call: so many times the timeout, where that is known.
+                let fits = known.and_then(|timeout| Some((timeout, decide::multiple(total, timeout)?)));
+                if let Some((_, count)) = fits.filter(|_| tries == 1) {
+                    tries = count;
+                }
+                waited = Some(total / tries);
+            }
+            inferred = waited.and_then(decide::suggested);
+        }
+        let total = match (clue.total, began, clue.time) {
+            (Some(total), ..) => Some(total),
+            (None, Some(began), Some(time)) => Duration::try_from(time.duration_since(began)).ok(),
+            _ => waited,
+        };
+        let cluster = clue.cluster.as_deref().map(str::to_owned);
+        let name = cluster.as_deref().and_then(ClusterName::parse);
+        let direction = clue.inbound.then_some(Direction::Inbound).or(name.as_ref().map(|name| name.direction));
+        let host = name.map(|name| name.host).filter(|host| !host.is_empty()).map(str::to_owned);
+        let mut evidence = clue.evidence;
+        evidence.sort_by_key(|evidence| evidence.line);
+        let mut timeline = clue.moments;
+        timeline.sort_by_key(|moment| moment.line);
+        timeline.dedup_by_key(|moment| moment.line);
+        let mut event = Event {
+            time: clue.time,
+            source: self.logs[clue.source as usize].name.clone(),
+            cause: verdict.cause,
+            confidence: verdict.confidence,
+            host: host.or(clue.authority.map(String::from)),
+            cluster,
+            upstream: clue.upstream.map(String::from),
+            direction,
+            protocol: clue.protocol,
+            waited,
+            attempts: tries,
+            total,
+            flags: clue.flags,
+            connect_timeout: known.or(inferred),
+            timeout_inferred: known.is_none() && inferred.is_some(),
+            connected: clue.connected,
+            rescued,
+            own: clue.health_check
+                || (!clue.access && clue.down.is_none() && clue.cluster.is_none() && clue.up.is_some()),
+            proof,
+            explanation: String::new(),
+            remedy: String::new(),
+            other_end: clue.other_end,
+            evidence,
+            timeline,
+        };
+        let words = explain::explain(&event, clue.reason.as_deref(), clue.details.as_deref(), clue.idle);
+        (event.explanation, event.remedy) = words;
+        event
+    }
+
+    fn group(&mut self, event: &Event) {
+        let key = (event.cause, event.cluster.clone(), event.upstream.clone());
+        if let Some(&at) = self.groups.get(&key) {
+            let entry = &mut self.diagnosis.entries[at];
+            entry.occurrences += 1;
+            entry.event.confidence = entry.event.confidence.max(event.confidence);
+            entry.first = match (entry.first, event.time) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+            entry.last = entry.last.max(event.time);
+        } else if self.groups.len() >= MAX_ENTRIES {
+            self.diagnosis.ungrouped += 1;
+        } else {
+            self.groups.insert(key, self.diagnosis.entries.len());
+            self.diagnosis.entries.push(DiagnosisEntry {
+                event: event.clone(),
+                occurrences: 1,
+                first: event.time,
+                last: event.time,
+            });
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! No secret is shown: a marked one is put into every place where a kubeconfig, a URL or the environment can hold one,
+//! each is broken in several ways, and the mark is looked for in everything that comes out.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::fake::Fake;
+use crate::plugin;
+
+/// Looks like nothing that a program would say by itself.
+const MARK: &str = "zq7SECRETqz";
+
+/// A kubeconfig with this server, these further fields of the cluster, and this user.
+fn kubeconfig(server: &str, cluster: &str, user: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: here\nclusters:\n- name: here\n  cluster:\n    server: {server}\n\
+         {cluster}users:\n- name: me\n  user:\n{user}contexts:\n- name: here\n  context:\n    cluster: here\n    user: me\n    \
+         namespace: shop\n"
+    )
+}
+
+/// A credential plugin that prints the mark to stdout and ends with this code.
+fn credential_plugin(directory: &Path, name: &str, prints: &str, code: u8) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = directory.join(name);
+    fs::write(&path, format!("#!/bin/sh\ncat <<'EOT'\n{prints}\nEOT\nexit {code}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    path.display().to_string()
+}
+
+fn exec(command: &str, more: &str) -> String {
+    format!(
+        "    exec:\n      apiVersion: client.authentication.k8s.io/v1\n      command: {command}\n      args: [--key, {MARK}]\n      \
+         env:\n      - {{name: AWS_SECRET_ACCESS_KEY, value: {MARK}}}\n      interactiveMode: Never\n{more}"
+    )
+}
+
+/// Kubeconfigs with the mark in them, by what is wrong with each.
+fn kubeconfigs(directory: &Path, server: &str) -> Vec<(&'static str, String)> {
+    let data = BASE64.encode(MARK);
+    let user = |text: &str| kubeconfig(server, "", text);
+    let https = |text: &str| kubeconfig("https://127.0.0.1:1", "", text);
+    let plug = |name, prints: &str, code| exec(&credential_plugin(directory, name, prints, code), "");
+    let answer = |status: &str| {
+        format!(r#"{{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{status}}}"#)
+    };
+    let oidc = |more: &str| {
+        format!(
+            "    auth-provider:\n      name: oidc\n      config:\n        client-id: id\n        client-secret: {MARK}\n        \
+             id-token: {MARK}\n        refresh-token: {MARK}\n{more}"
+        )
+    };
+    let mut all = vec![
+        // Sound, and refused by the server.
+        ("token", user(&format!("    token: {MARK}\n"))),
+        ("password", user(&format!("    username: me\n    password: {MARK}\n"))),
+        // No header can hold these.
+        ("token with a line feed", user(&format!("    token: \"{MARK}\\n{MARK}\"\n"))),
+        ("token with a control character", user(&format!("    token: \"{MARK}\\u0001\"\n"))),
+        // Plugins.
+        ("plugin that fails", user(&plug("fails", MARK, 1))),
+        ("plugin that answers with something else", user(&plug("odd", MARK, 0))),
+        ("plugin whose answer is cut", user(&plug("cut", &answer(&format!(r#"{{"token":"{MARK}"#)), 0))),
+        ("plugin without a status", user(&plug("none", &format!(r#"{{"kind":"ExecCredential","x":"{MARK}"}}"#), 0))),
+        (
+            "plugin with an odd expiry",
+            user(&plug("expiry", &answer(&format!(r#"{{"token":"{MARK}","expirationTimestamp":"{MARK}"}}"#)), 0)),
+        ),
+        (
+            "plugin with an odd key",
+            https(&plug(
+                "key",
+                &answer(&format!(r#"{{"clientCertificateData":"{MARK}","clientKeyData":"{MARK}"}}"#)),
+                0,
+            )),
+        ),
+        ("plugin that is sound", user(&plug("sound", &answer(&format!(r#"{{"token":"{MARK}"}}"#)), 0))),
+        ("plugin that is not there", user(&exec("no-such-plugin", "      installHint: brew install no-such-plugin\n"))),
+        ("plugin without a command", user(&exec("\"\"", ""))),
+        // Providers of earlier days.
+        ("oidc without an issuer", user(&oidc(""))),
+        (
+            "oidc with an odd issuer",
+            user(&oidc(&format!("        idp-issuer-url: \"http://me:{MARK}@127.0.0.1:1\"\n"))),
+        ),
+        (
+            "gcp with a command",
+            user(&format!(
+                "    auth-provider:\n      name: gcp\n      config:\n        access-token: {MARK}\n        \
+             expiry: {MARK}\n        cmd-path: /bin/false\n        cmd-args: --key {MARK}\n"
+            )),
+        ),
+        (
+            "a provider that nobody knows",
+            user(&format!("    auth-provider:\n      name: {MARK}\n      config: {{secret: {MARK}}}\n")),
+        ),
+        // Keys and certificates.
+        (
+            "key that is no base64",
+            https(&format!("    client-certificate-data: {data}\n    client-key-data: \"{MARK}!\"\n")),
+        ),
+        ("key that is no PEM", https(&format!("    client-certificate-data: {data}\n    client-key-data: {data}\n"))),
+        (
+            "key with an odd label",
+            https(&{
+                let pem = BASE64.encode(format!("-----BEGIN {MARK}\nAAAA\n-----END {MARK}-----\n"));
+                format!("    client-certificate-data: {pem}\n    client-key-data: {pem}\n")
+            }),
+        ),
+        (
+            "key that is no key",
+            https(&{
+                let pem = |label| BASE64.encode(format!("-----BEGIN {label}-----\n{data}\n-----END {label}-----\n"));
+                format!(
+                    "    client-certificate-data: {}\n    client-key-data: {}\n",
+                    pem("CERTIFICATE"),
+                    pem("PRIVATE KEY")
+                )
+            }),
+        ),
+        (
+            "authority that is no PEM",
+            kubeconfig("https://127.0.0.1:1", &format!("    certificate-authority-data: {data}\n"), "    token: t\n"),
+        ),
+        (
+            "authority that is no base64",
+            kubeconfig(
+                "https://127.0.0.1:1",
+                &format!("    certificate-authority-data: \"{MARK}!\"\n"),
+                "    token: t\n",
+            ),
+        ),
+        // URLs.
+        ("server with a password", kubeconfig(&format!("https://me:{MARK}@127.0.0.1:1"), "", "    token: t\n")),
+        ("server that is no URL", kubeconfig(&format!("\"https://me:{MARK}@ 127.0.0.1\""), "", "    token: t\n")),
+        (
+            "proxy with a password",
+            kubeconfig(
+                "https://127.0.0.1:1",
+                &format!("    proxy-url: http://me:{MARK}@127.0.0.1:1\n"),
+                "    token: t\n",
+            ),
+        ),
+        (
+            "proxy that is no URL",
+            kubeconfig("https://127.0.0.1:1", &format!("    proxy-url: \"http://me:{MARK}@[::1\"\n"), "    token: t\n"),
+        ),
+        (
+            "proxy of another kind",
+            kubeconfig(
+                "https://127.0.0.1:1",
+                &format!("    proxy-url: socks5://me:{MARK}@127.0.0.1:1\n"),
+                "    token: t\n",
+            ),
+        ),
+    ];
+    // Mistakes in the document, before and after a secret, and secrets where something else should stand.
+    let sound = user(&format!("    token: {MARK}\n    client-key-data: {MARK}\n"));
+    for (what, text) in [
+        ("wrong indentation", sound.replace("    client-key-data", "      client-key-data")),
+        ("a line without a colon", sound.replace("contexts:\n", &format!("contexts:\n{MARK}\n"))),
+        ("a tab", sound.replace("    token", "\ttoken")),
+        ("an open quote", sound.replace("token: ", "token: \"")),
+        ("an open bracket", sound.replace("token: ", "token: [")),
+        ("a list for a token", sound.replace(&format!("token: {MARK}"), &format!("token: [{MARK}]"))),
+        ("a key twice", sound.replace("    client-key-data", "    token")),
+        (
+            "a secret for a user",
+            sound.replace(&format!("    token: {MARK}\n    client-key-data: {MARK}\n"), &format!("    {MARK}\n")),
+        ),
+        ("a secret for a plugin", sound.replace("token: ", "exec: ")),
+        (
+            "a secret for a flag",
+            sound.replace("    server:", &format!("    insecure-skip-tls-verify: {MARK}\n    server:")),
+        ),
+        ("a secret for the list of users", sound.replace("users:\n- name: me\n  user:\n", "users:\n")),
+        ("an alias that is none", sound.replace("token: ", "token: *")),
+        ("a tag that is none", sound.replace("token: ", "token: !")),
+        ("not UTF-8", format!("{sound}\u{1}")),
+        ("cut short", sound[..sound.find("contexts").unwrap() + 12].to_owned()),
+    ] {
+        all.push((what, text));
+    }
+    all
+}
+
+/// Everything that a command left behind in a directory.
+fn written(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            text += &written(&path);
+        } else {
+            text += &String::from_utf8_lossy(&fs::read(&path).unwrap_or_default());
+        }
+    }
+    text
+}
+
+#[track_caller]
+fn holds_no_mark(what: &str, run: &crate::Run, directory: &Path) {
+    let place = [("stdout", &run.stdout), ("stderr", &run.stderr), ("a file", &written(directory))];
+    for (place, text) in place {
+        for mark in [MARK, &BASE64.encode(MARK)] {
+            assert!(!text.contains(mark), "{what}: {place} shows it: {text}");
+        }
+    }
+}
+
+#[test]
+fn kubeconfigs_give_nothing_away() {
+    let server = Fake::start(|_| {
+        (401, "application/json", r#"{"kind":"Status","code":401,"reason":"Unauthorized"}"#.to_owned())
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    for (what, text) in kubeconfigs(directory.path(), &server.url()) {
+        fs::write(&path, text).unwrap();
+        for args in [&["timeouts"][..], &["debug-log", "--on", "web-1"], &["snapshot", "out"]] {
+            let kept = tempfile::tempdir().unwrap();
+            let mut command = plugin(args);
+            command.command.args(["-vv", "--request-timeout", "3s", "--timeout", "6s"]).current_dir(kept.path());
+            let run = command.env("KUBECONFIG", &path).env("XDG_STATE_HOME", kept.path()).run();
+            assert!(run.code != 0 && !run.stderr.is_empty(), "{what}: {run:?}");
+            holds_no_mark(what, &run, kept.path());
+        }
+    }
+}
+
+#[test]
+fn urls_give_nothing_away() {
+    let kept = tempfile::tempdir().unwrap();
+    for url in [
+        format!("http://me:{MARK}@127.0.0.1:1"),
+        format!("http://me:{MARK}@127.0.0.1:1/path"),
+        format!("http://me:{MARK}@[::1"),
+        format!("me:{MARK}@127.0.0.1:1"),
+        format!("ftp://me:{MARK}@127.0.0.1"),
+        format!("http://me:a/{MARK}@127.0.0.1"),
+    ] {
+        for args in [&["timeouts", "--admin-url"][..], &["resets", "--prometheus"]] {
+            let mut command = plugin(args);
+            command.command.args([url.as_str(), "-vv", "--request-timeout", "3s"]).current_dir(kept.path());
+            let run = command.run();
+            assert_ne!(run.code, 0, "{run:?}");
+            holds_no_mark(&url, &run, kept.path());
+        }
+    }
+    // A proxy of the environment, which may be sound or not.
+    let path = kept.path().join("kubeconfig");
+    fs::write(&path, kubeconfig("https://10.255.255.1:1", "", "    token: t\n")).unwrap();
+    for proxy in [format!("http://me:{MARK}@127.0.0.1:1"), format!("http://me:{MARK}@[::1")] {
+        let mut command = plugin(["timeouts", "-vv", "--request-timeout", "3s", "--timeout", "6s"]);
+        command.command.current_dir(kept.path());
+        let run = command.env("KUBECONFIG", &path).env("HTTPS_PROXY", &proxy).run();
+        assert_ne!(run.code, 0, "{run:?}");
+        holds_no_mark(&proxy, &run, kept.path());
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    let said = |text: String| {
+        fs::write(&path, text).unwrap();
+        plugin(["timeouts"]).env("KUBECONFIG", &path).run().exits(4).stderr
+    };
+    let server = "https://127.0.0.1:1";
+    let hint =
+        said(kubeconfig(server, "", &exec("no-such-plugin", "      installHint: brew install no-such-plugin\n")));
+    assert!(hint.contains("\"no-such-plugin\"") && hint.contains("brew install no-such-plugin"), "{hint}");
+    let failed = said(kubeconfig(server, "", &exec("/bin/false", "")));
+    assert!(failed.contains("\"/bin/false\" failed"), "{failed}");
+    let file = said(kubeconfig(server, "", "    tokenFile: /no/such/token\n"));
+    assert!(file.contains("/no/such/token"), "{file}");
+    let place = said(kubeconfig(server, "", "    token: t\n").replace("    token: t", "    token: [t]"));
+    assert!(place.contains("line 11"), "{place}");
+}
