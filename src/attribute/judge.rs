@@ -113,6 +113,12 @@ fn contradiction<'a>(
     }
 }
 
+/// Whether two timeouts are one to Envoy, which counts them in whole milliseconds (`PROTOBUF_GET_MS_REQUIRED` of
+/// `connect_timeout` in `source/common/upstream/upstream_impl.cc`).
+fn same(one: Option<Duration>, other: Option<Duration>) -> bool {
+    one.map(|value| value.as_millis()) == other.map(|value| value.as_millis())
+}
+
 pub(super) fn join(note: &str, more: &str) -> String {
     if note.is_empty() { more.to_owned() } else { format!("{note}; {more}") }
 }
@@ -145,15 +151,15 @@ impl<'a> Attributor<'a> {
         doubt: Option<String>,
     ) -> Attribution {
         let held = cluster.connect_timeout;
-        if held == expected.timeout {
+        if same(held, expected.timeout) {
             let mut origin = expected.origin.clone();
-            if expected.perhaps.iter().any(|(_, value)| held == Some(*value)) {
+            if expected.perhaps.iter().any(|(_, value)| same(held, Some(*value))) {
                 origin.certain = false;
                 origin.note = join(&origin.note, "an EnvoyFilter that may apply sets the same");
             }
             return Attribution { origin, expected: Some(expected), verdict: Verdict::Explained };
         }
-        let mut perhaps = expected.perhaps.iter().filter(|(_, value)| held == Some(*value));
+        let mut perhaps = expected.perhaps.iter().filter(|(_, value)| same(held, Some(*value)));
         if let Some((origin, _)) = perhaps.next() {
             // What is held settles whether a filter applies, if only one can have given it.
             let mut origin = origin.clone();

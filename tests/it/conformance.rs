@@ -130,7 +130,7 @@ fn snapshot(case: &Value) -> MeshSnapshot {
         let name = proxy.id.to_string();
         let held = answers.get(name.as_str()).copied().unwrap_or_default();
         let clusters = held.iter().map(|given| builder.intern(cluster(given))).collect();
-        builder.read(ProxySnapshot { proxy, clusters, version: None, loggers: None, evidence: None });
+        builder.read(ProxySnapshot { proxy, clusters, version: None, loggers: None, evidence: None, xds: None });
     }
     builder.objects("", objects);
     builder.finish("2030-01-01T00:00:00Z".parse().unwrap())
