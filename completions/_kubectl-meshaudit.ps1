@@ -38,7 +38,7 @@ Register-ArgumentCompleter -Native -CommandName 'kubectl-meshaudit' -ScriptBlock
             [CompletionResult]::new('fix', 'fix', [CompletionResultType]::ParameterValue, 'Print the change to make, for the way this mesh was installed, and what it would change; nothing is written')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Wait until every proxy has the expected value, and name the stragglers')
             [CompletionResult]::new('snapshot', 'snapshot', [CompletionResultType]::ParameterValue, 'Keep what an audit reads, for later or for another machine; every read command takes it back with --from')
-            [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Print the page of a rule')
+            [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Print the page of a rule, or of a cause that diagnose names')
             [CompletionResult]::new('version', 'version', [CompletionResultType]::ParameterValue, 'Print the version of this program, of the control planes and of the proxies')
             [CompletionResult]::new('completion', 'completion', [CompletionResultType]::ParameterValue, 'Print a completion script, or install kubectl''s live completion')
             [CompletionResult]::new('options', 'options', [CompletionResultType]::ParameterValue, 'List the flags that every command takes: which cluster, as whom, and what is said')

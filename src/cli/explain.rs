@@ -9,7 +9,7 @@ use crate::audit::rules;
 use crate::diagnose::Cause;
 use crate::report::diagnosis;
 
-/// Print the page of a rule, or of a cause that `diagnose` names
+/// Print the page of a rule, or of a cause that diagnose names
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     /// A rule's code or name, e.g. MA001, or a cause, e.g. connect_timeout; none lists them all

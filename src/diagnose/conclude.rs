@@ -18,6 +18,7 @@ impl Diagnoser {
     pub fn finish(mut self) -> Diagnosis {
         self.flush();
         self.diagnosis.dropped_connections = self.connections.dropped;
+        (self.diagnosis.unexplained, self.diagnosis.unexplained_line) = std::mem::take(&mut self.suspects).left();
         self.diagnosis.entries.sort_by(|one, other| {
             let worse = other.event.cause.severity().cmp(&one.event.cause.severity());
             let more = other.occurrences.cmp(&one.occurrences);
@@ -41,6 +42,7 @@ impl Diagnoser {
             if superseded {
                 continue;
             }
+            self.suspects.diagnosed(failure.clue.source, failure.clue.time);
             let event = self.event(failure);
             self.group(&event);
             events.push(event);

@@ -18,6 +18,7 @@ mod downstream;
 mod event;
 mod explain;
 mod pending;
+mod suspects;
 mod threads;
 mod upstream;
 
@@ -36,6 +37,7 @@ use calls::Calls;
 use clues::evidence;
 use connections::{ConnectionKey, Connections, clip};
 use pending::Pending;
+use suspects::Suspects;
 use threads::{Threads, Unresolved};
 
 /// How a log is to be read.
@@ -120,6 +122,7 @@ pub struct Diagnoser {
     last_log: u32,
     names: HashSet<Arc<str>>,
     unresolved: Unresolved,
+    suspects: Suspects,
     calls: Calls,
     now: Option<Timestamp>,
     line: u64,
@@ -142,6 +145,7 @@ impl Diagnoser {
             last_log: 0,
             names: HashSet::new(),
             unresolved: Unresolved::default(),
+            suspects: Suspects::default(),
             calls: Calls::default(),
             now: None,
             line: 0,
@@ -189,7 +193,7 @@ impl Diagnoser {
                 self.access(log, record, line);
             }
             LogContent::Continuation => self.continuation(log, record.text),
-            LogContent::Unrecognized { of_failure: true } => self.unexplained(record),
+            LogContent::Unrecognized { of_failure: true } => self.unexplained(log, record),
             LogContent::Agent | LogContent::Foreign | LogContent::Unrecognized { .. } => {}
         }
         let moved = match (self.now, self.swept) {
@@ -267,12 +271,9 @@ impl Diagnoser {
         known
     }
 
-    /// Counts a record that speaks of a failure and is not understood.
-    fn unexplained(&mut self, record: &LogRecord) {
-        self.diagnosis.unexplained += 1;
-        if self.diagnosis.unexplained_line.is_none() {
-            self.diagnosis.unexplained_line = Some(evidence(record));
-        }
+    /// Keeps a record that speaks of a failure and is not understood, until it is known what was diagnosed around it.
+    fn unexplained(&mut self, log: u32, record: &LogRecord) {
+        self.suspects.add(log, record.time, evidence(record));
     }
 
     /// Header dumps say which request a stream carries.
@@ -291,7 +292,7 @@ impl Diagnoser {
         }
         if let ProxyEvent::Other { of_failure } = line.event {
             if of_failure {
-                self.unexplained(record);
+                self.unexplained(log, record);
             }
             return;
         }

@@ -533,6 +533,37 @@ fn the_program_reads_what_it_is_given() {
 }
 
 #[test]
+fn a_log_is_clean_only_if_all_was_understood() {
+    let record = "2026-11-25T00:11:18.142517Z\tdebug\tenvoy pool source/common/x.cc:1\t[Tags: \"ConnectionId\":\"1\"] the flux capacitor failed\tthread=1\n";
+    let healthy = access(1, "GET / HTTP/1.1", "200 - via_upstream", "-", 5, "52.0.0.1:443", "10.0.0.5:40000");
+    let log = format!("{healthy}{record}");
+    let (code, out, _) = program(&["--from", "-"], log.as_bytes());
+    assert_eq!(code, 3, "{out}");
+    assert!(
+        out.contains("not clean") && out.contains("flux capacitor") && !out.contains("No failed connection"),
+        "{out}"
+    );
+    assert_eq!(read_json(&["--from", "-"], log.as_bytes())["input"]["unexplained"], 1);
+    assert_eq!(program(&["--from", "-", "--exit-zero"], log.as_bytes()).0, 0);
+    // Beside a failure that is diagnosed it is a part of that.
+    let failed = "2026-11-25T00:11:18.142517Z\tdebug\tenvoy pool source/common/x.cc:1\t[Tags: \"ConnectionId\":\"1\"] connect timeout\tthread=1\n";
+    assert_eq!(read_json(&["--from", "-"], format!("{failed}{record}").as_bytes())["input"]["unexplained"], 0);
+    // A proxy at `warning` without an access log cannot show a failure.
+    let quiet =
+        "2026-11-25T00:11:18.142517Z\twarning\tenvoy config x.cc:155\tgRPC config stream closed: 13, \tthread=12\n";
+    let (code, out, _) = program(&["--from", "-"], quiet.as_bytes());
+    assert!(code == 0 && out.contains("debug-log") && !out.contains("No failed connection"), "{out}");
+}
+
+#[test]
+fn each_cause_has_its_page() {
+    for cause in Cause::ALL {
+        let run = plugin(["explain", cause.as_str()]).run();
+        assert!(run.code == 0 && run.stdout.contains("## Remedy") && run.stdout.contains(cause.as_str()), "{run:?}");
+    }
+}
+
+#[test]
 fn a_bug_report_brings_its_own_timeouts() {
     let directory = tempfile::tempdir().unwrap();
     let pod = directory.path().join("bug-report/proxies/shop/web-0");

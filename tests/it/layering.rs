@@ -121,8 +121,14 @@ fn nothing_but_rules_decides_by_a_rules_code() {
     }
 }
 
-/// Circles that are known, and to be taken apart: completion asks what the arguments that it completes would.
-const KNOWN_CIRCLES: [(&str, &str); 1] = [("cli/complete", "cli/kube_args")];
+/// Circles that are known, and to be taken apart.
+const KNOWN_CIRCLES: [(&str, &str); 5] = [
+    ("audit/finding", "audit/recommend"),
+    ("cli/complete", "cli/kube_args"),
+    ("collect/istiod", "collect/objects"),
+    ("k8s/client", "k8s/error"),
+    ("model/objects", "model/sync"),
+];
 
 /// The files (or folders) that a file uses of those beside it: `use super::NAME` and `use crate::MODULE::NAME`.
 fn beside<'f>(file: &str, code: &str, all: &'f BTreeSet<String>) -> BTreeSet<&'f str> {

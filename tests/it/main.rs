@@ -39,6 +39,12 @@ use serde_json::Value;
 /// The incident, shared by all tests that leave it as it is.
 static INCIDENT: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::start(mesh::mesh()).expect("the incident starts"));
 
+/// The Envoys that the sandbox has, with their versions.
+pub(crate) fn envoys() -> Vec<(&'static str, PathBuf)> {
+    use meshaudit_sandbox::wheel::{ENVOY, OLDER_ENVOY};
+    [ENVOY, OLDER_ENVOY].map(|wheel| (wheel.version, wheel.program().expect("Envoy can be had"))).into()
+}
+
 /// The shared incident.
 pub(crate) fn incident() -> &'static Sandbox {
     &INCIDENT

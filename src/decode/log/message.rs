@@ -81,6 +81,7 @@ pub const SENTENCES: &[Sentence] = sentences! {
     "no healthy host{}", "common/upstream/cluster_manager_impl.cc, common/router/router.cc", "1.4-1.40" => _ => E::NoHealthyHost;
     "no healthy upstream{}", "common/router/router.cc", "1.4-1.40" => _ => E::NoHealthyHost;
     "max {} overflow{}", "common/conn_pool/conn_pool_base.cc", "1.4-1.40" => [what, _] => E::Overflow { what };
+    "pending request overflow{}", "common/conn_pool/conn_pool_base.cc", "1.36-1.40" => _ => E::Overflow { what: "pending request" };
     "cancelling pending {}", "common/conn_pool/conn_pool_base.cc", "1.4-1.40" => _ => E::CancellingPending;
     "canceling pending {}", "common/tcp/conn_pool.cc", "1.4-1.40" => _ => E::CancellingPending;
     "closing connection from {}: no matching filter chain found", "common/listener_manager/active_stream_listener_base.cc", "1.18-1.40" => [from, _] => E::NoFilterChain { from };
@@ -125,6 +126,18 @@ pub const SENTENCES: &[Sentence] = sentences! {
     "triggered delayed close", "common/network/connection_impl.cc", "1.10-1.40" => _ => E::Ordinary;
     "raising immediate error", "common/network/connection_impl.cc", "1.4-1.40" => _ => E::Ordinary;
     "DNS refresh rate reset for {}", "extensions/clusters/strict_dns/strict_dns_cluster.cc", "1.16-1.40" => _ => E::Ordinary;
+    "idle timeout", "common/http/conn_manager_impl.cc, common/http/codec_client.cc", "1.4-1.40" => _ => E::Ordinary;
+    "per client idle timeout", "extensions/filters/udp/udp_proxy/udp_proxy_filter.cc", "1.13-1.40" => _ => E::Ordinary;
+    "ignored upstream per try timeout {}", "common/router/upstream_request.cc", "1.36-1.40" => _ => E::Ordinary;
+    "scheduling buffer high watermark timeout", "common/network/connection_impl.cc", "1.36-1.40" => _ => E::Ordinary;
+    "cancelling buffer high watermark timeout", "common/network/connection_impl.cc", "1.36-1.40" => _ => E::Ordinary;
+    "encoding headers via codec{}", "common/http/conn_manager_impl.cc", "1.4-1.40" => _ => E::Ordinary;
+    "async http request response headers{}", "common/http/async_client_impl.cc", "1.4-1.40" => _ => E::Ordinary;
+    "upstream headers{}", "common/router/router.cc", "1.4-1.40" => _ => E::Ordinary;
+    "dispatch error: {}", "common/http/conn_manager_impl.cc", "1.4-1.40" => _ => E::Ordinary;
+    "verify cert failed{}", "common/tls/cert_validator/default_validator.cc", "1.16-1.40" => _ => E::Ordinary;
+    "tls inspector: {}", "extensions/filters/listener/tls_inspector/tls_inspector.cc", "1.4-1.40" => _ => E::Ordinary;
+    "tls:{}", "extensions/filters/listener/tls_inspector/tls_inspector.cc", "1.4-1.40" => _ => E::Ordinary;
     "doing end stream immediately{}", "common/http/conn_manager_impl.cc", "1.4-1.40" => _ => E::Ordinary;
     "resetting pending {}", "common/http/codec_client.cc", "1.4-1.40" => _ => E::Ordinary;
     "downstream disconnected", "common/tcp_proxy/tcp_proxy.cc", "1.4-1.40" => _ => E::Ordinary;
@@ -243,8 +256,9 @@ const FAILURES: [&str; 12] = [
 
 /// Whether a record that no sentence matches speaks of a failure: there is something in the log that was not understood.
 fn speaks_of_failure(logger: &str, message: &str) -> bool {
-    TELLING.contains(&logger)
-        && FAILURES.iter().any(|words| memchr::memmem::find(message.as_bytes(), words.as_bytes()).is_some())
+    // Further lines are dumps of headers and configuration.
+    let first = message.lines().next().unwrap_or("").as_bytes();
+    TELLING.contains(&logger) && FAILURES.iter().any(|words| memchr::memmem::find(first, words.as_bytes()).is_some())
 }
 
 /// What only Envoy says of failures, for lines that are no record of any known layout.
