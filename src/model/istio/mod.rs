@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sync::Injector;
 
-pub use control_plane::{ControlPlane, EffectiveMesh, Istiod, MeshConfig, MeshConfigKind, MeshConfigSource, ProxySync};
+pub use control_plane::{ControlPlane, EffectiveMesh, Istiod, MeshConfig, MeshConfigKind, MeshConfigSource};
 pub use destination_rule::{ConnectionPool, DestinationRule, PortPolicy, Subset, TrafficPolicy};
 pub use envoy_filter::{ClusterPatch, EnvoyFilter, PatchContext, PatchOperation, TargetRef};
 pub use meta::{Labels, ObjectMeta, REVISION_LABEL, Source};
