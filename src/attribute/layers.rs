@@ -431,17 +431,15 @@ impl<'q, 'a> Question<'q, 'a> {
         let workload = (name.direction == Direction::Inbound).then(|| self.workload());
         let service = self.service_of(name, workload.as_ref())?;
         let found = self.find(&service).map(|(rule, _)| rule);
-        let policy = found.and_then(|rule| rule.policy.map(|(owner, _)| owner));
+        let written = |rule: &&'a DestinationRule| rule.made_of.is_none();
         Some(RuleFor {
-            // Of merged rules the one whose policy counts is the one to change.
-            rule: policy.or(found.map(|rule| rule.first)).filter(|rule| rule.made_of.is_none()),
-            first: found.map(|rule| rule.first),
-            others: found.map(|rule| rule.others.clone()).unwrap_or_default(),
-            policy,
+            host: service.host.to_owned(),
+            first: found.map(|rule| rule.first).filter(written),
+            policy: found.and_then(|rule| rule.policy.map(|(owner, _)| owner)).filter(written),
             subsets: found.map(|rule| rule.subsets.clone()).unwrap_or_default(),
             port: service.port,
             subset: service.subset.to_owned(),
-            baseline: service.baseline && self.mesh.behaviour.default_traffic_policy,
+            baseline: service.baseline && self.baseline().is_some(),
             service_namespace: service.namespace.to_owned(),
             root_namespace: self.mesh.root.clone(),
         })

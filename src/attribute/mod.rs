@@ -75,24 +75,23 @@ pub struct Attribution {
     pub verdict: Verdict,
 }
 
-/// The rule for a cluster's host, and where one would be looked for.
+/// What decides about a service's cluster: its host, port and subset as rules see them, and the rules merged for them.
+/// What istiod itself makes of Gateway API policies is not among these.
 #[derive(Debug, Clone, Default)]
 pub struct RuleFor<'a> {
-    /// Of merged rules the one whose `trafficPolicy` counts, else the first.
-    pub rule: Option<&'a DestinationRule>,
-    /// The one that came first: Envoy's metadata name it.
-    pub first: Option<&'a DestinationRule>,
-    /// Those that were merged into it.
-    pub others: Vec<&'a DestinationRule>,
-    /// The one whose `trafficPolicy` counts.
-    pub policy: Option<&'a DestinationRule>,
-    /// The subsets, and the rule that each is in.
-    pub subsets: Vec<(&'a DestinationRule, &'a Subset)>,
-    /// The port that `portLevelSettings` go by; 0 where unknown.
+    /// The host that rules are looked up for; empty where there is none.
+    pub host: String,
+    /// The port that `portLevelSettings` go by.
     pub port: u16,
-    /// The subset that the cluster is for; empty for none.
+    /// The subset; empty for none.
     pub subset: String,
-    /// Whether `defaultTrafficPolicy` counts for this cluster at all.
+    /// The rule that came first, which Envoy's metadata name; `None` where no rule is for the cluster.
+    pub first: Option<&'a DestinationRule>,
+    /// The rule whose `trafficPolicy` counts.
+    pub policy: Option<&'a DestinationRule>,
+    /// The subsets, and the rules that they are in.
+    pub subsets: Vec<(&'a DestinationRule, &'a Subset)>,
+    /// Whether the mesh's `defaultTrafficPolicy` has a pool that counts where no rule has one.
     pub baseline: bool,
     /// The namespace of the service; empty where unknown.
     pub service_namespace: String,
@@ -153,7 +152,7 @@ impl<'a> Attributor<'a> {
         self.plane(class).map(|plane| plane.objects)
     }
 
-    /// The DestinationRule that a cluster's host has for a class, and the namespaces that matter for a new one.
+    /// What decides about a cluster of a class; nothing for clusters that are no service's.
     #[must_use]
     pub fn rule_for(&self, class: &ProxyClass<'a>, cluster: &'a EnvoyCluster) -> RuleFor<'a> {
         let Some(mesh) = self.mesh(class) else { return RuleFor::default() };

@@ -1,13 +1,23 @@
-//! How a control plane was installed, recognised by what its installer leaves behind. Istio's own labels are shared by
-//! several installers: `app.kubernetes.io/managed-by: Helm` is on what istioctl renders too.
+//! How a control plane was installed, recognised by what its installer leaves on the objects that it makes.
+//!
+//! Istio's charts carry labels that every way of applying them shares (`app.kubernetes.io/managed-by: Helm`,
+//! `operator.istio.io/component`, `install.operator.istio.io/owning-resource: unknown`), so those prove no more than
+//! that a chart was rendered. What proves an installer: Helm annotates what a release owns (`meta.helm.sh/*`);
+//! `istioctl install` and the in-cluster operator label what they apply (`operator.istio.io/managed`, `…/version`,
+//! `install.operator.istio.io/owning-resource-namespace`; `operator/pkg/install/install.go`) under the field manager
+//! `istio-operator`; the Sail operator labels `managed-by: sail-operator` and owns by IstioRevision.
 
-use crate::model::objects::{ControlPlane, Evidence, Installer, InstallerKind, IstioObjects, MeshConfigKind};
+use std::fmt;
+
+use crate::model::objects::{ControlPlane, Evidence, Installer, InstallerKind, IstioObjects, MeshConfigKind, Source};
 
 /// Who installs a control plane, and so where its configuration is to be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum InstallMethod {
-    /// A Helm release of the `istiod` chart.
+    /// A Helm release, of the `istiod` chart or of one that has it as a dependency.
     Helm,
+    /// Istio's charts, rendered and then applied: `helm template`, `istioctl manifest generate`, kustomize, Argo CD.
+    Rendered,
     /// `istioctl install`.
     Istioctl,
     /// The in-cluster operator and an IstioOperator (up to Istio 1.23).
@@ -20,6 +30,8 @@ pub enum InstallMethod {
     AksAddon,
     /// Google's managed control plane.
     GkeManaged,
+    /// Alibaba Cloud Service Mesh and its ASMMeshConfig.
+    AlibabaAsm,
     /// Nothing that is known.
     Unknown,
 }
@@ -30,12 +42,14 @@ impl InstallMethod {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Helm => "helm",
+            Self::Rendered => "rendered",
             Self::Istioctl => "istioctl",
             Self::Operator => "operator",
             Self::Sail => "sail",
             Self::Maistra => "ossm2",
             Self::AksAddon => "aks",
             Self::GkeManaged => "gke",
+            Self::AlibabaAsm => "alibaba",
             Self::Unknown => "unknown",
         }
     }
@@ -45,15 +59,116 @@ impl InstallMethod {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Helm => "Helm",
-            Self::Istioctl => "istioctl install",
+            Self::Rendered => "Istio's charts, rendered and then applied",
+            Self::Istioctl => "istioctl",
             Self::Operator => "the in-cluster operator",
             Self::Sail => "the Sail operator",
             Self::Maistra => "OpenShift Service Mesh 2",
             Self::AksAddon => "the AKS add-on",
             Self::GkeManaged => "GKE's managed control plane",
+            Self::AlibabaAsm => "Alibaba Cloud Service Mesh",
             Self::Unknown => "an installer that left no trace",
         }
     }
+}
+
+/// What writes an object again from a source of its own, so that a change in the cluster does not last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GitOps {
+    /// An Argo CD Application.
+    ArgoCd {
+        /// Its name; empty where only the field manager shows Argo CD.
+        application: String,
+    },
+    /// A Flux Kustomization.
+    FluxKustomization {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A Flux HelmRelease.
+    FluxHelmRelease {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl fmt::Display for GitOps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ArgoCd { application } if application.is_empty() => f.write_str("an Argo CD application"),
+            Self::ArgoCd { application } => write!(f, "Argo CD application {application}"),
+            Self::FluxKustomization { namespace, name } => write!(f, "Flux Kustomization {namespace}/{name}"),
+            Self::FluxHelmRelease { namespace, name } => write!(f, "Flux HelmRelease {namespace}/{name}"),
+        }
+    }
+}
+
+/// Who writes an object again, by its metadata.
+#[must_use]
+pub fn gitops(evidence: &Evidence) -> Option<GitOps> {
+    let get = |key: &str| evidence.annotations.get(key).or_else(|| evidence.labels.get(key)).map(String::as_str);
+    let flux = |what: &str| {
+        let name = get(&format!("{what}.toolkit.fluxcd.io/name"))?.to_owned();
+        Some((get(&format!("{what}.toolkit.fluxcd.io/namespace")).unwrap_or("flux-system").to_owned(), name))
+    };
+    if let Some(tracking) = get("argocd.argoproj.io/tracking-id") {
+        let application = tracking.split(':').next().unwrap_or(tracking).to_owned();
+        return Some(GitOps::ArgoCd { application });
+    }
+    if let Some(application) = get("argocd.argoproj.io/instance") {
+        return Some(GitOps::ArgoCd { application: application.to_owned() });
+    }
+    // A HelmRelease's objects may come out of a Kustomization; what renders them is the nearer source.
+    if let Some((namespace, name)) = flux("helm") {
+        return Some(GitOps::FluxHelmRelease { namespace, name });
+    }
+    if let Some((namespace, name)) = flux("kustomize") {
+        return Some(GitOps::FluxKustomization { namespace, name });
+    }
+    // Argo CD's older way to track puts the application's name into the chart's own label.
+    let instance = evidence.labels.get("app.kubernetes.io/instance");
+    let managed = evidence.managers.iter().any(|manager| manager.starts_with("argocd-"));
+    let renamed = !evidence.annotations.contains_key("meta.helm.sh/release-name")
+        && evidence.labels.get("release").is_some_and(|release| instance.is_some_and(|instance| instance != release));
+    (managed || renamed).then(|| GitOps::ArgoCd { application: instance.cloned().unwrap_or_default() })
+}
+
+/// A Helm release that owns a control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelmRelease {
+    /// The release's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The chart that the control plane's objects are from, with its version: `istiod-1.31.0`. Of a dependency's
+    /// objects it is the dependency, so it is not always the release's own. Empty where they do not say.
+    pub chart: String,
+    /// Whether the release is of the istiod chart itself.
+    pub of_istiod: OfIstiod,
+}
+
+impl HelmRelease {
+    /// The version of the chart that the objects are from.
+    #[must_use]
+    pub fn chart_version(&self) -> Option<&str> {
+        self.chart.strip_prefix("istiod-").filter(|version| !version.is_empty())
+    }
+}
+
+/// Whether a release's chart is istiod, as far as the cluster's objects show it. What proves it is in the release's
+/// Secret, which is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfIstiod {
+    /// It is named after it.
+    Likely,
+    /// Nothing says so.
+    Unknown,
+    /// Objects of the same release are from another chart: istiod is a dependency.
+    No,
 }
 
 /// How a control plane was installed, and how that shows.
@@ -63,14 +178,22 @@ pub struct Install {
     pub method: InstallMethod,
     /// What shows it, one fact each.
     pub evidence: Vec<String>,
-    /// The Helm release, as namespace and name.
-    pub release: Option<(String, String)>,
+    /// The Helm release.
+    pub release: Option<HelmRelease>,
     /// The custom resource that its operator reads.
     pub resource: Option<Installer>,
-    /// The GitOps application or release that owns the objects and writes them again; empty for nobody.
-    pub owner: String,
+    /// What writes the objects again; `None` for nothing.
+    pub gitops: Option<GitOps>,
     /// People's edits of the ConfigMap, by their field managers: lost at the next upgrade.
     pub hand_edits: Vec<String>,
+}
+
+/// What the objects of one control plane say of their installer.
+struct Traces<'a> {
+    objects: &'a IstioObjects,
+    plane: &'a ControlPlane,
+    /// istiod's Deployment, then the mesh's ConfigMap.
+    both: [&'a Evidence; 2],
 }
 
 /// Recognises how a control plane was installed.
@@ -80,102 +203,182 @@ pub fn detect(objects: &IstioObjects, plane: &ControlPlane) -> Install {
     let own = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Own);
     let map = own.map_or(&empty, |source| &source.evidence);
     let istiod = plane.istiod.as_ref().map_or(&empty, |istiod| &istiod.evidence);
-    let both = [istiod, map];
-    let mut evidence = Vec::new();
-    let resource = |kind: InstallerKind| {
+    let traces = Traces { objects, plane, both: [istiod, map] };
+    let mut install = traces.managed().or_else(|| traces.self_installed()).unwrap_or_else(|| Install {
+        method: InstallMethod::Unknown,
+        evidence: Vec::new(),
+        release: None,
+        resource: None,
+        gitops: None,
+        hand_edits: Vec::new(),
+    });
+    // What matters is who writes again what is changed: a custom resource, or AKS's shared ConfigMap.
+    install.gitops = match (&install.resource, install.method) {
+        (Some(resource), _) => gitops(&resource.evidence),
+        (None, InstallMethod::AksAddon) => {
+            let shared = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Shared);
+            shared.and_then(|source| gitops(&source.evidence))
+        }
+        (None, _) => traces.both.iter().find_map(|evidence| gitops(evidence)),
+    };
+    install.evidence.extend(install.gitops.as_ref().map(ToString::to_string));
+    let by_hand: &[&str] = match install.method {
+        // That is how it was installed.
+        InstallMethod::Rendered | InstallMethod::Unknown => &["kubectl-edit", "kubectl-patch"],
+        _ => &["kubectl-edit", "kubectl-patch", "kubectl-client-side-apply", "kubectl"],
+    };
+    install.hand_edits = map.managers.iter().filter(|manager| by_hand.contains(&manager.as_str())).cloned().collect();
+    install
+}
+
+impl Traces<'_> {
+    fn label(&self, key: &str, value: &str) -> bool {
+        self.both.iter().any(|from| from.labels.get(key).is_some_and(|found| found == value))
+    }
+
+    fn find_label(&self, key: &str) -> Option<&str> {
+        self.both.iter().find_map(|from| from.labels.get(key)).map(String::as_str)
+    }
+
+    fn has(&self, prefix: &str) -> bool {
+        self.both
+            .iter()
+            .any(|from| from.labels.keys().chain(from.annotations.keys()).any(|key| key.starts_with(prefix)))
+    }
+
+    fn manager(&self, wanted: &str) -> bool {
+        self.both.iter().any(|from| from.managers.iter().any(|manager| manager == wanted))
+    }
+
+    fn owned_by(&self, kind: &str) -> Option<String> {
+        let prefix = format!("{kind}/");
+        self.both.iter().flat_map(|from| &from.owners).find_map(|owner| owner.strip_prefix(&prefix)).map(str::to_owned)
+    }
+
+    /// The custom resource of a kind that is for this control plane.
+    fn resource(&self, kind: InstallerKind) -> Option<Installer> {
         let of_plane = |object: &&Installer| {
             object.kind == kind
-                && (object.revision == plane.revision
+                && (object.revision == self.plane.revision
                     || object.revision.is_empty()
-                    || objects.control_planes.len() == 1)
+                    || self.objects.control_planes.len() == 1)
         };
         // `installed-state` is what istioctl up to 1.23 kept as a record; no operator reads it.
         let is_read = |object: &&Installer| !object.meta.name.starts_with("installed-state");
-        objects.installers.iter().filter(of_plane).find(is_read).cloned()
-    };
-    let label =
-        |key: &str, value: &str| both.iter().any(|from| from.labels.get(key).is_some_and(|found| found == value));
-    let has = |prefix: &str| {
-        both.iter().any(|from| from.labels.keys().chain(from.annotations.keys()).any(|key| key.starts_with(prefix)))
-    };
-    let manager = |wanted: &str| both.iter().any(|from| from.managers.iter().any(|manager| manager == wanted));
-    let owned_by = |kind: &str| {
-        let prefix = format!("{kind}/");
-        both.iter().flat_map(|from| &from.owners).find(|owner| owner.starts_with(&prefix)).cloned()
-    };
-    let mut found = None;
-    let mut custom = None;
-    if plane.namespace == "aks-istio-system" {
-        evidence.push("namespace aks-istio-system".to_owned());
-        found = Some(InstallMethod::AksAddon);
-    } else if plane.revision.starts_with("asm-managed") || resource(InstallerKind::ControlPlaneRevision).is_some() {
-        evidence.push(match resource(InstallerKind::ControlPlaneRevision) {
-            Some(object) => format!("ControlPlaneRevision {}", object.meta),
-            None => format!("revision {}", plane.revision),
-        });
-        found = Some(InstallMethod::GkeManaged);
-    } else if label("managed-by", "sail-operator") || owned_by("IstioRevision").is_some() {
-        if label("managed-by", "sail-operator") {
-            evidence.push("label managed-by: sail-operator".to_owned());
+        self.objects.installers.iter().filter(of_plane).find(is_read).cloned()
+    }
+
+    /// What somebody else runs, or an operator that is not Istio's own.
+    fn managed(&self) -> Option<Install> {
+        if self.plane.namespace == "aks-istio-system" {
+            return Some(install(InstallMethod::AksAddon, ["namespace aks-istio-system".to_owned()]));
         }
-        evidence.extend(owned_by("IstioRevision").map(|owner| format!("owner {owner}")));
-        // An IstioRevision is named after its Istio, with a suffix where the update strategy is RevisionBased.
-        let owner = owned_by("IstioRevision").unwrap_or_default();
-        let owner = owner.strip_prefix("IstioRevision/").unwrap_or_default();
-        let istios = objects.installers.iter().filter(|object| object.kind == InstallerKind::Istio);
-        custom = istios
-            .clone()
-            .find(|object| owner == object.meta.name || owner.starts_with(&format!("{}-", object.meta.name)))
-            .or_else(|| istios.clone().next())
-            .cloned();
-        found = Some(InstallMethod::Sail);
-    } else if label("app.kubernetes.io/managed-by", "maistra-istio-operator") || has("maistra.io/") {
-        evidence.push("labels of the Maistra operator".to_owned());
-        custom = resource(InstallerKind::ServiceMeshControlPlane);
-        found = Some(InstallMethod::Maistra);
-    }
-    let release = both.iter().find_map(|from| {
-        let name = from.annotations.get("meta.helm.sh/release-name")?;
-        let namespace = from.annotations.get("meta.helm.sh/release-namespace").unwrap_or(&plane.namespace);
-        Some((namespace.clone(), name.clone()))
-    });
-    if found.is_none() {
-        let operator = resource(InstallerKind::IstioOperator);
-        if let Some((namespace, name)) = &release {
-            evidence.push(format!("annotation meta.helm.sh/release-name: {name} (namespace {namespace})"));
-            if manager("helm") {
-                evidence.push("field manager helm".to_owned());
-            }
-            found = Some(InstallMethod::Helm);
-        } else if let Some(object) = operator {
-            evidence.push(format!("IstioOperator {}", object.meta));
-            custom = Some(object);
-            found = Some(InstallMethod::Operator);
-        } else if has("operator.istio.io/") || has("install.operator.istio.io/") || manager("istio-operator") {
-            if has("operator.istio.io/") || has("install.operator.istio.io/") {
-                evidence.push("labels of operator.istio.io".to_owned());
-            }
-            if manager("istio-operator") {
-                evidence.push("field manager istio-operator".to_owned());
-            }
-            found = Some(InstallMethod::Istioctl);
+        if let Some(revision) = self.resource(InstallerKind::ControlPlaneRevision) {
+            return Some(install(InstallMethod::GkeManaged, [format!("ControlPlaneRevision {}", revision.meta)]));
         }
+        if self.plane.revision.starts_with("asm-managed") {
+            return Some(install(InstallMethod::GkeManaged, [format!("revision {}", self.plane.revision)]));
+        }
+        if let Some(config) = self.resource(InstallerKind::AsmMeshConfig) {
+            let mut found = install(InstallMethod::AlibabaAsm, [format!("ASMMeshConfig {}", config.meta.name)]);
+            found.resource = Some(config);
+            return Some(found);
+        }
+        let labelled = self.label("managed-by", "sail-operator");
+        let revision = self.owned_by("IstioRevision");
+        if labelled || revision.is_some() {
+            let label = labelled.then(|| "label managed-by: sail-operator".to_owned());
+            let owner = revision.as_ref().map(|name| format!("owner IstioRevision/{name}"));
+            let mut found = install(InstallMethod::Sail, label.into_iter().chain(owner));
+            found.resource = self.istio_of(&revision.unwrap_or_default());
+            return Some(found);
+        }
+        if self.label("app.kubernetes.io/managed-by", "maistra-istio-operator") || self.has("maistra.io/") {
+            let mut found = install(InstallMethod::Maistra, ["labels of the Maistra operator".to_owned()]);
+            found.resource = self.resource(InstallerKind::ServiceMeshControlPlane);
+            return Some(found);
+        }
+        None
     }
-    let gitops = |owner: String| if owner.starts_with("Helm release") { String::new() } else { owner };
-    let resource_owner = custom.as_ref().map(|object| gitops(object.evidence.owner())).unwrap_or_default();
-    let owner = both.iter().map(|from| gitops(from.owner())).find(|owner| !owner.is_empty()).unwrap_or(resource_owner);
-    if !owner.is_empty() {
-        evidence.push(owner.clone());
+
+    /// The Sail operator's Istio behind an IstioRevision, which is named after it, with a suffix where the update
+    /// strategy is RevisionBased.
+    fn istio_of(&self, revision: &str) -> Option<Installer> {
+        let istios = || self.objects.installers.iter().filter(|object| object.kind == InstallerKind::Istio);
+        let named = |object: &&Installer| {
+            revision == object.meta.name
+                || revision.strip_prefix(&object.meta.name).is_some_and(|rest| rest.starts_with('-'))
+        };
+        istios().filter(named).max_by_key(|object| object.meta.name.len()).or_else(|| istios().next()).cloned()
     }
-    let by_hand = |manager: &&String| {
-        ["kubectl-edit", "kubectl-patch", "kubectl-client-side-apply", "kubectl"].contains(&manager.as_str())
-    };
+
+    fn self_installed(&self) -> Option<Install> {
+        if let Some(release) = self.release() {
+            let HelmRelease { namespace, name, .. } = &release;
+            let annotation = format!("annotation meta.helm.sh/release-name: {name} (namespace {namespace})");
+            let manager = self.manager("helm").then(|| "field manager helm".to_owned());
+            let mut found = install(InstallMethod::Helm, [annotation].into_iter().chain(manager));
+            found.release = Some(release);
+            return Some(found);
+        }
+        // Its labels are the operator's too, which is told by the resource that it reads.
+        if let Some(object) = self.resource(InstallerKind::IstioOperator) {
+            let mut found = install(InstallMethod::Operator, [format!("IstioOperator {}", object.meta)]);
+            found.resource = Some(object);
+            return Some(found);
+        }
+        let marks = ["operator.istio.io/managed", "operator.istio.io/version"]
+            .into_iter()
+            .chain(["install.operator.istio.io/owning-resource-namespace"])
+            .filter_map(|key| Some(format!("label {key}: {}", self.find_label(key)?)));
+        let manager = self.manager("istio-operator").then(|| "field manager istio-operator".to_owned());
+        let marks: Vec<String> = marks.chain(manager).collect();
+        if !marks.is_empty() {
+            return Some(install(InstallMethod::Istioctl, marks));
+        }
+        let chart = self.find_label("helm.sh/chart").map(|chart| format!("label helm.sh/chart: {chart}"));
+        let common = ["install.operator.istio.io/owning-resource", "operator.istio.io/component"];
+        let shown = chart.or_else(|| {
+            let keys = common.into_iter().chain(["app.kubernetes.io/managed-by", "release"]);
+            keys.into_iter().find_map(|key| Some(format!("label {key}: {}", self.find_label(key)?)))
+        })?;
+        Some(install(InstallMethod::Rendered, [shown, "no mark of a Helm release or of istioctl".to_owned()]))
+    }
+
+    fn release(&self) -> Option<HelmRelease> {
+        let of = |annotations: &crate::model::objects::Labels| {
+            let name = annotations.get("meta.helm.sh/release-name")?.clone();
+            let namespace = annotations.get("meta.helm.sh/release-namespace").unwrap_or(&self.plane.namespace).clone();
+            Some((namespace, name))
+        };
+        let (namespace, name) = self.both.iter().find_map(|from| of(&from.annotations))?;
+        let chart = self.find_label("helm.sh/chart").unwrap_or_default().to_owned();
+        let of_another_chart = |source: &Source| {
+            of(&source.annotations).is_some_and(|other| other == (namespace.clone(), name.clone()))
+                && source.labels.get("helm.sh/chart").is_none_or(|other| !other.starts_with("istiod-"))
+        };
+        let objects = self.objects;
+        let beside = objects.destination_rules.iter().map(|rule| &rule.source);
+        let beside = beside.chain(objects.sidecars.iter().map(|sidecar| &sidecar.source));
+        let mut beside = beside.chain(objects.envoy_filters.iter().map(|filter| &filter.source));
+        let of_istiod = if beside.any(of_another_chart) {
+            OfIstiod::No
+        } else if name.contains("istiod") {
+            OfIstiod::Likely
+        } else {
+            OfIstiod::Unknown
+        };
+        Some(HelmRelease { namespace, name, chart, of_istiod })
+    }
+}
+
+fn install(method: InstallMethod, evidence: impl IntoIterator<Item = String>) -> Install {
     Install {
-        method: found.unwrap_or(InstallMethod::Unknown),
-        evidence,
-        release,
-        resource: custom,
-        owner,
-        hand_edits: map.managers.iter().filter(by_hand).cloned().collect(),
+        method,
+        evidence: evidence.into_iter().collect(),
+        release: None,
+        resource: None,
+        gitops: None,
+        hand_edits: Vec::new(),
     }
 }

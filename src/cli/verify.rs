@@ -17,8 +17,8 @@ use crate::audit::delivery::not_in_force;
 use crate::fix::verify::{Expectation, Verification, verify};
 use crate::k8s::Deadline;
 use crate::model::{FailureCause, MeshSnapshot, format_duration};
-use crate::report::fix::SavedPlan;
 use crate::report::look::Look;
+use crate::report::v1::fix::SavedPlan;
 use crate::report::{document, verify as report};
 
 /// Wait until every proxy has the expected value, and name the stragglers

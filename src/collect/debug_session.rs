@@ -73,7 +73,7 @@ pub enum SessionEvent {
     /// Its log is being followed.
     Following(ProxyId),
     /// The proxy's connect timeouts.
-    Timeouts(ClusterTimeouts),
+    Timeouts(ProxyId, ClusterTimeouts),
     /// A line of its log.
     Line(ProxyId, LogLine),
     /// The log broke off.
@@ -300,7 +300,7 @@ async fn follow(
         return EndedBy::Reader;
     }
     let timeouts = read_timeouts(proxy, tunnel).await;
-    if events.send(SessionEvent::Timeouts(timeouts)).await.is_err() {
+    if events.send(SessionEvent::Timeouts(id.clone(), timeouts)).await.is_err() {
         return EndedBy::Reader;
     }
     let (mut broken, mut opened, mut told) = (None, Instant::now(), false);

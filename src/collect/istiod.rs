@@ -174,6 +174,7 @@ fn source(pod: &Instance, text: &str) -> MeshConfigSource {
         meta: ObjectMeta { namespace: pod.namespace.clone(), name: pod.pod.clone(), created: None },
         config,
         text: Arc::from(""),
+        resource_version: String::new(),
         error,
         evidence: Evidence::default(),
     }

@@ -392,6 +392,7 @@ async fn read_installers(connection: &Connection, groups: &BTreeMap<String, Stri
         ("sailoperator.io", "istios", Kind::Istio),
         ("maistra.io", "servicemeshcontrolplanes", Kind::ServiceMeshControlPlane),
         ("mesh.cloud.google.com", "controlplanerevisions", Kind::ControlPlaneRevision),
+        ("istio.alibabacloud.com", "asmmeshconfigs", Kind::ASMMeshConfig),
     ] {
         let Some(version) = groups.get(group) else { continue };
         match list(connection, &format!("/apis/{version}/{resource}"), None, kind, objects).await {

@@ -9,7 +9,6 @@ pub mod lease;
 pub mod log;
 pub mod loggers;
 pub mod parse_error;
-pub mod patch;
 pub mod pod;
 pub mod pod_config;
 pub mod prometheus;
@@ -19,6 +18,7 @@ pub mod stats;
 pub mod syncz;
 pub mod timestamp;
 pub mod xds_stats;
+pub mod yaml_edit;
 
 pub use elements::{ElementError, Elements, Shape};
 pub use istio as objects;

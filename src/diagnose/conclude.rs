@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{ClusterName, Direction};
 
-use super::cause::Cause;
+use super::cause::{Cause, Confidence};
 use super::event::{Diagnosis, DiagnosisEntry, Event};
 use super::pending::Failure;
 use super::{Diagnoser, decide, explain};
@@ -32,13 +32,7 @@ impl Diagnoser {
     pub(super) fn finished(&mut self, failures: Vec<Failure>) -> Vec<Event> {
         let mut events = Vec::with_capacity(failures.len());
         for failure in failures {
-            let superseded = failure.verdict.cause == Cause::UpstreamApplicationError
-                && failure
-                    .clue
-                    .other_end
-                    .as_ref()
-                    .and_then(|other| other.cause)
-                    .is_some_and(|cause| cause != failure.verdict.cause);
+            let superseded = is_superseded(&failure);
             if superseded {
                 continue;
             }
@@ -137,4 +131,14 @@ impl Diagnoser {
             });
         }
     }
+}
+
+/// Whether the proxy at the other end of the call knows better: the application's answer was its proxy's, or what is only
+/// known here to have ended was ended there, for a reason.
+fn is_superseded(failure: &Failure) -> bool {
+    let Some(cause) = failure.clue.other_end.as_ref().and_then(|other| other.cause) else { return false };
+    let vague = failure.verdict.confidence < Confidence::Certain
+        && matches!(failure.verdict.cause, Cause::UpstreamClosedConnection | Cause::ConnectionFailureUnspecified);
+    let reason = matches!(cause, Cause::NoFilterChain | Cause::NoRoute | Cause::RbacDenied | Cause::ConnectionLimit);
+    cause != failure.verdict.cause && (failure.verdict.cause == Cause::UpstreamApplicationError || (vague && reason))
 }

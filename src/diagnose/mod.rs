@@ -156,11 +156,6 @@ impl Diagnoser {
         }
     }
 
-    /// Takes these as the clusters' connect timeouts from now on, for a log that is followed.
-    pub fn set_timeouts(&mut self, timeouts: ClusterTimeouts) {
-        self.options.timeouts = timeouts;
-    }
-
     /// Takes these as the connect timeouts of the log of this name, before those of all.
     pub fn set_timeouts_of(&mut self, source: &str, timeouts: ClusterTimeouts) {
         self.options.of_source.insert(source.to_owned(), timeouts);

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FixPlan, MeshStep, ObjectStep, Step};
+use jiff::Timestamp;
+
+use super::{FixPlan, MeshStep, ObjectStep, Step, TimeoutKey};
 use crate::attribute::{Attributor, ProxyClass, Verdict};
 use crate::audit::{Action, Audit, Filter, Finding, Policy, audit};
 use crate::decode::objects::add;
@@ -83,7 +85,7 @@ pub fn apply(snapshot: &MeshSnapshot, plan: &FixPlan) -> MeshSnapshot {
             }
             Step::Object(step) => {
                 if let Some(objects) = changed.objects.get_mut(&step.context) {
-                    apply_object(objects, step, snapshot);
+                    apply_object(objects, step, snapshot.taken_at);
                 }
             }
         }
@@ -173,28 +175,28 @@ fn unread_mesh(attributor: &Attributor<'_>, class: &ProxyClass<'_>, plan: &FixPl
 }
 
 fn apply_mesh(plane: &mut ControlPlane, step: &MeshStep) {
-    let put = |config: &mut MeshConfig| {
-        if step.default_traffic_policy {
+    let put = |config: &mut MeshConfig| match step.key {
+        TimeoutKey::DefaultTrafficPolicy => {
             config.default_connection_pool = Some(ConnectionPool { connect_timeout: Some(step.after) });
-        } else {
-            config.connect_timeout = Some(step.after);
         }
+        TimeoutKey::ConnectTimeout => config.connect_timeout = Some(step.after),
     };
-    let kind = if step.install.method == crate::audit::install::InstallMethod::AksAddon {
-        MeshConfigKind::Shared
-    } else {
-        MeshConfigKind::Own
-    };
-    match plane.mesh.iter_mut().find(|source| source.kind == kind) {
-        Some(source) => put(&mut source.config),
+    match plane.mesh.iter_mut().find(|source| source.kind == step.target) {
+        Some(source) => {
+            put(&mut source.config);
+            if let Some(patch) = &step.patch {
+                source.text = patch.text.as_str().into();
+            }
+        }
         None => {
             let mut config = MeshConfig::default();
             put(&mut config);
             plane.mesh.push(MeshConfigSource {
-                kind,
+                kind: step.target,
                 meta: ObjectMeta { namespace: step.namespace.clone(), name: "istio".to_owned(), created: None },
                 config,
                 text: Arc::from(""),
+                resource_version: String::new(),
                 error: None,
                 evidence: Evidence::default(),
             });
@@ -204,7 +206,8 @@ fn apply_mesh(plane: &mut ControlPlane, step: &MeshStep) {
     plane.mesh.retain(|source| source.kind != MeshConfigKind::Effective);
 }
 
-fn apply_object(objects: &mut IstioObjects, step: &ObjectStep, snapshot: &MeshSnapshot) {
+/// Puts an object as a step leaves it in the place of what is there; one that is made anew is as old as `now`.
+pub(super) fn apply_object(objects: &mut IstioObjects, step: &ObjectStep, now: Timestamp) {
     let is = |meta: &ObjectMeta| meta.namespace == step.identity.namespace && meta.name == step.identity.name;
     let known = match step.identity.kind {
         "DestinationRule" => objects.destination_rules.iter().find(|rule| is(&rule.meta)).map(|rule| &rule.meta),
@@ -213,7 +216,7 @@ fn apply_object(objects: &mut IstioObjects, step: &ObjectStep, snapshot: &MeshSn
     };
     let created = match known {
         Some(meta) => meta.created,
-        None => Some(snapshot.taken_at),
+        None => Some(now),
     };
     let mut fresh = IstioObjects::default();
     if let Ok(kind) = step.identity.kind.parse() {

@@ -3,20 +3,34 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::audit::install::{Install, InstallMethod, detect};
-use crate::decode::patch::{diff_texts, quote, set_mesh_timeout};
-use crate::model::format_duration;
-use crate::model::objects::{ControlPlane, InstallerKind, IstioObjects, MeshConfigKind, minor_version};
+use serde_json::{Value, json};
 
-/// A file to write, or to put into the source of truth.
+use super::command::ShellCommand;
+use super::config_map::{MeshPatch, TimeoutKey, default_policy, mesh_patch};
+use crate::audit::install::{GitOps, Install, InstallMethod, OfIstiod, detect, gitops};
+use crate::model::objects::{
+    ControlPlane, InstallerKind, IstioObjects, MeshConfigKind, MeshConfigSource, minor_version,
+};
+use crate::model::{ClusterTool, format_duration};
+
+/// A text to write down: a part of a file in the source of truth, or what a command changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
-    /// What it is: `Helm values`, `IstioOperator overlay`, …
-    pub what: &'static str,
-    /// A name for the file.
+    /// What it is: `Helm values of the istiod chart`, …
+    pub what: String,
+    /// A name for the file; empty where it is none.
     pub file: String,
     /// Its content.
     pub content: String,
+}
+
+/// A change in the cluster that does not last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interim {
+    /// Until when it holds: `the next upgrade`.
+    pub until: String,
+    /// What makes it.
+    pub command: ShellCommand,
 }
 
 /// The mesh-wide change of one control plane.
@@ -36,12 +50,18 @@ pub struct MeshStep {
     pub after: Duration,
     /// What gives the value now.
     pub source: String,
-    /// Whether `defaultTrafficPolicy` is what is to be changed.
-    pub default_traffic_policy: bool,
+    /// The field of the mesh configuration that is to be changed.
+    pub key: TimeoutKey,
+    /// Which of the mesh configuration's sources is changed.
+    pub target: MeshConfigKind,
     /// What to run, in order. Empty where there is nothing to run, only something to write down.
-    pub commands: Vec<String>,
-    /// What to put into the source of truth.
+    pub commands: Vec<ShellCommand>,
+    /// What to put into the source of truth, and what it changes.
     pub fragments: Vec<Fragment>,
+    /// The quick way beside it, where that is not the way itself.
+    pub interim: Option<Interim>,
+    /// The change of the ConfigMap itself, by whichever of the two; `None` where it was not read.
+    pub patch: Option<MeshPatch>,
     /// What goes wrong otherwise.
     pub warnings: Vec<String>,
 }
@@ -53,7 +73,7 @@ pub(super) struct Target<'a> {
     pub(super) before: Duration,
     pub(super) after: Duration,
     pub(super) source: &'a str,
-    pub(super) default_traffic_policy: bool,
+    pub(super) key: TimeoutKey,
 }
 
 /// Instructions for one control plane; `plane` is `None` where no object could be read.
@@ -73,53 +93,69 @@ pub(super) fn mesh_step(objects: Option<&IstioObjects>, plane: Option<&ControlPl
         before: target.before,
         after: target.after,
         source: target.source.to_owned(),
-        default_traffic_policy: target.default_traffic_policy,
+        key: target.key,
+        target: MeshConfigKind::Own,
         commands: Vec::new(),
         fragments: Vec::new(),
+        interim: None,
+        patch: None,
         warnings: Vec::new(),
     };
-    match step.install.method {
-        InstallMethod::Helm => helm(&mut step, plane),
-        InstallMethod::Istioctl => istioctl(&mut step, plane),
-        InstallMethod::Operator => resource(&mut step, InstallerKind::IstioOperator),
-        InstallMethod::Sail => resource(&mut step, InstallerKind::Istio),
-        InstallMethod::Maistra => resource(&mut step, InstallerKind::ServiceMeshControlPlane),
-        InstallMethod::AksAddon => aks(&mut step, plane),
-        InstallMethod::GkeManaged => gke(&mut step, plane),
-        InstallMethod::Unknown => unknown_installer(&mut step, plane),
+    if let Some(shared) = shared_policy(plane, target.key) {
+        of_shared_map(&mut step, shared);
+    } else {
+        by_installer(&mut step, plane);
     }
     warn(&mut step, plane);
     step
 }
 
+/// The shared source, where the message that decides stands in it: one in the control plane's own source would take
+/// its place whole (`pkg/config/mesh/mesh.go`, `ApplyMeshConfig`).
+fn shared_policy(plane: &ControlPlane, key: TimeoutKey) -> Option<&MeshConfigSource> {
+    let of = |kind| plane.mesh.iter().find(|source| source.kind == kind && default_policy(source).is_some());
+    match key {
+        TimeoutKey::DefaultTrafficPolicy if of(MeshConfigKind::Own).is_none() => of(MeshConfigKind::Shared),
+        _ => None,
+    }
+}
+
+fn of_shared_map(step: &mut MeshStep, source: &MeshConfigSource) {
+    step.target = MeshConfigKind::Shared;
+    step.install.gitops = gitops(&source.evidence);
+    step.warnings.push(format!(
+        "defaultTrafficPolicy stands in the shared {}; in the control plane's own it would replace that whole",
+        source.meta
+    ));
+    config_map(step, Some(source), &source.meta.name);
+}
+
+fn by_installer(step: &mut MeshStep, plane: &ControlPlane) {
+    match step.install.method {
+        InstallMethod::Helm => helm(step, plane),
+        InstallMethod::Rendered => rendered(step),
+        InstallMethod::Istioctl => istioctl(step, plane),
+        InstallMethod::Operator => resource(step, InstallerKind::IstioOperator),
+        InstallMethod::Sail => resource(step, InstallerKind::Istio),
+        InstallMethod::Maistra => resource(step, InstallerKind::ServiceMeshControlPlane),
+        InstallMethod::AlibabaAsm => resource(step, InstallerKind::AsmMeshConfig),
+        InstallMethod::AksAddon => aks(step, plane),
+        InstallMethod::GkeManaged => gke(step, plane),
+        InstallMethod::Unknown => unknown_installer(step, plane),
+    }
+    let of_charts =
+        matches!(step.install.method, InstallMethod::Helm | InstallMethod::Rendered | InstallMethod::Istioctl);
+    if of_charts {
+        let own = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Own);
+        step.patch = own.and_then(|source| mesh_patch(source, step.key, step.after));
+        step.interim =
+            step.patch.as_ref().map(|patch| Interim { until: step.holds_until(), command: patch.command.clone() });
+    }
+}
+
 impl MeshStep {
     fn value(&self) -> String {
         format_duration(self.after)
-    }
-
-    /// The key below `meshConfig`.
-    fn key(&self) -> &'static str {
-        if self.default_traffic_policy {
-            "defaultTrafficPolicy.connectionPool.tcp.connectTimeout"
-        } else {
-            "connectTimeout"
-        }
-    }
-
-    /// The key and value as YAML below `meshConfig:`.
-    fn lines(&self, indent: usize) -> String {
-        let mut text = String::new();
-        let parts: Vec<&str> = self.key().split('.').collect();
-        for (depth, part) in parts.iter().enumerate() {
-            let value = if depth + 1 == parts.len() { format!(" {}", self.value()) } else { String::new() };
-            let _ = writeln!(text, "{}{part}:{value}", "  ".repeat(indent + depth));
-        }
-        text
-    }
-
-    /// The same as JSON.
-    fn json(&self) -> String {
-        self.key().rsplit('.').fold(format!("\"{}\"", self.value()), |inner, part| format!("{{\"{part}\":{inner}}}"))
     }
 
     /// Whether the control plane has a revision of its own name.
@@ -128,66 +164,123 @@ impl MeshStep {
             .filter(|revision| !revision.is_empty() && *revision != ControlPlane::DEFAULT_REVISION)
     }
 
-    fn context_flag(&self, flag: &str) -> String {
-        if self.context.is_empty() { String::new() } else { format!(" {flag} {}", quote(&self.context)) }
+    fn holds_until(&self) -> String {
+        match &self.install.gitops {
+            Some(owner) => format!("the next reconciliation of {owner}"),
+            None => "the next upgrade".to_owned(),
+        }
+    }
+
+    /// `meshConfig: …` below some fields.
+    fn values(&self, above: &[&str]) -> String {
+        let mut text = String::new();
+        for (depth, part) in above.iter().chain(&["meshConfig"]).enumerate() {
+            let _ = writeln!(text, "{}{part}:", "  ".repeat(depth));
+        }
+        text + &self.key.yaml(&self.value(), above.len() + 1)
+    }
+
+    fn fragment(&mut self, what: impl Into<String>, file: &str, content: String) {
+        self.fragments.push(Fragment { what: what.into(), file: file.to_owned(), content });
     }
 }
 
-fn values(step: &MeshStep, what: &'static str, file: &str) -> Fragment {
-    Fragment { what, file: file.to_owned(), content: format!("meshConfig:\n{}", step.lines(1)) }
-}
-
 fn helm(step: &mut MeshStep, plane: &ControlPlane) {
-    let (namespace, release) =
-        step.install.release.clone().unwrap_or_else(|| (step.namespace.clone(), "istiod".to_owned()));
-    let version = if plane.version.is_empty() { "VERSION".to_owned() } else { plane.version.clone() };
-    let context = step.context_flag("--kube-context");
-    step.commands.push(format!(
-        "helm upgrade {} istio/istiod -n {} --version {version} --reuse-values --set meshConfig.{}={}{context}",
-        quote(&release),
-        quote(&namespace),
-        step.key(),
-        step.value()
-    ));
-    step.fragments.push(values(step, "Helm values of the istiod chart", "values.yaml"));
-    let which = if plane.version.is_empty() {
-        "replace VERSION with the chart version that `helm list` shows"
-    } else {
-        "the image's version is taken for the chart's; `helm list` shows whether that is so"
-    };
-    step.warnings.push(format!(
-        "--reuse-values keeps what the last release was given; with another --version it would also keep that \
-         chart's old defaults: {which}"
-    ));
+    let Some(release) = step.install.release.clone() else { return };
+    let filter = format!("^{}$", release.name);
+    let list = ShellCommand::new(ClusterTool::Helm, ["list", "-n", &release.namespace, "--filter", &filter]);
+    let dependency = "values of a chart that has istiod as a dependency (the dependency's name or alias is the key)";
+    match step.install.gitops.clone() {
+        Some(GitOps::FluxHelmRelease { namespace, name }) => {
+            let what = format!("in HelmRelease {namespace}/{name}, where its repository has it");
+            step.fragment(what, "", step.values(&["spec", "values"]));
+            if release.of_istiod != OfIstiod::Likely {
+                let what = format!("or, where HelmRelease {namespace}/{name} is of another chart with istiod in it");
+                step.fragment(what, "", step.values(&["spec", "values", "istiod"]));
+            }
+            return;
+        }
+        Some(owner) => {
+            step.fragment(format!("values of the istiod chart, in the source of {owner}"), "", step.values(&[]));
+            return;
+        }
+        None => step.commands.push(list),
+    }
+    match release.of_istiod {
+        OfIstiod::Likely => {
+            let known = release.chart_version().map(str::to_owned);
+            let version = known.unwrap_or_else(|| plane.version.clone());
+            let version = if version.is_empty() { "VERSION".to_owned() } else { version };
+            let set = format!("meshConfig.{}={}", step.key.dotted(), step.value());
+            step.commands.push(ShellCommand::new(
+                ClusterTool::Helm,
+                ["upgrade", &release.name, "istio/istiod", "-n", &release.namespace].into_iter().chain([
+                    "--version",
+                    &version,
+                    "--reuse-values",
+                    "--set",
+                    &set,
+                ]),
+            ));
+            step.fragment("values of the istiod chart", "values.yaml", step.values(&[]));
+            step.warnings.push(format!(
+                "`helm list` must name a chart istiod-…, and with --version that one ({version} is {}): another chart \
+                 would take the place of all of the release's objects; istio/istiod is its name where its repository \
+                 was added as `istio`",
+                if release.chart.is_empty() { "the image's version" } else { "what its objects say" }
+            ));
+        }
+        OfIstiod::Unknown | OfIstiod::No => {
+            if release.of_istiod == OfIstiod::Unknown {
+                step.fragment("values, where `helm list` names a chart istiod-…", "values.yaml", step.values(&[]));
+            }
+            step.fragment(dependency, "values.yaml", step.values(&["istiod"]));
+            step.warnings.push(format!(
+                "whether release {} is of the istiod chart, or of one that has it as a dependency, `helm list` tells. \
+                 Upgrade it with the chart that it is of, at the same version and with --reuse-values: another chart \
+                 would take the place of all of the release's objects",
+                release.name
+            ));
+        }
+    }
     step.warnings.push(
-        "where values live in a file or a repository, put the fragment there, or the next upgrade from it undoes \
-         the change"
+        "where values live in a file or a repository, put the change there, or the next upgrade from it undoes it"
             .to_owned(),
     );
 }
 
+fn rendered(step: &mut MeshStep) {
+    let place = match &step.install.gitops {
+        Some(owner) => format!("values of the istiod chart, in the source of {owner}"),
+        None => "values of the istiod chart, wherever they are kept, to be rendered and applied again as before \
+                 (`helm template`, `istioctl manifest generate`, kustomize)"
+            .to_owned(),
+    };
+    step.fragment(place, "values.yaml", step.values(&[]));
+}
+
 fn istioctl(step: &mut MeshStep, plane: &ControlPlane) {
-    let context = step.context_flag("--context");
     let old = minor_version(&plane.version).is_some_and(|version| version <= (1, 6));
     let mut overlay = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n".to_owned();
     if let Some(revision) = step.named_revision() {
         let _ = writeln!(overlay, "  revision: {revision}");
     }
-    let _ = write!(overlay, "  meshConfig:\n{}", step.lines(2));
-    let file = "connect-timeout.yaml";
+    let _ = write!(overlay, "  meshConfig:\n{}", step.key.yaml(&step.value(), 2));
+    if let Some(owner) = step.install.gitops.clone() {
+        step.fragment(format!("IstioOperator overlay, in the source of {owner}"), "connect-timeout.yaml", overlay);
+        return;
+    }
     if old {
-        step.commands.push(format!(
-            "istioctl manifest apply --set meshConfig.{}={}{context}",
-            step.key(),
-            step.value()
-        ));
+        let set = format!("meshConfig.{}={}", step.key.dotted(), step.value());
+        step.commands.push(ShellCommand::new(ClusterTool::Istioctl, ["manifest", "apply", "--set", &set]));
         step.warnings.push(
             "`istioctl manifest apply` renders the profile anew: repeat every -f and --set of the original \
              installation, or their settings are lost"
                 .to_owned(),
         );
     } else {
-        step.commands.push(format!("istioctl install -f ORIGINAL.yaml -f {file}{context}"));
+        let install = ShellCommand::new(ClusterTool::Istioctl, ["install", "-f", "ORIGINAL.yaml", "-f", "-"]);
+        step.commands.push(install.reading(overlay.clone()));
         step.warnings.push(
             "`istioctl install` renders the profile anew: ORIGINAL.yaml stands for every -f and --set of the \
              original installation, with the same istioctl version; what is not repeated is lost. Never run it with \
@@ -195,76 +288,126 @@ fn istioctl(step: &mut MeshStep, plane: &ControlPlane) {
                 .to_owned(),
         );
     }
-    step.fragments.push(Fragment { what: "IstioOperator overlay", file: file.to_owned(), content: overlay });
+    step.fragment("IstioOperator overlay", "connect-timeout.yaml", overlay);
 }
 
-/// A custom resource that an operator reads.
-fn resource(step: &mut MeshStep, kind: InstallerKind) {
-    let (name, path, plural): (&str, &[&str], &str) = match kind {
-        InstallerKind::IstioOperator => ("IstioOperator", &["spec", "meshConfig"], "istiooperators.install.istio.io"),
-        InstallerKind::Istio => ("Istio", &["spec", "values", "meshConfig"], "istios.sailoperator.io"),
-        _ => ("ServiceMeshControlPlane", &["spec", "techPreview", "meshConfig"], "servicemeshcontrolplanes.maistra.io"),
-    };
-    let found = step.install.resource.clone();
-    let (object, namespace) = match &found {
-        Some(object) => (object.meta.name.clone(), object.meta.namespace.clone()),
-        None => ("NAME".to_owned(), if kind == InstallerKind::Istio { String::new() } else { step.namespace.clone() }),
-    };
-    let patch = path.iter().rev().fold(step.json(), |inner, part| format!("{{\"{part}\":{inner}}}"));
-    let namespace_flag = if namespace.is_empty() { String::new() } else { format!(" -n {}", quote(&namespace)) };
-    let context = step.context_flag("--context");
-    step.commands.push(format!(
-        "kubectl patch {plural} {}{namespace_flag} --type merge -p {}{context}",
-        quote(&object),
-        quote(&patch)
-    ));
-    let api = found.as_ref().map(|object| object.api_version.clone()).filter(|version| !version.is_empty());
-    let api = api.unwrap_or_else(|| {
+/// A custom resource that an operator reads: how it is written, and where the field is in it.
+struct ResourceKind {
+    kind: &'static str,
+    api_version: &'static str,
+    plural: &'static str,
+    path: &'static [&'static str],
+    namespaced: bool,
+}
+
+impl ResourceKind {
+    fn of(kind: InstallerKind) -> Self {
+        let of = |kind, api_version, plural, path, namespaced| Self { kind, api_version, plural, path, namespaced };
         match kind {
-            InstallerKind::IstioOperator => "install.istio.io/v1alpha1",
-            InstallerKind::Istio => "sailoperator.io/v1",
-            _ => "maistra.io/v2",
+            InstallerKind::Istio => {
+                of("Istio", "sailoperator.io/v1", "istios", &["spec", "values", "meshConfig"][..], false)
+            }
+            InstallerKind::ServiceMeshControlPlane => of(
+                "ServiceMeshControlPlane",
+                "maistra.io/v2",
+                "servicemeshcontrolplanes",
+                &["spec", "techPreview", "meshConfig"],
+                true,
+            ),
+            InstallerKind::AsmMeshConfig => {
+                of("ASMMeshConfig", "istio.alibabacloud.com/v1beta1", "asmmeshconfigs", &["spec"], false)
+            }
+            InstallerKind::IstioOperator | InstallerKind::ControlPlaneRevision => {
+                of("IstioOperator", "install.istio.io/v1alpha1", "istiooperators", &["spec", "meshConfig"], true)
+            }
         }
-        .to_owned()
-    });
-    let mut content = format!("apiVersion: {api}\nkind: {name}\nmetadata:\n  name: {object}\n");
+    }
+}
+
+fn resource(step: &mut MeshStep, kind: InstallerKind) {
+    let known = ResourceKind::of(kind);
+    let found = step.install.resource.clone();
+    let (name, namespace) = match &found {
+        Some(object) => (object.meta.name.clone(), object.meta.namespace.clone()),
+        None => ("NAME".to_owned(), if known.namespaced { step.namespace.clone() } else { String::new() }),
+    };
+    let served = found.as_ref().map(|object| object.api_version.as_str()).filter(|version| !version.is_empty());
+    let api_version = served.unwrap_or(known.api_version);
+    let group = api_version.split('/').next().unwrap_or_default();
+    let patch: Value =
+        known.path.iter().rev().fold(step.key.json(&step.value()), |inner, part| json!({ *part: inner }));
+    let plural = format!("{}.{group}", known.plural);
+    let patch = patch.to_string();
+    let mut words = vec!["patch", &plural, &name];
+    if !namespace.is_empty() {
+        words.extend(["-n", &namespace]);
+    }
+    words.extend(["--type", "merge", "-p", &patch]);
+    let command = ShellCommand::kubectl(words);
+    let mut content = format!("apiVersion: {api_version}\nkind: {}\nmetadata:\n  name: {name}\n", known.kind);
     if !namespace.is_empty() {
         let _ = writeln!(content, "  namespace: {namespace}");
     }
-    for (depth, part) in path.iter().enumerate() {
+    for (depth, part) in known.path.iter().enumerate() {
         let _ = writeln!(content, "{}{part}:", "  ".repeat(depth));
     }
-    content.push_str(&step.lines(path.len()));
-    step.fragments.push(Fragment {
-        what: "what to add to the custom resource",
-        file: format!("{object}.yaml"),
-        content,
-    });
-    if found.is_none() {
-        step.warnings.push(format!("the {name} could not be read; replace NAME with its name"));
+    content.push_str(&step.key.yaml(&step.value(), known.path.len()));
+    let file = format!("{name}.yaml");
+    match &step.install.gitops {
+        Some(owner) => {
+            step.interim = Some(Interim { until: step.holds_until(), command });
+            step.fragment(format!("what to set in the {}, in the source of {owner}", known.kind), &file, content);
+        }
+        None => {
+            step.commands.push(command);
+            step.fragment(format!("what that sets in the {}", known.kind), &file, content);
+        }
     }
-    if kind == InstallerKind::ServiceMeshControlPlane {
-        step.warnings.push(
+    if found.is_none() {
+        step.warnings.push(format!("the {} could not be read; replace NAME with its name", known.kind));
+    }
+    match kind {
+        InstallerKind::ServiceMeshControlPlane => step.warnings.push(
             "that OpenShift Service Mesh 2 hands techPreview.meshConfig.connectTimeout on is not verified; \
              `kubectl meshaudit verify` tells"
                 .to_owned(),
-        );
+        ),
+        InstallerKind::AsmMeshConfig => step.warnings.push(
+            "ASMMeshConfig has the field from ASM 1.24 on; it is patched with the kubeconfig of the ASM instance, not \
+             of a cluster in it"
+                .to_owned(),
+        ),
+        _ => {}
     }
 }
 
 fn aks(step: &mut MeshStep, plane: &ControlPlane) {
     let name = format!("istio-shared-configmap-{}", step.revision);
-    config_map(step, plane, &name, MeshConfigKind::Shared);
+    step.target = MeshConfigKind::Shared;
+    let known = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Shared && source.meta.name == name);
+    if known.is_none() && !plane.mesh.is_empty() {
+        let mesh = format!("mesh={}", step.key.yaml(&step.value(), 0).trim_end());
+        step.commands.push(ShellCommand::kubectl(
+            ["create", "configmap", &name, "-n", &step.namespace].into_iter().chain(["--from-literal", &mesh]),
+        ));
+        step.fragment("the shared ConfigMap's key `mesh`, which is not there yet", "", step.key.yaml(&step.value(), 0));
+    } else {
+        config_map(step, known, &name);
+    }
     step.warnings.push(
         "Microsoft allows connectTimeout in the shared ConfigMap, without support; never edit istio-asm-* itself, \
          which the add-on writes again"
             .to_owned(),
     );
+    let own = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Own);
+    if let Some(own) = own.filter(|source| source.config.connect_timeout.is_some()) {
+        step.warnings.push(format!("{} sets the key itself and wins over the shared ConfigMap", own.meta));
+    }
 }
 
 fn gke(step: &mut MeshStep, plane: &ControlPlane) {
     let name = format!("istio-{}", step.revision);
-    config_map(step, plane, &name, MeshConfigKind::Own);
+    config_map(step, own(plane, &name), &name);
     step.warnings.push(
         "whether a managed control plane honours connectTimeout is not verified, and one with the TRAFFIC_DIRECTOR \
          implementation reads the ConfigMap istio-asm-managed-rapid whatever its channel; `kubectl meshaudit verify` \
@@ -278,58 +421,48 @@ fn unknown_installer(step: &mut MeshStep, plane: &ControlPlane) {
         Some(revision) => format!("istio-{revision}"),
         None => "istio".to_owned(),
     };
-    step.fragments.push(values(step, "values, wherever this mesh's installation keeps them", "values.yaml"));
-    config_map(step, plane, &name, MeshConfigKind::Own);
+    let owner = step.install.gitops.as_ref().map(|owner| format!(", in the source of {owner}")).unwrap_or_default();
+    step.fragment(format!("values of the mesh's installation{owner}"), "values.yaml", step.values(&[]));
+    config_map(step, own(plane, &name), &name);
     step.warnings.push(
-        "how this control plane was installed could not be told, and the ConfigMap is only the way of last resort: \
-         it is written again at the next upgrade, so put the value where the installation takes it from"
+        "how this control plane was installed could not be told: the ConfigMap is written again at the next upgrade, \
+         so put the value where the installation takes it from"
             .to_owned(),
     );
 }
 
-/// The ConfigMap with the mesh configuration itself.
-fn config_map(step: &mut MeshStep, plane: &ControlPlane, name: &str, kind: MeshConfigKind) {
-    let known = plane.mesh.iter().find(|source| source.kind == kind && source.meta.name == name);
-    let (namespace, context) = (quote(&step.namespace), step.context_flag("--context"));
-    let text = known.map(|source| &*source.text).unwrap_or_default();
-    let edited = if step.default_traffic_policy { None } else { set_mesh_timeout(text, &step.value()) };
-    let indented = |text: &str| text.lines().fold(String::new(), |all, line| format!("{all}    {line}\n"));
-    match edited {
-        Some(edited) if known.is_some() || kind == MeshConfigKind::Shared => {
-            let content = format!(
-                "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: {}\ndata:\n  mesh: |\n{}",
-                step.namespace,
-                indented(&edited)
-            );
-            let file = format!("{name}.yaml");
-            step.commands.push(format!("kubectl apply --server-side --force-conflicts -f {}{context}", quote(&file)));
-            step.fragments.push(Fragment { what: "the ConfigMap with its key `mesh` whole", file, content });
-            step.fragments.push(Fragment {
-                what: "what that changes",
-                file: String::new(),
-                content: diff_texts(&format!("ConfigMap {}/{name}, mesh", step.namespace), text, &edited),
-            });
+fn own<'p>(plane: &'p ControlPlane, name: &str) -> Option<&'p MeshConfigSource> {
+    plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Own && source.meta.name == name)
+}
+
+/// The ConfigMap itself is what is changed.
+fn config_map(step: &mut MeshStep, known: Option<&MeshConfigSource>, name: &str) {
+    step.patch = known.and_then(|source| mesh_patch(source, step.key, step.after));
+    let command = match &step.patch {
+        Some(patch) => patch.command.clone(),
+        None => {
+            step.fragment("what to set at the top level of the key `mesh`", "", step.key.yaml(&step.value(), 0));
+            ShellCommand::kubectl(["edit", "configmap", name, "-n", &step.namespace])
         }
-        _ => {
-            step.commands.push(format!("kubectl edit configmap {} -n {namespace}{context}", quote(name)));
-            step.fragments.push(Fragment {
-                what: "what to set at the top level of the key `mesh`",
-                file: String::new(),
-                content: step.lines(0),
-            });
+    };
+    match &step.install.gitops {
+        Some(owner) => {
+            if step.fragments.is_empty() {
+                let what = format!("the key `mesh` of ConfigMap {}/{name}, in the source of {owner}", step.namespace);
+                step.fragment(what, "", step.key.yaml(&step.value(), 0));
+            }
+            step.interim = Some(Interim { until: step.holds_until(), command });
         }
+        None => step.commands.push(command),
     }
 }
 
 /// Warnings that do not depend on the installer.
 fn warn(step: &mut MeshStep, plane: &ControlPlane) {
-    if !step.install.owner.is_empty() {
+    if let Some(owner) = &step.install.gitops {
         step.warnings.insert(
             0,
-            format!(
-                "{} writes these objects again: make the change in its source, not with the command",
-                step.install.owner
-            ),
+            format!("{owner} writes these objects again: what is changed in the cluster alone does not last"),
         );
     }
     if !step.install.hand_edits.is_empty() {
@@ -346,12 +479,6 @@ fn warn(step: &mut MeshStep, plane: &ControlPlane) {
                 source.meta
             ));
         }
-    }
-    let set = |kind| plane.mesh.iter().find(|source| source.kind == kind && source.config.connect_timeout.is_some());
-    if step.install.method == InstallMethod::AksAddon
-        && let Some(own) = set(MeshConfigKind::Own)
-    {
-        step.warnings.push(format!("{} sets the key itself and wins over the shared ConfigMap", own.meta));
     }
     if !step.context.is_empty() {
         step.warnings.push(format!("this is for context {} alone; repeat it for each primary cluster", step.context));

@@ -1,25 +1,39 @@
 //! From findings to the change to make: for the way the mesh was installed, and for the objects that override it.
 //! A plan is advice; nothing here, nor anything that uses it, writes to a cluster.
+//!
+//! A plan changes connect timeouts and nothing else, for no proxy. Each change of an object is carried out on the
+//! objects that were read, and what every proxy then gets is compared with what it gets now ([`footprint`]); a change
+//! that does more is not planned, and is left to the reader with what it does ([`HostChoices`]).
 
+mod command;
+mod config_map;
 mod effect;
+mod footprint;
+mod hosts;
 mod installation;
-mod overrides;
+mod manifest;
+mod objects;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
+pub use command::ShellCommand;
+pub use config_map::{MeshPatch, TimeoutKey};
 pub use effect::{Change, Effect, Remaining, apply};
-pub use installation::{Fragment, MeshStep};
-pub use overrides::{ObjectStep, PartChange};
+pub use hosts::{Choice, HostChoices};
+pub use installation::{Fragment, Interim, MeshStep};
+pub use manifest::Identity;
+pub use objects::{ObjectStep, PartChange};
 
-use crate::attribute::{Attributor, ProxyClass, full_host};
-use crate::audit::{Action, Audit, Filter, Finding, Policy, Reach, Recommendation, Recommender};
-use crate::model::objects::{IstioObjects, ObjectKind};
-use crate::model::{ClusterName, Direction, MeshSnapshot, ObjectRef, Origin, OriginKind, RulePart, format_duration};
+use crate::attribute::{Attributor, Dropped, ProxyClass};
+use crate::audit::{Action, Audit, Filter, Finding, Policy, Reach, Recommendation, Recommender, Severity};
+use crate::model::objects::{ControlPlane, IstioObjects, ObjectKind};
+use crate::model::{ClusterName, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, format_duration};
+use footprint::{Difference, Stage, View, differences};
+use hosts::{HostGoal, HostPlanner, deciding_edits, merge, touched};
 use installation::{Target, mesh_step};
-use overrides::{change, create, deciding_part};
+use objects::{Edits, ObjectEdit, ObjectKey, PartEdit, step};
 
 /// What is asked of a plan.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +42,8 @@ pub struct FixOptions {
     pub value: Option<Duration>,
     /// Parts of hosts: only these, and no mesh-wide change.
     pub hosts: Vec<String>,
+    /// Objects, as `namespace/name`, that are to be changed for a host even though that changes other timeouts too.
+    pub chosen: Vec<String>,
 }
 
 /// One thing to do.
@@ -44,148 +60,128 @@ pub enum Step {
 pub struct FixPlan {
     /// The value that most of it sets, and why; `None` where nothing is to be set.
     pub recommendation: Option<Recommendation>,
-    /// Mesh-wide first, then what overrides it.
+    /// Mesh-wide first, then what overrides it. One step an object.
     pub steps: Vec<Step>,
+    /// Hosts for which no change does just what was asked for, and what could be done.
+    pub open: Vec<HostChoices>,
     /// What stands in the way, or is to be done by hand.
     pub notes: Vec<String>,
     /// What it would change.
     pub effect: Effect,
+    /// How many errors and warnings the first step alone mends, of how many that there are; `None` where it is the
+    /// only one.
+    pub first: Option<(usize, usize)>,
 }
 
 /// The control plane that a value belongs to: context and revision as the mesh's objects name it, else as proxies do.
-type PlaneKey = (String, String, bool);
+type PlaneKey = (String, String, TimeoutKey);
 
 #[derive(Default)]
 struct Wanted<'a> {
     /// Mesh-wide changes, with the clusters that ask for them.
     mesh: BTreeMap<PlaneKey, Vec<&'a Finding>>,
-    /// Changes of objects, by context, kind and name, then part.
-    objects: BTreeMap<(String, &'static str, ObjectRef), BTreeMap<OriginKind, Part<'a>>>,
+    /// Parts of objects that give a wrong value, by context, with the clusters that ask for a change.
+    parts: BTreeMap<(String, OriginKind), Vec<&'a Finding>>,
+    /// Clusters that lose a value which was meant for them, by context.
+    restore: Vec<(String, &'a Finding, &'a Dropped)>,
     /// Hosts that need a value of their own, by context.
-    hosts: Vec<(String, &'a Finding)>,
+    hosts: BTreeMap<(String, String), Vec<&'a Finding>>,
     notes: BTreeSet<String>,
 }
 
-impl<'a> Wanted<'a> {
-    /// Asks for a change of one part of an object.
-    fn change(&mut self, context: &str, origin: &Origin, finding: &'a Finding, meant: Option<Duration>) {
-        let Some(object) = origin.kind.object() else { return };
-        let key = (context.to_owned(), origin.kind.as_str(), object.clone());
-        let part = self.objects.entry(key).or_default().entry(origin.kind.clone()).or_insert_with(|| Part {
-            origin: origin.clone(),
-            findings: Vec::new(),
-            meant: None,
-        });
-        part.findings.push(finding);
-        part.meant = meant.or(part.meant);
-    }
-}
-
-struct Part<'a> {
-    origin: Origin,
-    findings: Vec<&'a Finding>,
-    /// A value that was meant for it.
-    meant: Option<Duration>,
+/// What a plan is made from.
+struct Planner<'a> {
+    snapshot: &'a MeshSnapshot,
+    attributor: &'a Attributor<'a>,
+    recommender: Recommender<'a>,
+    options: &'a FixOptions,
+    stage: Stage,
+    plan: FixPlan,
 }
 
 /// Plans the change for what an audit found. `filter` is what the audit looked at.
 #[must_use]
 pub fn plan(snapshot: &MeshSnapshot, now: &Audit, filter: &Filter, policy: &Policy, options: &FixOptions) -> FixPlan {
     let attributor = Attributor::new(snapshot);
-    let wanted = sort_out(&attributor, now, options);
-    let recommender = Recommender::new(snapshot, &now.rows, policy);
-    let mut plan = FixPlan { notes: wanted.notes.iter().cloned().collect(), ..FixPlan::default() };
-    let value_for = |findings: &[&Finding]| {
-        let wanting: Vec<_> =
-            findings.iter().map(|finding| (finding.cluster(), &**finding.proxies(), held(finding))).collect();
-        let asked = || recommender.recommend(&wanting, options.value);
-        // What the findings themselves ask for: the most that one of them does.
-        let recommended = findings.iter().filter_map(|finding| match &finding.action {
-            Action::SetTimeout { to, .. } => Some(to),
-            _ => None,
-        });
-        match recommended.max_by_key(|recommendation| recommendation.value) {
-            Some(recommendation) if options.value.is_none() => Recommendation::clone(recommendation),
-            _ => asked(),
-        }
+    let mut wanted = sort_out(&attributor, now, options);
+    let mut planner = Planner {
+        snapshot,
+        attributor: &attributor,
+        recommender: Recommender::new(snapshot, &now.rows, policy),
+        options,
+        stage: Stage::new(snapshot, &attributor),
+        plan: FixPlan { notes: std::mem::take(&mut wanted.notes).into_iter().collect(), ..FixPlan::default() },
     };
-    for (key, findings) in &wanted.mesh {
-        let recommendation = value_for(findings);
-        if let Some(step) = plane_step(snapshot, &attributor, now, key, &recommendation) {
-            plan.steps.push(Step::Mesh(Box::new(step)));
-        }
-        plan.recommendation.get_or_insert(recommendation);
-    }
-    let empty = IstioObjects::default();
-    for ((context, ..), parts) in &wanted.objects {
-        let objects = snapshot.objects.get(context).unwrap_or(&empty);
-        let mut changes = Vec::new();
-        for part in parts.values() {
-            let recommendation = value_for(&part.findings);
-            // A value that someone meant and that is long enough is the one to keep.
-            let meant = part.meant.filter(|meant| *meant >= recommendation.value && options.value.is_none());
-            changes.push((part.origin.clone(), meant.unwrap_or(recommendation.value)));
-            plan.recommendation.get_or_insert(recommendation);
-        }
-        match change(context, objects, &changes) {
-            Ok(Some(step)) => plan.steps.push(Step::Object(Box::new(step))),
-            Ok(None) => {}
-            Err(error) => plan.notes.push(error),
-        }
-    }
-    for_hosts(snapshot, &attributor, &wanted, &value_for, &mut plan);
+    planner.mesh_wide(now, &wanted);
+    let edits = planner.objects(&wanted);
+    let edits = planner.hosts(&wanted, edits);
+    planner.steps(&edits);
+    let mut plan = planner.plan;
     unread(snapshot, &mut plan);
     plan.effect = effect::effect(snapshot, now, filter, policy, &plan);
     let in_scope = |finding: &Finding| options.hosts.is_empty() || is_for(&options.hosts, finding);
     plan.effect.remain.retain(|remaining| in_scope(&remaining.finding));
+    if let [first, _, ..] = plan.steps.as_slice() {
+        let alone = FixPlan { steps: vec![first.clone()], ..FixPlan::default() };
+        let effect = effect::effect(snapshot, now, filter, policy, &alone);
+        let counts = |finding: &&Finding| finding.severity > Severity::Info && in_scope(finding);
+        plan.first = Some((effect.vanish.iter().filter(counts).count(), now.findings.iter().filter(counts).count()));
+    }
+    name_new_findings(&mut plan);
     plan
 }
 
 /// Whether a finding is about one of some hosts, given by parts of their names.
 fn is_for(hosts: &[String], finding: &Finding) -> bool {
     let host = ClusterName::parse(finding.cluster()).map_or("", |name| name.host);
+    is_asked(hosts, host)
+}
+
+fn is_asked(hosts: &[String], host: &str) -> bool {
     !host.is_empty() && hosts.iter().any(|part| host.contains(part.as_str()))
 }
 
 fn held(finding: &Finding) -> Duration {
-    finding.subject.timeout().unwrap_or(crate::model::EnvoyCluster::DEFAULT_CONNECT_TIMEOUT)
+    finding.subject.timeout().unwrap_or(EnvoyCluster::DEFAULT_CONNECT_TIMEOUT)
 }
 
 /// Sorts findings by what is to be changed for them.
 fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOptions) -> Wanted<'a> {
     let mut wanted = Wanted::default();
-    for finding in now.findings.iter().filter(|finding| options.hosts.is_empty() || is_for(&options.hosts, finding)) {
+    let by_host = !options.hosts.is_empty();
+    for finding in now.findings.iter().filter(|finding| !by_host || is_for(&options.hosts, finding)) {
         let contexts = contexts(attributor, finding);
+        let host = ClusterName::parse(finding.cluster()).map(|name| name.host).filter(|host| !host.is_empty());
         match &finding.action {
-            Action::SetTimeout { at, reach, .. } => match &at.kind {
-                kind if kind.is_override() && at.certain => {
-                    for context in &contexts {
-                        wanted.change(context, at, finding, None);
+            Action::SetTimeout { at, reach, .. } => match (&at.kind, host) {
+                (kind, _) if kind.is_override() && !at.certain => {
+                    wanted.notes.insert(uncertain(at, finding));
+                }
+                (kind, Some(host)) if by_host || (kind.is_mesh_wide() && *reach == Reach::Host) => {
+                    for context in contexts {
+                        wanted.hosts.entry((context, host.to_owned())).or_default().push(finding);
                     }
                 }
-                OriginKind::DestinationRule { rule: object, .. } | OriginKind::EnvoyFilter { filter: object, .. } => {
-                    wanted.notes.insert(format!(
-                        "{} {object} seems to set {} of {}, but could not be read: change its connectTimeout there",
-                        at.kind.as_str(),
-                        format_duration(held(finding)),
-                        finding.cluster()
-                    ));
+                (kind, _) if kind.is_override() => {
+                    for context in contexts {
+                        wanted.parts.entry((context, kind.clone())).or_default().push(finding);
+                    }
                 }
-                kind if kind.is_mesh_wide() && (!options.hosts.is_empty() || *reach == Reach::Host) => {
-                    wanted.hosts.extend(contexts.iter().map(|context| (context.clone(), finding)));
-                }
-                kind if kind.is_mesh_wide() => {
+                (kind, _) if kind.is_mesh_wide() && *reach == Reach::Source => {
                     for key in planes(attributor, finding, kind) {
                         wanted.mesh.entry(key).or_default().push(finding);
                     }
                 }
                 _ => {}
             },
-            Action::Restore { dropped } => {
-                for context in &contexts {
-                    wanted.change(context, &dropped.by, finding, Some(dropped.value));
+            Action::Restore { dropped } => match host {
+                Some(host) if by_host => {
+                    for context in contexts {
+                        wanted.hosts.entry((context, host.to_owned())).or_default().push(finding);
+                    }
                 }
-            }
+                _ => wanted.restore.extend(contexts.into_iter().map(|context| (context, finding, dropped))),
+            },
             Action::MoveKey { .. }
             | Action::Reconcile { .. }
             | Action::Deliver(_)
@@ -197,164 +193,345 @@ fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOption
     wanted
 }
 
+fn uncertain(at: &Origin, finding: &Finding) -> String {
+    format!(
+        "{} {} seems to set {} of {}, but could not be read: change its connectTimeout there",
+        at.kind.as_str(),
+        at.kind.object().map(ToString::to_string).unwrap_or_default(),
+        format_duration(held(finding)),
+        finding.cluster()
+    )
+}
+
 fn classes_of<'c, 'a>(
     attributor: &'c Attributor<'a>,
-    finding: &Finding,
-) -> impl Iterator<Item = &'c ProxyClass<'a>> + use<'c, 'a> {
-    let proxies = Arc::clone(finding.proxies());
-    attributor.classes().iter().filter(move |class| !class.proxies.intersection(&proxies).is_empty())
+    finding: &'c Finding,
+) -> impl Iterator<Item = (usize, &'c ProxyClass<'a>)> {
+    let classes = attributor.classes().iter().enumerate();
+    classes.filter(|(_, class)| !class.proxies.intersection(finding.proxies()).is_empty())
 }
 
 fn contexts(attributor: &Attributor<'_>, finding: &Finding) -> BTreeSet<String> {
-    classes_of(attributor, finding).map(|class| class.representative.proxy.id.context.clone()).collect()
+    classes_of(attributor, finding).map(|(_, class)| class.representative.proxy.id.context.clone()).collect()
 }
 
 fn planes(attributor: &Attributor<'_>, finding: &Finding, kind: &OriginKind) -> BTreeSet<PlaneKey> {
+    let key = match kind {
+        OriginKind::MeshDefaultTrafficPolicy { .. } => TimeoutKey::DefaultTrafficPolicy,
+        _ => TimeoutKey::ConnectTimeout,
+    };
     classes_of(attributor, finding)
-        .map(|class| {
+        .map(|(_, class)| {
             let proxy = &class.representative.proxy;
             let plane = attributor.objects(class).and_then(|objects| objects.control_plane(&proxy.revision));
             let revision = plane.map_or(&proxy.revision, |plane| &plane.revision);
-            (proxy.id.context.clone(), revision.clone(), matches!(kind, OriginKind::MeshDefaultTrafficPolicy { .. }))
+            (proxy.id.context.clone(), revision.clone(), key)
         })
         .collect()
 }
 
-/// The mesh-wide step of a control plane; `None` where it already has the value.
-fn plane_step(
-    snapshot: &MeshSnapshot,
-    attributor: &Attributor<'_>,
-    now: &Audit,
-    (context, revision, default_traffic_policy): &PlaneKey,
-    recommendation: &Recommendation,
-) -> Option<MeshStep> {
-    let objects = snapshot.objects.get(context).filter(|objects| !objects.is_empty());
-    let plane = objects.and_then(|objects| objects.control_planes.iter().find(|plane| plane.revision == *revision));
-    let value = now.mesh.iter().find(|mesh| mesh.context == *context && mesh.revision == *revision);
-    let effective = plane.and_then(|plane| plane.effective());
-    let baseline = effective
-        .filter(|_| *default_traffic_policy)
-        .and_then(|effective| effective.default_connection_pool?.connect_timeout);
-    let told = || attributor.classes().iter().find_map(ProxyClass::told);
-    let before = baseline.or(value.map(|value| value.connect_timeout)).or_else(told)?;
-    if before == recommendation.value {
-        return None;
-    }
-    let source = value.map(|value| value.source.clone()).unwrap_or_default();
-    let target = Target {
-        context,
-        revision,
-        before,
-        after: recommendation.value,
-        source: &source,
-        default_traffic_policy: *default_traffic_policy,
-    };
-    Some(mesh_step(objects, plane, &target))
-}
-
-/// DestinationRules for hosts that need a value of their own: merged into the rule that is there for the host, or
-/// made anew where there is none or only a wider one.
-fn for_hosts(
-    snapshot: &MeshSnapshot,
-    attributor: &Attributor<'_>,
-    wanted: &Wanted<'_>,
-    value_for: &dyn Fn(&[&Finding]) -> Recommendation,
-    plan: &mut FixPlan,
-) {
-    /// Context, namespace, and the rule's name or the host.
-    type Key = (String, String, String);
-    type Parts<'a> = BTreeMap<RulePart, (Origin, Vec<&'a Finding>)>;
-    let mut changes: BTreeMap<Key, Parts<'_>> = BTreeMap::new();
-    let mut created: BTreeMap<Key, (Option<String>, Vec<&Finding>)> = BTreeMap::new();
-    // Where the mesh-wide change is enough, a host needs none of its own.
-    let mesh_wide = |context: &str, needed: Duration| {
-        plan.steps
-            .iter()
-            .any(|step| matches!(step, Step::Mesh(step) if step.context == context && step.after >= needed))
-    };
-    let hosts: Vec<&(String, &Finding)> = wanted
-        .hosts
-        .iter()
-        .filter(|(context, finding)| {
-            let needed = value_for(&[finding]).value;
-            needed != held(finding) && !mesh_wide(context, needed)
-        })
-        .collect();
-    for (context, finding) in hosts {
-        let Some(name) = ClusterName::parse(finding.cluster()).filter(|name| name.direction == Direction::Outbound)
-        else {
-            continue;
-        };
-        for class in classes_of(attributor, finding) {
-            let Some(objects) =
-                attributor.objects(class).filter(|objects| objects.is_read(ObjectKind::DestinationRule))
-            else {
-                plan.notes.push(format!(
-                    "DestinationRules could not be read, so where to set a value for {} is not known",
-                    name.host
-                ));
-                continue;
-            };
-            let Some(position) = snapshot.clusters.iter().position(|cluster| *cluster.name == *finding.cluster())
-            else {
-                continue;
-            };
-            let found = attributor.rule_for(class, &snapshot.clusters[position]);
-            match found.rule {
-                Some(rule) if full_host(&rule.host, &rule.meta.namespace, objects.domain()) == name.host => {
-                    let part = deciding_part(rule, name.port, name.subset);
-                    let rule_part =
-                        OriginKind::DestinationRule { rule: rule.meta.reference(), part: Some(part.clone()) };
-                    let origin = Origin::new(rule_part, true);
-                    let key = (context.clone(), rule.meta.namespace.clone(), rule.meta.name.clone());
-                    changes.entry(key).or_default().entry(part).or_insert((origin, Vec::new())).1.push(finding);
-                }
-                wider => {
-                    let namespace = match wider {
-                        Some(rule) => rule.meta.namespace.clone(),
-                        None if found.service_namespace.is_empty() => found.root_namespace.clone(),
-                        None => found.service_namespace.clone(),
-                    };
-                    let base = wider.map(|rule| rule.meta.name.clone());
-                    created
-                        .entry((context.clone(), namespace, name.host.to_owned()))
-                        .or_insert((base, Vec::new()))
-                        .1
-                        .push(finding);
-                }
+impl Planner<'_> {
+    /// The value that some findings ask for: the most that one of them does.
+    fn value_for(&self, findings: &[&Finding]) -> Recommendation {
+        let recommended = findings.iter().filter_map(|finding| match &finding.action {
+            Action::SetTimeout { to, .. } => Some(to),
+            _ => None,
+        });
+        match recommended.max_by_key(|recommendation| recommendation.value) {
+            Some(recommendation) if self.options.value.is_none() => Recommendation::clone(recommendation),
+            _ => {
+                let wanting: Vec<_> =
+                    findings.iter().map(|finding| (finding.cluster(), &**finding.proxies(), held(finding))).collect();
+                self.recommender.recommend(&wanting, self.options.value)
             }
         }
     }
-    let empty = IstioObjects::default();
-    for ((context, ..), parts) in changes {
-        let objects = snapshot.objects.get(&context).unwrap_or(&empty);
-        let mut edits = Vec::new();
-        for (origin, findings) in parts.into_values() {
-            let recommendation = value_for(&findings);
-            edits.push((origin, recommendation.value));
-            plan.recommendation.get_or_insert(recommendation);
-        }
-        match change(&context, objects, &edits) {
-            Ok(Some(step)) => plan.steps.push(Step::Object(Box::new(step))),
-            Ok(None) => {}
-            Err(error) => plan.notes.push(error),
+
+    fn mesh_wide(&mut self, now: &Audit, wanted: &Wanted<'_>) {
+        for (key, findings) in &wanted.mesh {
+            let recommendation = self.value_for(findings);
+            if let Some(step) = self.plane_step(now, key, &recommendation) {
+                self.plan.steps.push(Step::Mesh(Box::new(step)));
+                self.plan.recommendation.get_or_insert(recommendation);
+            }
         }
     }
-    for ((context, namespace, host), (base, findings)) in created {
-        let objects = snapshot.objects.get(&context).unwrap_or(&empty);
-        let recommendation = value_for(&findings);
-        let version = objects.control_planes.first().map_or("", |plane| plane.version.as_str());
-        let base = base.and_then(|name| {
-            objects.destination_rules.iter().find(|rule| rule.meta.namespace == namespace && rule.meta.name == name)
+
+    /// The mesh-wide step of a control plane; `None` where it already has the value.
+    fn plane_step(
+        &self,
+        now: &Audit,
+        (context, revision, key): &PlaneKey,
+        recommendation: &Recommendation,
+    ) -> Option<MeshStep> {
+        let objects = self.snapshot.objects.get(context).filter(|objects| !objects.is_empty());
+        let plane = objects.and_then(|objects| objects.control_planes.iter().find(|plane| plane.revision == *revision));
+        let value = now.mesh.iter().find(|mesh| mesh.context == *context && mesh.revision == *revision);
+        let baseline = plane
+            .and_then(ControlPlane::effective)
+            .filter(|_| *key == TimeoutKey::DefaultTrafficPolicy)
+            .and_then(|effective| effective.default_connection_pool?.connect_timeout);
+        let told = || self.attributor.classes().iter().find_map(ProxyClass::told);
+        let before = baseline.or(value.map(|value| value.connect_timeout)).or_else(told)?;
+        if before == recommendation.value {
+            return None;
+        }
+        let source = value.map(|value| value.source.clone()).unwrap_or_default();
+        let target = Target { context, revision, before, after: recommendation.value, source: &source, key: *key };
+        Some(mesh_step(objects, plane, &target))
+    }
+
+    /// The changes of objects that give some clusters a wrong value, or take a right one away.
+    fn objects(&mut self, wanted: &Wanted<'_>) -> Edits {
+        let before = View::new(&self.stage.snapshot);
+        let mut edits = Edits::default();
+        let mut needing = BTreeSet::new();
+        for ((context, kind), findings) in &wanted.parts {
+            let Some(key) = ObjectKey::of(context, kind) else { continue };
+            let recommendation = self.value_for(findings);
+            let edit = PartEdit { value: recommendation.value, carried: None };
+            edits.entry(key).or_default().parts.insert(kind.clone(), edit);
+            needing.extend(findings.iter().flat_map(|finding| self.rows(context, finding)));
+            self.plan.recommendation.get_or_insert(recommendation);
+        }
+        for (context, finding, dropped) in &wanted.restore {
+            let recommendation = self.value_for(&[*finding]);
+            // A value that someone meant and that is long enough is the one to keep.
+            let meant =
+                Some(dropped.value).filter(|meant| *meant >= recommendation.value && self.options.value.is_none());
+            let value = meant.unwrap_or(recommendation.value);
+            // What holds in its place is long enough; to repeat what was lost would make it shorter.
+            if held(finding) >= value {
+                continue;
+            }
+            let rows = self.rows(context, finding);
+            let by = &dropped.by.kind;
+            match (by, ObjectKey::of(context, by)) {
+                // Of a rule, what decides need not be the block that is named.
+                (OriginKind::DestinationRule { .. }, _) => match deciding_edits(&before, context, &rows, value) {
+                    Ok(more) => merge(&mut edits, more),
+                    Err(error) => self.plan.notes.push(error),
+                },
+                (_, Some(key)) => {
+                    edits.entry(key).or_default().parts.insert(by.clone(), PartEdit { value, carried: None });
+                }
+                (_, None) => {}
+            }
+            needing.extend(rows);
+            self.plan.recommendation.get_or_insert(recommendation);
+        }
+        let harmful = self.harm(&before, &edits, &needing);
+        if harmful.is_empty() {
+            return edits;
+        }
+        // One of them does more than it should: each part is looked at on its own.
+        let mut kept = Edits::default();
+        for (key, edit) in edits {
+            for (kind, part) in edit.parts {
+                let mut alone = ObjectEdit { warnings: edit.warnings.clone(), ..ObjectEdit::default() };
+                alone.parts.insert(kind.clone(), part);
+                let alone = Edits::from([(key.clone(), alone)]);
+                let harm = self.harm(&before, &alone, &needing);
+                if harm.is_empty() {
+                    merge(&mut kept, alone);
+                    continue;
+                }
+                self.plan.notes.push(format!(
+                    "{} {} ({}) is not changed: that would do more than change the timeouts that are wrong ({})",
+                    key.kind,
+                    key.object,
+                    kind.part(),
+                    harm.into_iter().collect::<Vec<_>>().join("; ")
+                ));
+            }
+        }
+        kept
+    }
+
+    /// What some changes do beside timeouts, and which timeouts they make shorter that nothing is wrong with.
+    fn harm(&self, before: &View<'_>, edits: &Edits, needing: &BTreeSet<(usize, u32)>) -> BTreeSet<String> {
+        if edits.is_empty() {
+            return BTreeSet::new();
+        }
+        let changed = match self.stage.after(edits) {
+            Ok(changed) => changed,
+            Err(error) => return BTreeSet::from([error]),
+        };
+        let after = View::new(&changed);
+        let touched = touched(&self.stage.snapshot, &changed, edits);
+        let found = differences(before, &after, &|row| touched.contains(row));
+        let harm = found.into_iter().filter_map(|found| {
+            let cluster = &self.stage.snapshot.clusters[found.row as usize].name;
+            let what = match found.difference {
+                Difference::Vanishes => "subset clusters would vanish".to_owned(),
+                Difference::Appears => "subset clusters would appear".to_owned(),
+                Difference::Alters(block) => format!("the {block} would be another"),
+                Difference::Timeout { before, after } => {
+                    let shorter = after.unwrap_or(EnvoyCluster::DEFAULT_CONNECT_TIMEOUT)
+                        < before.unwrap_or(EnvoyCluster::DEFAULT_CONNECT_TIMEOUT);
+                    if !shorter || needing.contains(&(found.proxy, found.row)) {
+                        return None;
+                    }
+                    "its timeout would be shorter".to_owned()
+                }
+            };
+            Some(format!("{cluster}: {what}"))
         });
-        match create(&context, objects, version, &namespace, &host, base, recommendation.value) {
-            Ok(step) => plan.steps.push(Step::Object(Box::new(step))),
-            Err(error) => plan.notes.push(error),
-        }
-        plan.recommendation.get_or_insert(recommendation);
+        harm.collect()
     }
-    plan.notes.sort();
-    plan.notes.dedup();
+
+    /// The clusters that a finding is about, on the stage.
+    fn rows(&self, context: &str, finding: &Finding) -> BTreeSet<(usize, u32)> {
+        let mut rows = BTreeSet::new();
+        for (proxy, class) in classes_of(self.attributor, finding) {
+            if class.representative.proxy.id.context != context {
+                continue;
+            }
+            for row in class.clusters.iter() {
+                let cluster = &self.snapshot.clusters[row as usize];
+                if *cluster.name == *finding.cluster() && cluster.connect_timeout == finding.subject.timeout() {
+                    rows.insert((proxy, row));
+                }
+            }
+        }
+        rows
+    }
+
+    /// Changes for hosts that need a value of their own.
+    fn hosts(&mut self, wanted: &Wanted<'_>, edits: Edits) -> Edits {
+        let goals = self.goals(wanted);
+        let named: BTreeSet<String> = goals.iter().map(|goal| goal.host.clone()).collect();
+        let asked = |host: &str| match self.options.hosts.as_slice() {
+            [] => named.contains(host),
+            hosts => is_asked(hosts, host),
+        };
+        let mut planner = HostPlanner {
+            stage: &self.stage,
+            asked: &asked,
+            chosen: &self.options.chosen,
+            edits,
+            open: Vec::new(),
+            notes: BTreeSet::new(),
+        };
+        for goal in &goals {
+            planner.plan(goal);
+        }
+        let HostPlanner { edits, open, notes, .. } = planner;
+        self.plan.open = open;
+        self.plan.notes.extend(notes);
+        edits
+    }
+
+    fn goals(&mut self, wanted: &Wanted<'_>) -> Vec<HostGoal> {
+        let mut goals: BTreeMap<(String, String), HostGoal> = BTreeMap::new();
+        for ((context, host), findings) in &wanted.hosts {
+            let recommendation = self.value_for(findings);
+            let value = recommendation.value;
+            // Where the mesh-wide change is enough, a host needs none of its own.
+            let enough =
+                |step: &Step| matches!(step, Step::Mesh(step) if step.context == *context && step.after >= value);
+            if self.plan.steps.iter().any(enough) {
+                continue;
+            }
+            let rows: BTreeSet<(usize, u32)> = findings
+                .iter()
+                .filter(|finding| held(finding) != value)
+                .flat_map(|finding| self.rows(context, finding))
+                .collect();
+            let goal = HostGoal { context: context.clone(), host: host.clone(), value, rows };
+            goals.insert((context.clone(), host.clone()), goal);
+            self.plan.recommendation.get_or_insert(recommendation);
+        }
+        if let (Some(value), false) = (self.options.value, self.options.hosts.is_empty()) {
+            self.asked_for(value, &mut goals);
+        }
+        goals.retain(|_, goal| !goal.rows.is_empty());
+        let read = |goal: &HostGoal| {
+            let objects = self.snapshot.objects.get(&goal.context);
+            objects.is_some_and(|objects| objects.is_read(ObjectKind::DestinationRule))
+        };
+        let (goals, unread): (Vec<HostGoal>, Vec<HostGoal>) = goals.into_values().partition(read);
+        self.plan.notes.extend(unread.into_iter().map(|goal| {
+            format!("DestinationRules could not be read, so where to set a value for {} is not known", goal.host)
+        }));
+        if goals.is_empty() && self.plan.steps.is_empty() {
+            self.plan.recommendation = None;
+        }
+        goals
+    }
+
+    /// A value that was asked for, for hosts that were asked for, is for all their clusters, wrong or not.
+    fn asked_for(&mut self, value: Duration, goals: &mut BTreeMap<(String, String), HostGoal>) {
+        for (proxy, class) in self.attributor.classes().iter().enumerate() {
+            let context = &class.representative.proxy.id.context;
+            for row in class.clusters.iter() {
+                let cluster = &self.snapshot.clusters[row as usize];
+                let Some(name) = cluster.parts().filter(|name| name.direction == Direction::Outbound) else { continue };
+                if !is_asked(&self.options.hosts, name.host) || cluster.connect_timeout == Some(value) {
+                    continue;
+                }
+                let told = self.attributor.attribute(class, row);
+                // What the proxy does not take, or nobody can account for, no object changes.
+                if told.expected.is_none_or(|expected| expected.origin != told.origin) {
+                    continue;
+                }
+                let goal = goals.entry((context.clone(), name.host.to_owned())).or_insert_with(|| HostGoal {
+                    context: context.clone(),
+                    host: name.host.to_owned(),
+                    value,
+                    rows: BTreeSet::new(),
+                });
+                goal.rows.insert((proxy, row));
+            }
+        }
+        if !goals.is_empty() {
+            let recommendation = self.recommender.recommend(&[], Some(value));
+            self.plan.recommendation.get_or_insert(recommendation);
+        }
+    }
+
+    /// One step for each object that changes.
+    fn steps(&mut self, edits: &Edits) {
+        let empty = IstioObjects::default();
+        // What is there first, then what is new.
+        let (new, there): (Vec<_>, Vec<_>) = edits.iter().partition(|(_, edit)| edit.made.is_some());
+        for (key, edit) in there.into_iter().chain(new) {
+            let objects = self.snapshot.objects.get(&key.context).unwrap_or(&empty);
+            match step(objects, key, edit) {
+                Ok(Some(step)) => self.plan.steps.push(Step::Object(Box::new(step))),
+                Ok(None) => {}
+                Err(error) => self.plan.notes.push(error),
+            }
+        }
+        self.plan.notes.sort();
+        self.plan.notes.dedup();
+    }
+}
+
+/// Findings that a plan makes are named where they come from: by the mesh-wide step, which leaves an override below
+/// the new value.
+fn name_new_findings(plan: &mut FixPlan) {
+    let named: BTreeSet<String> = plan
+        .effect
+        .appear
+        .iter()
+        .map(|finding| {
+            let at = finding.origin().and_then(|origin| {
+                let object = origin.kind.object()?;
+                Some(format!(", from {} {object}", origin.kind.as_str()))
+            });
+            let keeps = format_duration(held(finding));
+            format!("{}: {} keeps {keeps}{}", finding.rule.name, finding.cluster(), at.unwrap_or_default())
+        })
+        .collect();
+    let Some(Step::Mesh(step)) = plan.steps.first_mut().filter(|_| !named.is_empty()) else { return };
+    let all: Vec<String> = named.into_iter().collect();
+    let rest = all.len().saturating_sub(3);
+    let more = if rest > 0 { format!("; and {rest} more") } else { String::new() };
+    step.warnings.push(format!(
+        "it leaves overrides that are then below the mesh's value, and found so: {}{more}",
+        all[..all.len().min(3)].join("; ")
+    ));
 }
 
 /// Says what could not be read, since a plan without it may be no whole plan.
@@ -368,6 +545,12 @@ fn unread(snapshot: &MeshSnapshot, plan: &mut FixPlan) {
     }
     for (context, objects) in &snapshot.objects {
         let at = if context.is_empty() { String::new() } else { format!("context {context}: ") };
+        if !objects.is_empty() && objects.control_planes.is_empty() {
+            plan.notes.push(format!(
+                "{at}no control plane was found, neither an istiod Deployment nor a mesh configuration's ConfigMap: \
+                 where the mesh-wide value is set is not known (-i names another namespace)"
+            ));
+        }
         for (kind, coverage) in &objects.coverage {
             match coverage {
                 Coverage::Denied(reason) => plan.notes.push(format!("{at}{kind} could not be read: {reason}")),

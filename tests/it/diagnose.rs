@@ -143,31 +143,6 @@ fn the_log_of_the_incident() {
     assert_eq!(entry.event.flags, ["UF", "URX"]);
 }
 
-type Summary = Vec<(Cause, Confidence, u64, Option<String>, Option<String>, u32, Option<Duration>)>;
-
-fn summary(diagnosis: &Diagnosis) -> Summary {
-    diagnosis
-        .entries
-        .iter()
-        .map(|entry| {
-            let event = &entry.event;
-            (
-                event.cause,
-                event.confidence,
-                entry.occurrences,
-                event.cluster.clone(),
-                event.upstream.clone(),
-                event.attempts,
-                event.waited,
-            )
-        })
-        .collect()
-}
-
-fn causes_and_counts(diagnosis: &Diagnosis) -> Vec<(Cause, u64)> {
-    diagnosis.entries.iter().map(|entry| (entry.event.cause, entry.occurrences)).collect()
-}
-
 /// What one call was is one occurrence, whichever of its lines were seen.
 #[test]
 fn a_connection_older_than_the_log_is_counted_once() {

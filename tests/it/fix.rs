@@ -11,8 +11,11 @@ use meshaudit::decode::snapshot;
 use meshaudit::fix::{FixOptions, FixPlan, MeshStep, Step, apply, plan};
 use meshaudit::model::objects::{IstioObjects, ObjectKind};
 use meshaudit::model::{
-    ClusterSet, ClusterSource, EnvoyCluster, MeshSnapshot, Proxy, ProxyId, ProxySnapshot, SnapshotBuilder,
+    ClusterSet, ClusterSource, EnvoyCluster, Flag, MeshSnapshot, Proxy, ProxyId, ProxySnapshot, Scope, SnapshotBuilder,
 };
+use meshaudit::report::Palette;
+use meshaudit::report::fix::text;
+use meshaudit::report::look::Look;
 use meshaudit_sandbox::{Sandbox, canned};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -97,88 +100,247 @@ fn installation(name: &str) -> (MeshSnapshot, MeshStep) {
     }
 }
 
+/// A line of the table below.
+struct Told {
+    name: &'static str,
+    method: &'static str,
+    /// How each line to run begins.
+    commands: &'static [&'static str],
+    /// What is to be written down.
+    fragments: &'static [&'static str],
+    /// Until when a change in the cluster holds; empty where that is the way itself.
+    until: &'static str,
+    warnings: &'static str,
+}
+
 #[test]
 fn each_installation_is_told_and_has_its_own_change() {
-    for (name, method, command, in_fragments, in_warnings) in [
-        (
+    const VALUES: &str = "meshConfig:\n  connectTimeout: 10s\n";
+    const UPGRADE: &str = "the next upgrade";
+    const LIST: &str = "helm list -n istio-system --filter '^platform$'";
+    const MAP: &str = "kubectl patch configmap istio -n istio-system --type merge --patch-file /dev/stdin <<'EOF'";
+    let told = |name, method, commands, fragments, until, warnings| Told {
+        name,
+        method,
+        commands,
+        fragments,
+        until,
+        warnings,
+    };
+    for Told { name, method, commands, fragments, until, warnings } in [
+        told(
             "helm",
             "helm",
-            "helm upgrade mesh istio/istiod -n istio-system --version 1.29.2 --reuse-values --set meshConfig.connectTimeout=10s",
-            "meshConfig:\n  connectTimeout: 10s\n",
-            "--reuse-values",
+            &[
+                "helm list -n istio-system --filter '^istiod$'",
+                "helm upgrade istiod istio/istiod -n istio-system --version 1.31.0 --reuse-values --set meshConfig.connectTimeout=10s",
+            ][..],
+            &[VALUES][..],
+            UPGRADE,
+            "another chart would take the place",
         ),
-        (
+        told(
+            "helm-revision",
+            "helm",
+            &[
+                "helm list -n istio-system --filter '^istiod-1-31$'",
+                "helm upgrade istiod-1-31 istio/istiod -n istio-system",
+            ],
+            &[VALUES],
+            UPGRADE,
+            "",
+        ),
+        told(
+            "helm-unknown-chart",
+            "helm",
+            &[LIST],
+            &[VALUES, "istiod:\n  meshConfig:\n    connectTimeout: 10s\n"],
+            UPGRADE,
+            "`helm list` tells",
+        ),
+        told(
+            "helm-umbrella",
+            "helm",
+            &[LIST],
+            &["istiod:\n  meshConfig:\n    connectTimeout: 10s\n"],
+            UPGRADE,
+            "the place of all of the release's objects",
+        ),
+        told(
+            "hand-edited",
+            "helm",
+            &["helm list", "helm upgrade istiod"],
+            &[VALUES],
+            UPGRADE,
+            "edited by hand (kubectl-edit)",
+        ),
+        told(
+            "hand-edited",
+            "helm",
+            &["helm list", "helm upgrade istiod"],
+            &[VALUES],
+            UPGRADE,
+            "defaultConfig.connectTimeout (10s)",
+        ),
+        told("rendered", "rendered", &[], &[VALUES], UPGRADE, ""),
+        told("rendered-edited", "rendered", &[], &[VALUES], UPGRADE, "edited by hand (kubectl-edit);"),
+        told(
+            "argocd",
+            "rendered",
+            &[],
+            &[VALUES],
+            "the next reconciliation of Argo CD application mesh-istiod",
+            "does not last",
+        ),
+        told(
+            "argocd-label",
+            "rendered",
+            &[],
+            &[VALUES],
+            "the next reconciliation of Argo CD application mesh-istiod",
+            "does not last",
+        ),
+        told(
+            "flux-helmrelease",
+            "helm",
+            &[],
+            &["spec:\n  values:\n    meshConfig:\n      connectTimeout: 10s\n"],
+            "the next reconciliation of Flux HelmRelease flux-system/istiod",
+            "does not last",
+        ),
+        told(
+            "flux-kustomization",
+            "rendered",
+            &[],
+            &[VALUES],
+            "the next reconciliation of Flux Kustomization flux-system/mesh",
+            "",
+        ),
+        told(
             "istioctl",
             "istioctl",
-            "istioctl install -f ORIGINAL.yaml -f connect-timeout.yaml",
-            "kind: IstioOperator\nspec:\n  meshConfig:\n    connectTimeout: 10s\n",
+            &[
+                "istioctl install -f ORIGINAL.yaml -f - <<'EOF'\napiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:",
+            ],
+            &["kind: IstioOperator\nspec:\n  meshConfig:\n    connectTimeout: 10s\n"],
+            UPGRADE,
             "renders the profile anew",
         ),
-        (
+        told(
             "istioctl-1.6",
             "istioctl",
-            "istioctl manifest apply --set meshConfig.connectTimeout=10s",
-            "kind: IstioOperator",
+            &["istioctl manifest apply --set meshConfig.connectTimeout=10s"],
+            &["kind: IstioOperator"],
+            UPGRADE,
             "repeat every -f and --set",
         ),
-        (
+        told(
             "operator",
             "operator",
-            r#"kubectl patch istiooperators.install.istio.io mesh -n istio-system --type merge -p '{"spec":{"meshConfig":{"connectTimeout":"10s"}}}'"#,
-            "spec:\n  meshConfig:\n    connectTimeout: 10s\n",
+            &[
+                r#"kubectl patch istiooperators.install.istio.io mesh -n istio-system --type merge -p '{"spec":{"meshConfig":{"connectTimeout":"10s"}}}'"#,
+            ],
+            &["spec:\n  meshConfig:\n    connectTimeout: 10s\n"],
+            "",
             "",
         ),
-        (
+        told(
             "sail",
             "sail",
-            r#"kubectl patch istios.sailoperator.io default --type merge -p '{"spec":{"values":{"meshConfig":{"connectTimeout":"10s"}}}}'"#,
-            "spec:\n  values:\n    meshConfig:\n      connectTimeout: 10s\n",
+            &[
+                r#"kubectl patch istios.sailoperator.io default --type merge -p '{"spec":{"values":{"meshConfig":{"connectTimeout":"10s"}}}}'"#,
+            ],
+            &["spec:\n  values:\n    meshConfig:\n      connectTimeout: 10s\n"],
+            "",
             "",
         ),
-        (
+        told(
             "ossm2",
             "ossm2",
-            r#"kubectl patch servicemeshcontrolplanes.maistra.io basic -n istio-system --type merge -p '{"spec":{"techPreview":{"meshConfig":{"connectTimeout":"10s"}}}}'"#,
-            "techPreview:\n    meshConfig:\n      connectTimeout: 10s\n",
+            &[
+                r#"kubectl patch servicemeshcontrolplanes.maistra.io basic -n istio-system --type merge -p '{"spec":{"techPreview":{"meshConfig":{"connectTimeout":"10s"}}}}'"#,
+            ],
+            &["techPreview:\n    meshConfig:\n      connectTimeout: 10s\n"],
+            "",
             "not verified",
         ),
-        (
+        told(
+            "alibaba",
+            "alibaba",
+            &[
+                r#"kubectl patch asmmeshconfigs.istio.alibabacloud.com default --type merge -p '{"spec":{"connectTimeout":"10s"}}'"#,
+            ],
+            &["kind: ASMMeshConfig\nmetadata:\n  name: default\nspec:\n  connectTimeout: 10s\n"],
+            "",
+            "ASM 1.24",
+        ),
+        told(
             "aks",
             "aks",
-            "kubectl apply --server-side --force-conflicts -f istio-shared-configmap-asm-1-24.yaml",
-            "  name: istio-shared-configmap-asm-1-24\n  namespace: aks-istio-system\ndata:\n  mesh: |\n    accessLogFile: /dev/stdout\n    connectTimeout: 10s\n",
+            &["kubectl patch configmap istio-shared-configmap-asm-1-24 -n aks-istio-system --type merge"],
+            &[],
+            "",
             "never edit istio-asm-*",
         ),
-        (
+        told(
             "gke",
             "gke",
-            "kubectl apply --server-side --force-conflicts -f istio-asm-managed.yaml",
-            "+connectTimeout: 10s",
+            &["kubectl patch configmap istio-asm-managed -n istio-system --type merge"],
+            &[],
+            "",
             "not verified",
         ),
-        (
-            "argocd",
-            "unknown",
-            "kubectl apply",
-            "meshConfig:\n  connectTimeout: 10s\n",
-            "Argo CD application istiod-prod writes",
-        ),
-        ("hand-edited", "helm", "helm upgrade mesh", "connectTimeout: 10s", "edited by hand (kubectl-edit)"),
-        ("hand-edited", "helm", "helm upgrade mesh", "connectTimeout: 10s", "defaultConfig.connectTimeout (10s)"),
-        ("unknown", "unknown", "kubectl apply", "-connectTimeout: 1s\n+connectTimeout: 10s", "last resort"),
+        told("kyma", "unknown", &[MAP], &[VALUES], "", "could not be told"),
+        told("unknown", "unknown", &[MAP], &[VALUES], "", "could not be told"),
     ] {
         let (snapshot, step) = installation(name);
-        assert_eq!(step.install.method.as_str(), method, "{name}");
-        // The unknown one is the one that leaves nothing.
-        assert_eq!(step.install.evidence.is_empty(), name == "unknown", "{name}: {:?}", step.install.evidence);
-        assert!(step.commands.iter().any(|line| line.starts_with(command)), "{name}: {:?}", step.commands);
-        assert!(!step.commands.iter().any(|line| line.contains("istioctl install --set")), "{name}");
-        let fragments: String = step.fragments.iter().map(|fragment| fragment.content.as_str()).collect();
-        assert!(fragments.contains(in_fragments), "{name}: {fragments}");
-        let warnings = step.warnings.join("\n");
-        assert!(warnings.contains(in_warnings), "{name}: {warnings}");
+        assert_eq!(step.install.method.as_str(), method, "{name}: {:?}", step.install);
+        // The unknown ones are those that leave nothing.
+        assert_eq!(step.install.evidence.is_empty(), method == "unknown", "{name}: {:?}", step.install.evidence);
+        let lines: Vec<String> = step.commands.iter().map(|command| command.line(&Scope::default(), "")).collect();
+        assert_eq!(lines.len(), commands.len(), "{name}: {lines:#?}");
+        for (line, start) in lines.iter().zip(commands) {
+            assert!(line.starts_with(start), "{name}: {line}");
+        }
+        let written: String = step.fragments.iter().map(|fragment| fragment.content.as_str()).collect();
+        fragments.iter().for_each(|part| assert!(written.contains(part), "{name}: {written}"));
+        assert_eq!(step.interim.as_ref().map_or("", |interim| &interim.until), until, "{name}");
+        let all = step.warnings.join("\n");
+        assert!(all.contains(warnings), "{name}: {all}");
+        // Whatever the way, the ConfigMap's text differs in one place.
+        let source =
+            snapshot.objects[""].control_planes[0].mesh.iter().find(|source| source.kind == step.target).unwrap();
+        if let Some(patch) = &step.patch {
+            assert_eq!(patch.text, source.text.replace("connectTimeout: 1s", "connectTimeout: 10s"), "{name}");
+        }
         let then = apply(&snapshot, &fix(&snapshot, &FixOptions::default()));
         assert!(then.clusters.iter().all(|cluster| cluster.connect_timeout == Some(Duration::from_secs(10))), "{name}");
+    }
+}
+
+/// What people read of each installation's plan.
+#[test]
+fn each_installation_has_its_words() {
+    let look = Look { palette: Palette::plain(), columns: Some(100), headings: true, verbose: false };
+    let scope = Scope {
+        selection: vec![Flag::switch("-A")],
+        cluster: vec![Flag::new("--context", "prod")],
+        ..Scope::default()
+    };
+    for name in
+        ["helm", "helm-unknown-chart", "rendered", "argocd", "flux-helmrelease", "istioctl", "sail", "aks", "unknown"]
+    {
+        let (snapshot, _) = installation(name);
+        let plan = fix(&snapshot, &FixOptions::default());
+        let text = text(&snapshot, &plan, &scope, look);
+        // Each line that is to be run says which cluster.
+        for line in text
+            .lines()
+            .filter(|line| ["kubectl ", "helm ", "istioctl "].iter().any(|tool| line.trim_start().starts_with(tool)))
+        {
+            assert!(line.contains("context prod"), "{name}: {line}");
+        }
+        insta::assert_snapshot!(format!("fix_{name}"), text);
     }
 }
 
@@ -199,14 +361,19 @@ fn a_plan_is_for_the_value_and_the_hosts_asked_for() {
         ("outbound|80||db.shop.svc.cluster.local", None),
     ];
     let snapshot = mesh(objects, &[("shop", "web-1")], &clusters);
-    let options =
-        FixOptions { value: Some(Duration::from_secs(15)), hosts: vec!["api.example".into(), "db.shop".into()] };
+    let options = FixOptions {
+        value: Some(Duration::from_secs(15)),
+        hosts: vec!["api.example".into(), "db.shop".into()],
+        ..FixOptions::default()
+    };
     let plan = fix(&snapshot, &options);
     let [Step::Object(merged), Step::Object(created)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
     // The rule that is there is merged into, at the part that decides; the wider one is taken over whole.
     assert_eq!(
         (merged.identity.name.as_str(), merged.created, merged.changes[0].part.as_str()),
-        ("db", false, "port 80")
+        ("db", false, "port 80"),
+        "{:?}",
+        merged.changes
     );
     assert!(created.created && created.spec.contains(r#""tls":{"mode":"SIMPLE"}"#), "{}", created.spec);
     assert!(created.warnings[0].contains("shop/wide"), "{:?}", created.warnings);
@@ -282,13 +449,15 @@ proptest! {
             ("inbound|8080||", None),
         ];
         let snapshot = mesh(objects, &[("shop", "web-1"), ("other", "web-2")], &clusters);
-        let options = FixOptions { value: wanted.map(Duration::from_secs), hosts: vec![] };
+        let options = FixOptions { value: wanted.map(Duration::from_secs), ..FixOptions::default() };
         let plan = fix(&snapshot, &options);
         let then = apply(&snapshot, &plan);
         let now = audit(&snapshot, &Filter::default(), &Policy::default());
         let after = audit(&then, &Filter::default(), &Policy::default());
         for finding in &after.findings {
-            let mended = matches!(finding.rule.code, "MA001" | "MA002" | "MA008");
+            // A lost value is not repeated where what holds in its place is long enough.
+            let enough = finding.rule.code == "MA008" && finding.subject.timeout() >= Some(Duration::from_secs(wanted.unwrap_or(10)));
+            let mended = matches!(finding.rule.code, "MA001" | "MA002" | "MA008") && !enough;
             prop_assert!(!mended, "{}\nplan: {:#?}\n{}", finding.message, plan.steps, manifests);
         }
         // What it announces is what comes of it.

@@ -11,6 +11,7 @@ mod debug_log;
 mod diagnose;
 mod fake;
 mod fix;
+mod fix_safety;
 mod generated;
 mod help;
 mod istiod;

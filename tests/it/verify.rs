@@ -109,8 +109,13 @@ fn the_incident_has_one_straggler() {
     assert_eq!(stragglers[0]["reason"], "not-connected");
 }
 
-/// Runs a command line that the plugin printed, with the real kubectl, through a shell as a user would.
+/// Runs a command line that the plugin printed.
 fn apply(sandbox: &Sandbox, command: &str) {
+    kubectl(sandbox, command);
+}
+
+/// Runs a command line with the real kubectl, through a shell as a user would, and gives its output back.
+fn kubectl(sandbox: &Sandbox, command: &str) -> String {
     let tools = sandbox.directory().join("tools");
     if !tools.exists() {
         fs::create_dir(&tools).unwrap();
@@ -125,6 +130,39 @@ fn apply(sandbox: &Sandbox, command: &str) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Every object that a plan could touch, with its labels and annotations.
+fn everything(sandbox: &Sandbox) -> Value {
+    let kinds = "configmaps,destinationrules,sidecars,envoyfilters,serviceentries,virtualservices,services,deployments";
+    let list = kubectl(sandbox, &format!("kubectl get {kinds} -A -o json"));
+    serde_json::from_str(&list).unwrap()
+}
+
+/// The same without connect timeouts, and without what the API server itself writes at a change.
+fn without_timeouts(value: Value) -> Value {
+    const WRITTEN: [&str; 5] = ["connectTimeout", "connect_timeout", "resourceVersion", "generation", "managedFields"];
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.into_iter().filter(|(key, _)| !WRITTEN.contains(&key.as_str()));
+            let kept = kept.map(|(key, value)| (key, without_timeouts(value)));
+            // A block that was made for a timeout alone.
+            Value::Object(kept.filter(|(_, value)| *value != serde_json::json!({})).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_timeouts).collect()),
+        Value::String(text) => {
+            let lines = text.lines().map(|line| match line.split_once("connectTimeout: ") {
+                Some((before, after)) => {
+                    let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '.');
+                    format!("{before}connectTimeout:{rest}\n")
+                }
+                None => format!("{line}\n"),
+            });
+            Value::String(lines.collect())
+        }
+        other => other,
+    }
 }
 
 #[test]
@@ -145,23 +183,19 @@ fn the_whole_loop() {
     let plan = run(&["fix", "-A", "-o", "json", "--no-evidence"]).run();
     fs::write(&plan_file, &plan.stdout).unwrap();
     let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
+    let objects = everything(&sandbox);
     for step in plan["steps"].as_array().unwrap() {
-        for command in step["commands"].as_array().unwrap() {
-            let command = command.as_str().unwrap();
-            if step["action"] == "mesh" {
-                assert!(command.starts_with("helm upgrade"), "{command}");
-                let get = "kubectl get configmap istio -n istio-system -o yaml";
-                apply(
-                    &sandbox,
-                    &format!(
-                        "{get} | sed 's/connectTimeout: 1s/connectTimeout: 10s/' | kubectl apply --server-side --force-conflicts -f -"
-                    ),
-                );
-            } else {
-                apply(&sandbox, command);
-            }
+        if step["action"] == "mesh" {
+            assert!(step["commands"][1].as_str().unwrap().starts_with("helm upgrade"), "{step}");
+            apply(&sandbox, step["interim"]["command"].as_str().unwrap());
+        } else {
+            step["commands"].as_array().unwrap().iter().for_each(|command| apply(&sandbox, command.as_str().unwrap()));
         }
     }
+    // What was pasted changed timeouts, and of every object everything else is as it was.
+    let changed = everything(&sandbox);
+    assert_ne!(objects, changed);
+    assert_eq!(without_timeouts(objects), without_timeouts(changed));
     // It arrives everywhere but where there is no connection to the control plane.
     let plan_path = plan_file.to_str().unwrap();
     let verification =

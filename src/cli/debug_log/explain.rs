@@ -16,7 +16,7 @@ use crate::collect::SessionEvent;
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{Cause, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::k8s::LogLine;
-use crate::model::{ClusterTimeouts, ProxyId};
+use crate::model::ProxyId;
 use crate::report::diagnosis::{self, DiagnosisInput};
 use crate::report::escape::{escape, is_hostile};
 use crate::report::look::{Look, count};
@@ -44,7 +44,6 @@ pub(in super::super) struct Explainer {
     decoders: HashMap<ProxyId, LogDecoder>,
     formats: Vec<AccessFormat>,
     diagnoser: Diagnoser,
-    timeouts: KnownTimeouts,
     /// Causes that have been explained, by cluster.
     explained: HashSet<(Cause, Option<String>)>,
     /// The time of the newest line, and when it came: what the proxies' clock shows.
@@ -54,27 +53,6 @@ pub(in super::super) struct Explainer {
     following: usize,
     /// When the session ends, if it does by itself.
     until: Option<Instant>,
-}
-
-/// Connect timeouts of several proxies' clusters; `None` where they disagree.
-#[derive(Default)]
-pub(in super::super) struct KnownTimeouts(HashMap<String, Option<Duration>>);
-
-impl KnownTimeouts {
-    /// Takes one proxy's.
-    pub(in super::super) fn learn(&mut self, timeouts: ClusterTimeouts) {
-        for (cluster, timeout) in timeouts {
-            let known = self.0.entry(cluster).or_insert(Some(timeout));
-            if *known != Some(timeout) {
-                *known = None;
-            }
-        }
-    }
-
-    /// Those of which all proxies that have the cluster say the same.
-    pub(in super::super) fn agreed(&self) -> ClusterTimeouts {
-        self.0.iter().filter_map(|(cluster, timeout)| Some((cluster.clone(), (*timeout)?))).collect()
-    }
 }
 
 /// What was found.
@@ -109,7 +87,6 @@ impl Explainer {
             decoders: HashMap::new(),
             formats,
             diagnoser: Diagnoser::new(DiagnoseOptions::default()),
-            timeouts: KnownTimeouts::default(),
             explained: HashSet::new(),
             newest: None,
             lines: 0,
@@ -196,9 +173,8 @@ impl Explainer {
                 self.following += 1;
                 self.console.note(&format!("{proxy}: following its log."));
             }
-            SessionEvent::Timeouts(timeouts) => {
-                self.timeouts.learn(timeouts);
-                self.diagnoser.set_timeouts(self.timeouts.agreed());
+            SessionEvent::Timeouts(proxy, timeouts) => {
+                self.diagnoser.set_timeouts_of(&proxy.to_string(), timeouts);
             }
             SessionEvent::Line(proxy, line) => self.line(&proxy, &line)?,
             SessionEvent::Lost(proxy, why) => {

@@ -7,7 +7,7 @@ mod set;
 mod show;
 mod site;
 
-pub(super) use explain::{Explainer, Found, KnownTimeouts, Manner};
+pub(super) use explain::{Explainer, Found, Manner};
 pub(super) use session::{Suspending, listen};
 
 use std::collections::BTreeSet;

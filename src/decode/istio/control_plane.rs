@@ -172,6 +172,7 @@ pub(super) fn add_mesh_config(objects: &mut IstioObjects, raw: &RawObject<'_>, m
             meta: meta.clone(),
             config: config.clone(),
             text: Arc::from(text.as_str()),
+            resource_version: raw.metadata.resource_version.clone(),
             error: error.clone(),
             evidence: raw.metadata.evidence(),
         };

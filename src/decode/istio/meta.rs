@@ -45,6 +45,7 @@ pub(super) struct RawMeta {
     pub(super) annotations: Option<Labels>,
     managed_fields: Option<Vec<RawManager>>,
     owner_references: Option<Vec<RawOwner>>,
+    pub(super) resource_version: String,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +63,7 @@ struct RawOwner {
 }
 
 /// Labels and annotations that tell who installed an object.
-const TELLING: [&str; 13] = [
+const TELLING: [&str; 14] = [
     "meta.helm.sh/",
     "argocd.argoproj.io/",
     "kustomize.toolkit.fluxcd.io/",
@@ -76,6 +77,7 @@ const TELLING: [&str; 13] = [
     "istio.io/rev",
     "managed-by",
     "helm.sh/chart",
+    "release",
 ];
 
 impl RawMeta {

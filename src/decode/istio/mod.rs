@@ -44,6 +44,7 @@ pub enum Kind {
     Istio,
     ServiceMeshControlPlane,
     ControlPlaneRevision,
+    ASMMeshConfig,
 }
 
 impl Kind {
@@ -64,10 +65,38 @@ impl Kind {
             }
             Self::Deployment => ObjectKind::Deployment,
             Self::ConfigMap => ObjectKind::MeshConfig,
-            Self::IstioOperator | Self::Istio | Self::ServiceMeshControlPlane | Self::ControlPlaneRevision => {
-                ObjectKind::Installer
-            }
+            Self::IstioOperator
+            | Self::Istio
+            | Self::ServiceMeshControlPlane
+            | Self::ControlPlaneRevision
+            | Self::ASMMeshConfig => ObjectKind::Installer,
         }
+    }
+
+    /// Its API group: other groups have kinds of the same names (Knative's Service, Kyma's Istio).
+    fn group(self) -> &'static str {
+        match self {
+            Self::DestinationRule | Self::Sidecar | Self::EnvoyFilter | Self::ServiceEntry | Self::VirtualService => {
+                "networking.istio.io"
+            }
+            Self::Service | Self::ConfigMap | Self::Namespace | Self::Node => "",
+            Self::MutatingWebhookConfiguration => "admissionregistration.k8s.io",
+            Self::BackendTLSPolicy => "gateway.networking.k8s.io",
+            Self::XBackendTrafficPolicy => "gateway.networking.x-k8s.io",
+            Self::CustomResourceDefinition => "apiextensions.k8s.io",
+            Self::Deployment => "apps",
+            Self::IstioOperator => "install.istio.io",
+            Self::Istio => "sailoperator.io",
+            Self::ServiceMeshControlPlane => "maistra.io",
+            Self::ControlPlaneRevision => "mesh.cloud.google.com",
+            Self::ASMMeshConfig => "istio.alibabacloud.com",
+        }
+    }
+
+    /// Whether an object is of its group. Items of a list do not say, and are what was listed.
+    fn is_group_of(self, api_version: &str) -> bool {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        api_version.is_empty() || group == self.group()
     }
 }
 
@@ -85,6 +114,9 @@ pub fn add(objects: &mut IstioObjects, kind: Kind, json: &str) {
 }
 
 fn add_raw(objects: &mut IstioObjects, kind: Kind, raw: &RawObject<'_>) -> Result<(), String> {
+    if !kind.is_group_of(&raw.api_version) {
+        return Ok(());
+    }
     let meta = raw.metadata.meta();
     match kind {
         Kind::DestinationRule => objects.destination_rules.push(destination_rule::destination_rule(raw, meta)?),
@@ -126,6 +158,7 @@ fn add_raw(objects: &mut IstioObjects, kind: Kind, raw: &RawObject<'_>) -> Resul
         Kind::ControlPlaneRevision => {
             control_plane::add_installer(objects, InstallerKind::ControlPlaneRevision, raw, meta)?;
         }
+        Kind::ASMMeshConfig => control_plane::add_installer(objects, InstallerKind::AsmMeshConfig, raw, meta)?,
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! The fields of access logs: Envoy's command operators, the names that JSON formats give them, and where each goes.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use crate::model::AccessLine;
 
@@ -68,6 +70,15 @@ const NAMES: [(Operator, &[&str]); 20] = [
     (Operator::Route, &["routename", "route"]),
     (Operator::Attempts, &["upstreamrequestattemptcount", "attempts", "attemptcount", "requestattemptcount"]),
 ];
+
+/// Every name, with its operator and how far down it comes.
+static BY_NAME: LazyLock<HashMap<&str, (Operator, usize)>> = LazyLock::new(|| {
+    let ranked = |(operator, names): &(Operator, &'static [&'static str])| {
+        let operator = *operator;
+        names.iter().enumerate().map(move |(rank, name)| (*name, (operator, rank)))
+    };
+    NAMES.iter().flat_map(ranked).collect()
+});
 
 /// The flags of `%RESPONSE_FLAGS_LONG%` (`source/common/stream_info/utility.h`).
 const LONG_FLAGS: [(&str, &str); 31] = [
@@ -179,8 +190,7 @@ impl Operator {
             *plain.get_mut(length)? = byte.to_ascii_lowercase();
             length += 1;
         }
-        let plain = std::str::from_utf8(&plain[..length]).ok()?;
-        NAMES.iter().find_map(|(operator, names)| Some((*operator, names.iter().position(|name| *name == plain)?)))
+        BY_NAME.get(std::str::from_utf8(&plain[..length]).ok()?).copied()
     }
 
     /// Whether a value can be this operator's: what has blanks in it where there never are any shows that the line is

@@ -12,7 +12,7 @@ use crate::model::LoggedAt;
 
 use super::csv::Table;
 use super::document::{Document, Taken};
-use super::envelope_json::{Kind, Labels, is_line, kind};
+use super::envelope_json::{Kind, Labels, is_line, kind, time};
 use super::json::{Json, without_trailing_commas};
 use super::stream::{Piece, Stream};
 use super::text::shape;
@@ -384,7 +384,7 @@ impl Unwrapper {
                     &owned
                 }
             };
-            let labels = Labels::of(json, &self.context);
+            let labels = Labels::of(json);
             let name = labels.source();
             let outer = Outer {
                 source: name.as_deref().unwrap_or(outer.source),
@@ -393,10 +393,10 @@ impl Unwrapper {
             };
             return self.give(Inner::Json(json, text), outer, sink);
         }
-        let labels = Labels::of(json, &self.context);
+        let labels = Labels::of(json);
         let name = labels.source();
         let outer = Outer {
-            time: labels.time.or(outer.time),
+            time: time(json, &self.context).or(outer.time),
             source: name.as_deref().unwrap_or(outer.source),
             service: labels.service.or(outer.service),
             stream: if labels.stream == Stream::Unknown { outer.stream } else { labels.stream },

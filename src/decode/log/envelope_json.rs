@@ -196,8 +196,8 @@ fn insights<'j>(json: &'j Json<'_>) -> Option<&'j str> {
 }
 
 /// What an envelope says of its line.
+#[derive(Default)]
 pub(super) struct Labels<'j> {
-    pub(super) time: Option<LoggedAt>,
     pub(super) service: Option<&'j str>,
     pub(super) stream: Stream,
     namespace: Option<&'j str>,
@@ -224,13 +224,57 @@ const TIMES: [&str; 15] = [
     "eventTime",
 ];
 
+/// Whether a member may hold a label: most records have none of these, and are asked no further.
+fn is_label(name: &str) -> bool {
+    matches!(
+        name,
+        "kubernetes"
+            | "stream"
+            | "labels"
+            | "pod"
+            | "podName"
+            | "pod_name"
+            | "PodName"
+            | "PodNamespace"
+            | "namespace"
+            | "resource"
+            | "logStream"
+            | "logStreamName"
+            | "logName"
+            | "LogSource"
+            | "container"
+            | "containerName"
+            | "container_name"
+            | "ContainerName"
+            | "CONTAINER_NAME"
+            | "SYSLOG_IDENTIFIER"
+            | "_SYSTEMD_UNIT"
+            | "_HOSTNAME"
+            | "host"
+            | "host.name"
+            | "attributes"
+            | "tags"
+            | "service"
+            | "service.name"
+            | "log"
+            | "log.iostream"
+    )
+}
+
+/// When an envelope says that its line was written.
+pub(super) fn time(json: &Json<'_>, context: &TimeContext) -> Option<LoggedAt> {
+    TIMES.iter().find_map(|name| match json.get(name)? {
+        Json::Text(text) => moment(text, context).or_else(|| moment_of(text, context)),
+        number @ Json::Number(..) => moment_of(&number.scalar()?, context),
+        _ => None,
+    })
+}
+
 impl<'j> Labels<'j> {
-    pub(super) fn of(json: &'j Json<'_>, context: &TimeContext) -> Self {
-        let time = TIMES.iter().find_map(|name| match json.get(name)? {
-            Json::Text(text) => moment(text, context).or_else(|| moment_of(text, context)),
-            number @ Json::Number(..) => moment_of(&number.scalar()?, context),
-            _ => None,
-        });
+    pub(super) fn of(json: &'j Json<'_>) -> Self {
+        if !json.members().iter().any(|(name, _)| is_label(name)) {
+            return Self::default();
+        }
         let resource = |name: &str| {
             let attributes = json.get("resource")?.get("attributes")?.items();
             attributes.iter().find(|one| one.text_of(&["key"]) == Some(name))?.get("value")?.text()
@@ -246,7 +290,6 @@ impl<'j> Labels<'j> {
             _ => Stream::Unknown,
         };
         Self {
-            time,
             stream,
             service: json
                 .text_of(&[

@@ -5,6 +5,8 @@
 
 use std::sync::LazyLock;
 
+use regex::Regex;
+
 use crate::model::ProxyEvent;
 
 /// One sentence. `{}` stands for any text; one at the end takes the rest.
@@ -254,11 +256,19 @@ const FAILURES: [&str; 12] = [
     "error",
 ];
 
+/// Any of these words, in one search.
+fn any_of(words: &[&str]) -> Option<Regex> {
+    Regex::new(&words.iter().map(|word| regex::escape(word)).collect::<Vec<_>>().join("|")).ok()
+}
+
+static FAILURE: LazyLock<Option<Regex>> = LazyLock::new(|| any_of(&FAILURES));
+static MARK: LazyLock<Option<Regex>> = LazyLock::new(|| any_of(&MARKS));
+
 /// Whether a record that no sentence matches speaks of a failure: there is something in the log that was not understood.
 fn speaks_of_failure(logger: &str, message: &str) -> bool {
     // Further lines are dumps of headers and configuration.
-    let first = message.lines().next().unwrap_or("").as_bytes();
-    TELLING.contains(&logger) && FAILURES.iter().any(|words| memchr::memmem::find(first, words.as_bytes()).is_some())
+    let first = message.lines().next().unwrap_or("");
+    TELLING.contains(&logger) && FAILURE.as_ref().is_some_and(|words| words.is_match(first))
 }
 
 /// What only Envoy says of failures, for lines that are no record of any known layout.
@@ -284,7 +294,7 @@ const MARKS: [&str; 16] = [
 /// Whether a line that is no record holds what only Envoy says of a failure.
 #[must_use]
 pub fn holds_failure(text: &str) -> bool {
-    MARKS.iter().any(|mark| memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_some())
+    MARK.as_ref().is_some_and(|marks| marks.is_match(text))
 }
 
 #[cfg(test)]

@@ -147,10 +147,10 @@ impl Records {
             source.open = !text.starts_with('\t');
             return self.give(envelope, text, None, LogContent::Continuation, sink);
         }
-        if let Some((time, content)) = recognize(text, &self.formats) {
+        if let Some(Recognized { time, content, may_go_on }) = recognize(text, &self.formats) {
             self.let_go(at, sink);
             let time = time.or(outer);
-            if may_be_wrapped(text, &content) {
+            if may_go_on {
                 self.sources[at].open = false;
                 self.sources[at].held = Some(Held { text: text.to_owned(), line: envelope.line, time, lines: 1 });
                 return;
@@ -181,7 +181,8 @@ impl Records {
             source.open = source.open && text::thread_behind(text).is_none();
             return self.give(envelope, text, None, LogContent::Continuation, sink);
         }
-        let (time, content) = unfamiliar(text).unwrap_or_else(|| (None, unrecognized(text)));
+        let Recognized { time, content, .. } =
+            unfamiliar(text).unwrap_or_else(|| Recognized::of(None, unrecognized(text)));
         self.give(envelope, text, time.or(outer), content, sink);
     }
 
@@ -237,7 +238,8 @@ impl Records {
     fn let_go(&mut self, at: usize, sink: &mut Sink<'_>) {
         let Some(held) = self.sources[at].held.take() else { return };
         let recognized = recognize(&held.text, &self.formats).or_else(|| unfamiliar(&held.text));
-        let (time, content) = recognized.unwrap_or_else(|| (None, unrecognized(&held.text)));
+        let Recognized { time, content, .. } =
+            recognized.unwrap_or_else(|| Recognized::of(None, unrecognized(&held.text)));
         let envelope = Envelope {
             line: held.line,
             inner: Inner::Text(&held.text),
@@ -299,17 +301,6 @@ fn continues(text: &str, open: bool) -> bool {
     open || (text.starts_with('\'') && text.contains("', '")) || text.trim_start().starts_with("thread=")
 }
 
-/// Whether a record ends where one may have been wrapped by the place that it was pasted into.
-fn may_be_wrapped(text: &str, content: &LogContent<'_>) -> bool {
-    match content {
-        LogContent::Access(_) => {
-            text::shape(text) == Some(Shape::Access) && access::text_line(text).is_some_and(|line| line.short)
-        }
-        LogContent::Proxy(line) => text::is_wrapped(text, line),
-        _ => false,
-    }
-}
-
 /// Reads a line that stands bare, without wrapper, as one of an access log in one of the default formats.
 #[must_use]
 pub fn access_line(text: &str) -> Option<Box<AccessLine<'_>>> {
@@ -325,7 +316,23 @@ pub fn access_json<'a>(json: &'a Json<'_>) -> Option<Box<AccessLine<'a>>> {
     access::is_access(json).then(|| Box::new(access::json(json)))
 }
 
-type Recognized<'a> = (Option<Timestamp>, LogContent<'a>);
+/// A record.
+struct Recognized<'a> {
+    time: Option<Timestamp>,
+    content: LogContent<'a>,
+    /// Whether it ends where one may have been wrapped by the place that it was pasted into.
+    may_go_on: bool,
+}
+
+impl<'a> Recognized<'a> {
+    fn access(access: AccessLine<'a>, may_go_on: bool) -> Self {
+        Self { time: ended(&access), content: LogContent::Access(Box::new(access)), may_go_on }
+    }
+
+    fn of(time: Option<Timestamp>, content: LogContent<'a>) -> Self {
+        Self { time, content, may_go_on: false }
+    }
+}
 
 fn recognize<'a>(text: &'a str, formats: &[AccessFormat]) -> Option<Recognized<'a>> {
     let shape = text::shape(text);
@@ -333,21 +340,23 @@ fn recognize<'a>(text: &'a str, formats: &[AccessFormat]) -> Option<Recognized<'
     if !matches!(shape, Some(Shape::Bracketed | Shape::Columns | Shape::Json))
         && let Some(access) = formats.iter().find_map(|format| format.read(text))
     {
-        return Some((ended(&access), LogContent::Access(Box::new(access))));
+        return Some(Recognized::access(access, false));
     }
     match shape? {
         Shape::Bracketed => {
             let (time, line) = text::bracketed(text)?;
-            Some((time, LogContent::Proxy(line)))
+            Some(Recognized { time, may_go_on: line.message.is_empty(), content: LogContent::Proxy(line) })
         }
-        Shape::Columns => text::columns(text),
-        Shape::Access => {
-            let access = access::text_line(text)?.line;
-            Some((ended(&access), LogContent::Access(Box::new(access))))
+        Shape::Columns => {
+            let (time, content) = text::columns(text)?;
+            let may_go_on =
+                matches!(&content, LogContent::Proxy(line) if line.thread == 0 && text::is_wrapped(text, line));
+            Some(Recognized { time, content, may_go_on })
         }
+        Shape::Access => access::text_line(text).map(|text| Recognized::access(text.line, text.short)),
         Shape::Json => {
             let (time, content) = proxy_json::broken(text)?;
-            Some((time.and_then(text::time), content))
+            Some(Recognized::of(time.and_then(text::time), content))
         }
     }
 }
@@ -358,18 +367,17 @@ fn unfamiliar(text: &str) -> Option<Recognized<'_>> {
     if let Some((head, line)) = text::foreign(text)
         && is_sentence(&line)
     {
-        return Some((text::time_within(head), LogContent::Proxy(line)));
+        return Some(Recognized::of(text::time_within(head), LogContent::Proxy(line)));
     }
     if memchr::memchr(b'=', text.as_bytes()).is_some() {
         if let Some(access) = access::pairs(text) {
-            return Some((ended(&access), LogContent::Access(Box::new(access))));
+            return Some(Recognized::access(access, false));
         }
         if let Some(line) = in_logfmt(text) {
-            return Some((text::time_within(text), LogContent::Proxy(line)));
+            return Some(Recognized::of(text::time_within(text), LogContent::Proxy(line)));
         }
     }
-    let access = access::headless(text)?.line;
-    Some((ended(&access), LogContent::Access(Box::new(access))))
+    access::headless(text).map(|text| Recognized::access(text.line, false))
 }
 
 /// `level=debug msg="[C1] connecting to …" subsys=envoy-connection`: cilium's agent.

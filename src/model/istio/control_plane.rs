@@ -70,6 +70,10 @@ pub struct MeshConfigSource {
     /// A ConfigMap's text as it was read; what changes it must keep the rest. Empty for what istiod says.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub text: Arc<str>,
+    /// The ConfigMap's `metadata.resourceVersion`, so that a change of it can be refused where it is no longer as it was
+    /// read; empty where it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub resource_version: String,
     /// Why it could not be understood. Istio ignores a source like that, or keeps its last state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -373,6 +377,7 @@ mod tests {
             meta: ObjectMeta { namespace: "istio-system".into(), name: format!("{kind:?}"), created: None },
             config: MeshConfig { connect_timeout: timeout.map(Duration::from_secs), ..MeshConfig::default() },
             text: Arc::from(""),
+            resource_version: String::new(),
             error: None,
             evidence: Evidence::default(),
         }

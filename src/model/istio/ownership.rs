@@ -63,6 +63,8 @@ pub enum InstallerKind {
     ServiceMeshControlPlane,
     /// `mesh.cloud.google.com` ControlPlaneRevision (managed Cloud Service Mesh).
     ControlPlaneRevision,
+    /// `istio.alibabacloud.com` ASMMeshConfig (Alibaba Cloud Service Mesh).
+    AsmMeshConfig,
 }
 
 /// An object that installs a control plane.

@@ -1,0 +1,97 @@
+//! Lines to paste into a POSIX shell.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use crate::model::{ClusterTool, Scope, quote};
+
+/// A line for a shell, with what it reads from its standard input. Which cluster it is for is added when it is
+/// printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShellCommand {
+    /// What it calls.
+    pub program: ClusterTool,
+    /// Its arguments, as they are.
+    pub args: Vec<String>,
+    /// A here-document; empty for none.
+    pub input: String,
+}
+
+impl ShellCommand {
+    /// A call of kubectl.
+    pub(super) fn kubectl<'w>(args: impl IntoIterator<Item = &'w str>) -> Self {
+        Self::new(ClusterTool::Kubectl, args)
+    }
+
+    /// A call of a program.
+    pub(super) fn new<'w>(program: ClusterTool, args: impl IntoIterator<Item = &'w str>) -> Self {
+        Self { program, args: args.into_iter().map(str::to_owned).collect(), input: String::new() }
+    }
+
+    /// The same with something to read.
+    pub(super) fn reading(mut self, input: String) -> Self {
+        self.input = input;
+        self
+    }
+
+    /// The text to paste. `context` names the cluster where there are several.
+    #[must_use]
+    pub fn line(&self, scope: &Scope, context: &str) -> String {
+        let program = match self.program {
+            ClusterTool::Kubectl => "kubectl",
+            ClusterTool::Helm => "helm",
+            ClusterTool::Istioctl => "istioctl",
+        };
+        let mut line = program.to_owned();
+        for word in &self.args {
+            let _ = write!(line, " {}", argument(word));
+        }
+        line.push_str(&scope.cluster_flags(self.program, context));
+        if !self.input.is_empty() {
+            let end = end_of_input(&self.input);
+            let newline = if self.input.ends_with('\n') { "" } else { "\n" };
+            let _ = write!(line, " <<'{end}'\n{}{newline}{end}", self.input);
+        }
+        line
+    }
+}
+
+/// A word behind the program's name, where `=` means nothing to a shell.
+fn argument(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '=' | ',' | '@' | '+');
+    let bare = !word.is_empty() && !word.starts_with('=') && word.chars().all(plain);
+    if bare { Cow::Borrowed(word) } else { Cow::Owned(quote(word)) }
+}
+
+/// A word that no line of the text is.
+fn end_of_input(text: &str) -> String {
+    let mut end = "EOF".to_owned();
+    while text.lines().any(|line| line == end) {
+        end.push('_');
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Flag;
+
+    #[test]
+    fn says_which_cluster() {
+        let scope = Scope { cluster: vec![Flag::new("--context", "prod")], ..Scope::default() };
+        let kubectl = ShellCommand::kubectl(["get", "pods", "-l", "a in (b)"]);
+        assert_eq!(kubectl.line(&scope, ""), "kubectl get pods -l 'a in (b)' --context prod");
+        assert_eq!(kubectl.line(&scope, "east"), "kubectl get pods -l 'a in (b)' --context east");
+        let helm = ShellCommand::new(ClusterTool::Helm, ["list"]);
+        assert_eq!(helm.line(&scope, ""), "helm list --kube-context prod");
+    }
+
+    #[test]
+    fn ends_a_here_document_where_it_ends() {
+        let command = ShellCommand::kubectl(["create", "-f", "-"]);
+        let line = |input: &str| command.clone().reading(input.to_owned()).line(&Scope::default(), "");
+        assert_eq!(line("a: 1\n"), "kubectl create -f - <<'EOF'\na: 1\nEOF");
+        assert_eq!(line("EOF"), "kubectl create -f - <<'EOF_'\nEOF\nEOF_");
+    }
+}

@@ -1,0 +1,224 @@
+//! The patch of a mesh configuration's ConfigMap: its key `mesh`, whose text differs in one place.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::command::ShellCommand;
+use super::manifest::diff;
+use crate::decode::yaml_edit;
+use crate::model::format_duration;
+use crate::model::objects::{MeshConfigSource, ObjectMeta};
+
+/// A field of the mesh configuration that gives clusters a timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TimeoutKey {
+    /// `connectTimeout`.
+    ConnectTimeout,
+    /// `defaultTrafficPolicy.connectionPool.tcp.connectTimeout` (Istio 1.31 and later).
+    DefaultTrafficPolicy,
+}
+
+impl TimeoutKey {
+    /// The fields on the way, each in the spellings that protobuf takes, the one that counts first.
+    fn path(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::ConnectTimeout => &[&["connectTimeout", "connect_timeout"]],
+            Self::DefaultTrafficPolicy => &[
+                &["defaultTrafficPolicy", "default_traffic_policy"],
+                &["connectionPool", "connection_pool"],
+                &["tcp"],
+                &["connectTimeout", "connect_timeout"],
+            ],
+        }
+    }
+
+    /// The field's name below `meshConfig`, with dots.
+    #[must_use]
+    pub fn dotted(self) -> String {
+        self.path().iter().map(|names| names[0]).collect::<Vec<_>>().join(".")
+    }
+
+    /// Field and value as YAML, so far in.
+    pub(super) fn yaml(self, value: &str, indent: usize) -> String {
+        let mut text = String::new();
+        for (depth, names) in self.path().iter().enumerate() {
+            let value = if depth + 1 == self.path().len() { format!(" {value}") } else { String::new() };
+            let _ = writeln!(text, "{}{}:{value}", "  ".repeat(indent + depth), names[0]);
+        }
+        text
+    }
+
+    /// The same as a JSON object.
+    pub(super) fn json(self, value: &str) -> Value {
+        self.path().iter().rev().fold(json!(value), |inner, names| json!({ names[0]: inner }))
+    }
+}
+
+/// A change of a ConfigMap's key `mesh`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeshPatch {
+    /// The ConfigMap.
+    pub map: ObjectMeta,
+    /// Its text afterwards; what it was stands in the snapshot.
+    pub text: String,
+    /// What makes the change.
+    pub command: ShellCommand,
+    /// The change, as a unified diff of the text.
+    pub diff: String,
+    /// The key and its text and nothing else, in YAML: what server-side apply takes under a field manager of its own.
+    pub manifest: String,
+}
+
+/// Sets a field in a ConfigMap that was read. `None` where its text can't be changed in one place.
+pub(super) fn mesh_patch(source: &MeshConfigSource, key: TimeoutKey, value: std::time::Duration) -> Option<MeshPatch> {
+    let edited = yaml_edit::set(&source.text, key.path(), &format_duration(value))?;
+    let map = &source.meta;
+    let mut input = String::new();
+    // The API server refuses it where somebody changed the ConfigMap meanwhile.
+    if !source.resource_version.is_empty() {
+        let _ = writeln!(input, "metadata:\n  resourceVersion: {}", Value::String(source.resource_version.clone()));
+    }
+    input.push_str(&data(&edited.text));
+    let command = ShellCommand::kubectl([
+        "patch",
+        "configmap",
+        &map.name,
+        "-n",
+        &map.namespace,
+        "--type",
+        "merge",
+        "--patch-file",
+        "/dev/stdin",
+    ]);
+    Some(MeshPatch {
+        command: command.reading(input),
+        diff: diff(&format!("ConfigMap {map}, mesh"), &source.text, &edited.text),
+        manifest: format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\n  namespace: {}\n{}",
+            map.name,
+            map.namespace,
+            data(&edited.text)
+        ),
+        map: map.clone(),
+        text: edited.text,
+    })
+}
+
+/// A source's `defaultTrafficPolicy`, in either spelling and whatever is in it.
+pub(super) fn default_policy(source: &MeshConfigSource) -> Option<Value> {
+    let [names, ..] = TimeoutKey::DefaultTrafficPolicy.path() else { return None };
+    let mesh = serde_saphyr::from_str::<Value>(&source.text).ok()?;
+    names.iter().filter_map(|name| mesh.get(name)).find(|policy| !policy.is_null()).cloned()
+}
+
+/// `data: {mesh: TEXT}` as YAML that reads back to the byte.
+fn data(text: &str) -> String {
+    let literal = literal(text);
+    let reads_back = |yaml: &str| {
+        serde_saphyr::from_str::<Value>(yaml).is_ok_and(|read| read["data"]["mesh"].as_str() == Some(text))
+    };
+    match literal.filter(|yaml| reads_back(yaml)) {
+        Some(yaml) => yaml,
+        None => format!("data:\n  mesh: {}\n", quoted(text)),
+    }
+}
+
+/// The text as a JSON string, which is YAML too, with every character that can't be seen written as a number.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::new();
+    for c in Value::String(text.to_owned()).to_string().chars() {
+        let _ = if is_hidden(c) { write!(quoted, "\\u{:04x}", u32::from(c)) } else { write!(quoted, "{c}") };
+    }
+    quoted
+}
+
+/// Whether a character can't be seen, or changes the order of what is seen. None of them needs more than four digits.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+/// The text as a block, line by line. `None` where a block can't hold it as it is.
+fn literal(text: &str) -> Option<String> {
+    if text.trim().is_empty() || text.chars().any(|c| c != '\n' && is_hidden(c)) {
+        return None;
+    }
+    let body = text.trim_end_matches('\n');
+    let keep = match text.len() - body.len() {
+        0 => "-",
+        1 => "",
+        _ => "+",
+    };
+    // A first line that begins with a blank would be taken for the indentation.
+    let indent = if text.starts_with([' ', '\n']) { "4" } else { "" };
+    let mut yaml = format!("data:\n  mesh: |{indent}{keep}\n");
+    for line in text[..text.len().min(body.len() + 1)].lines() {
+        let _ = if line.is_empty() { writeln!(yaml) } else { writeln!(yaml, "    {line}") };
+    }
+    yaml.extend(std::iter::repeat_n('\n', (text.len() - body.len()).saturating_sub(1)));
+    Some(yaml)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::Scope;
+    use crate::model::objects::MeshConfigKind;
+    use proptest::prelude::*;
+
+    fn source(text: &str) -> MeshConfigSource {
+        MeshConfigSource {
+            kind: MeshConfigKind::Own,
+            meta: ObjectMeta { namespace: "istio-system".into(), name: "istio".into(), created: None },
+            config: crate::decode::mesh_config::parse(text).unwrap_or_default(),
+            text: Arc::from(text),
+            resource_version: "77".into(),
+            error: None,
+            evidence: Default::default(),
+        }
+    }
+
+    #[test]
+    fn names_the_key_and_nothing_else() {
+        let text = "# ours\nconnectTimeout: 1s  # since the migration\nrootNamespace: istio-system\n";
+        let patch = mesh_patch(&source(text), TimeoutKey::ConnectTimeout, Duration::from_secs(10)).unwrap();
+        assert_eq!(
+            patch.command.line(&Scope::default(), ""),
+            "kubectl patch configmap istio -n istio-system --type merge --patch-file /dev/stdin <<'EOF'\nmetadata:\n  \
+             resourceVersion: \"77\"\ndata:\n  mesh: |\n    # ours\n    connectTimeout: 10s  # since the migration\n    \
+             rootNamespace: istio-system\nEOF"
+        );
+        assert_eq!(
+            patch.diff,
+            "--- live/ConfigMap istio-system/istio, mesh\n+++ fixed/ConfigMap istio-system/istio, mesh\n@@ -1,3 +1,3 @@\n \
+             # ours\n-connectTimeout: 1s  # since the migration\n+connectTimeout: 10s  # since the migration\n \
+             rootNamespace: istio-system\n"
+        );
+        assert!(
+            !patch.manifest.contains("resourceVersion") && patch.manifest.contains("\ndata:\n  mesh: |\n    # ours")
+        );
+    }
+
+    #[test]
+    fn carries_the_text_to_the_byte() {
+        for text in
+            ["a", "a\n", "a\n\n\n", "  a: b\nc", "\na", "a\r\nb\r\n", "a\tb\n", "a: |\n  x\n\n  y\n", "\u{7f}", "EOF\n"]
+        {
+            let read: Value = serde_saphyr::from_str(&data(text)).unwrap();
+            assert_eq!(read["data"]["mesh"], text, "{}", data(text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn carries_any_text(text in "[ -~\n\t\r#:{}äÿ]{0,60}") {
+            let read: Value = serde_saphyr::from_str(&data(&text)).unwrap();
+            prop_assert_eq!(&read["data"]["mesh"], &text);
+        }
+    }
+}
