@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::attribute::Attributor;
 use crate::model::delivery::{Delivery, Progress};
-use crate::model::objects::{ControlPlane, IstioObjects, MeshConfigKind, MeshConfigSource};
+use crate::model::objects::{ControlPlane, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectKind};
 use crate::model::sync::Rejection;
 use crate::model::{ClusterName, ClusterSource, Direction, MeshSnapshot, ProxySnapshot, format_duration};
 
@@ -37,11 +37,15 @@ impl Deliveries {
     /// which is behind, unless the other one is known to be up to date.
     fn compare_with_peers(&mut self, snapshot: &MeshSnapshot, attributor: &Attributor<'_>) {
         for class in attributor.classes() {
-            let doubtful: Vec<u32> = class
-                .proxies
-                .iter()
-                .filter(|&proxy| self.0[proxy as usize].holds_any && !self.0[proxy as usize].is_current())
-                .collect();
+            // Only what was read of Sidecars and EnvoyFilters makes proxies of one class alike.
+            let alike = attributor.objects(class).is_some_and(|objects| {
+                objects.is_read(ObjectKind::Sidecar) && objects.is_read(ObjectKind::EnvoyFilter)
+            });
+            let is_doubtful = |delivery: &Delivery| {
+                delivery.holds_any && !matches!(delivery.progress, Progress::Acknowledged | Progress::Unknown)
+            };
+            let doubtful: Vec<u32> =
+                class.proxies.iter().filter(|&proxy| alike && is_doubtful(&self.0[proxy as usize])).collect();
             if doubtful.is_empty() || class.proxies.len() < 2 {
                 continue;
             }
@@ -116,11 +120,19 @@ pub fn sentence(delivery: &Delivery) -> String {
             _ if !delivery.missing.is_empty() => {
                 format!("it rejects the clusters that it is sent, and lacks {}{}", lacks(), because(rejection.as_ref()))
             }
+            _ if delivery.partial => format!(
+                "it has rejected every update since it started, and holds parts of them: those clusters that it refused it \
+                 lacks{}",
+                because(rejection.as_ref())
+            ),
             _ => format!(
                 "it rejected the last update as a whole, and keeps its older clusters{}",
                 because(rejection.as_ref())
             ),
         },
+        (Progress::Disconnected, false) if !delivery.missing.is_empty() => {
+            format!("it is not connected to its control plane, and lacks {}, which the others like it have", lacks())
+        }
         (Progress::Disconnected, false) => {
             "it is not connected to its control plane, and keeps the clusters that it was given before".to_owned()
         }
@@ -310,7 +322,6 @@ pub fn plane_troubles(snapshot: &MeshSnapshot) -> Vec<PlaneTrouble> {
 
 /// Whether every control plane of the cluster would have been seen.
 fn knows_all_planes(objects: &IstioObjects) -> bool {
-    use crate::model::objects::ObjectKind;
     objects.is_read(ObjectKind::Deployment) && objects.control_planes.iter().any(|plane| plane.istiod.is_some())
 }
 

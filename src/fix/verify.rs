@@ -11,7 +11,8 @@ use crate::audit::delivery::{Deliveries, NotInForce, PlaneTrouble, not_in_force,
 use crate::model::delivery::{Delivery, Progress};
 use crate::model::objects::{ControlPlane, MeshConfigKind};
 use crate::model::{
-    ClusterKind, EnvoyCluster, MeshSnapshot, Origin, OriginKind, ProxyId, format_duration, syn_retransmissions,
+    ClusterKind, EnvoyCluster, LEAST_CONNECT_TIMEOUT, MeshSnapshot, Origin, OriginKind, ProxyId, format_duration,
+    syn_retransmissions,
 };
 
 /// What proxies are to hold.
@@ -234,9 +235,12 @@ impl Found<'_> {
         let sentence = || sentence(delivery);
         if delivery.has_nothing() {
             self.add(proxy, Reason::NoClusters(sentence()), None);
-        } else if !delivery.missing.is_empty() {
-            let rejected = matches!(delivery.progress, Progress::Rejected(_));
-            let reason = if rejected { Reason::Rejected } else { Reason::MissingClusters };
+        } else if delivery.lacks_some() {
+            let reason = match delivery.progress {
+                Progress::Rejected(_) => Reason::Rejected,
+                Progress::Disconnected => Reason::NotConnected,
+                _ => Reason::MissingClusters,
+            };
             self.add(proxy, reason(sentence()), None);
         }
     }
@@ -292,20 +296,17 @@ impl<'a> Planned<'a> {
     }
 }
 
-/// The least that an override is to allow, for `--expect`: two SYN retransmissions, which is what `fix` raises one to at
-/// least and then leaves alone.
-const ENOUGH: u32 = 2;
-
 /// What a cluster should hold, if anything can be asked of it.
 fn expected(expectation: &Expectation, cluster: &EnvoyCluster, attribution: &Attribution) -> Option<Option<Duration>> {
     match expectation {
         Expectation::Objects | Expectation::Plan(_) => Some(attribution.expected.as_ref()?.timeout),
         Expectation::Value(value) => {
             // An override that leaves enough is somebody's choice, and so is any that leads to the proxy's own workload.
+            // What `fix` raises one to at least, and then leaves alone, is enough.
             let overridden = attribution.expected.as_ref().is_some_and(|expected| is_override(&expected.origin.kind));
             let inbound = cluster.name.starts_with("inbound|");
-            let least = syn_retransmissions(*value).min(ENOUGH);
-            let enough = syn_retransmissions(cluster.effective_timeout()) >= least;
+            let held = cluster.effective_timeout();
+            let enough = held >= LEAST_CONNECT_TIMEOUT || syn_retransmissions(held) >= syn_retransmissions(*value);
             if overridden && (inbound || enough) { None } else { Some(Some(*value)) }
         }
     }

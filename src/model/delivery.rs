@@ -38,6 +38,9 @@ pub struct Delivery {
     pub holds_any: bool,
     /// Clusters that it is known to have been given and does not hold: those that it refused and never had.
     pub missing: Vec<Arc<str>>,
+    /// Whether it holds parts of updates only: it has some clusters, and never accepted an update as a whole. Those that
+    /// it refused it never had, whether or not they are known by name.
+    pub partial: bool,
 }
 
 impl Delivery {
@@ -55,7 +58,8 @@ impl Delivery {
             let names: std::collections::HashSet<&str> = held().map(|cluster| &*cluster.name).collect();
             missing.extend(rejection.clusters.iter().filter(|name| !names.contains(&***name)).cloned());
         }
-        Self { progress, holds_any, missing }
+        let never = read.xds.as_ref().is_some_and(XdsCounters::only_rejected);
+        Self { progress, holds_any, missing, partial: never && holds_any }
     }
 
     /// Whether what the proxy holds is all that there is to know: nothing newer is on its way or was refused.
@@ -68,6 +72,12 @@ impl Delivery {
     #[must_use]
     pub fn has_nothing(&self) -> bool {
         !self.holds_any
+    }
+
+    /// Whether it has some clusters from its control plane, and lacks others.
+    #[must_use]
+    pub fn lacks_some(&self) -> bool {
+        self.partial || !self.missing.is_empty()
     }
 }
 

@@ -308,18 +308,11 @@ fn section(out: &mut String, events: &[&Event], again: bool, look: Look) {
         out.push_str(&evidence(event, look.palette));
         return;
     }
-    // The line that proves it stands below what it proves, on one row.
+    // The line that proves it stands below what it proves.
     if let Some(proof) = event.proof.as_ref().or(event.evidence.first()) {
         let source = if event.source.is_empty() { String::new() } else { format!("{}:", escape(&event.source)) };
-        let head = format!("{source}{}: ", proof.line);
-        let room = width.saturating_sub(head.chars().count() + 2).max(20);
-        let text = escape(&proof.text.replace('\t', " ")).into_owned();
-        let shown = if text.chars().count() > room {
-            format!("{}…", text.chars().take(room - 1).collect::<String>())
-        } else {
-            text
-        };
-        let _ = writeln!(out, "  {}", look.palette.faint(&format!("{head}{shown}")));
+        let text = format!("{source}{}: {}", proof.line, escape(&proof.text.replace('\t', " ")));
+        let _ = writeln!(out, "  {}", look.palette.faint(&table::wrap(&text, width, 2)));
     }
 }
 

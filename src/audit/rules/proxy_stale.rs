@@ -136,7 +136,7 @@ const UNDER_WAY: Duration = Duration::from_secs(10);
 
 /// Whether there is something to say of how a proxy's clusters came.
 fn is_trouble(context: &Context<'_>, delivery: &Delivery) -> bool {
-    if !delivery.holds_any || !delivery.missing.is_empty() {
+    if !delivery.holds_any || delivery.lacks_some() {
         return true;
     }
     match &delivery.progress {
@@ -152,7 +152,7 @@ fn is_trouble(context: &Context<'_>, delivery: &Delivery) -> bool {
 
 /// Whether calls fail for it, or will not get the next change for certain.
 fn is_failure(delivery: &Delivery) -> bool {
-    !delivery.holds_any || !delivery.missing.is_empty() || matches!(delivery.progress, Progress::Rejected(_))
+    !delivery.holds_any || delivery.lacks_some() || matches!(delivery.progress, Progress::Rejected(_))
 }
 
 /// What to do. Where a proxy holds clusters that it would not be given again, nothing that starts it anew.

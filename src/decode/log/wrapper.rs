@@ -86,7 +86,11 @@ pub(super) fn peel<'a>(line: &'a str, known: &mut Known, context: &TimeContext) 
 /// Whether a line begins as a record does: one of a proxy's layouts, a date, JSON.
 fn is_known(text: &str) -> bool {
     let bare = text.trim_start_matches(['[', '(']);
-    shape(text).is_some() || is_date(bare.as_bytes())
+    match text.strip_prefix('{') {
+        // Formats of people's own have braces, too.
+        Some(inside) => inside.trim_start().starts_with(['"', '}']),
+        None => shape(text).is_some() || is_date(bare.as_bytes()),
+    }
 }
 
 /// `> line`, as mail quotes.
