@@ -13,6 +13,7 @@ mod fix;
 mod help;
 mod kube_args;
 mod leases;
+mod moment;
 mod resets;
 mod snapshot;
 mod timeouts;

@@ -6,6 +6,7 @@ mod cause;
 mod debug_log;
 pub mod fix;
 mod origin;
+pub mod resets;
 
 pub use cause::FailureCause;
 pub use debug_log::{DebugLogReport, LevelBasis, LevelState, LoggerLevel, ProxyLevels};
@@ -19,7 +20,7 @@ pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
     ("fix-plan", of::<fix::FixPlanJson>),
     ("verification", of::<super::verify::VerificationJson>),
     ("diagnosis", of::<super::diagnosis::DiagnosisReport>),
-    ("resets", of::<super::resets::ResetsReport>),
+    ("resets", of::<resets::ResetsReport>),
     ("debug-log", of::<DebugLogReport>),
 ];
 

@@ -318,10 +318,13 @@ impl Sandbox {
                 .map(|((namespace, pod), address)| {
                     scope.spawn(move || {
                         let call = call(address);
-                        if call.outcome == Outcome::Reset
-                            && let Some(log) = self.cluster.runtime(&namespace, &pod).logs.get("checkout")
-                        {
-                            for (time, line) in incident::reset_lines(Timestamp::now()) {
+                        let lines = match call.outcome {
+                            Outcome::Reset => incident::reset_lines(Timestamp::now()),
+                            Outcome::Answered => vec![incident::answered_line(Timestamp::now())],
+                            _ => Vec::new(),
+                        };
+                        if let Some(log) = self.cluster.runtime(&namespace, &pod).logs.get("checkout") {
+                            for (time, line) in lines {
                                 log.push(time, line);
                             }
                         }
