@@ -1,7 +1,6 @@
 //! `timeouts`: the audit.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -11,11 +10,12 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::delivery::plane_troubles;
-use crate::audit::{self, Audit, Filter, Policy, Severity};
+use crate::audit::{self, Audit, Filter, Policy, Severity, Unmatched};
 use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot};
-use crate::report::look::Look;
-use crate::report::{audit as report, document, v1, verify};
+use crate::report::audit::{self as report, Detail};
+use crate::report::look::{Look, count};
+use crate::report::{document, v1, verify};
 
 /// Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why
 #[derive(Debug, Args)]
@@ -100,7 +100,10 @@ pub(super) struct ReportArgs {
     /// table, wide, json, yaml or ndjson
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     output: Format,
-    /// No headings in tables
+    /// What a row of the table is: cause (a value and what gives it) or cluster
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t, hide_possible_values = true)]
+    by: By,
+    /// Rows alone on stdout, without headings; the summary goes to stderr
     #[arg(long)]
     no_headers: bool,
     /// The severity from which on the exit code is 1: error, warning, info or never
@@ -125,6 +128,13 @@ enum Format {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum By {
+    #[default]
+    Cause,
+    Cluster,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum FailOn {
     #[default]
     Error,
@@ -136,45 +146,97 @@ enum FailOn {
 pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, Failure> {
     let started = Instant::now();
     let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
-    let audit = audit::audit(&snapshot, &args.filter.filter(), &Policy::default());
-    if args.explain_origin {
-        console.print(&report::explain(&snapshot, &audit, look(args, console)))?;
-        return Ok(exit(&args.report, &snapshot, &audit));
+    let filter = args.filter.filter();
+    if let Some(unmatched) = filter.unmatched(&snapshot) {
+        return Err(nothing_matches(&unmatched, &snapshot));
     }
-    console.print(&render(args, &snapshot, &audit, started.elapsed(), console)?)?;
+    let audit = audit::audit(&snapshot, &filter, &Policy::default());
+    if args.explain_origin {
+        console.print(&explain(args, &snapshot, &audit, console)?)?;
+    } else {
+        show(args, &snapshot, &audit, started.elapsed(), console)?;
+    }
     if args.source.is_live() {
         unread_objects(&snapshot, console);
     }
     Ok(exit(&args.report, &snapshot, &audit))
 }
 
-fn render(
+/// A filter that no cluster passes: a typo must not look like a mesh that is well.
+pub(super) fn nothing_matches(unmatched: &Unmatched, snapshot: &MeshSnapshot) -> Failure {
+    let proxies = count(snapshot.proxies.len(), "proxy", "proxies");
+    let unread = match snapshot.failed.len() {
+        0 => String::new(),
+        failed => format!(" ({} could not be read)", count(failed, "other", "others")),
+    };
+    let failure = Failure::cannot_run(format!("no cluster of {proxies}{unread} {}", unmatched.asked));
+    match unmatched.nearest.as_slice() {
+        [] => failure.hint("`--all-clusters` shows every cluster there is"),
+        nearest => failure.hint(format!("the nearest there is: {}", nearest.join(", "))),
+    }
+}
+
+fn explain(args: &TimeoutsArgs, snapshot: &MeshSnapshot, audit: &Audit, console: &Console) -> Result<String, Failure> {
+    let document = || v1::explanation::explanation(snapshot, audit);
+    Ok(match args.report.output {
+        Format::Table | Format::Wide => report::explain(snapshot, audit, look(args, console)),
+        Format::Json => document::json(&document())?,
+        Format::Yaml => document::yaml(&document())?,
+        Format::Ndjson => v1::explanation::lines(&document())?,
+    })
+}
+
+fn show(
     args: &TimeoutsArgs,
     snapshot: &MeshSnapshot,
     audit: &Audit,
     took: Duration,
     console: &Console,
-) -> Result<String, Failure> {
-    let look = look(args, console);
-    let everything = args.filter.all_clusters;
-    let table = |rows: String| {
-        let mut out = rows;
-        if look.headings && !console.quiet {
-            out.insert_str(0, &verify::control_planes(&plane_troubles(snapshot), look));
+) -> Result<(), Failure> {
+    let document = || v1::audit::timeout_audit(snapshot, audit, took);
+    match args.report.output {
+        Format::Json => console.print(&document::json(&document())?),
+        Format::Yaml => console.print(&document::yaml(&document())?),
+        Format::Ndjson => console.print(&v1::audit::lines(&document())?),
+        Format::Table | Format::Wide => {
+            let (rows, summary) = tables(args, snapshot, audit, console);
+            if console.quiet {
+                console.print(&rows)
+            } else if args.report.no_headers {
+                // Rows alone are data; the rest is for whoever looks on.
+                console.print(&rows)?;
+                console.note(summary.trim_end());
+                Ok(())
+            } else {
+                let gap = if rows.is_empty() { "" } else { "\n" };
+                console.print(&format!("{rows}{gap}{summary}"))
+            }
         }
-        if !console.quiet {
-            let gap = if out.is_empty() { "" } else { "\n" };
-            let _ = write!(out, "{gap}{}", report::summary(snapshot, audit, look));
-        }
-        out
+    }
+}
+
+/// The rows and the summary. On a terminal that they would not fit into whole, only what was seen to fail is said in
+/// words.
+fn tables(args: &TimeoutsArgs, snapshot: &MeshSnapshot, audit: &Audit, console: &Console) -> (String, String) {
+    let (look, scope, everything) = (look(args, console), args.source.scope(), args.filter.all_clusters);
+    let at = |detail: Detail| {
+        let rows = match (args.report.output, args.report.by) {
+            (Format::Wide, _) => report::wide(snapshot, audit, look, everything),
+            (_, By::Cluster) => report::rows(snapshot, audit, look, everything),
+            (_, By::Cause) => report::causes(snapshot, audit, look, detail, everything),
+        };
+        // What keeps a control plane from delivering stands first: no value is to be trusted before that is mended.
+        let planes =
+            if look.headings { verify::control_planes(&plane_troubles(snapshot), look) } else { String::new() };
+        (planes + &rows, report::summary(snapshot, audit, look, &scope, detail))
     };
-    Ok(match args.report.output {
-        Format::Table => table(report::rows(snapshot, audit, look, everything)),
-        Format::Wide => table(report::wide(snapshot, audit, look, everything)),
-        Format::Json => document::json(&v1::audit::timeout_audit(snapshot, audit, took))?,
-        Format::Yaml => document::yaml(&v1::audit::timeout_audit(snapshot, audit, took))?,
-        Format::Ndjson => v1::audit::lines(&v1::audit::timeout_audit(snapshot, audit, took))?,
-    })
+    if look.verbose {
+        return at(Detail::All);
+    }
+    let whole = at(Detail::Found);
+    // One line is left between rows and summary, and one for the prompt.
+    let lines = whole.0.lines().count() + whole.1.lines().count() + 2;
+    if console.rows.is_none_or(|rows| lines <= rows) { whole } else { at(Detail::Observed) }
 }
 
 /// Says which objects could not be read, once for each reason.
@@ -204,12 +266,7 @@ fn unread_objects(snapshot: &MeshSnapshot, console: &Console) {
 }
 
 fn look(args: &TimeoutsArgs, console: &Console) -> Look {
-    Look {
-        palette: console.out,
-        columns: console.columns,
-        headings: !args.report.no_headers,
-        verbose: console.verbose > 0,
-    }
+    console.look(!args.report.no_headers)
 }
 
 fn exit(args: &ReportArgs, snapshot: &MeshSnapshot, audit: &Audit) -> Exit {

@@ -324,7 +324,9 @@ fn why(finding: &Finding) -> String {
         (Action::SetTimeout { .. }, _) if finding.is_observed() => {
             "counted before the change; it goes when the counters do: `timeouts --watch-for 30s` tells".to_owned()
         }
-        (Action::Inspect(_), _) if finding.is_observed() => "a longer timeout does not mend it".to_owned(),
+        (Action::Inspect(_) | Action::Diagnose, _) if finding.is_observed() => {
+            "a longer timeout does not mend it".to_owned()
+        }
         (_, Some(origin)) if matches!(origin.kind, OriginKind::Unknown | OriginKind::EnvoyDefault) => unknown(origin),
         (_, Some(origin)) if !origin.certain => {
             format!("{} seems to set it, but could not be read", origin.kind.as_str())

@@ -129,6 +129,14 @@ pub struct ProxySnapshot {
     pub evidence: Option<Vec<ClusterEvidence>>,
 }
 
+impl ProxySnapshot {
+    /// A proxy of which nothing was read yet.
+    #[must_use]
+    pub fn named(proxy: Proxy) -> Self {
+        Self { proxy, clusters: ClusterSet::default(), version: None, loggers: None, evidence: None, xds: None }
+    }
+}
+
 /// A pod that was selected and is no proxy that could be audited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedProxy {

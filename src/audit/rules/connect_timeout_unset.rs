@@ -25,7 +25,7 @@ impl Rule for ConnectTimeoutUnset {
             let message = "connect_timeout is absent: Envoy's own 5 s hold, whatever the mesh is set to".to_owned();
             // A cluster that an EnvoyFilter adds without a timeout can be given one there.
             let action = if matches!(row.origin.kind, OriginKind::EnvoyFilter { .. }) {
-                context.recommender.action(row, Reach::Source)
+                context.set_timeout(row, Reach::Source)
             } else {
                 let what = "Istio always sets the field: look for an EnvoyFilter that builds or replaces this cluster";
                 Action::Inspect(what.to_owned())
