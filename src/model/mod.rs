@@ -18,7 +18,6 @@ mod workload;
 
 pub use app_log::{AppRecord, Call, JsonRecord, Leaf, LoggedAt, Severity};
 
-pub use istio as objects;
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef, TUNNELS};
 pub use debug_log::{
     ClusterIdentity, DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, NamespaceUid,
@@ -28,6 +27,7 @@ pub use duration::{
     CONNECT_TIMEOUTS, DurationError, LEAST_CONNECT_TIMEOUT, USUAL_CONNECT_TIMEOUT, format_duration,
     longer_connect_timeout, parse_duration, syn_retransmissions,
 };
+pub use istio as objects;
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
 pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
