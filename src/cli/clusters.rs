@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
+use super::chosen::Chosen;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -100,11 +101,19 @@ pub(super) async fn run(args: &ClustersArgs, console: &Console) -> Result<Exit, 
 async fn read(args: &ClustersArgs, taken: &mut Taken<'_>) -> Result<(), Failure> {
     let source = &args.source;
     if !source.from.is_empty() {
+        let chosen = Chosen::of(source)?;
         let (mut proxies, unread) = collect::offline_objects(&source.from, &ArchiveLimits::default());
-        proxies.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let there: Vec<String> = proxies.iter().map(|(proxy, _)| proxy.id.to_string()).collect();
+        proxies.retain(|(proxy, _)| chosen.as_ref().is_none_or(|chosen| chosen.means(proxy)));
+        proxies.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        let may_mean = |id: &ProxyId| chosen.as_ref().is_none_or(|chosen| chosen.may_mean(id));
+        let unread: Vec<UnreadProxy> = unread.into_iter().filter(|unread| may_mean(&unread.id)).collect();
+        if proxies.is_empty() && unread.is_empty() && !there.is_empty() {
+            return Err(Chosen::nothing(&there));
+        }
         taken.several = proxies.len() + unread.len() > 1;
         taken.unread = unread;
-        return proxies.into_iter().try_for_each(|(id, objects)| taken.take(Proxy::named(id), objects));
+        return proxies.into_iter().try_for_each(|(proxy, objects)| taken.take(proxy, objects));
     }
     if !source.admin_url.is_empty() {
         taken.several = source.admin_url.len() > 1;

@@ -145,8 +145,15 @@ enum FailOn {
 
 pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, Failure> {
     let started = Instant::now();
-    let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
+    let (snapshot, failure) = args.source.collect_whatever(console, args.evidence.wanted()).await?;
     let filter = args.filter.filter();
+    if let Some(failure) = failure {
+        if matches!(args.report.output, Format::Json | Format::Yaml | Format::Ndjson) {
+            let audit = audit::audit(&snapshot, &filter, &Policy::default());
+            show(args, &snapshot, &audit, started.elapsed(), console)?;
+        }
+        return Err(failure);
+    }
     if let Some(unmatched) = filter.unmatched(&snapshot) {
         return Err(nothing_matches(&unmatched, &snapshot));
     }
