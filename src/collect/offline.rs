@@ -1,7 +1,7 @@
 //! Snapshots out of files: dumps, istioctl's output, bug-report archives, and our own snapshots. No cluster and no
 //! kubeconfig is needed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
 use jiff::Timestamp;
@@ -11,7 +11,8 @@ use crate::decode::dump::{self, DumpDecoder, Item, Node};
 use crate::decode::snapshot::{self, SnapshotError};
 use crate::input::{ArchiveLimits, Entry, InputError, walk};
 use crate::model::{
-    ClusterSource, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, UnreadProxy, format_duration,
+    ClusterSource, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy, UnreadProxy,
+    format_duration,
 };
 
 /// Reads inputs into one snapshot. An input that cannot be read, and a file that is no dump, is an unread proxy of
@@ -54,6 +55,10 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
         }
         File::Unread(unread) => {
             ingest.add(Err(unread));
+            Ok(())
+        }
+        File::Skipped(skipped) => {
+            ingest.with(|builder| builder.skip(skipped));
             Ok(())
         }
     });
@@ -99,6 +104,7 @@ pub fn offline_objects(
                 unread.extend(snapshot.failed);
             }
             File::Unread(failed) => unread.push(failed),
+            File::Skipped(_) => {}
         }
         Ok(())
     });
@@ -122,9 +128,17 @@ fn is_bootstrap(element: &[u8]) -> bool {
 
 /// A file, told apart by its content.
 enum File<'a> {
-    Dump { name: &'a str, pod: Option<(&'a str, &'a str)>, reader: &'a mut dyn BufRead },
-    Snapshot { snapshot: Box<MeshSnapshot> },
+    Dump {
+        name: &'a str,
+        pod: Option<(&'a str, &'a str)>,
+        reader: &'a mut dyn BufRead,
+    },
+    Snapshot {
+        snapshot: Box<MeshSnapshot>,
+    },
     Unread(UnreadProxy),
+    /// A pod that is no proxy to be audited.
+    Skipped(SkippedProxy),
 }
 
 /// Why a file gives nothing.
@@ -164,18 +178,28 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
     for input in inputs {
         let mut reports: BTreeSet<String> = BTreeSet::new();
         let mut strangers = Vec::new();
+        // Of a bug report's proxies: whether a dump of it is there.
+        let mut pods: BTreeMap<(String, String), bool> = BTreeMap::new();
         let outcome = walk(input, limits, &mut |name, entry| {
             let (mut pod, mut place) = (None, name.to_owned());
             let result = entry.map_err(FileError::from).and_then(|Entry { path, reader, .. }| {
                 place = path.to_owned();
                 if let Some((root, namespace, pod_name, file)) = bug_report_path(path) {
                     reports.insert(root.to_owned());
+                    let dumped = pods.entry((namespace.to_owned(), pod_name.to_owned())).or_default();
                     if !file.starts_with("config_dump") {
                         return Ok(());
                     }
+                    *dumped = true;
                     pod = Some((namespace.to_owned(), pod_name.to_owned()));
                 }
                 let beginning = reader.fill_buf().map_err(InputError::from)?;
+                if let Some((namespace, name)) = &pod
+                    && is_ztunnel(name, beginning)
+                {
+                    let (id, reason) = (ProxyId::new(&**namespace, &**name), "ztunnel, which is not Envoy".to_owned());
+                    return take(File::Skipped(SkippedProxy { id, reason }));
+                }
                 if snapshot::is_ours(beginning) {
                     let snapshot = Box::new(snapshot::read(reader)?);
                     return take(File::Snapshot { snapshot });
@@ -197,6 +221,11 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
         if let Err(error) = outcome {
             let _ = take(File::Unread(FileError::Input(error).unread(input)));
         }
+        for ((namespace, name), _) in pods.into_iter().filter(|((_, name), dumped)| !dumped && !is_ztunnel(name, b"")) {
+            let id = ProxyId::new(namespace, name);
+            let message = "the bug report has no config dump of it: istioctl could not fetch one".to_owned();
+            let _ = take(File::Unread(UnreadProxy { id, cause: FailureCause::Unreachable, message }));
+        }
         // A bug report holds logs and lists besides; elsewhere a file that is no dump was meant to be one.
         for (place, unread) in strangers {
             if !reports.iter().any(|root| place.starts_with(root.as_str())) {
@@ -204,6 +233,12 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
             }
         }
     }
+}
+
+/// Whether a bug report's pod is a ztunnel, by its name or by what its dump begins with.
+fn is_ztunnel(pod: &str, beginning: &[u8]) -> bool {
+    let begins = |key: &[u8]| memchr::memmem::find(&beginning[..beginning.len().min(4096)], key).is_some();
+    pod.starts_with("ztunnel-") || (begins(b"\"workloads\"") && !begins(b"\"configs\""))
 }
 
 /// The report's own folder (with a slash at its end, empty where it is the input itself), the namespace, the pod and

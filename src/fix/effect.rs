@@ -219,7 +219,9 @@ pub(super) fn apply_object(objects: &mut IstioObjects, step: &ObjectStep, now: T
         None => Some(now),
     };
     let mut fresh = IstioObjects::default();
-    add(&mut fresh, step.identity.kind, &format!("{{\"spec\":{}}}", step.spec));
+    if let Ok(kind) = step.identity.kind.parse() {
+        add(&mut fresh, kind, &format!("{{\"spec\":{}}}", step.spec));
+    }
     let meta = ObjectMeta { namespace: step.identity.namespace.clone(), name: step.identity.name.clone(), created };
     macro_rules! replace {
         ($list:ident) => {

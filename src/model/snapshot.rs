@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::evidence::ClusterEvidence;
-use super::objects::IstioObjects;
+use super::istio::IstioObjects;
 use super::sync::XdsCounters;
 use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
 

@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod clusters;
 mod completion;
+mod conformance;
 mod debug_log;
 mod diagnose;
 mod export;

@@ -91,7 +91,12 @@ fn candidates(chain: Vec<Candidate>, look: Look) -> String {
             vec![
                 outcome,
                 candidate.value.map_or_else(|| "-".to_owned(), format_duration),
-                format!("{}\n{}", show_origin(&candidate.origin), escape(&candidate.reason)),
+                format!(
+                    "{}\n{}\n{}",
+                    candidate.origin.as_ref().map_or_else(|| candidate.layer.as_str().to_owned(), show_origin),
+                    escape(&candidate.reason),
+                    palette.faint(candidate.layer.file()),
+                ),
             ]
         })
         .collect();

@@ -190,9 +190,9 @@ pub struct Summary {
     pub ignored: usize,
 }
 
-/// Milliseconds, rounded up: a timeout below one is not none.
+/// Milliseconds, to the nearest one; `connectTimeout` has the value as it is written.
 pub(super) fn connect_timeout_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    u64::try_from((duration.as_nanos() + 500_000) / 1_000_000).unwrap_or(u64::MAX)
 }
 
 /// The v1 form of an audit.

@@ -62,10 +62,14 @@ pub struct CandidateJson {
     pub outcome: Outcome,
     /// The value that it gives; `null` where it sets none.
     pub connect_timeout: Option<String>,
-    /// What and where.
-    pub origin: Origin,
+    /// Which layer it is of: `mesh configuration`, `defaultTrafficPolicy`, `DestinationRule`, `Sidecar`, `EnvoyFilter`.
+    pub layer: &'static str,
+    /// What and where; `null` where the layer was asked and has nothing for this cluster.
+    pub origin: Option<Origin>,
     /// Why.
     pub reason: String,
+    /// The file of Istio's source that says how the layer works.
+    pub istio_file: &'static str,
 }
 
 /// What became of a candidate.
@@ -98,8 +102,10 @@ impl From<Candidate> for CandidateJson {
         Self {
             outcome: candidate.outcome.into(),
             connect_timeout: candidate.value.map(format_duration),
-            origin: (&candidate.origin).into(),
+            layer: candidate.layer.as_str(),
+            origin: candidate.origin.as_ref().map(Into::into),
             reason: candidate.reason,
+            istio_file: candidate.layer.file(),
         }
     }
 }
