@@ -216,7 +216,9 @@ fn explain(args: &TimeoutsArgs, snapshot: &MeshSnapshot, audit: &Audit, console:
         Format::Ndjson => v1::explanation::lines(&document())?,
         Format::Table | Format::Wide => report::explain(snapshot, audit, look(args, console)),
         _ => {
-            return Err(Failure::usage("--explain-origin is for people and programs: table, wide, json, yaml or ndjson"));
+            return Err(Failure::usage(
+                "--explain-origin is for people and programs: table, wide, json, yaml or ndjson",
+            ));
         }
     })
 }

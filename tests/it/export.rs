@@ -63,10 +63,14 @@ fn junit_is_xml_whose_counts_are_right() {
     let text = converted("junit");
     let document = roxmltree::Document::parse(&text).unwrap();
     let suite = document.descendants().find(|node| node.has_tag_name("testsuite")).unwrap();
-    let count = |name: &str| suite.children().filter(|case| case.children().any(|node| node.has_tag_name(name))).count();
+    let count =
+        |name: &str| suite.children().filter(|case| case.children().any(|node| node.has_tag_name(name))).count();
     let said = |name: &str| suite.attribute(name).unwrap().parse::<usize>().unwrap();
     assert_eq!(said("tests"), suite.children().filter(|node| node.has_tag_name("testcase")).count());
-    assert_eq!((said("failures"), said("errors"), said("skipped")), (count("failure"), count("error"), count("skipped")));
+    assert_eq!(
+        (said("failures"), said("errors"), said("skipped")),
+        (count("failure"), count("error"), count("skipped"))
+    );
     assert_eq!(said("errors"), example()["coverage"]["failed"].as_array().unwrap().len());
     assert!(said("failures") > 0);
 }
@@ -137,7 +141,8 @@ fn what_is_no_document_is_refused_with_its_place_and_no_more() {
     convert("{\"secret\": ").complains("line 1, column");
     convert("{\"kind\": \"List\"}").complains("no document of this program");
     convert("{\"apiVersion\":\"meshaudit/v1\",\"kind\":\"FixPlan\"}").complains("FixPlan");
-    let run = convert("{\"apiVersion\":\"meshaudit/v1\",\"kind\":\"TimeoutAudit\",\"coverage\":{},\"findings\":\"hunter2\"}");
+    let run =
+        convert("{\"apiVersion\":\"meshaudit/v1\",\"kind\":\"TimeoutAudit\",\"coverage\":{},\"findings\":\"hunter2\"}");
     assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
 }
 

@@ -23,7 +23,8 @@ pub fn annotations(results: &Results) -> String {
                 break;
             }
             let about = if finding.subject.is_empty() { String::new() } else { format!("{}: ", finding.subject) };
-            out += &line(command, &format!("{} {}", finding.code, finding.name), &format!("{about}{}", finding.message));
+            out +=
+                &line(command, &format!("{} {}", finding.code, finding.name), &format!("{about}{}", finding.message));
         }
     }
     let failed = results.coverage.failed.len();

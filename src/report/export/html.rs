@@ -46,7 +46,8 @@ pub(super) fn html(results: &Results) -> String {
     findings(&mut page, results);
     clusters(&mut page, results);
     unread(&mut page, results);
-    let when = if results.started_at.is_empty() { String::new() } else { format!("Read {}. ", markup(&results.started_at)) };
+    let when =
+        if results.started_at.is_empty() { String::new() } else { format!("Read {}. ", markup(&results.started_at)) };
     let _ = write!(
         page,
         "<p class=\"faint\">{when}kubectl-meshaudit {}</p>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
@@ -153,7 +154,8 @@ fn unread(page: &mut String, results: &Results) {
     if !of.skipped.is_empty() {
         let _ = writeln!(page, "<details><summary>Skipped: {}</summary><ul>", count(of.skipped.len(), "pod", "pods"));
         for one in &of.skipped {
-            let _ = writeln!(page, "<li><span class=\"name\">{}</span>: {}</li>", markup(&one.proxy), markup(&one.reason));
+            let _ =
+                writeln!(page, "<li><span class=\"name\">{}</span>: {}</li>", markup(&one.proxy), markup(&one.reason));
         }
         page.push_str("</ul></details>\n");
     }

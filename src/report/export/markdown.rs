@@ -16,12 +16,17 @@ pub(super) fn markdown(results: &Results) -> String {
         .into_iter()
         .map(|level| (results.count(level), level.as_str()))
         .filter(|(found, _)| *found > 0)
-        .map(|(found, word)| if word == "info" { format!("{found} info") } else { count(found, word, &format!("{word}s")) })
+        .map(
+            |(found, word)| {
+                if word == "info" { format!("{found} info") } else { count(found, word, &format!("{word}s")) }
+            },
+        )
         .collect();
     let found = if found.is_empty() { "Nothing found.".to_owned() } else { format!("**{}.**", found.join(", ")) };
     let _ = writeln!(out, "{found} {}", results.covered());
     for mesh in &results.mesh {
-        let revision = if mesh.revision.is_empty() { String::new() } else { format!(" (revision {})", cell(&mesh.revision)) };
+        let revision =
+            if mesh.revision.is_empty() { String::new() } else { format!(" (revision {})", cell(&mesh.revision)) };
         let _ = writeln!(
             out,
             "\nThe mesh's connect timeout is **{}**{revision}, by {}.",
@@ -33,7 +38,9 @@ pub(super) fn markdown(results: &Results) -> String {
         out.push_str("\n| | rule | about | what | remedy |\n|---|---|---|---|---|\n");
         for (index, finding) in results.findings.iter().enumerate() {
             let about = match (finding.subject.is_empty(), finding.proxies.as_slice()) {
-                (false, proxies) if proxies.len() > 1 => format!("`{}`, {} proxies", code(&finding.subject), proxies.len()),
+                (false, proxies) if proxies.len() > 1 => {
+                    format!("`{}`, {} proxies", code(&finding.subject), proxies.len())
+                }
                 (false, _) => format!("`{}`", code(&finding.subject)),
                 (true, [proxy]) => format!("`{}`", code(proxy)),
                 (true, []) => cell(&finding.origin),

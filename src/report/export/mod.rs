@@ -33,8 +33,7 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Sarif, Self::Junit, Self::Markdown, Self::Html, Self::Csv, Self::Prometheus];
+    pub const ALL: [Self; 6] = [Self::Sarif, Self::Junit, Self::Markdown, Self::Html, Self::Csv, Self::Prometheus];
 
     /// Its name on the command line.
     #[must_use]

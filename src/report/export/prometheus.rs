@@ -9,28 +9,39 @@ use super::results::{Level, Results};
 pub(super) fn prometheus(results: &Results) -> String {
     let mut out = String::new();
     let of = &results.coverage;
-    metric(&mut out, "meshaudit_proxies", "Proxies by what became of them.", [
-        (labels(&[("state", "audited")]), of.audited as f64),
-        (labels(&[("state", "failed")]), of.failed.len() as f64),
-        (labels(&[("state", "skipped")]), of.skipped.len() as f64),
-    ]);
+    metric(
+        &mut out,
+        "meshaudit_proxies",
+        "Proxies by what became of them.",
+        [
+            (labels(&[("state", "audited")]), of.audited as f64),
+            (labels(&[("state", "failed")]), of.failed.len() as f64),
+            (labels(&[("state", "skipped")]), of.skipped.len() as f64),
+        ],
+    );
     let all = of.audited + of.failed.len();
     let share = if all == 0 { 0.0 } else { of.audited as f64 / all as f64 };
-    metric(&mut out, "meshaudit_coverage_ratio", "Proxies that were read, of those that should have been.", [(
-        String::new(),
-        share,
-    )]);
+    metric(
+        &mut out,
+        "meshaudit_coverage_ratio",
+        "Proxies that were read, of those that should have been.",
+        [(String::new(), share)],
+    );
     if let Ok(at) = results.started_at.parse::<jiff::Timestamp>() {
         let help = "When the audit began, in seconds since 1970; time() less this is its age.";
-        metric(&mut out, "meshaudit_audit_timestamp_seconds", help, [(
-            String::new(),
-            at.as_millisecond() as f64 / 1000.0,
-        )]);
+        metric(
+            &mut out,
+            "meshaudit_audit_timestamp_seconds",
+            help,
+            [(String::new(), at.as_millisecond() as f64 / 1000.0)],
+        );
     }
-    metric(&mut out, "meshaudit_audit_duration_seconds", "How long the audit took.", [(
-        String::new(),
-        results.duration_ms as f64 / 1000.0,
-    )]);
+    metric(
+        &mut out,
+        "meshaudit_audit_duration_seconds",
+        "How long the audit took.",
+        [(String::new(), results.duration_ms as f64 / 1000.0)],
+    );
     metric(
         &mut out,
         "meshaudit_mesh_connect_timeout_seconds",

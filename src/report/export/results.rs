@@ -351,7 +351,10 @@ impl Results {
             (0, _) => String::new(),
             (all, 0) => format!("{} read.", super::super::look::count(all, "proxy", "proxies")),
             (all, failed) => {
-                format!("Incomplete: {failed} of {} could not be read.", super::super::look::count(all, "proxy", "proxies"))
+                format!(
+                    "Incomplete: {failed} of {} could not be read.",
+                    super::super::look::count(all, "proxy", "proxies")
+                )
             }
         }
     }
