@@ -142,10 +142,15 @@ fn sniff(beginning: &[u8]) -> Option<(Encoding, usize)> {
     let half = beginning.len() / 2;
     if half >= 8 {
         let (even, odd) = (zeros(0), zeros(1));
-        if odd * 10 > half * 7 && even * 20 < half {
+        // The other bytes of every pair are letters, and not the numbers of a database's pages.
+        let letters = |from: usize| {
+            let bytes = beginning.iter().skip(from).step_by(2);
+            bytes.filter(|byte| matches!(**byte, 1..=8 | 14..=26 | 28..=31 | 127)).count() * 20 <= half
+        };
+        if odd * 10 > half * 7 && even * 20 < half && letters(0) {
             return Some((Encoding::Utf16 { big_endian: false }, 0));
         }
-        if even * 10 > half * 7 && odd * 20 < half {
+        if even * 10 > half * 7 && odd * 20 < half && letters(1) {
             return Some((Encoding::Utf16 { big_endian: true }, 0));
         }
     }

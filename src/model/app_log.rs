@@ -1,5 +1,8 @@
 //! A record of an application's log, as far as `resets` needs it.
 
+use std::fmt;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
@@ -28,7 +31,7 @@ impl LoggedAt {
 }
 
 /// One record of an application's log: a line, or a line with the stack trace that follows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct AppRecord<'a> {
     /// When it was written, if it says so.
     pub logged_at: Option<LoggedAt>,
@@ -40,8 +43,70 @@ pub struct AppRecord<'a> {
     pub exception: Option<&'a str>,
     /// The host that the record names in a field of its own (`hostname`, `url`, …).
     pub target: Option<&'a str>,
-    /// What ties the records of one call together: a request id, else the thread.
-    pub call: Option<&'a str>,
+    /// What ties the records of one call together.
+    pub call: Option<Call<'a>>,
+    /// The logger that wrote it, where a field says so.
+    pub logger: Option<&'a str>,
+    /// How long the call took, where a field says so.
+    pub duration: Option<Duration>,
+    /// How grave it is, where a field says so.
+    pub severity: Option<Severity>,
+    /// Of a record in JSON: its whole text, and all its texts.
+    pub json: Option<JsonRecord<'a>>,
     /// Number of the record's first line in its input, from 1.
     pub line: u64,
+}
+
+/// What the records of one call have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call<'a> {
+    /// An id of the request, trace or span.
+    Request(&'a str),
+    /// The thread, which does many calls one after the other.
+    Thread(&'a str),
+}
+
+impl<'a> Call<'a> {
+    /// The id, or the thread's name.
+    #[must_use]
+    pub const fn name(self) -> &'a str {
+        match self {
+            Self::Request(name) | Self::Thread(name) => name,
+        }
+    }
+}
+
+/// Whether a record reports that something went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Information and below.
+    Quiet,
+    /// A warning and above.
+    Loud,
+}
+
+/// A record in JSON, beyond the fields that loggers are known to use.
+#[derive(Clone, Copy)]
+pub struct JsonRecord<'a> {
+    /// As it stands in the log.
+    pub raw: &'a str,
+    /// Gives each text of the record, with where it stands.
+    pub leaves: &'a dyn Fn(&mut dyn FnMut(Leaf<'_>)),
+}
+
+impl fmt::Debug for JsonRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonRecord").field("raw", &self.raw).finish_non_exhaustive()
+    }
+}
+
+/// A text in a JSON record.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaf<'l> {
+    /// The keys that lead to it.
+    pub path: &'l [&'l str],
+    /// The text.
+    pub text: &'l str,
+    /// Whether it is an element of a list of texts.
+    pub listed: bool,
 }

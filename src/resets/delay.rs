@@ -1,9 +1,9 @@
 //! The time from the beginning of a call to its failure, and the connect timeout that it points at.
+//!
+//! A delay is known only where the log proves a beginning: where the failure itself says how long the call took, or where
+//! an earlier record began this very call ([`super::calls`]). Failures that come at even distances are a rhythm.
 
-use std::collections::HashMap;
 use std::time::Duration;
-
-use jiff::Timestamp;
 
 /// Width of a bin, in milliseconds.
 const BIN_MS: u64 = 10;
@@ -34,6 +34,14 @@ pub struct DelayPeak {
     pub share: f64,
     /// The timeout that such a pile points at, where it begins at one that meshes are given.
     pub points_at: Option<Duration>,
+}
+
+impl DelayPeak {
+    /// Whether the pile is high enough to point at anything.
+    #[must_use]
+    pub fn points_enough(&self) -> bool {
+        self.share >= 0.5 && self.count >= 5
+    }
 }
 
 /// Connect timeouts that meshes are given: 1 s (Istio to 1.5), 5 s (Envoy), 10 s (Istio from 1.6), and round others.
@@ -129,38 +137,63 @@ impl DelayHistogram {
     }
 }
 
-/// How many calls one stream remembers, twice: when the newer half is full, the older is forgotten.
-const REMEMBERED: usize = 4096;
-
-/// What was last known of each call (a request id) or thread of one stream: constant memory.
-#[derive(Default)]
-pub(super) struct CallStarts {
-    newer: HashMap<Box<str>, CallStart>,
-    older: HashMap<Box<str>, CallStart>,
+/// What is known of how long calls lived.
+#[derive(Clone, Default)]
+pub struct Delays {
+    /// As the failures themselves say, or the proxy.
+    pub said: DelayHistogram,
+    /// From the record that began the call.
+    pub measured: DelayHistogram,
+    /// Failures whose call's beginning the log does not say.
+    pub unknown: u64,
+    /// Distances between one failure and the next of the same caller and host.
+    pub distances: DelayHistogram,
 }
 
-/// The record before this one of a call or thread.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct CallStart {
-    /// When it was written.
-    pub(super) at: Timestamp,
-    /// The host it named.
-    pub(super) target: Option<Box<str>>,
+/// Failures that come at even distances.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rhythm {
+    /// The distance.
+    pub every: Duration,
+    /// Share of the distances that are so long, 0 to 1.
+    pub share: f64,
 }
 
-impl CallStarts {
-    /// Notes that a record of this call was written, and gives the one before it.
-    pub(super) fn seen(&mut self, call: &str, at: Timestamp, target: Option<&str>) -> Option<CallStart> {
-        let start = CallStart { at, target: target.map(Into::into) };
-        if let Some(last) = self.newer.get_mut(call) {
-            return Some(std::mem::replace(last, start));
-        }
-        if self.newer.len() >= REMEMBERED {
-            self.older = std::mem::take(&mut self.newer);
-        }
-        let before = self.older.remove(call);
-        self.newer.insert(call.into(), start);
-        before
+impl Delays {
+    /// Adds all of another's.
+    pub fn merge(&mut self, other: &Self) {
+        self.said.merge(&other.said);
+        self.measured.merge(&other.measured);
+        self.distances.merge(&other.distances);
+        self.unknown += other.unknown;
+    }
+
+    /// The delays to go by: what the failures say is the best there is.
+    #[must_use]
+    pub fn best(&self) -> &DelayHistogram {
+        if self.said.total > 0 && self.said.total * 2 >= self.measured.total { &self.said } else { &self.measured }
+    }
+
+    /// The pile of the delays. Measured delays that are as long as the distance of the failures from each other are the
+    /// caller's rhythm, and point at no timeout.
+    #[must_use]
+    pub fn peak(&self) -> Option<DelayPeak> {
+        let peak = self.best().peak()?;
+        let measured = self.said.total * 2 < self.measured.total || self.said.total == 0;
+        let is_rhythm = measured
+            && self.distances.peak().is_some_and(|distance| {
+                let apart = distance.from.abs_diff(peak.from);
+                distance.share >= 0.5 && apart <= Duration::from_millis(30).max(peak.from / 50)
+            });
+        Some(if is_rhythm { DelayPeak { points_at: None, ..peak } } else { peak })
+    }
+
+    /// The rhythm in which the failures come, where most do.
+    #[must_use]
+    pub fn rhythm(&self) -> Option<Rhythm> {
+        let peak = self.distances.peak()?;
+        (self.distances.total >= 5 && peak.share >= 0.6 && peak.from >= Duration::from_millis(100))
+            .then(|| Rhythm { every: (peak.from + peak.to) / 2, share: peak.share })
     }
 }
 
@@ -207,16 +240,19 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_remembered_and_bounded() {
-        let mut starts = CallStarts::default();
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let start = |second, target: Option<&str>| Some(CallStart { at: at(second), target: target.map(Into::into) });
-        assert_eq!(starts.seen("a", at(1), Some("api.example.com")), None);
-        assert_eq!(starts.seen("a", at(2), None), start(1, Some("api.example.com")));
-        for index in 0..100_000 {
-            starts.seen(&index.to_string(), at(3), None);
+    fn a_period_points_at_no_timeout() {
+        let mut delays = Delays::default();
+        for index in 0..199 {
+            delays.measured.add(Duration::from_millis(9_990 + index % 20));
+            delays.distances.add(Duration::from_millis(10_000 + index % 10));
         }
-        assert!(starts.newer.len() + starts.older.len() <= 2 * REMEMBERED);
-        assert_eq!(starts.seen("99999", at(4), None), start(3, None));
+        assert_eq!(delays.peak().unwrap().points_at, None);
+        assert_eq!(delays.rhythm().unwrap().every.as_secs(), 10);
+        // What the failures say of themselves holds whatever the rhythm.
+        for _ in 0..199 {
+            delays.said.add(Duration::from_millis(1_001));
+        }
+        assert_eq!(delays.peak().unwrap().points_at, Some(Duration::from_secs(1)));
+        assert_eq!(Delays::default().rhythm(), None);
     }
 }

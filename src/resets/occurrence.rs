@@ -10,6 +10,8 @@ use regex::Regex;
 /// print the first exception first; logback's root-cause-first converter marks the others with `Wrapped by:`.
 #[must_use]
 pub(super) fn root_exception(text: &str) -> Option<&str> {
+    // Tomcat announces what it prints: `… threw exception […] with root cause`, and the next line has it.
+    let text = text.split_once("with root cause\n").map_or(text, |(_, root)| root);
     let head = || HEAD.captures(text).and_then(|found| found.get(1));
     let found = if text.contains("Wrapped by: ") {
         head()
@@ -32,8 +34,13 @@ pub(super) fn root_exception(text: &str) -> Option<&str> {
 pub(super) fn failing_target(text: &str) -> Option<String> {
     TARGETS.iter().find_map(|pattern| {
         pattern.captures_iter(text).find_map(|found| {
-            let host = found.name("host")?.as_str().trim_end_matches('.');
+            let whole = found.name("host")?;
+            let host = whole.as_str().trim_end_matches('.');
             if host.is_empty() || host.len() > 253 || NOT_A_TARGET.is_match(host) {
+                return None;
+            }
+            // What is read for help, or led here, was not called.
+            if NOT_CALLED.is_match(before(text, found.get_match().start())) {
                 return None;
             }
             Some(match found.name("port") {
@@ -44,9 +51,19 @@ pub(super) fn failing_target(text: &str) -> Option<String> {
     })
 }
 
+/// The few words before a place.
+fn before(text: &str, at: usize) -> &str {
+    let mut start = at.saturating_sub(48);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..at]
+}
+
 #[expect(clippy::unwrap_used, reason = "constants, compiled by the tests")]
 fn constant(pattern: &str) -> Regex {
-    Regex::new(pattern).unwrap()
+    // Unicode's word boundaries would make the search give up at the first letter that is not ASCII.
+    Regex::new(&pattern.replace(r"\b", r"(?-u:\b)")).unwrap()
 }
 
 /// A dotted or namespaced type name that ends as exceptions do, at the beginning of a line or after what stands before
@@ -74,8 +91,14 @@ const HOST: &str = r"(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.)*[A
 /// From the surest to the vaguest.
 static TARGETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
-        // A URL: Spring, Go, okhttp, fetch, requests.
-        format!(r"\bhttps?://(?:[^/@\s\x22']{{0,128}}@)?{HOST}(?::(?P<port>\d{{1,5}}))?"),
+        // nginx names the upstream beside its own host and the referrer.
+        format!(r"upstream: \x22[a-z]+://{HOST}(?::(?P<port>\d{{1,5}}))?"),
+        // A URL: Spring, Go, okhttp, fetch, requests; databases, brokers and WebSockets by their own schemes.
+        format!(
+            r"\b(?:https?|wss?|grpcs?|tcp|tls|ssl|ldaps?|s?ftp|amqps?|mqtts?|nats|kafka|rediss?|memcached|mongodb(?:\+srv)?|postgres(?:ql)?|mysql|mariadb|sqlserver|clickhouse|cassandra|thrift|(?:jdbc:[a-z0-9]+(?::[a-z0-9]+)?))://(?:[^/@\s\x22']{{0,128}}@)?{HOST}(?::(?P<port>\d{{1,5}}))?"
+        ),
+        // jdbc:oracle:thin:@//db.example.com:1521/x, jdbc:oracle:thin:@db.example.com:1521:x
+        format!(r"jdbc:oracle:\w+:@(?://)?{HOST}(?::(?P<port>\d{{1,5}}))?"),
         // urllib3: HTTPSConnectionPool(host='api.example.com', port=443)
         format!(r"host='{HOST}'(?:, port=(?P<port>\d{{1,5}}))?"),
         // Apache HttpClient: api.example.com:443 failed to respond; Connect to api.example.com:443 [api…/52.0.0.1] failed
@@ -85,12 +108,15 @@ static TARGETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         format!(r"Connection\{{{HOST}:(?P<port>\d{{1,5}})"),
         // Node: hostname: 'api.example.com', host: 'api.example.com'
         format!(r#"\b(?:hostname|host|servername|server|peer)["']?\s?[:=]\s?["']?{HOST}(?::(?P<port>\d{{1,5}}))?"#),
-        // Netty: L:/10.0.0.1:4711 - R:api.example.com/52.0.0.1:443
+        // Netty: L:/10.0.0.1:4711 - R:api.example.com/52.0.0.1:443, or R:/52.0.0.1:443 without a name
         format!(r"R:{HOST}/[0-9a-fA-F.:]+:(?P<port>\d{{1,5}})"),
+        r"R:/(?P<host>\d{1,3}(?:\.\d{1,3}){3}|\[?[0-9A-Fa-f:]+\]?):(?P<port>\d{1,5})".to_owned(),
+        // libpq: connection to server at "db.example.com" (10.0.0.5), port 5432 failed
+        format!(r"server at \x22{HOST}\x22(?: \([0-9a-fA-F.:]+\))?(?:, port (?P<port>\d{{1,5}}))?"),
         // .NET: (api.example.com:443)
         format!(r"\({HOST}:(?P<port>\d{{1,5}})\)"),
         // Prose: a call to api.example.com failed.
-        r"\b(?:to|from|calling|call|with|upstream|host|target)\s+(?P<host>(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,24})(?::(?P<port>\d{1,5}))?\b".to_owned(),
+        r"\b(?:to|from|calling|call|with|upstream|host|target|server|broker|node)\s+(?P<host>(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,24})(?::(?P<port>\d{1,5}))?\b".to_owned(),
         // Go: read tcp 10.0.0.1:34567->52.1.2.3:443
         r"->(?P<host>\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})".to_owned(),
     ]
@@ -99,10 +125,17 @@ static TARGETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     .collect()
 });
 
+/// What stands before a URL that was not called: help pages, documentation, the page that led to a request.
+static NOT_CALLED: LazyLock<Regex> = LazyLock::new(|| {
+    constant(
+        r"(?i)(?:\b(?:see|visit|documentation|docs|documented at|help|guide|wiki|learn more|more (?:info|information|details))\b[^\n.;]{0,24}[:( ]?\s*|check:?\s*|refer+er[\x22']?\s*[:=]\s*[\x22']?|origin[\x22']?\s*[:=]\s*[\x22']?)$",
+    )
+});
+
 /// What looks like a host and is a package, a file, or the own machine.
 static NOT_A_TARGET: LazyLock<Regex> = LazyLock::new(|| {
     constant(
-        r"(?i)^(?:(?:java|javax|sun|jdk|org|com|io)\.[\w.]*[A-Z]\w*|[\w-]+\.(?:java|py|js|ts|go|rb|cs|kt|scala|html?|json)|null|undefined|none|true|false)$",
+        r"(?i)^(?:(?:java|javax|sun|jdk|org|com|io)\.[\w.]*[A-Z]\w*|[\w-]+\.(?:java|py|js|ts|go|rb|cs|kt|scala|html?|json)|null|undefined|none|true|false|curl\.(?:haxx\.)?se|(?:[\w-]+\.)*(?:readthedocs\.io|httpstatuses\.com|developer\.mozilla\.org|docs\.[\w.-]+))$",
     )
 });
 
@@ -143,6 +176,12 @@ mod tests {
             assert_eq!(root_exception(text), Some(root), "{text}");
         }
         assert_eq!(root_exception("read: connection reset by peer"), None);
+        assert_eq!(
+            root_exception(
+                "Servlet.service() threw exception [Request processing failed; nested exception is org.x.ResourceAccessException: I/O error] with root cause\njava.net.SocketException: Connection reset\n\tat a.b"
+            ),
+            Some("java.net.SocketException")
+        );
     }
 
     #[test]
@@ -167,9 +206,38 @@ mod tests {
             ("read tcp 10.0.0.1:34567->52.1.2.3:443: read: connection reset by peer", "52.1.2.3:443"),
             ("https://user:secret@api.example.com:8443/x", "api.example.com:8443"),
             ("The SSL connection could not be established (api.example.com:443)", "api.example.com:443"),
+            (
+                "cURL error 56: Recv failure: Connection reset by peer (see https://curl.haxx.se/libcurl/c/libcurl-errors.html) for https://api.example.com/v1",
+                "api.example.com",
+            ),
+            (
+                "error reading status line from remote server app.example.com:3000, referer: https://www.example.com/containers",
+                "app.example.com:3000",
+            ),
+            (
+                "upstream prematurely closed connection, server: _, upstream: \"http://192.0.2.30:8080/x\", host: \"shop.example.com\", referrer: \"https://www.example.com/\"",
+                "192.0.2.30:8080",
+            ),
+            ("jdbc:postgresql://db.example.com:5432/shop: Connection reset", "db.example.com:5432"),
+            ("jdbc:sqlserver://db.example.com:1433;databaseName=x", "db.example.com:1433"),
+            ("rediss://:secret@cache.example.com:6380/0", "cache.example.com:6380"),
+            ("amqp://user:pw@mq.example.com", "mq.example.com"),
+            ("wss://stream.example.com/feed closed", "stream.example.com"),
+            ("mongodb+srv://cluster0.example.net/shop", "cluster0.example.net"),
+            ("[[id: 0xc9a27aae, L:/192.0.2.199:48784 - R:/198.51.100.134:9300]]", "198.51.100.134:9300"),
+            (
+                "connection to server at \"db.example.com\" (10.0.0.5), port 5432 failed: server closed the connection unexpectedly",
+                "db.example.com:5432",
+            ),
         ] {
             assert_eq!(failing_target(text).as_deref(), Some(target), "{text}");
         }
+        assert_eq!(
+            failing_target(
+                "502 for x. For more information check: https://httpstatuses.com/502, see also https://docs.example.org/errors"
+            ),
+            None
+        );
         assert_eq!(
             failing_target(
                 "java.net.SocketException: Connection reset\n\tat java.base/sun.nio.ch.NioSocketImpl.implRead(NioSocketImpl.java:328)"

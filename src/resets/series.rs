@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::class::Class;
 use super::compare::{Exposure, Mark, RateComparison, ShareComparison, dispersion};
-use super::tally::{Cell, OTHER, Question, ServiceTally, Tally};
+use super::tally::{Basis, Cell, HOUR, OTHER, Question, ServiceTally, Tally};
 use super::time_buckets::Stretch;
 
 /// More columns than anyone can read: the question must be narrowed.
@@ -18,12 +18,25 @@ pub(super) const MAX_BUCKETS: usize = 20_000;
 pub struct Row {
     /// The service's name.
     pub service: String,
-    /// One for each column; none where there is no log of that time.
-    pub cells: Vec<Option<Cell>>,
-    /// Sum of the cells.
-    pub total: Cell,
+    /// Lost connections in each column; none where there is no log of that time.
+    pub lost: Vec<Option<u64>>,
+    /// All of them.
+    pub total: u64,
+    /// Calls that the proxy made, where access logs or request counts tell.
+    pub calls: u64,
     /// By class.
     pub classes: BTreeMap<Class, u64>,
+    /// Failed calls in the proxy's log, where the application's is counted: they tell of the same failures.
+    pub proxy: Option<u64>,
+}
+
+/// What the logs cover of a column: the first and the last have a part without logs more often than not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// First instant with logs, where it is not the beginning of the column.
+    pub from: Option<Timestamp>,
+    /// Last instant with logs, where it is not the end of the column.
+    pub to: Option<Timestamp>,
 }
 
 /// The chart's numbers.
@@ -31,6 +44,8 @@ pub struct Row {
 pub struct Series {
     /// The columns, without a gap.
     pub buckets: Vec<Stretch>,
+    /// For each column the part that the logs cover, where it is not the whole of it.
+    pub covered: Vec<Option<Covered>>,
     /// Services with the most occurrences first; what `top` cut off is one row named [`OTHER`].
     pub rows: Vec<Row>,
     /// How many services the row [`OTHER`] holds.
@@ -60,8 +75,7 @@ impl Series {
     /// # Errors
     /// When there are more than `MAX_BUCKETS` columns.
     pub fn build(tally: &Tally, question: &Question, top: usize, now: Timestamp) -> Result<Self, TooManyBuckets> {
-        let seen = tally.services.values().filter_map(|service| service.seen);
-        let reach = seen.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)));
+        let reach = tally.reach();
         // The last second to be shown: no later than now, unless a clock that is ahead wrote later.
         let latest = reach.map_or(now, |reach| reach.1.max(now)).as_second();
         let until = question.until.map(|until| {
@@ -96,9 +110,9 @@ impl Series {
             .map(|(name, service)| row(name, service, &buckets))
             .collect();
         rows.sort_by(|a, b| {
-            (a.service == OTHER, std::cmp::Reverse(a.total.resets), &a.service).cmp(&(
+            (a.service == OTHER, std::cmp::Reverse(a.total), &a.service).cmp(&(
                 b.service == OTHER,
-                std::cmp::Reverse(b.total.resets),
+                std::cmp::Reverse(b.total),
                 &b.service,
             ))
         });
@@ -109,35 +123,56 @@ impl Series {
             others = rest.len();
             rows.push(sum(OTHER, &rest, buckets.len()));
         }
-        Ok(Self { has_calls: total.total.calls > 0, buckets, rows, others, total })
+        // A log of failures only does not say when it was written.
+        let only_failures = !tally.services.is_empty() && tally.services.values().all(ServiceTally::is_failures_only);
+        let covered = buckets.iter().map(|bucket| covered(*bucket, reach.filter(|_| !only_failures)?)).collect();
+        Ok(Self { has_calls: total.calls > 0, buckets, covered, rows, others, total })
     }
+}
+
+/// Less than a tenth of a column without logs at its edge is no gap.
+fn covered(bucket: Stretch, (first, last): (Timestamp, Timestamp)) -> Option<Covered> {
+    let slack = (bucket.end - bucket.start) / 10;
+    let begins = first.as_second() < bucket.end && first.as_second() > bucket.start + slack;
+    let ends = last.as_second() >= bucket.start && last.as_second() < bucket.end - slack;
+    (begins || ends).then(|| Covered { from: begins.then_some(first), to: ends.then_some(last) })
 }
 
 fn row(name: &str, service: &ServiceTally, buckets: &[Stretch]) -> Row {
-    let cells: Vec<Option<Cell>> = buckets.iter().map(|bucket| service.buckets.get(bucket).copied()).collect();
-    let mut total = Cell::default();
-    for cell in cells.iter().flatten() {
-        total.add(*cell);
+    let basis = service.basis();
+    let lost: Vec<Option<u64>> = buckets.iter().map(|bucket| basis.lost(*service.buckets.get(bucket)?)).collect();
+    let classes = service.classes.iter().filter(|(class, _)| basis.has(**class));
+    Row {
+        service: name.to_owned(),
+        total: lost.iter().flatten().sum(),
+        lost,
+        calls: buckets.iter().filter_map(|bucket| service.buckets.get(bucket)).map(|cell| cell.calls).sum(),
+        classes: classes.map(|(class, count)| (*class, *count)).collect(),
+        proxy: service.proxy_compared(),
     }
-    Row { service: name.to_owned(), cells, total, classes: service.classes.clone() }
 }
 
 fn sum(name: &str, rows: &[Row], columns: usize) -> Row {
-    let mut cells: Vec<Option<Cell>> = vec![None; columns];
-    let mut total = Cell::default();
+    let mut lost: Vec<Option<u64>> = vec![None; columns];
     let mut classes = BTreeMap::new();
     for row in rows {
-        total.add(row.total);
-        for (mine, theirs) in cells.iter_mut().zip(&row.cells) {
+        for (mine, theirs) in lost.iter_mut().zip(&row.lost) {
             if let Some(theirs) = theirs {
-                mine.get_or_insert_default().add(*theirs);
+                *mine.get_or_insert_default() += theirs;
             }
         }
         for (class, count) in &row.classes {
             *classes.entry(*class).or_default() += count;
         }
     }
-    Row { service: name.to_owned(), cells, total, classes }
+    Row {
+        service: name.to_owned(),
+        total: rows.iter().map(|row| row.total).sum(),
+        lost,
+        calls: rows.iter().map(|row| row.calls).sum(),
+        classes,
+        proxy: rows.iter().filter_map(|row| row.proxy).reduce(|sum, one| sum + one),
+    }
 }
 
 /// What a mark changed, for all services together and for each.
@@ -169,94 +204,157 @@ pub struct SideBySide {
     pub shares: Option<ShareComparison>,
     /// Variance over mean of the hourly counts before.
     pub dispersion: Option<f64>,
+    /// The whole time was taken as covered, hours without a record too: the log has failures only.
+    pub whole_stretch: bool,
 }
 
-/// Compares before and after each mark: from the mark before to this one, and from this one to the next.
+/// A service's counts on one side of a mark.
+struct Side {
+    slots: BTreeMap<i64, Cell>,
+    basis: Basis,
+}
+
+/// Compares before and after each mark: from the moment marked before to this one, and from this one to the next.
+///
+/// Exposure is the hours with logs. Of a log that has failures only (it was filtered, or the application logs nothing
+/// else) that would be the hours with failures: there it is the whole time that the logs reach over, to `read_until`
+/// where they were read as they are now.
 #[must_use]
-pub fn compare_marks(tally: &Tally, question: &Question, slot_seconds: i64) -> Vec<MarkComparison> {
-    (0..question.marks.len())
-        .map(|index| {
-            let side = |service: &ServiceTally, segment: usize| {
-                slots(service, segment).map(|(start, cell)| (start, *cell)).collect::<BTreeMap<i64, Cell>>()
-            };
-            let mut both = Vec::new();
-            let mut one_sided = Vec::new();
-            for (name, service) in &tally.services {
-                let sides = [side(service, index), side(service, index + 1)];
-                match (sides[0].is_empty(), sides[1].is_empty()) {
-                    (false, false) => both.push((name.clone(), sides, service.seen)),
-                    (true, true) => {}
-                    _ => one_sided.push(name.clone()),
-                }
+pub fn compare_marks(
+    tally: &Tally,
+    question: &Question,
+    slot_seconds: i64,
+    read_until: Option<Timestamp>,
+) -> Vec<MarkComparison> {
+    let reach = tally.reach().map(|(first, last)| (first, read_until.map_or(last, |until| until.max(last))));
+    question.marks.iter().map(|mark| compare_mark(mark, tally, question, slot_seconds, reach)).collect()
+}
+
+fn compare_mark(
+    mark: &Mark,
+    tally: &Tally,
+    question: &Question,
+    slot_seconds: i64,
+    reach: Option<(Timestamp, Timestamp)>,
+) -> MarkComparison {
+    // Several marks of one moment have the same time before and after them.
+    let segments = [
+        question.marks.partition_point(|other| other.at < mark.at),
+        question.marks.partition_point(|other| other.at <= mark.at),
+    ];
+    let exposed = Exposed { question, segments, slot_seconds };
+    let mut both = Vec::new();
+    let mut one_sided = Vec::new();
+    for (name, service) in &tally.services {
+        let basis = service.basis();
+        let sides = segments.map(|segment| slots(service, segment, basis));
+        let whole = service.is_failures_only();
+        let seen = if whole { reach } else { service.seen };
+        let has_logs = |index: usize| {
+            if whole { exposed.window(segments[index], seen).is_some() } else { !sides[index].is_empty() }
+        };
+        match (has_logs(0), has_logs(1)) {
+            (true, true) => {
+                let sides = sides.map(|slots| Side { slots, basis });
+                both.push((name.clone(), exposed.compare(&sides, seen, whole), sides, seen, whole));
             }
-            let mut union: [BTreeMap<i64, Cell>; 2] = Default::default();
-            let mut reach = None;
-            for (_, sides, seen) in &both {
-                for (all, own) in union.iter_mut().zip(sides) {
-                    for (start, cell) in own {
-                        all.entry(*start).or_default().add(*cell);
-                    }
-                }
-                reach = match (reach, *seen) {
-                    (None, seen) => seen,
-                    (Some((first, last)), Some((own_first, own_last))) => {
-                        Some((own_first.min(first), own_last.max(last)))
-                    }
-                    (reach, None) => reach,
-                };
+            (false, false) => {}
+            _ => one_sided.push(name.clone()),
+        }
+    }
+    // All together: in what each is counted by.
+    let mut union: [BTreeMap<i64, Cell>; 2] = Default::default();
+    let mut all_seen: Option<(Timestamp, Timestamp)> = None;
+    for (_, _, sides, seen, _) in &both {
+        for (all, own) in union.iter_mut().zip(sides) {
+            for (start, cell) in &own.slots {
+                let lost = own.basis.lost(*cell).unwrap_or_default();
+                // One basis for all: what was counted stands in both places.
+                all.entry(*start).or_default().add(Cell { resets: lost, records: 1, ..*cell });
             }
-            let all = side_by_side(&union, reach, question, index, slot_seconds);
-            let services: Vec<(String, SideBySide)> = both
-                .iter()
-                .map(|(name, sides, seen)| (name.clone(), side_by_side(sides, *seen, question, index, slot_seconds)))
-                .collect();
-            let proportion = |sides: &SideBySide| sides.after.hours / (sides.before.hours + sides.after.hours);
-            let uneven = services.iter().any(|(_, own)| {
-                let (own, all) = (proportion(own), proportion(&all));
-                (own - all).abs() > 0.1 * all.min(1.0 - all)
-            });
-            MarkComparison { mark: question.marks[index].clone(), all, services, one_sided, uneven }
-        })
+        }
+        all_seen = match (all_seen, *seen) {
+            (Some((first, last)), Some((own_first, own_last))) => Some((own_first.min(first), own_last.max(last))),
+            (all, own) => all.or(own),
+        };
+    }
+    let whole = !both.is_empty() && both.iter().all(|(_, _, _, _, whole)| *whole);
+    let union = union.map(|slots| Side { slots, basis: Basis::Application });
+    let all = exposed.compare(&union, all_seen, whole);
+    let services: Vec<(String, SideBySide)> = both.into_iter().map(|(name, sides, ..)| (name, sides)).collect();
+    let proportion = |sides: &SideBySide| sides.after.hours / (sides.before.hours + sides.after.hours);
+    let uneven = services.iter().any(|(_, own)| {
+        let (own, all) = (proportion(own), proportion(&all));
+        (own - all).abs() > 0.1 * all.min(1.0 - all)
+    });
+    MarkComparison { mark: mark.clone(), all, services, one_sided, uneven }
+}
+
+/// The slots of a segment in which this side of the service has logs.
+fn slots(service: &ServiceTally, segment: usize, basis: Basis) -> BTreeMap<i64, Cell> {
+    service
+        .slots
+        .range((segment, i64::MIN)..=(segment, i64::MAX))
+        .filter(|(_, cell)| basis.lost(**cell).is_some())
+        .map(|((_, start), cell)| (*start, *cell))
         .collect()
 }
 
-fn slots(service: &ServiceTally, segment: usize) -> impl Iterator<Item = (i64, &Cell)> {
-    service.slots.range((segment, i64::MIN)..=(segment, i64::MAX)).map(|((_, start), cell)| (*start, cell))
+/// The time on both sides of a mark.
+struct Exposed<'q> {
+    question: &'q Question,
+    /// Before and after.
+    segments: [usize; 2],
+    slot_seconds: i64,
 }
 
-fn side_by_side(
-    sides: &[BTreeMap<i64, Cell>; 2],
-    seen: Option<(Timestamp, Timestamp)>,
-    question: &Question,
-    index: usize,
-    slot_seconds: i64,
-) -> SideBySide {
-    let seconds = |at: Timestamp| at.as_duration().as_secs_f64();
-    let (first, last) =
-        seen.map_or((f64::NEG_INFINITY, f64::INFINITY), |(first, last)| (seconds(first), seconds(last)));
-    let exposure = |segment: usize, slots: &BTreeMap<i64, Cell>| {
+impl Exposed<'_> {
+    /// The seconds of a segment, between the marks and within what was seen; none where nothing is left.
+    fn window(&self, segment: usize, seen: Option<(Timestamp, Timestamp)>) -> Option<(f64, f64)> {
+        let seconds = |at: Timestamp| at.as_duration().as_secs_f64();
+        let (first, last) =
+            seen.map_or((f64::NEG_INFINITY, f64::INFINITY), |(first, last)| (seconds(first), seconds(last)));
+        let marks = &self.question.marks;
+        let from = segment.checked_sub(1).map_or(first, |before| seconds(marks[before].at).max(first));
+        let to = marks.get(segment).map_or(last, |next| seconds(next.at).min(last));
+        (from < to).then_some((from, to))
+    }
+
+    fn hours(&self, segment: usize, side: &Side, seen: Option<(Timestamp, Timestamp)>, whole: bool) -> f64 {
+        let Some((from, to)) = self.window(segment, seen) else { return 0.0 };
+        if whole {
+            return (to - from) / 3600.0;
+        }
         // A slot counts from the mark before, or the first record, to the next mark, or the last record.
-        let from = segment.checked_sub(1).map_or(first, |before| seconds(question.marks[before].at).max(first));
-        let to = question.marks.get(segment).map_or(last, |next| seconds(next.at).min(last));
-        let covered: f64 = slots
-            .keys()
-            .map(|start| ((start + slot_seconds) as f64).min(to) - (*start as f64).max(from))
-            .filter(|part| *part > 0.0)
-            .sum();
-        Exposure { count: slots.values().map(|cell| cell.resets).sum(), hours: covered / 3600.0 }
-    };
-    let calls = |slots: &BTreeMap<i64, Cell>| {
-        slots.values().fold((0, 0), |(failed, calls), cell| (failed + cell.failed_calls, calls + cell.calls))
-    };
-    let before = exposure(index, &sides[0]);
-    let after = exposure(index + 1, &sides[1]);
-    let shares = ShareComparison { before: calls(&sides[0]), after: calls(&sides[1]) };
-    let hourly: Vec<u64> = sides[0].values().map(|cell| cell.resets).collect();
-    SideBySide {
-        before,
-        after,
-        rates: RateComparison::of(before, after),
-        shares: (shares.before.1 > 0 && shares.after.1 > 0).then_some(shares),
-        dispersion: dispersion(&hourly),
+        let covered =
+            side.slots.keys().map(|start| ((start + self.slot_seconds) as f64).min(to) - (*start as f64).max(from));
+        covered.filter(|part| *part > 0.0).sum::<f64>() / 3600.0
+    }
+
+    fn compare(&self, sides: &[Side; 2], seen: Option<(Timestamp, Timestamp)>, whole: bool) -> SideBySide {
+        let exposure = |index: usize| {
+            let side = &sides[index];
+            let lost = side.slots.values().filter_map(|cell| side.basis.lost(*cell)).sum();
+            Exposure { count: lost, hours: self.hours(self.segments[index], side, seen, whole) }
+        };
+        let calls = |side: &Side| {
+            side.slots.values().fold((0, 0), |(failed, calls), cell| (failed + cell.failed_calls, calls + cell.calls))
+        };
+        let (before, after) = (exposure(0), exposure(1));
+        let shares = ShareComparison { before: calls(&sides[0]), after: calls(&sides[1]) };
+        let mut hourly: Vec<u64> =
+            sides[0].slots.values().map(|cell| sides[0].basis.lost(*cell).unwrap_or_default()).collect();
+        if whole {
+            // The hours in which nothing failed.
+            hourly.resize(hourly.len().max((before.hours * 3600.0 / HOUR as f64).round() as usize).min(100_000), 0);
+        }
+        SideBySide {
+            before,
+            after,
+            rates: RateComparison::of(before, after),
+            shares: (shares.before.1 > 0 && shares.after.1 > 0).then_some(shares),
+            dispersion: dispersion(&hourly),
+            whole_stretch: whole,
+        }
     }
 }

@@ -1,24 +1,25 @@
 //! Counting: records in, counts by service and time out. Every input is counted on its own and the counts are merged,
 //! so that inputs are read by all cores and a copy of an input can be left out.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::class::{Class, Patterns};
+use super::class::Class;
 use super::compare::Mark;
-use super::delay::{CallStarts, DelayHistogram};
-use super::occurrence::{failing_target, root_exception};
+use super::delay::Delays;
+use super::judge::Patterns;
 use super::time_buckets::{Buckets, Stretch};
-use crate::model::{AccessLine, AppRecord, ClusterName, Direction, LoggedAt};
+use super::words::Reason;
 
 /// Seconds of an exposure slot of logs: "hours with logs".
 pub const HOUR: i64 = 3_600;
 /// Bounds against hostile input: what is beyond is counted under [`OTHER`] or not placed in time.
-const MAX_SERVICES: usize = 2_000;
+pub(super) const MAX_SERVICES: usize = 2_000;
 const MAX_NAMES: usize = 2_000;
-const MAX_CELLS: usize = 1_000_000;
+pub(super) const MAX_CELLS: usize = 1_000_000;
+/// Records that are kept of each reason not to count one.
+const MAX_EXAMPLES: usize = 20;
 /// The name of everything beyond a bound.
 pub const OTHER: &str = "(other)";
 
@@ -40,11 +41,15 @@ pub struct Question {
 
 impl Question {
     /// How many marks lie at or before the instant: 0 is before the first.
-    fn segment(&self, at: Timestamp) -> usize {
+    pub(super) fn segment(&self, at: Timestamp) -> usize {
         self.marks.partition_point(|mark| mark.at <= at)
     }
 
-    fn in_window(&self, at: Timestamp) -> bool {
+    pub(super) fn is_wanted(&self, service: &str) -> bool {
+        self.services.is_empty() || self.services.iter().any(|wanted| wanted == service)
+    }
+
+    pub(super) fn in_window(&self, at: Timestamp) -> bool {
         self.since.is_none_or(|since| since <= at) && self.until.is_none_or(|until| at < until)
     }
 }
@@ -52,20 +57,54 @@ impl Question {
 /// Counts of one bucket or slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// Lost connections.
+    /// Lost connections that the application's log tells of.
     pub resets: u64,
+    /// Records of the application.
+    pub records: u64,
     /// Calls that the proxy made, where access logs or request counts tell.
     pub calls: u64,
     /// Lost connections among these calls.
     pub failed_calls: u64,
+    /// Everything that the proxy's access log or the request counts tell of.
+    pub proxied: u64,
 }
 
 impl Cell {
     /// Adds the counts of another.
     pub fn add(&mut self, other: Self) {
         self.resets += other.resets;
+        self.records += other.records;
         self.calls += other.calls;
         self.failed_calls += other.failed_calls;
+        self.proxied += other.proxied;
+    }
+}
+
+/// Whose word counts. An application's log and its proxy's tell of the same failures, so that one is counted, and the
+/// other compared with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The application's log.
+    Application,
+    /// The proxy's access log, or request counts.
+    Proxy,
+}
+
+impl Basis {
+    /// The lost connections of a cell; none where this side has no logs of that time.
+    #[must_use]
+    pub const fn lost(self, cell: Cell) -> Option<u64> {
+        match self {
+            Self::Application if cell.records > 0 => Some(cell.resets),
+            Self::Proxy if cell.proxied > 0 || cell.records > 0 => Some(cell.failed_calls),
+            _ => None,
+        }
+    }
+
+    /// Whether this side tells of lost connections of the class.
+    #[must_use]
+    pub const fn has(self, class: Class) -> bool {
+        class.is_of_proxy() == matches!(self, Self::Proxy)
     }
 }
 
@@ -82,6 +121,46 @@ pub struct ServiceTally {
     pub classes: BTreeMap<Class, u64>,
 }
 
+impl ServiceTally {
+    /// Whose word counts: the application's, where its log tells of any lost connection.
+    #[must_use]
+    pub fn basis(&self) -> Basis {
+        let told = self.classes.iter().any(|(class, count)| !class.is_of_proxy() && *count > 0);
+        if told || self.buckets.values().all(|cell| cell.proxied == 0) { Basis::Application } else { Basis::Proxy }
+    }
+
+    /// Whether nearly all of the application's records are failures: a log that was filtered, or of an application that
+    /// logs nothing else. An hour without a record is then an hour without a failure.
+    #[must_use]
+    pub fn is_failures_only(&self) -> bool {
+        let mut all = Cell::default();
+        for cell in self.buckets.values() {
+            all.add(*cell);
+        }
+        self.basis() == Basis::Application && all.resets >= 10 && all.resets * 10 >= all.records * 9
+    }
+}
+
+/// Records that have words of a lost connection and were not counted, for one reason.
+#[derive(Clone, Debug, Default)]
+pub struct Uncounted {
+    /// How many.
+    pub count: u64,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+/// A record that was not counted.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// Its service.
+    pub service: String,
+    /// Number of its first line in its input.
+    pub line: u64,
+    /// Its beginning.
+    pub text: String,
+}
+
 /// What was read, and what could not be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -93,6 +172,8 @@ pub struct Reading {
     pub resets_without_timestamp: u64,
     /// Records whose timestamp has no zone: the log zone was assumed.
     pub without_zone: u64,
+    /// Records whose timestamp has no year, or leaves open which number is the month: the log's other times were taken.
+    pub without_date: u64,
     /// Records outside `--since` and `--until`.
     pub outside_window: u64,
     /// Records that are not placed because the input has more distinct times and services than the bound.
@@ -111,6 +192,7 @@ impl Reading {
         self.without_timestamp += other.without_timestamp;
         self.resets_without_timestamp += other.resets_without_timestamp;
         self.without_zone += other.without_zone;
+        self.without_date += other.without_date;
         self.outside_window += other.outside_window;
         self.beyond_bounds += other.beyond_bounds;
         self.cut_lines += other.cut_lines;
@@ -126,21 +208,24 @@ pub struct Tally {
     pub services: BTreeMap<String, ServiceTally>,
     /// Occurrences by the root cause's exception.
     pub exceptions: BTreeMap<String, u64>,
-    /// Occurrences by the host that was called.
+    /// Occurrences in applications' logs by the host that was called.
     pub targets: BTreeMap<String, u64>,
+    /// Failed calls of proxies by the host that was called.
+    pub proxy_targets: BTreeMap<String, u64>,
     /// Time from the beginning of a call to its failure.
-    pub delays: DelayHistogram,
+    pub delays: Delays,
+    /// What has the words of a lost connection, and was not counted.
+    pub uncounted: BTreeMap<Reason, Uncounted>,
+    /// Services that were not asked for.
+    pub others: BTreeSet<String>,
+    /// Earliest and latest instant of records outside the time asked for.
+    pub outside: Option<(Timestamp, Timestamp)>,
     /// What was read.
     pub reading: Reading,
-    cells: usize,
+    pub(super) cells: usize,
 }
 
-/// The host of a field that holds a URL or a host.
-fn host_of(field: &str) -> String {
-    failing_target(field).unwrap_or_else(|| field.to_owned())
-}
-
-fn bump(names: &mut BTreeMap<String, u64>, name: &str, by: u64) {
+pub(super) fn bump(names: &mut BTreeMap<String, u64>, name: &str, by: u64) {
     if let Some(count) = names.get_mut(name) {
         *count += by;
     } else {
@@ -173,10 +258,26 @@ impl Tally {
                 mine.saw(last);
             }
         }
-        for (mine, theirs) in [(&mut self.exceptions, other.exceptions), (&mut self.targets, other.targets)] {
+        for (mine, theirs) in [
+            (&mut self.exceptions, other.exceptions),
+            (&mut self.targets, other.targets),
+            (&mut self.proxy_targets, other.proxy_targets),
+        ] {
             for (name, count) in theirs {
                 bump(mine, &name, count);
             }
+        }
+        for (reason, theirs) in other.uncounted {
+            let mine = self.uncounted.entry(reason).or_default();
+            mine.count += theirs.count;
+            let room = MAX_EXAMPLES.saturating_sub(mine.examples.len());
+            mine.examples.extend(theirs.examples.into_iter().take(room));
+        }
+        for name in other.others {
+            self.other_service(&name);
+        }
+        for at in other.outside.into_iter().flat_map(|(first, last)| [first, last]) {
+            self.saw_outside(at);
         }
         self.delays.merge(&other.delays);
         self.reading.add(&other.reading);
@@ -197,7 +298,8 @@ impl Tally {
         else {
             return;
         };
-        if !question.services.is_empty() && !question.services.iter().any(|wanted| wanted == service) {
+        if !question.is_wanted(service) {
+            self.other_service(service);
             return;
         }
         let tally = self.services.entry(service.to_owned()).or_default();
@@ -209,197 +311,65 @@ impl Tally {
         if let Ok(end) = Timestamp::from_second(stretch.end) {
             tally.saw(end);
         }
-        if let Some(class) = class.filter(|_| cell.resets > 0) {
-            *tally.classes.entry(class).or_default() += cell.resets;
+        if let Some(class) = class.filter(|_| cell.failed_calls > 0) {
+            *tally.classes.entry(class).or_default() += cell.failed_calls;
         }
     }
 
-    /// Counts occurrences by the host called.
+    /// Counts failed calls of proxies by the host called.
     pub fn add_target(&mut self, target: &str, count: u64) {
-        bump(&mut self.targets, target, count);
+        bump(&mut self.proxy_targets, target, count);
+    }
+
+    /// The hosts that were called, of the logs that were counted: where a service has both its own and its proxy's, its
+    /// own.
+    #[must_use]
+    pub fn counted_targets(&self) -> BTreeMap<String, u64> {
+        let both = self.services.values().any(|service| service.proxy_compared().is_some());
+        let mut targets = self.targets.clone();
+        if !both {
+            for (name, count) in &self.proxy_targets {
+                bump(&mut targets, name, *count);
+            }
+        }
+        targets
+    }
+
+    pub(super) fn uncounted(&mut self, reason: Reason, example: impl FnOnce() -> Example) {
+        let uncounted = self.uncounted.entry(reason).or_default();
+        uncounted.count += 1;
+        if uncounted.examples.len() < MAX_EXAMPLES {
+            uncounted.examples.push(example());
+        }
+    }
+
+    pub(super) fn other_service(&mut self, name: &str) {
+        if self.others.len() < 50 && !self.others.contains(name) {
+            self.others.insert(name.to_owned());
+        }
+    }
+
+    pub(super) fn saw_outside(&mut self, at: Timestamp) {
+        self.outside = Some(self.outside.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+    }
+
+    /// Earliest and latest instant with logs of any service.
+    #[must_use]
+    pub fn reach(&self) -> Option<(Timestamp, Timestamp)> {
+        let seen = self.services.values().filter_map(|service| service.seen);
+        seen.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)))
     }
 }
 
 impl ServiceTally {
-    fn saw(&mut self, at: Timestamp) {
+    pub(super) fn saw(&mut self, at: Timestamp) {
         self.seen = Some(self.seen.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
     }
-}
 
-/// Counts one stream of records: a file, or one container's log.
-pub struct StreamCounter<'q> {
-    question: &'q Question,
-    /// The service of records that name none.
-    stream: String,
-    calls: CallStarts,
-    /// The place of the record before, which is nearly always the place of the next one.
-    last: Option<LastPlace>,
-    tally: Tally,
-}
-
-struct LastPlace {
-    service: String,
-    wanted: bool,
-    /// Shared by bucket, slot and segment.
-    stretch: Stretch,
-    bucket: Stretch,
-    slot: (usize, i64),
-    /// Not yet in the tally.
-    cell: Cell,
-    seen: (Timestamp, Timestamp),
-}
-
-impl<'q> StreamCounter<'q> {
-    /// A counter for a stream whose records belong to `service` unless they say otherwise.
+    /// Failed calls that the proxy tells of beside an application's log that is counted.
     #[must_use]
-    pub fn new(question: &'q Question, service: impl Into<String>) -> Self {
-        Self { question, stream: service.into(), calls: CallStarts::default(), last: None, tally: Tally::default() }
-    }
-
-    /// The counts of what was read by the stream's reader.
-    pub fn reading(&mut self) -> &mut Reading {
-        &mut self.tally.reading
-    }
-
-    /// Counts a record of an application.
-    pub fn record(&mut self, record: &AppRecord<'_>) {
-        self.tally.reading.records += 1;
-        let class = self.question.patterns.classify(record.text).filter(|class| self.question.patterns.wants(*class));
-        let began = match (record.call, record.logged_at) {
-            (Some(call), Some(LoggedAt { at, .. })) => self.calls.seen(call, at, record.target),
-            _ => None,
-        };
-        let cell = Cell { resets: u64::from(class.is_some()), ..Cell::default() };
-        if !self.place(record.logged_at, record.service, cell) {
-            return;
-        }
-        let Some(class) = class else { return };
-        self.count_class(record.service, class);
-        if let Some(name) = root_exception(record.text).or(record.exception) {
-            bump(&mut self.tally.exceptions, name, 1);
-        }
-        let named = record.target.or(began.as_ref().and_then(|began| began.target.as_deref()));
-        // The record's own words come before what the call's beginning named.
-        if let Some(target) = failing_target(record.text).or_else(|| named.map(host_of)) {
-            bump(&mut self.tally.targets, &target, 1);
-        }
-        if let (Some(began), Some(LoggedAt { at, subsecond: true, .. })) = (began, record.logged_at)
-            && let Ok(delay) = Duration::try_from(at.duration_since(began.at))
-        {
-            self.tally.delays.add(delay);
-        }
-    }
-
-    /// Counts a call of a proxy. What it took in for its own workload is a sign of life, and no call of this service.
-    pub fn call(&mut self, call: &AccessLine<'_>, logged_at: Option<LoggedAt>, service: Option<&str>) {
-        self.tally.reading.records += 1;
-        let cluster = call.cluster.as_deref().and_then(ClusterName::parse);
-        let outbound = cluster.is_none_or(|cluster| cluster.direction == Direction::Outbound);
-        let details: String = [&call.details, &call.termination, &call.transport_failure]
-            .into_iter()
-            .flatten()
-            .map(AsRef::as_ref)
-            .collect();
-        let class = Class::of_proxy_call(call.flags.split(',').map(str::trim), &details)
-            .filter(|class| outbound && self.question.patterns.wants(*class));
-        let failed = u64::from(class.is_some());
-        let cell = Cell { resets: failed, calls: u64::from(outbound), failed_calls: failed };
-        if !self.place(logged_at, service, cell) {
-            return;
-        }
-        let Some(class) = class else { return };
-        self.count_class(service, class);
-        let host = cluster.map(|cluster| cluster.host).filter(|host| !host.is_empty());
-        if let Some(target) = call.authority.as_deref().or(host).or(call.upstream.as_deref()) {
-            bump(&mut self.tally.targets, target, 1);
-        }
-        if let Some(duration) = call.duration {
-            self.tally.delays.add(Duration::from_millis(duration));
-        }
-    }
-
-    /// Ends the stream.
-    #[must_use]
-    pub fn finish(mut self) -> Tally {
-        self.settle();
-        self.tally
-    }
-
-    fn count_class(&mut self, service: Option<&str>, class: Class) {
-        let name = service.unwrap_or(&self.stream);
-        let name = if self.tally.services.contains_key(name) { name } else { OTHER };
-        if let Some(tally) = self.tally.services.get_mut(name) {
-            *tally.classes.entry(class).or_default() += 1;
-        }
-    }
-
-    /// Puts a record in its bucket and slot; false if it has none, or was not asked for.
-    fn place(&mut self, logged_at: Option<LoggedAt>, service: Option<&str>, cell: Cell) -> bool {
-        let Some(LoggedAt { at, zoned, .. }) = logged_at else {
-            self.tally.reading.without_timestamp += 1;
-            self.tally.reading.resets_without_timestamp += cell.resets;
-            return false;
-        };
-        self.tally.reading.without_zone += u64::from(!zoned);
-        if !self.question.in_window(at) {
-            self.tally.reading.outside_window += 1;
-            return false;
-        }
-        let name = service.unwrap_or(&self.stream);
-        if let Some(last) = &mut self.last
-            && last.stretch.contains(at.as_second())
-            && last.service == name
-        {
-            last.cell.add(cell);
-            last.seen = (last.seen.0.min(at), last.seen.1.max(at));
-            return last.wanted;
-        }
-        let name = name.to_owned();
-        self.settle();
-        let wanted = self.question.services.is_empty() || self.question.services.contains(&name);
-        let known = self.tally.services.contains_key(&name);
-        let name = if known || self.tally.services.len() < MAX_SERVICES { name } else { OTHER.to_owned() };
-        let bucket = self.question.buckets.of(at);
-        let segment = self.question.segment(at);
-        let hour = at.as_second().div_euclid(HOUR) * HOUR;
-        // The stretch in which bucket, slot and segment stay the same: marks have fractions, so a second that holds
-        // one is left to the full search.
-        let mut stretch = Stretch { start: bucket.start.max(hour), end: bucket.end.min(hour + HOUR) };
-        for mark in &self.question.marks {
-            let second = mark.at.as_second();
-            if mark.at <= at {
-                stretch.start = stretch.start.max(second + 1);
-            } else {
-                stretch.end = stretch.end.min(second);
-            }
-        }
-        if wanted {
-            // A place in the tally is taken at once, so that the bound holds and classes find their service.
-            let tally = self.tally.services.entry(name.clone()).or_default();
-            let new = usize::from(!tally.buckets.contains_key(&bucket))
-                + usize::from(!tally.slots.contains_key(&(segment, hour)));
-            if new > 0 && self.tally.cells + new > MAX_CELLS {
-                self.tally.reading.beyond_bounds += 1;
-                return false;
-            }
-            self.tally.cells += new;
-            tally.buckets.entry(bucket).or_default();
-            tally.slots.entry((segment, hour)).or_default();
-        }
-        self.last =
-            Some(LastPlace { service: name, wanted, stretch, bucket, slot: (segment, hour), cell, seen: (at, at) });
-        wanted
-    }
-
-    fn settle(&mut self) {
-        let Some(last) = self.last.take() else { return };
-        if !last.wanted {
-            return;
-        }
-        let tally = self.tally.services.entry(last.service).or_default();
-        tally.buckets.entry(last.bucket).or_default().add(last.cell);
-        tally.slots.entry(last.slot).or_default().add(last.cell);
-        tally.saw(last.seen.0);
-        tally.saw(last.seen.1);
+    pub fn proxy_compared(&self) -> Option<u64> {
+        let failed = self.buckets.values().map(|cell| cell.failed_calls).sum();
+        (self.basis() == Basis::Application && failed > 0).then_some(failed)
     }
 }

@@ -1,28 +1,24 @@
-//! Log files: directories, compression, copies of the same content, and all cores.
+//! Log files: read by all cores, each content once.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::hash::Hasher;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flate2::read::MultiGzDecoder;
+use jiff::Timestamp;
+use jiff::civil::Date;
 
 use crate::decode::app_log::{LogEntry, LogReader, ReaderOptions};
-use crate::report::resets::{Duplicate, FailedInput, Sources};
-use crate::resets::{HOUR, Question, StreamCounter, Tally};
-
-/// Files of one run; a directory with more is probably not the one meant.
-const MAX_FILES: usize = 100_000;
-const CHUNK: usize = 256 << 10;
-/// How far into a file a zero byte shows that it is not text.
-const SNIFFED: usize = 4096;
+use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
+use crate::model::workload_of_pod;
+use crate::resets::{HOUR, Question, Sources, StreamCounter, Tally};
 
 /// Why the paths could not be expanded.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum InputError {
+pub(super) enum ExpandError {
     /// The path can't be looked at.
     #[error("{path} could not be opened")]
     Open {
@@ -33,47 +29,34 @@ pub(super) enum InputError {
         source: io::Error,
     },
     /// A directory without end.
-    #[error("{0} has more than {MAX_FILES} files; name the ones that are meant")]
+    #[error("{0} has more than {max} files; name the ones that are meant", max = ArchiveLimits::LOGS.entries)]
     TooMany(String),
 }
 
-/// One stream of log lines.
+/// A file, an archive, or standard input.
 #[derive(Clone, Debug)]
-pub(super) enum LogInput {
-    /// Standard input.
-    Stdin,
-    /// A file, compressed or not; whether it was named or found in a directory.
-    File { path: PathBuf, named: bool },
+pub(super) struct LogInput {
+    path: PathBuf,
+    /// Whether it was named, and not found in a directory.
+    named: bool,
 }
 
-impl LogInput {
-    fn name(&self) -> String {
-        match self {
-            Self::Stdin => "stdin".to_owned(),
-            Self::File { path, .. } => path.display().to_string(),
-        }
-    }
-}
-
-/// The files that the paths mean: directories with everything below them, in order of their names.
-pub(super) fn expand(paths: &[PathBuf]) -> Result<Vec<LogInput>, InputError> {
+/// The files that the paths mean: directories with everything below them, in order of their names. They are units of
+/// work for the cores; what is in them is [`walk`]'s.
+pub(super) fn expand(paths: &[PathBuf]) -> Result<Vec<LogInput>, ExpandError> {
     let mut inputs = Vec::new();
     for path in paths {
-        if path.as_os_str() == "-" {
-            inputs.push(LogInput::Stdin);
-            continue;
-        }
-        let open = |source| InputError::Open { path: path.display().to_string(), source };
-        if fs::metadata(path).map_err(open)?.is_dir() {
+        let open = |source| ExpandError::Open { path: path.display().to_string(), source };
+        if path.as_os_str() != "-" && fs::metadata(path).map_err(open)?.is_dir() {
             let mut found = Vec::new();
-            walk(path, &mut found).map_err(open)?;
-            if found.len() > MAX_FILES {
-                return Err(InputError::TooMany(path.display().to_string()));
+            list(path, &mut found).map_err(open)?;
+            if found.len() > ArchiveLimits::LOGS.entries {
+                return Err(ExpandError::TooMany(path.display().to_string()));
             }
             found.sort();
-            inputs.extend(found.into_iter().map(|path| LogInput::File { path, named: false }));
+            inputs.extend(found.into_iter().map(|path| LogInput { path, named: false }));
         } else {
-            inputs.push(LogInput::File { path: path.clone(), named: true });
+            inputs.push(LogInput { path: path.clone(), named: true });
         }
     }
     Ok(inputs)
@@ -81,28 +64,29 @@ pub(super) fn expand(paths: &[PathBuf]) -> Result<Vec<LogInput>, InputError> {
 
 /// Files below a directory. Links to files are followed (a node's `/var/log/containers` is made of them), links to
 /// directories are not: they may lead in circles.
-fn walk(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn list(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let path = entry.path();
         if entry.file_type()?.is_dir() {
-            walk(&path, found)?;
+            list(&path, found)?;
         } else if fs::metadata(&path).is_ok_and(|target| target.is_file()) {
             found.push(path);
         }
-        if found.len() > MAX_FILES {
+        if found.len() > ArchiveLimits::LOGS.entries {
             break;
         }
     }
     Ok(())
 }
 
-/// What one input came to.
+/// What one log came to.
 struct Counted {
+    name: String,
     tally: Tally,
-    /// Of the uncompressed content.
+    /// Of the text.
     hash: u64,
-    failed: Option<io::Error>,
+    failed: Option<String>,
 }
 
 /// Counts all inputs, as many at once as there are cores, and merges them in their order.
@@ -116,8 +100,8 @@ pub(super) fn count(inputs: &[LogInput], question: &Question, options: &ReaderOp
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(input) = inputs.get(index) else { break };
-                    let counted = count_one(input, question, options);
-                    merger.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(index, counted, inputs);
+                    let counted = count_input(input, question, options);
+                    merger.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(index, counted);
                 }
             });
         }
@@ -131,93 +115,108 @@ pub(super) fn count(inputs: &[LogInput], question: &Question, options: &ReaderOp
 struct Merger {
     tally: Tally,
     sources: Sources,
-    waiting: BTreeMap<usize, Option<Counted>>,
+    waiting: BTreeMap<usize, Vec<Counted>>,
     merged: usize,
     /// Length and hash of the contents counted so far, with the name of the first.
     contents: BTreeMap<(u64, u64), String>,
 }
 
 impl Merger {
-    fn take(&mut self, index: usize, counted: Option<Counted>, inputs: &[LogInput]) {
+    fn take(&mut self, index: usize, counted: Vec<Counted>) {
         self.waiting.insert(index, counted);
         while let Some(counted) = self.waiting.remove(&self.merged) {
-            let name = inputs[self.merged].name();
             self.merged += 1;
-            let Some(counted) = counted else { continue };
-            if let Some(error) = counted.failed {
-                self.sources.failed.push(FailedInput { name: name.clone(), message: error.to_string() });
+            for one in counted {
+                self.merge(one);
             }
-            if counted.tally.reading.bytes == 0 {
-                continue;
-            }
-            if let Some(first) = self.contents.get(&(counted.tally.reading.bytes, counted.hash)) {
-                self.sources.duplicates.push(Duplicate { name, same_as: first.clone() });
-                continue;
-            }
-            self.contents.insert((counted.tally.reading.bytes, counted.hash), name);
-            self.sources.count += 1;
-            self.tally.merge(counted.tally);
         }
+    }
+
+    fn merge(&mut self, counted: Counted) {
+        let Counted { name, tally, hash, failed } = counted;
+        if let Some(message) = failed {
+            self.sources.failed.push((name.clone(), message));
+        }
+        let bytes = tally.reading.bytes;
+        if bytes == 0 {
+            return;
+        }
+        if let Some(first) = self.contents.get(&(bytes, hash)) {
+            self.sources.duplicates.push((name, first.clone()));
+            return;
+        }
+        self.contents.insert((bytes, hash), name);
+        self.sources.count += 1;
+        self.tally.merge(tally);
     }
 }
 
-/// None for a file of a directory that is not text.
-fn count_one(input: &LogInput, question: &Question, options: &ReaderOptions) -> Option<Counted> {
-    let opened: io::Result<(Box<dyn Read>, String, bool)> = match input {
-        LogInput::Stdin => Ok((Box::new(io::stdin().lock()), "stdin".to_owned(), true)),
-        LogInput::File { path, named } => {
-            File::open(path).map(|file| (Box::new(file) as Box<dyn Read>, service_of_path(path), *named))
+/// Counts what is in one file: itself, or the logs in an archive.
+fn count_input(input: &LogInput, question: &Question, options: &ReaderOptions) -> Vec<Counted> {
+    let path = input.path.to_string_lossy();
+    let written = fs::metadata(&input.path).and_then(|found| found.modified()).ok();
+    let written = written.and_then(|at| Timestamp::try_from(at).ok());
+    let mut all = Vec::new();
+    let failed = |name: &str, error: &InputError| Counted {
+        name: name.to_owned(),
+        tally: Tally::default(),
+        hash: 0,
+        failed: Some(error.to_string()),
+    };
+    let outcome = walk(&path, &ArchiveLimits::LOGS, &mut |name, entry| {
+        let counted = entry.and_then(|entry| count_entry(entry, &input.path, written, question, options));
+        match counted {
+            Ok(counted) => all.push(counted),
+            // What lies beside logs in a directory or an archive may be anything.
+            Err(InputError::NotText) if !input.named || name != path.as_ref() => {}
+            Err(error) => all.push(failed(name, &error)),
         }
-    };
-    let failed = |error| Some(Counted { tally: Tally::default(), hash: 0, failed: Some(error) });
-    let (mut source, service, named) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return failed(error),
-    };
-    let mut beginning = [0; 2];
-    let read = match read_full(&mut source, &mut beginning) {
-        Ok(read) => read,
-        Err(error) => return failed(error),
-    };
-    let whole = io::Cursor::new(beginning[..read].to_vec()).chain(source);
-    let mut content: Box<dyn Read> = if beginning == [0x1f, 0x8b] {
-        Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, whole)))
-    } else {
-        Box::new(whole)
-    };
+    });
+    if let Err(error) = outcome {
+        all.push(failed(&path, &error));
+    }
+    all
+}
+
+fn count_entry(
+    entry: Entry<'_>,
+    file: &Path,
+    written: Option<Timestamp>,
+    question: &Question,
+    options: &ReaderOptions,
+) -> Result<Counted, InputError> {
+    let name = entry.name.to_owned();
+    let place = if entry.path.is_empty() { file } else { Path::new(entry.path) };
+    let service = if name == "stdin" { name.clone() } else { service_of_path(place) };
+    let mut options = options.clone();
+    options.time.hints.written = written.filter(|_| entry.path.is_empty());
+    options.time.hints.named = date_of_name(place);
     let mut counter = StreamCounter::new(question, service);
-    let mut reader = LogReader::new(options.clone());
+    let mut reader = LogReader::new(options);
     // Not a defence against made-up collisions: those would only hide the log of who makes them.
     let mut hash = std::hash::DefaultHasher::new();
     let mut bytes = 0_u64;
-    let mut trouble = None;
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let read = match content.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                trouble = Some(error);
-                break;
+    let reading: &mut dyn BufRead = entry.reader;
+    let mut lines = Lines::new(Text::new(reading)?);
+    let failed = loop {
+        match lines.next_line() {
+            Ok(Some(line)) => {
+                bytes += line.len() as u64 + 1;
+                hash.write(line);
+                hash.write_u8(b'\n');
+                reader.push(line, &mut |entry| take(&mut counter, &entry));
             }
-        };
-        let part = &chunk[..read];
-        if bytes == 0 && memchr::memchr(0, &part[..read.min(SNIFFED)]).is_some() {
-            let error = io::Error::new(io::ErrorKind::InvalidData, "it is not text (it has zero bytes)");
-            return if named { failed(error) } else { None };
+            Ok(None) => break None,
+            Err(error) => break Some(InputError::from(error).to_string()),
         }
-        bytes += read as u64;
-        hash.write(part);
-        reader.feed(part, &mut |entry| take(&mut counter, &entry));
-    }
+    };
     reader.finish(&mut |entry| take(&mut counter, &entry));
     let odd = reader.oddities();
     let reading = counter.reading();
     reading.bytes = bytes;
-    reading.cut_lines = odd.cut_lines;
+    reading.cut_lines = odd.cut_lines + lines.cut;
     reading.invalid_utf8 = odd.invalid_utf8;
-    Some(Counted { tally: counter.finish(), hash: hash.finish(), failed: trouble })
+    Ok(Counted { name, tally: counter.finish(), hash: hash.finish(), failed })
 }
 
 /// Gives an entry to its counter.
@@ -228,17 +227,23 @@ pub(super) fn take(counter: &mut StreamCounter<'_>, entry: &LogEntry<'_>) {
     }
 }
 
-fn read_full(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match source.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+/// The day in a file's name: `checkout-2020-07-08.log`, `checkout.log-20200708.gz`.
+fn date_of_name(path: &Path) -> Option<Date> {
+    let name = path.file_name()?.to_string_lossy();
+    let digits = |text: &str| text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    (0..name.len()).find_map(|start| {
+        let part = name.get(start..start + 10).filter(|part| part.as_bytes()[4] == b'-');
+        if let Some(date) = part.and_then(|part| part.parse().ok()) {
+            return Some(date);
         }
-    }
-    Ok(filled)
+        let part = name.get(start..start + 8).filter(|part| digits(part))?;
+        let edge = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_digit());
+        let bytes = name.as_bytes();
+        if !edge(start.checked_sub(1).and_then(|before| bytes.get(before))) || !edge(bytes.get(start + 8)) {
+            return None;
+        }
+        format!("{}-{}-{}", &part[..4], &part[4..6], &part[6..]).parse().ok()
+    })
 }
 
 /// The service that a file's place and name tell: without rotation numbers, dates and endings; of a name that every
@@ -282,6 +287,9 @@ fn service_of_path(path: &Path) -> String {
         "catalina",
         "access",
         "error",
+        "istio-proxy",
+        "envoy",
+        "proxy",
     ];
     let telling = stem.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80);
     if (!telling || generic.contains(&stem.to_ascii_lowercase().as_str())) && !parent.is_empty() && parent != "." {
@@ -298,8 +306,11 @@ fn plain_stem(name: &str) -> String {
     let ending = |part: &str| {
         is_date(part)
             || (!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
-            || ["log", "txt", "json", "jsonl", "ndjson", "gz", "out", "err"]
-                .contains(&part.to_ascii_lowercase().as_str())
+            || [
+                "log", "txt", "json", "jsonl", "ndjson", "csv", "tsv", "gz", "bz2", "xz", "zst", "zip", "tar", "tgz",
+                "out", "err",
+            ]
+            .contains(&part.to_ascii_lowercase().as_str())
     };
     let mut stem = name;
     loop {
@@ -313,24 +324,6 @@ fn plain_stem(name: &str) -> String {
             None => return stem.to_owned(),
         }
     }
-}
-
-/// The workload that a pod's name tells: `checkout-7d9f8b6c5d-x2x4z` and `checkout-0` are `checkout`.
-pub(super) fn workload_of_pod(pod: &str) -> &str {
-    // Kubernetes' names avoid vowels and 0, 1, 3 in what it makes up (apimachinery's rand package).
-    let made_up = |part: &str| part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
-    if let Some((rest, last)) = pod.rsplit_once('-') {
-        if !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
-            return rest;
-        }
-        if last.len() == 5 && made_up(last) {
-            return match rest.rsplit_once('-') {
-                Some((workload, hash)) if (6..=10).contains(&hash.len()) && made_up(hash) => workload,
-                _ => rest,
-            };
-        }
-    }
-    pod
 }
 
 #[cfg(test)]
@@ -357,19 +350,6 @@ mod tests {
             ("é-2020-07-08.log", "é"),
         ] {
             assert_eq!(service_of_path(Path::new(path)), service, "{path}");
-        }
-    }
-
-    #[test]
-    fn workloads_are_read_from_pods() {
-        for (pod, workload) in [
-            ("pay-7d9f8b6c5d-x2x4z", "pay"),
-            ("db-0", "db"),
-            ("job-x2x4z", "job"),
-            ("plain", "plain"),
-            ("two-words", "two-words"),
-        ] {
-            assert_eq!(workload_of_pod(pod), workload);
         }
     }
 }

@@ -1,28 +1,29 @@
 //! `resets`: connection resets by service and time, and whether a change helped.
 
 mod inputs;
+mod next;
 mod pods;
 mod request_counts;
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
 use super::complete;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs};
+use super::moment::{BadMoment, Typed};
 use crate::decode::app_log::ReaderOptions;
-use crate::decode::timestamp::{TimeContext, whole as parse_timestamp};
+use crate::decode::timestamp::TimeContext;
 use crate::k8s::log_sources;
-use crate::model::parse_duration;
 use crate::reach::{PrometheusAuth, PrometheusServer};
 use crate::report::document;
-use crate::report::resets::{FailedInput, ResetsReport, Sources, chart, csv, html, markdown, svg, table};
-use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, Tally, compare_marks};
+use crate::report::resets::{ResetsReport, chart, csv, html, markdown, svg, table, uncounted, wide};
+use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, Sources, Tally, compare_marks};
 
 /// Chart "connection reset" by day and service, from logs or Prometheus, and compare before and after a change
 #[derive(Debug, Args)]
@@ -85,7 +86,7 @@ struct PrometheusArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Counting")]
 struct CountingArgs {
-    /// Leave out what is older: a moment, a day, or a length of time before now such as 36h or 30d
+    /// Leave out what is older: a moment, a day, or a length of time before now such as 36h, 1d or 2w
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Leave out what is younger: a moment, a day, or a length of time before now
@@ -97,7 +98,7 @@ struct CountingArgs {
     /// The JSON field that names the service, as a path with points
     #[arg(long, value_name = "FIELD")]
     service_field: Option<String>,
-    /// Count only this class of resets (repeatable), e.g. reset
+    /// Count only this class of resets (repeatable), e.g. connection-reset
     #[arg(long, value_name = "CLASS")]
     class: Vec<Class>,
     /// Count records that match this regular expression too (repeatable)
@@ -124,9 +125,20 @@ struct ReportArgs {
     /// Show the services with the most resets, and sum up the others; 0 shows all
     #[arg(long, value_name = "N", default_value_t = 8)]
     top: usize,
-    /// A moment at which something was changed: draws it, and compares before and after (repeatable)
+    /// A moment at which something was changed: draws it, and compares before and after (repeatable); now and 23:55 are
+    /// moments too
     #[arg(long, value_name = "TIME=LABEL")]
     mark: Vec<String>,
+    /// List, instead of the chart, the records that have words of a lost connection and were not counted
+    #[arg(long, value_name = "WHAT", value_enum)]
+    show: Option<Show>,
+}
+
+/// What to list in place of the chart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Show {
+    /// What was seen and not counted.
+    Uncounted,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -145,42 +157,33 @@ enum Format {
 
 /// Counts, and reports.
 pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Failure> {
-    let plan = args.plan(Timestamp::now()).map_err(|error| Failure::usage(error.to_string()))?;
+    let now = Timestamp::now();
+    let plan = args.plan(now).map_err(|error| Failure::usage(error.to_string()))?;
     let (tally, mut sources) = args.read(&plan).await?;
-    if let ([first, ..], 0) = (sources.failed.as_slice(), sources.count) {
-        return Err(Failure::cannot_run(format!("nothing could be read: {}: {}", first.name, first.message)));
-    }
+    args.check(&tally, &sources)?;
     sources.log_zone.clone_from(&args.counting.log_tz);
-    let comparisons = compare_marks(&tally, &plan.question, sources.slot_seconds);
+    sources.show_uncounted = args.shows_uncounted();
+    let read_until = args.is_live().then_some(now).filter(|_| plan.question.until.is_none());
+    let comparisons = compare_marks(&tally, &plan.question, sources.slot_seconds, read_until);
     let format = args.report.output;
     let top = if format == Format::Wide { 0 } else { args.report.top };
     let series =
         Series::build(&tally, &plan.question, top, plan.now).map_err(|error| Failure::cannot_run(error.to_string()))?;
-    let incomplete = !sources.failed.is_empty();
-    let report = ResetsReport::new(&tally, &plan.question, &series, &comparisons, sources);
+    let mut report = ResetsReport::new(&tally, &plan.question, &series, &comparisons, &sources);
+    report.next = args.next_steps(&report, &tally);
+    if let Some(delay) = report.delay.as_mut().filter(|delay| delay.points_at().is_some()) {
+        delay.next = report.next.first().map(|step| step.command.clone());
+    }
     for failed in &report.input.failed {
-        console.warn(&failed.sentence());
+        console.warn(&crate::report::escape::escape(&failed.sentence()));
     }
     if matches!(format, Format::Chart | Format::Table | Format::Wide | Format::Csv | Format::Svg) {
         for note in &report.notes {
             console.note(&crate::report::escape::escape(note));
         }
     }
-    let drawn = |outcome: Result<String, crate::report::resets::DrawError>| {
-        outcome.map_err(|error| Failure::cannot_run(error.to_string()))
-    };
-    let text = match format {
-        Format::Chart => chart(&report, console.columns.unwrap_or(80), console.out),
-        Format::Table | Format::Wide => table(&report, console.columns),
-        Format::Json => document::json(&report)?,
-        Format::Yaml => document::yaml(&report)?,
-        Format::Csv => csv(&report).map_err(|error| Failure::cannot_run(error.to_string()))?,
-        Format::Markdown => markdown(&report),
-        Format::Svg => drawn(svg(&report))?,
-        Format::Html => drawn(html(&report))?,
-    };
-    console.print(&text)?;
-    Ok(if incomplete { Exit::Incomplete } else { Exit::Success })
+    console.print(&args.render(&report, console)?)?;
+    Ok(if sources.failed.is_empty() { Exit::Success } else { Exit::Incomplete })
 }
 
 /// What is wrong with the arguments.
@@ -190,14 +193,12 @@ enum ArgumentError {
     #[error("{0:?} is no time zone; use an IANA name such as Europe/Berlin, or UTC")]
     Zone(String),
     /// Neither a moment nor a length of time.
-    #[error(
-        "{text:?} is no time for {option}; use 2020-07-08, 2020-07-08T20:00-07:00, or a length before now such as 36h or 30d"
-    )]
+    #[error("{option}: {source}")]
     Time {
         /// The option.
         option: &'static str,
-        /// What was given.
-        text: String,
+        /// What is wrong with it.
+        source: BadMoment,
     },
     /// The window is empty.
     #[error("--since {since} is not before --until {until}")]
@@ -224,8 +225,9 @@ impl ResetsArgs {
         let zone = |name: &String| TimeZone::get(name).map_err(|_| ArgumentError::Zone(name.clone()));
         let (tz, log_tz) = (zone(&self.report.tz)?, zone(&self.counting.log_tz)?);
         // What people type is in the zone that they look at.
-        let typed = TimeContext::new(tz.clone(), now);
-        let time = |option, text: &Option<String>| text.as_ref().map(|text| moment(option, text, &typed)).transpose();
+        let typed = Typed::new(tz.clone(), now);
+        let moment = |option, text: &str| typed.moment(text).map_err(|source| ArgumentError::Time { option, source });
+        let time = |option, text: &Option<String>| text.as_ref().map(|text| moment(option, text)).transpose();
         let (since, until) = (time("--since", &self.counting.since)?, time("--until", &self.counting.until)?);
         if let (Some(since), Some(until)) = (since, until)
             && since >= until
@@ -238,7 +240,7 @@ impl ResetsArgs {
             .iter()
             .map(|mark| {
                 let (at, label) = mark.split_once('=').unwrap_or((mark, ""));
-                Ok(Mark { at: moment("--mark", at, &typed)?, label: label.trim().to_owned() })
+                Ok(Mark { at: moment("--mark", at)?, label: label.trim().to_owned() })
             })
             .collect::<Result<Vec<_>, ArgumentError>>()?;
         marks.sort_by_key(|mark| mark.at);
@@ -261,6 +263,67 @@ impl ResetsArgs {
 }
 
 impl ResetsArgs {
+    const fn shows_uncounted(&self) -> bool {
+        matches!(self.report.show, Some(Show::Uncounted))
+    }
+
+    /// A moment as the arguments mean it, if it is one.
+    fn typed_moment(&self, text: &str) -> Option<Timestamp> {
+        let zone = TimeZone::get(&self.report.tz).ok()?;
+        Typed::new(zone, Timestamp::now()).moment(text).ok()
+    }
+
+    /// That there was something to count: an empty or a foreign input is no clean one, and neither is a service that
+    /// nobody has.
+    fn check(&self, tally: &Tally, sources: &Sources) -> Result<(), Failure> {
+        if let ([(name, why), ..], 0) = (sources.failed.as_slice(), sources.count) {
+            return Err(Failure::cannot_run(format!("nothing could be read: {name}: {why}")));
+        }
+        let reading = &tally.reading;
+        if !self.from.is_empty() {
+            if reading.records == 0 {
+                return Err(Failure::cannot_run("the input is empty: there is no line in it"));
+            }
+            let is_foreign = reading.without_timestamp == reading.records
+                && reading.resets_without_timestamp == 0
+                && tally.uncounted.is_empty();
+            if is_foreign {
+                return Err(Failure::cannot_run(format!(
+                    "none of the {} records in the input has a timestamp or tells of a lost connection",
+                    reading.records
+                ))
+                .hint("--from takes applications' logs and proxies' access logs"));
+            }
+        }
+        if !self.counting.service.is_empty() && tally.services.is_empty() && !tally.others.is_empty() {
+            let there = crate::report::look::some(tally.others.iter().cloned(), 20);
+            return Err(Failure::cannot_run(format!("no service is named {}", self.counting.service.join(" or ")))
+                .hint(format!("there are: {}", crate::report::escape::escape(&there))));
+        }
+        Ok(())
+    }
+
+    fn render(&self, report: &ResetsReport, console: &Console) -> Result<String, Failure> {
+        let drawn = |outcome: Result<String, crate::report::resets::DrawError>| {
+            outcome.map_err(|error| Failure::cannot_run(error.to_string()))
+        };
+        let columns = console.columns.unwrap_or(80);
+        Ok(match self.report.output {
+            Format::Chart | Format::Table | Format::Wide if self.shows_uncounted() => {
+                uncounted(report, console.columns.unwrap_or(usize::MAX))
+            }
+            Format::Chart => chart(report, columns, console.out),
+            Format::Table => table(report, console.columns),
+            Format::Wide => wide(report, console.columns),
+            Format::Json => document::json(report)?,
+            Format::Yaml => document::yaml(report)?,
+            Format::Csv => csv(report).map_err(|error| Failure::cannot_run(error.to_string()))?,
+            Format::Markdown => markdown(report),
+            Format::Svg => drawn(svg(report))?,
+            Format::Html => drawn(html(report))?,
+        })
+    }
+
     async fn read(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
         if let Some(url) = &self.prometheus.prometheus {
             let server = PrometheusServer::at(url, self.prometheus.auth()?, self.kube.options(None).request_timeout)
@@ -292,10 +355,8 @@ impl ResetsArgs {
     async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
         let selection = self.select.selection(&self.targets)?;
         let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
-        let (connections, lost) = self.kube.connect_all().await?;
-        let lost = lost
-            .iter()
-            .map(|(context, error)| FailedInput { name: format!("context {context}"), message: error.to_string() });
+        let (connections, lost) = self.kube.connect_all(self.kube.timeout).await?;
+        let lost = lost.iter().map(|(context, error)| (format!("context {context}"), error.to_string()));
         sources.failed.extend(lost);
         for connection in connections {
             let containers = log_sources(&connection, &selection, &self.container).await?;
@@ -370,23 +431,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = source.source();
     }
     text
-}
-
-/// A moment, a day, or a length of time before now.
-fn moment(option: &'static str, text: &str, typed: &TimeContext) -> Result<Timestamp, ArgumentError> {
-    let text = text.trim();
-    let wrong = || ArgumentError::Time { option, text: text.to_owned() };
-    if let Some(found) = parse_timestamp(text, typed) {
-        return Ok(found.at);
-    }
-    if let Ok(day) = text.parse::<jiff::civil::Date>() {
-        return Ok(day.to_zoned(typed.zone.clone()).map_err(|_| wrong())?.timestamp());
-    }
-    let length = match text.strip_suffix('d').map(str::parse::<i64>) {
-        Some(Ok(days)) => {
-            days.checked_mul(24).filter(|hours| (0..1_000_000).contains(hours)).map(SignedDuration::from_hours)
-        }
-        _ => parse_duration(text).ok().and_then(|length| SignedDuration::try_from(length).ok()),
-    };
-    typed.now.checked_sub(length.ok_or_else(wrong)?).map_err(|_| wrong())
 }

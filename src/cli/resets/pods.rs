@@ -2,11 +2,11 @@
 
 use futures_util::StreamExt as _;
 
-use super::inputs::{take, workload_of_pod};
+use super::inputs::take;
 use crate::decode::app_log::{LogReader, ReaderOptions};
 use crate::k8s::{Connection, LogError, LogSource, read_log};
-use crate::report::resets::{FailedInput, Sources};
-use crate::resets::{HOUR, Question, StreamCounter, Tally};
+use crate::model::workload_of_pod;
+use crate::resets::{HOUR, Question, Sources, StreamCounter, Tally};
 
 /// Logs read at once: enough to hide the way to the API server, few enough for it not to mind.
 const AT_ONCE: usize = 16;
@@ -33,7 +33,7 @@ pub(super) async fn count(
         let whole = outcome.is_ok();
         if let Err(error) = outcome {
             let name = format!("{}/{} ({})", source.namespace, source.pod, source.container);
-            sources.failed.push(FailedInput { name, message: error.to_string() });
+            sources.failed.push((name, error.to_string()));
         }
         // What came before a log broke off counts.
         sources.count += usize::from(whole || counted.reading.bytes > 0);

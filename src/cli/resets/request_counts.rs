@@ -109,10 +109,10 @@ fn placed(
     for ((service, start), counted) in steps {
         let stretch = Stretch { start, end: (start + step).min(now.as_second()).max(start + 1) };
         let calls = whole(&service, None, counted.calls);
-        tally.add_stretch(question, &service, stretch, None, Cell { calls, ..Cell::default() });
+        tally.add_stretch(question, &service, stretch, None, Cell { calls, proxied: calls.max(1), ..Cell::default() });
         for (class, value) in counted.failed {
             let failed = whole(&service, Some(class), value);
-            let cell = Cell { resets: failed, failed_calls: failed, calls: 0 };
+            let cell = Cell { failed_calls: failed, proxied: failed, ..Cell::default() };
             tally.add_stretch(question, &service, stretch, Some(class), cell);
         }
     }

@@ -27,6 +27,8 @@ const TIMES: [&str; 10] = [
     "timestamp [utc]",
     "receivetimestamp",
 ];
+const SERVICES: [&str; 8] =
+    ["service", "service.name", "servicename", "app", "container_name", "containername", "container", "cloud_rolename"];
 const SOURCES: [&str; 8] =
     ["pod_name", "pod", "podname", "kubernetes.pod_name", "kubernetes.pod.name", "logstream", "@logstream", "host"];
 
@@ -37,9 +39,13 @@ const MAX_ROW: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Table {
     delimiter: u8,
-    text: usize,
+    /// Columns that hold lines, the best first: exports have one for each kind of payload, and fill one of them.
+    texts: Vec<usize>,
     time: Option<usize>,
+    /// Whether the time's column says that it is UTC.
+    utc: bool,
     source: Option<usize>,
+    service: Option<usize>,
     columns: usize,
     /// A row whose quotes are still open.
     row: String,
@@ -51,6 +57,7 @@ pub(super) struct Row {
     pub(super) text: String,
     pub(super) time: Option<String>,
     pub(super) source: String,
+    pub(super) service: Option<String>,
 }
 
 impl Table {
@@ -68,18 +75,26 @@ impl Table {
         if names.len() < 2 || !names.iter().all(is_name) {
             return None;
         }
-        let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let utc = names.iter().any(|name| name.to_ascii_lowercase().ends_with("[utc]"));
+        let lower: Vec<String> =
+            names.iter().map(|name| name.to_ascii_lowercase().trim_end_matches(" [utc]").to_owned()).collect();
         let find = |wanted: &[&str]| {
             wanted.iter().find_map(|wanted| {
                 let last = |name: &String| name == wanted || name.rsplit('.').next() == Some(wanted);
                 lower.iter().position(last)
             })
         };
+        let texts: Vec<usize> = TEXTS.iter().filter_map(|text| find(&[*text])).collect();
+        if texts.is_empty() {
+            return None;
+        }
         Some(Self {
             delimiter,
-            text: find(&TEXTS)?,
+            texts,
             time: find(&TIMES),
+            utc,
             source: find(&SOURCES),
+            service: find(&SERVICES),
             columns: names.len(),
             row: String::new(),
         })
@@ -108,12 +123,15 @@ impl Table {
         let (time, source) = (at(&fields, self.time), at(&fields, self.source).unwrap_or_default());
         // A line whose quotes were not doubled has more fields than there are columns.
         let extra = fields.len().saturating_sub(self.columns);
-        if extra > 0 && self.text + 1 == self.columns {
-            let joined = fields.split_off(self.text).join(&char::from(self.delimiter).to_string());
+        if extra > 0 && self.texts[0] + 1 == self.columns {
+            let joined = fields.split_off(self.texts[0]).join(&char::from(self.delimiter).to_string());
             fields.push(joined);
         }
-        let text = fields.into_iter().nth(self.text).filter(|text| !text.is_empty())?;
-        Some(Row { text, time: time.filter(|time| !time.is_empty()), source })
+        let text = self.texts.iter().find_map(|text| fields.get(*text).filter(|text| !text.is_empty()))?.clone();
+        let service = at(&fields, self.service).filter(|service| !service.is_empty());
+        let time = time.filter(|time| !time.is_empty());
+        let time = time.map(|time| if self.utc && !time.ends_with('Z') { format!("{time} UTC") } else { time });
+        Some(Row { text, time, source, service })
     }
 }
 

@@ -196,7 +196,7 @@ impl Unwrapper {
 
     fn row(&mut self, row: &super::csv::Row, sink: &mut Sink<'_>) {
         let time = row.time.as_deref().and_then(|time| wrapper::moment(time, &self.context));
-        let outer = Outer { time, source: &row.source, ..Outer::default() };
+        let outer = Outer { time, source: &row.source, service: row.service.as_deref(), ..Outer::default() };
         self.lines(&row.text, outer, 1, sink);
     }
 
@@ -237,6 +237,12 @@ impl Unwrapper {
         let text = wrapper::unframed(text);
         if layer >= MAX_LAYERS || is_bare(text) {
             return self.emit(text, outer, sink);
+        }
+        if let Some((time, record)) = fluentd(text) {
+            let time = wrapper::moment(time, &self.context).or(outer.time);
+            if self.json_line(record, Outer { time, ..outer }, layer + 1, sink) {
+                return;
+            }
         }
         let trimmed = text.trim_start_matches([' ', '\t']);
         if trimmed.starts_with(['{', '[', '"']) && self.json_line(trimmed, outer, layer, sink) {
@@ -356,6 +362,10 @@ impl Unwrapper {
     /// A JSON value: an envelope of whatever tool, or a record.
     fn json(&mut self, json: &Json<'_>, text: Option<&str>, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
         if let Json::List(items) = json {
+            if let Some((time, text)) = insights_row(items) {
+                let time = time.and_then(|time| wrapper::moment_of(time, &self.context)).or(outer.time);
+                return self.lines(text, Outer { time, ..outer }, layer + 1, sink);
+            }
             if layer < MAX_LAYERS {
                 for item in items {
                     match item {
@@ -429,6 +439,22 @@ fn names(json: &Json<'_>) -> u64 {
     hasher.finish()
 }
 
+/// A row of CloudWatch Logs Insights: `[{"field": "@timestamp", "value": "…"}, {"field": "@message", "value": "…"}]`.
+fn insights_row<'j>(items: &'j [Json<'_>]) -> Option<(Option<&'j str>, &'j str)> {
+    let value = |name: &str| {
+        items.iter().find(|item| item.text_of(&["field"]) == Some(name)).and_then(|item| item.get("value")?.text())
+    };
+    Some((value("@timestamp"), value("@message")?))
+}
+
+/// Fluentd's file output: `TIME TAB TAG TAB JSON`. Its time, and its JSON.
+fn fluentd(text: &str) -> Option<(&str, &str)> {
+    let (time, rest) = text.split_once('\t')?;
+    let (tag, record) = rest.split_once('\t')?;
+    let is_tag = tag.contains('.') && !tag.contains(' ');
+    (is_tag && record.starts_with('{') && record.trim_end().ends_with('}')).then_some((time, record))
+}
+
 /// Whether a line shows by its first bytes that no wrapper is around it.
 fn is_bare(text: &str) -> bool {
     use super::text::Shape;
@@ -437,7 +463,9 @@ fn is_bare(text: &str) -> bool {
         Some(b'\'') => true,
         Some(b'\t') => text.starts_with("\tthread=") || text.starts_with("\tat "),
         Some(b'[' | b'0'..=b'9') => {
-            matches!(shape(text), Some(Shape::Bracketed | Shape::Columns | Shape::Access)) && !wrapper::is_framed(text)
+            matches!(shape(text), Some(Shape::Bracketed | Shape::Columns | Shape::Access))
+                && !wrapper::is_framed(text)
+                && fluentd(text).is_none()
         }
         _ => false,
     }

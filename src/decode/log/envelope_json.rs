@@ -123,6 +123,10 @@ pub(super) fn kind<'j, 'a>(json: &'j Json<'a>, enveloped: bool) -> Kind<'j, 'a> 
     if access::is_access(json) || proxy_json::is_proxy(json) {
         return Kind::Record;
     }
+    // loguru's own record beside its text.
+    if json.get("text").is_some() && matches!(json.get("record"), Some(Json::Object(_))) {
+        return Kind::Record;
+    }
     if let Some(lines) = loki(json) {
         return Kind::Lines(lines);
     }
@@ -301,6 +305,9 @@ impl<'j> Labels<'j> {
                     "labels.k8s-pod/app",
                     "attributes.service",
                     "service.name",
+                    "service",
+                    "serviceName",
+                    "app",
                 ])
                 .or_else(|| resource("service.name")),
             namespace: json

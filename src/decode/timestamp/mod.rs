@@ -114,15 +114,13 @@ impl TimeContext {
     /// that follow.
     #[must_use]
     pub fn aligned(&mut self, own: LoggedAt, other: LoggedAt) -> LoggedAt {
-        if own.zoned || !other.zoned {
-            return if own.dated { own } else { self.with_year_of(own, other) };
-        }
-        let Some(local) = own.local else { return own };
+        let own = if own.dated { own } else { self.with_year_of(own, other) };
+        let Some(local) = own.local.filter(|_| !own.zoned && other.zoned) else { return own };
         let ahead = local.duration_since(Offset::UTC.to_datetime(other.at)).as_secs();
         let quarters = (ahead + 450).div_euclid(900) * 900;
         if (ahead - quarters).abs() > 60 || quarters.abs() > 14 * 3600 {
-            // It was written long before it was taken, or is the time of something else; the year may still be told.
-            return if own.dated { own } else { self.with_year_of(own, other) };
+            // It was written long before it was taken, or is the time of something else.
+            return own;
         }
         let Some(offset) = i32::try_from(quarters).ok().and_then(|seconds| Offset::from_seconds(seconds).ok()) else {
             return own;
@@ -131,11 +129,14 @@ impl TimeContext {
         offset.to_timestamp(local).map_or(own, |at| LoggedAt { at, zoned: true, dated: true, ..own })
     }
 
+    /// A time without a year, in the year that puts it nearest to another time of the same record.
     fn with_year_of(&mut self, own: LoggedAt, other: LoggedAt) -> LoggedAt {
         let Some(local) = own.local.filter(|_| other.dated) else { return own };
         self.hints.neighbour = Some(other.at);
-        self.local(Day::YearLess { month: local.month(), day: local.day() }, local.time(), own.subsecond)
-            .map_or(own, |settled| LoggedAt { dated: true, ..settled })
+        let Some(date) = self.year_less(local.month(), local.day(), local.time()) else { return own };
+        let moved = date.to_datetime(local.time());
+        let at = own.at.checked_add(moved.duration_since(local)).unwrap_or(own.at);
+        LoggedAt { at, dated: true, local: Some(moved), ..own }
     }
 
     fn settle(&self, scanned: Scanned) -> Option<LoggedAt> {

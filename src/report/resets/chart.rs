@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::{ResetsReport, grouped};
+use super::sentences::nothing;
+use super::{Bucket, ResetsReport, grouped};
 use crate::report::Palette;
 use crate::report::escape::escape;
 use crate::report::table::wrap;
@@ -20,7 +21,7 @@ const FOLD_FROM: usize = 49;
 pub fn chart(report: &ResetsReport, width: usize, palette: Palette) -> String {
     let mut text = String::new();
     if report.buckets.is_empty() {
-        text.push_str("No logs with a timestamp in the time asked for.\n");
+        let _ = writeln!(text, "{}", nothing(report));
         text.push_str(&findings(report, width));
         return text;
     }
@@ -102,7 +103,8 @@ fn bars(text: &mut String, report: &ResetsReport, width: usize, palette: Palette
     let most = report.total.per_bucket.iter().flatten().copied().max().unwrap_or(0);
     let label = report.buckets.iter().map(|bucket| bucket.label.width()).max().unwrap_or(0);
     let counts = grouped(most).width();
-    let room = width.saturating_sub(label + counts + 3).clamp(10, 160);
+    let part = report.buckets.iter().filter_map(covered).map(|part| part.width() + 3).max().unwrap_or(0);
+    let room = width.saturating_sub(label + counts + part + 3).clamp(10, 160);
     let mut index = 0;
     while index < report.buckets.len() {
         rules(text, report, index, width, palette);
@@ -145,12 +147,23 @@ fn bars(text: &mut String, report: &ResetsReport, width: usize, palette: Palette
                     text.push(' ');
                 }
                 text.push_str(&grouped(total));
+                if let Some(part) = covered(&report.buckets[index]) {
+                    text.push_str(&palette.faint(&format!(" ({part})")));
+                }
             }
         }
         text.push('\n');
         index += 1;
     }
     rules(text, report, report.buckets.len(), width, palette);
+}
+
+/// What the logs cover of a column, where it is not all of it: `from 09:00`, `to 14:20`.
+pub(super) fn covered(bucket: &Bucket) -> Option<String> {
+    let clock = |at: &Option<String>, word: &str| Some(format!("{word} {}", at.as_ref()?.get(11..16)?));
+    let parts = [clock(&bucket.covered_from, "from"), clock(&bucket.covered_to, "to")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// At least one cell for anything that is not nothing.
@@ -209,9 +222,15 @@ pub(super) fn findings(report: &ResetsReport, width: usize) -> String {
     }
     if let Some(delay) = &report.delay {
         paragraph(&delay.sentence);
-        if let Some(next) = &delay.next {
-            paragraph(&format!("Next: {next}"));
-        }
+    }
+    if let Some(rhythm) = &report.rhythm {
+        paragraph(&rhythm.sentence);
+    }
+    // A command is never broken: it is pasted.
+    for (index, step) in report.next.iter().enumerate() {
+        let head = if index == 0 { "\nNext: " } else { "  or: " };
+        let _ = writeln!(text, "{head}{}", escape(&step.command));
+        let _ = writeln!(text, "      {}", wrap(&step.why, width, 6));
     }
     text
 }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::sentences::nothing;
 use super::table::shortened;
 use super::{ResetsReport, grouped};
 use crate::report::escape::escape;
@@ -56,32 +57,42 @@ pub fn svg(report: &ResetsReport) -> Result<String, DrawError> {
 }
 
 /// A rule of a style sheet goes before the attributes that plotters writes.
-const STYLE: &str = "<style>svg{background:#fff}text{fill:#333;font-family:system-ui,sans-serif}.day{fill:#000;fill-opacity:0}.day:hover{fill-opacity:.07}@media (prefers-color-scheme:dark){svg{background:#16181d}text{fill:#ddd}.day{fill:#fff}[stroke=\"#DDDDDD\"]{stroke:#3a3d45}}</style>\n<defs><pattern id=\"nologs\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><line x1=\"0\" y1=\"0\" x2=\"0\" y2=\"6\" stroke=\"#999\" stroke-width=\"1.5\"/></pattern></defs>";
+const STYLE: &str = "<style>svg{background:#fff}text{fill:#333;font-family:system-ui,sans-serif}.day{fill:#000;fill-opacity:0}.day:hover{fill-opacity:.07}@media (prefers-color-scheme:dark){svg{background:#16181d}text{fill:#ddd}.day{fill:#fff}[stroke=\"#DDDDDD\"]{stroke:#3a3d45}[stroke=\"#B0005A\"]{stroke:#ff7ab8}.mark{fill:#ff7ab8}}.mark{fill:#b0005a}</style>\n<defs><pattern id=\"nologs\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><line x1=\"0\" y1=\"0\" x2=\"0\" y2=\"6\" stroke=\"#999\" stroke-width=\"1.5\"/></pattern></defs>";
 
 fn title(report: &ResetsReport) -> String {
     format!("Connection resets by {} ({}): {}", report.by, report.time_zone, grouped(report.total.resets))
 }
 
-/// Which colour a service has: those beyond the palette share its last.
+/// Which colour a service has; beyond the palette its colours come again, lighter each time.
 pub(super) fn colour_of(report: &ResetsReport, index: usize) -> (u8, u8, u8) {
-    let last = SERIES.len() - 1;
-    if report.services[index].name == crate::resets::OTHER { SERIES[last] } else { SERIES[index.min(last)] }
+    let own = SERIES.len() - 1;
+    if report.services[index].name == crate::resets::OTHER {
+        return SERIES[own];
+    }
+    let (r, g, b) = SERIES[index % own];
+    let lighter = |part: u8| {
+        let steps = u32::try_from(index / own).unwrap_or(0).min(3);
+        u8::try_from(u32::from(part) + (255 - u32::from(part)) * steps / 5).unwrap_or(u8::MAX)
+    };
+    (lighter(r), lighter(g), lighter(b))
+}
+
+/// A service as it is shown: what `--top` cut off by its number.
+pub(super) fn shown_name(report: &ResetsReport, index: usize) -> String {
+    let name = &report.services[index].name;
+    if name == crate::resets::OTHER { format!("{} more", report.other_services) } else { name.clone() }
 }
 
 /// Draws, and gives what is to be laid over it.
 fn draw(report: &ResetsReport, target: &mut String) -> Result<String, Box<dyn std::error::Error>> {
-    let rows = i32::try_from(report.services.len().min(SERIES.len())).unwrap_or(0);
+    let rows = i32::try_from(report.services.len()).unwrap_or(0);
     let height = u32::try_from((rows * 22 + 120).max(440)).unwrap_or(440);
     let root = SVGBackend::with_string(target, (WIDTH, height)).into_drawing_area();
     let right = i32::try_from(WIDTH)? - LEGEND;
     root.draw_text(&title(report), &("sans-serif", 18).into_font().color(&INK), (16, 14))?;
     let count = report.buckets.len();
     if count == 0 {
-        root.draw_text(
-            "No logs with a timestamp in the time asked for.",
-            &("sans-serif", 14).into_font().color(&INK),
-            (16, 60),
-        )?;
+        root.draw_text(&nothing(report), &("sans-serif", 14).into_font().color(&INK), (16, 60))?;
         root.present()?;
         return Ok(String::new());
     }
@@ -156,17 +167,11 @@ fn legend(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let style = ("sans-serif", 13).into_font().color(&INK);
     let mut y = 64;
-    for (index, row) in report.services.iter().enumerate().take(SERIES.len()) {
+    for (index, row) in report.services.iter().enumerate() {
         let (r, g, b) = colour_of(report, index);
         root.draw(&Rectangle::new([(right + 14, y), (right + 28, y + 12)], RGBColor(r, g, b).filled()))?;
-        let beyond = index + 1 == SERIES.len() && report.services.len() > SERIES.len();
-        let (name, resets) = if beyond {
-            let rest = &report.services[index..];
-            (format!("{} more", rest.len()), rest.iter().map(|row| row.resets).sum())
-        } else {
-            (shortened(&escape(&row.name), 24), row.resets)
-        };
-        root.draw_text(&format!("{name}  {}", grouped(resets)), &style, (right + 36, y))?;
+        let name = shortened(&escape(&shown_name(report, index)), 22);
+        root.draw_text(&format!("{name}  {}", grouped(row.resets)), &style, (right + 36, y))?;
         y += 22;
     }
     Ok(())
@@ -192,6 +197,9 @@ fn overlay(report: &ResetsReport, at: impl Fn(f64, f64) -> (i32, i32), top: f64)
             None => tip.push_str(": no logs"),
             Some(total) => {
                 let _ = write!(tip, ": {}", grouped(total));
+                if let Some(part) = super::chart::covered(bucket) {
+                    let _ = write!(tip, " ({part})");
+                }
                 for row in &report.services {
                     if let Some(resets) = row.per_bucket[index].filter(|resets| *resets > 0) {
                         let _ = write!(tip, "\n{} {}", row.name, grouped(resets));
@@ -200,7 +208,7 @@ fn overlay(report: &ResetsReport, at: impl Fn(f64, f64) -> (i32, i32), top: f64)
             }
         }
         let shape = format!("x=\"{left}\" y=\"{high}\" width=\"{}\" height=\"{}\"", (right - left).max(1), low - high);
-        if report.total.per_bucket[index].is_none() {
+        if report.total.per_bucket[index].is_none() || super::chart::covered(bucket).is_some() {
             let _ = writeln!(text, "<rect {shape} fill=\"url(#nologs)\" opacity=\"0.45\"/>");
         }
         let _ = writeln!(text, "<rect class=\"day\" {shape}><title>{}</title></rect>", xml(&tip));
@@ -214,7 +222,7 @@ fn overlay(report: &ResetsReport, at: impl Fn(f64, f64) -> (i32, i32), top: f64)
         let when = mark.at.get(..16).unwrap_or(&mark.at).replace('T', " ");
         let _ = writeln!(
             text,
-            "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\" font-size=\"12\" font-weight=\"600\" style=\"fill:#d0267b\">{}<title>{}</title></text>",
+            "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\" font-size=\"12\" font-weight=\"600\" class=\"mark\">{}<title>{}</title></text>",
             y - 6 - 14 * (line % 2),
             xml(&format!("{when} {name}")),
             xml(&mark.sentence),

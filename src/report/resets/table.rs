@@ -7,7 +7,9 @@ use tabled::settings::object::{Columns, Object, Rows};
 use tabled::settings::{Alignment, Padding, Style};
 use unicode_width::UnicodeWidthStr;
 
-use super::{ResetsReport, ServiceRow, grouped};
+use super::chart::covered;
+use super::sentences::nothing;
+use super::{Bucket, ResetsReport, ServiceRow, grouped};
 use crate::report::escape::escape;
 
 /// What stands where there are no logs.
@@ -22,13 +24,16 @@ fn count(cell: Option<u64>) -> String {
 #[must_use]
 pub fn table(report: &ResetsReport, width: Option<usize>) -> String {
     let mut text = matrix(report, width);
+    if report.buckets.len() > 1 && report.buckets.iter().any(|bucket| covered(bucket).is_some()) {
+        text.push_str("* only partly covered by logs\n");
+    }
     text.push_str(&super::chart::findings(report, width.unwrap_or(usize::MAX)));
     text
 }
 
 fn matrix(report: &ResetsReport, width: Option<usize>) -> String {
     if report.buckets.is_empty() {
-        return "No logs with a timestamp in the time asked for.\n".to_owned();
+        return format!("{}\n", nothing(report));
     }
     let rows: Vec<&ServiceRow> =
         report.services.iter().chain((report.services.len() > 1).then_some(&report.total)).collect();
@@ -55,7 +60,7 @@ fn matrix(report: &ResetsReport, width: Option<usize>) -> String {
     }
     // As many services as fit; the last column is the total.
     let limit = width.unwrap_or(usize::MAX);
-    let label = report.buckets.iter().map(|bucket| bucket.label.width()).max().unwrap_or(0).max(5);
+    let label = report.buckets.iter().map(|bucket| label_of(bucket).width()).max().unwrap_or(0).max(5);
     let column = |row: &ServiceRow| {
         let counts = row.per_bucket.iter().map(|cell| count(*cell).width()).max().unwrap_or(1);
         escape(&row.name).width().min(28).max(counts).max(grouped(row.resets).width()) + 2
@@ -87,10 +92,40 @@ fn matrix(report: &ResetsReport, width: Option<usize>) -> String {
             .collect::<Vec<_>>()
     };
     for (index, bucket) in report.buckets.iter().enumerate() {
-        builder.push_record(line(bucket.label.clone(), &|row| row.per_bucket.get(index).copied().flatten()));
+        builder.push_record(line(label_of(bucket), &|row| row.per_bucket.get(index).copied().flatten()));
     }
     builder.push_record(line("TOTAL".to_owned(), &|row| Some(row.resets)));
     finish(builder)
+}
+
+/// The matrix of every service, and what each is made of.
+#[must_use]
+pub fn wide(report: &ResetsReport, width: Option<usize>) -> String {
+    let mut text = matrix(report, width);
+    if !report.buckets.is_empty() {
+        let mut builder = Builder::default();
+        builder.push_record(["SERVICE", "RESETS", "CALLS", "PROXY", "CLASSES"]);
+        for row in &report.services {
+            let or_none = |value: Option<u64>| value.map_or_else(|| MISSING.to_owned(), grouped);
+            let classes: Vec<String> =
+                row.classes.iter().map(|(class, count)| format!("{class} {}", grouped(*count))).collect();
+            builder.push_record([
+                escape(&row.name).into_owned(),
+                grouped(row.resets),
+                or_none(row.calls),
+                or_none(row.proxy_failures),
+                classes.join(", "),
+            ]);
+        }
+        let mut table = builder.build();
+        table.with(Style::empty()).with(Padding::new(0, 2, 0, 0)).modify(Columns::new(1..4), Alignment::right());
+        text.push('\n');
+        for line in table.to_string().lines() {
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+    }
+    text.push_str(&super::chart::findings(report, width.unwrap_or(usize::MAX)));
+    text
 }
 
 /// A name in at most so many columns.
@@ -109,6 +144,11 @@ pub(super) fn shortened(name: &str, width: usize) -> String {
     text
 }
 
+/// A column's name, with a star where the logs cover only a part of it.
+fn label_of(bucket: &Bucket) -> String {
+    if covered(bucket).is_some() { format!("{}*", bucket.label) } else { bucket.label.clone() }
+}
+
 /// The year once, where all columns share it.
 fn short_labels(report: &ResetsReport) -> Vec<String> {
     let year = report.buckets[0].label.get(..5).unwrap_or_default();
@@ -117,7 +157,10 @@ fn short_labels(report: &ResetsReport) -> Vec<String> {
         .buckets
         .iter()
         .enumerate()
-        .map(|(index, bucket)| if shared && index > 0 { bucket.label[5..].to_owned() } else { bucket.label.clone() })
+        .map(|(index, bucket)| {
+            let label = label_of(bucket);
+            if shared && index > 0 { label[5..].to_owned() } else { label }
+        })
         .collect()
 }
 
@@ -163,7 +206,7 @@ pub fn markdown(report: &ResetsReport) -> String {
     let cell = |text: &str| escape(text).replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
     let mut text = String::from("## Connection resets\n\n");
     if report.buckets.is_empty() {
-        text.push_str("No logs with a timestamp in the time asked for.\n\n");
+        let _ = writeln!(text, "{}\n", nothing(report));
     } else {
         let names: Vec<String> = report.services.iter().map(|row| cell(&row.name)).collect();
         let _ = writeln!(text, "| {} | {} | total |", report.by, names.join(" | "));
@@ -173,7 +216,7 @@ pub fn markdown(report: &ResetsReport) -> String {
             let _ = writeln!(
                 text,
                 "| {} | {} | {} |",
-                bucket.label,
+                label_of(bucket).replace('*', "\\*"),
                 counts.join(" | "),
                 count(report.total.per_bucket[index])
             );
@@ -191,9 +234,12 @@ pub fn markdown(report: &ResetsReport) -> String {
     }
     if let Some(delay) = &report.delay {
         let _ = writeln!(text, "- {}", delay.sentence);
-        if let Some(next) = &delay.next {
-            let _ = writeln!(text, "- Next: `{next}`");
-        }
+    }
+    if let Some(rhythm) = &report.rhythm {
+        let _ = writeln!(text, "- {}", rhythm.sentence);
+    }
+    for step in &report.next {
+        let _ = writeln!(text, "- Next: `{}` ({})", step.command, cell(&step.why));
     }
     let failed = report.input.failed.iter().map(super::FailedInput::sentence);
     for note in failed.chain(report.notes.iter().cloned()) {

@@ -1,8 +1,10 @@
 //! `resets`, through the built binary.
 
+mod cases;
 mod incident;
 mod live;
 mod prometheus;
+mod wrappers;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -324,19 +326,19 @@ fn classes_and_patterns_choose() {
     assert_eq!(count(&["--class", "upstream-connect-error", "--class", "connection-reset"]), 12);
     assert_eq!(count(&["--class", "unexpected-eof"]), 0);
     assert_eq!(count(&["--class", "unexpected-eof", "--pattern", "payment not made"]), 12);
-    assert_eq!(count(&["--service", "other"]), 0);
+    plugin(["resets", "--from", &from, "--service", "other"]).run().exits(4).complains("java");
 }
 
 #[test]
 fn the_schema_is_published_and_held() {
-    let schema = serde_json::to_value(schemars::schema_for!(meshaudit::report::resets::ResetsReport)).unwrap();
+    let schema = serde_json::to_value(schemars::schema_for!(meshaudit::report::v1::resets::ResetsReport)).unwrap();
     is_as_committed("docs/schema/resets.schema.json", &(serde_json::to_string_pretty(&schema).unwrap() + "\n"));
     let validator = jsonschema::validator_for(&schema).unwrap();
     let directory = tempfile::tempdir().unwrap();
     write_incident(directory.path());
     let from = directory.path().display().to_string();
     let empty = directory.path().join("empty");
-    std::fs::write(&empty, "nothing\n").unwrap();
+    std::fs::write(&empty, "2020-07-08T20:00:00Z nothing\n").unwrap();
     for args in [&["--from", &from, "--mark", CHANGE][..], &["--from", &empty.display().to_string(), "--mark", CHANGE]]
     {
         let mut all = vec!["resets", "-o", "json"];

@@ -180,6 +180,11 @@ impl Sandbox {
         self.cluster.faults.set(namespace, pod, fault.into());
     }
 
+    /// Sets what the API server says in place of its answers to a kind of request.
+    pub fn answer(&self, answer: crate::faults::ApiAnswer) {
+        self.cluster.faults.answer(answer);
+    }
+
     /// Makes the API server refuse some requests for a while.
     pub fn refuse(&self, refusal: Refusal) {
         self.cluster.faults.refuse(refusal);
@@ -318,10 +323,13 @@ impl Sandbox {
                 .map(|((namespace, pod), address)| {
                     scope.spawn(move || {
                         let call = call(address);
-                        if call.outcome == Outcome::Reset
-                            && let Some(log) = self.cluster.runtime(&namespace, &pod).logs.get("checkout")
-                        {
-                            for (time, line) in incident::reset_lines(Timestamp::now()) {
+                        let lines = match call.outcome {
+                            Outcome::Reset => incident::reset_lines(Timestamp::now()),
+                            Outcome::Answered => vec![incident::answered_line(Timestamp::now())],
+                            _ => Vec::new(),
+                        };
+                        if let Some(log) = self.cluster.runtime(&namespace, &pod).logs.get("checkout") {
+                            for (time, line) in lines {
                                 log.push(time, line);
                             }
                         }

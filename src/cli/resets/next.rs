@@ -1,0 +1,91 @@
+//! What to do after a chart.
+
+use super::ResetsArgs;
+use crate::model::{Flag, Scope};
+use crate::report::resets::{NextStep, ResetsReport};
+use crate::resets::{Basis, Tally};
+
+impl ResetsArgs {
+    /// What a printed command needs to mean the same mesh: of files, the mesh that their applications are in.
+    fn scope(&self) -> Scope {
+        let mesh = Scope { cluster: self.kube.flags(), source: self.kube.istio_flags(), ..Scope::default() };
+        if self.is_live() {
+            Scope { targets: self.targets.clone(), selection: self.select.flags(), ..mesh }
+        } else {
+            mesh.whole_mesh()
+        }
+    }
+
+    /// The same question once more.
+    fn same_scope(&self) -> Scope {
+        let files = self.from.iter().map(|path| Flag::new("--from", path.to_string_lossy()));
+        let scope = self.scope();
+        if self.from.is_empty() {
+            scope
+        } else {
+            Scope { source: files.chain(scope.source.clone()).collect(), selection: Vec::new(), ..scope }
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.from.is_empty() && self.prometheus.prometheus.is_none() && self.prometheus.prometheus_service.is_none()
+    }
+
+    /// The steps that lead on from what was found, the first one first.
+    pub(super) fn next_steps(&self, report: &ResetsReport, tally: &Tally) -> Vec<NextStep> {
+        let step = |command: String, why: &str| NextStep { command, why: why.to_owned() };
+        let scope = self.scope();
+        let of_applications = tally.services.values().any(|service| service.basis() == Basis::Application);
+        let mut steps = Vec::new();
+        let nothing_behind =
+            report.marks.iter().any(|mark| mark.all.after.hours <= 0.0 || mark.all.before.hours <= 0.0);
+        if nothing_behind && of_applications && self.is_live() && self.container.is_empty() {
+            let mut words = vec!["-c".to_owned(), "istio-proxy".to_owned()];
+            for mark in &self.report.mark {
+                words.extend(["--mark".to_owned(), self.fixed_mark(mark)]);
+            }
+            steps.push(step(
+                scope.command("resets", words),
+                "the applications' logs do not reach over both sides of the mark; the proxies' access logs count the calls that went well too",
+            ));
+        }
+        if report.is_empty() {
+            if !report.input.uncounted.is_empty() && !self.shows_uncounted() {
+                steps.push(step(
+                    self.same_scope().command("resets", ["--show", "uncounted"]),
+                    "lists the records that have words of a lost connection and were not counted",
+                ));
+            }
+            if steps.is_empty() {
+                steps.push(step(
+                    scope.command::<&str>("timeouts", []),
+                    "audits the connect timeouts, before a lost SYN meets one that is too short",
+                ));
+            }
+            return steps;
+        }
+        if report.delay.as_ref().is_some_and(|delay| delay.points_at().is_some()) {
+            steps.push(step(
+                scope.whole_mesh().command::<&str>("timeouts", []),
+                "audits the connect timeouts: which clusters have this one, and where it comes from",
+            ));
+        }
+        if self.is_live() || !of_applications || steps.is_empty() {
+            let command = if of_applications || self.from.is_empty() {
+                scope.command::<&str>("diagnose", [])
+            } else {
+                self.same_scope().command::<&str>("diagnose", [])
+            };
+            steps.push(step(command, "the proxies' logs have the duration and the cause of each failed call"));
+        }
+        steps
+    }
+
+    /// A mark's time as an instant: `now` would mean another one later.
+    fn fixed_mark(&self, mark: &str) -> String {
+        let (at, label) = mark.split_once('=').map_or((mark, None), |(at, label)| (at, Some(label)));
+        let at =
+            self.typed_moment(at).map_or_else(|| at.to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        label.map_or_else(|| at.clone(), |label| format!("{at}={label}"))
+    }
+}

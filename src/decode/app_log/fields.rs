@@ -1,0 +1,658 @@
+//! Records in JSON: which field is what, for the loggers that are met.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use crate::decode::log::Json;
+use crate::decode::timestamp::{self, TimeContext};
+use crate::model::{Call, Leaf, LoggedAt, Severity};
+
+/// logstash and ECS; most loggers; zap; Serilog; log4j2; OpenTelemetry; Splunk; Python's formatters; GELF.
+const TIMES: &[&str] = &[
+    "@timestamp",
+    "timestamp",
+    "time",
+    "ts",
+    "@t",
+    "Timestamp",
+    "instant",
+    "timeMillis",
+    "timeUnixNano",
+    "observedTimeUnixNano",
+    "datetime",
+    "date",
+    "_time",
+    "asctime",
+    "eventTime",
+    "Time",
+    "log_time",
+    "logTime",
+    "receiveTimestamp",
+    "t",
+    "TimeGenerated",
+    "TimeStamp",
+    "timeStamp",
+    "dt",
+    "created_at",
+    "createdAt",
+    "record.time",
+    "@ingestionTime",
+];
+
+/// Dates and times of day that stand in two fields.
+const DATES: &[&str] = &["date", "Date", "log_date", "logDate", "day"];
+const CLOCKS: &[&str] = &["time", "Time", "log_time", "logTime", "clock"];
+
+const MESSAGES: &[&str] = &[
+    "message",
+    "msg",
+    "Message",
+    "@m",
+    "RenderedMessage",
+    "body",
+    "Body",
+    "short_message",
+    "event",
+    "@mt",
+    "text",
+    "log.message",
+    "error_message",
+    "MESSAGE",
+    "logMessage",
+    "LogMessage",
+    "log_message",
+    "fields.message",
+    "record.message",
+    "outerMessage",
+    "resultDescription",
+    "details",
+    "description",
+];
+
+/// Where stack traces and errors stand beside the message.
+const TRACES: &[&str] = &[
+    "stack_trace",
+    "stackTrace",
+    "stacktrace",
+    "StackTrace",
+    "thrown.extendedStackTrace",
+    "thrown.message",
+    "thrown.cause.message",
+    "thrown.cause.cause.message",
+    "exception",
+    "Exception",
+    "throwable",
+    "@x",
+    "error.stack_trace",
+    "error.message",
+    "error",
+    "Error",
+    "errorVerbose",
+    "err.stack",
+    "err.message",
+    "err",
+    "error.stack",
+    "stack",
+    "exc_info",
+    "exc_text",
+    "full_message",
+    "exception.stacktrace",
+    "exception.stackTrace",
+    "exception.message",
+    "attributes.exception.stacktrace",
+    "attributes.exception.message",
+    "innermostMessage",
+    "cause",
+];
+
+/// The root cause first: log4j2 nests causes as objects.
+const EXCEPTIONS: &[&str] = &[
+    "thrown.cause.cause.name",
+    "thrown.cause.name",
+    "innermostType",
+    "thrown.name",
+    "error.type",
+    "exception.type",
+    "attributes.exception.type",
+    "exceptionClass",
+    "exception.exception_class",
+    "err.type",
+    "error_type",
+    "ExceptionType",
+];
+
+const SERVICES: &[&str] = &[
+    "service.name",
+    "serviceName",
+    "service_name",
+    "ServiceName",
+    "service",
+    "_service",
+    "dd.service",
+    "app",
+    "application",
+    "applicationName",
+    "appName",
+    "app_name",
+    "cloud_RoleName",
+    "resource.service.name",
+    "resource.attributes.service.name",
+    "fields.service",
+    "kubernetes.labels.app",
+    "kubernetes.labels.app.kubernetes.io/name",
+    "kubernetes.labels.app_kubernetes_io/name",
+    "kubernetes.deployment.name",
+    "kubernetes.container_name",
+    "kubernetes.container.name",
+    "labels.app",
+    "labels.container",
+    "container_name",
+    "containerName",
+];
+
+const REQUESTS: &[&str] = &[
+    "request_id",
+    "requestId",
+    "x-request-id",
+    "x_request_id",
+    "req_id",
+    "reqId",
+    "req.id",
+    "correlation_id",
+    "correlationId",
+    "trace_id",
+    "traceId",
+    "trace.id",
+    "dd.trace_id",
+    "mdc.requestId",
+    "mdc.traceId",
+    "contextMap.requestId",
+    "contextMap.traceId",
+    "operation_Id",
+    "span_id",
+    "spanId",
+];
+
+const THREADS: &[&str] = &["thread_name", "thread", "threadName", "process.thread.name", "Thread", "ThreadId"];
+
+const LOGGERS: &[&str] =
+    &["logger_name", "logger", "loggerName", "log.logger", "SourceContext", "name", "category", "scope"];
+
+const LEVELS: &[&str] = &[
+    "level",
+    "severity",
+    "log.level",
+    "@l",
+    "lvl",
+    "levelname",
+    "loglevel",
+    "Level",
+    "LogLevel",
+    "severityText",
+    "SeverityText",
+    "severityLevel",
+    "PRIORITY",
+    "record.level.name",
+];
+
+const TARGETS: &[&str] = &[
+    "url.full",
+    "err.hostname",
+    "err.host",
+    "error.hostname",
+    "error.host",
+    "err.config.url",
+    "http.url",
+    "server.address",
+    "net.peer.name",
+    "target_host",
+    "targetHost",
+    "remote_host",
+    "url",
+    "uri",
+    "upstream_host",
+];
+
+/// Fields that say how long a call took, with the nanoseconds of their unit; 0 where the value shows it.
+const DURATIONS: &[(&str, u64)] = &[
+    ("duration_ms", 1_000_000),
+    ("durationMs", 1_000_000),
+    ("duration_millis", 1_000_000),
+    ("durationMillis", 1_000_000),
+    ("elapsed_ms", 1_000_000),
+    ("elapsedMs", 1_000_000),
+    ("elapsed_millis", 1_000_000),
+    ("ElapsedMilliseconds", 1_000_000),
+    ("elapsedMilliseconds", 1_000_000),
+    ("latency_ms", 1_000_000),
+    ("latencyMs", 1_000_000),
+    ("took_ms", 1_000_000),
+    ("tookMs", 1_000_000),
+    ("response_time_ms", 1_000_000),
+    ("responseTimeMs", 1_000_000),
+    ("responseTime", 1_000_000),
+    ("duration_seconds", 1_000_000_000),
+    ("durationSeconds", 1_000_000_000),
+    ("duration_s", 1_000_000_000),
+    ("elapsed_seconds", 1_000_000_000),
+    ("duration_us", 1_000),
+    ("duration_ns", 1),
+    // ECS counts in nanoseconds.
+    ("event.duration", 1),
+    ("duration", 0),
+    ("elapsed", 0),
+    ("latency", 0),
+    ("took", 0),
+];
+
+/// The fields of a logger's record.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'j> {
+    pub(super) logged_at: Option<LoggedAt>,
+    pub(super) service: Option<&'j str>,
+    pub(super) message: Option<&'j str>,
+    pub(super) traces: Vec<&'j str>,
+    pub(super) exception: Option<&'j str>,
+    pub(super) target: Option<&'j str>,
+    pub(super) call: Option<Call<'j>>,
+    pub(super) logger: Option<&'j str>,
+    pub(super) duration: Option<Duration>,
+    pub(super) severity: Option<Severity>,
+}
+
+/// What a member of a record means, by its place among the names for that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Time,
+    Message,
+    Trace,
+    Exception,
+    Service,
+    Request,
+    Thread,
+    Logger,
+    Level,
+    Target,
+    /// With the nanoseconds of its unit.
+    Duration(u64),
+    /// The first part of a path.
+    Prefix,
+}
+
+/// Every name, with what it means and how early it comes among the names of that meaning.
+static NAMES: LazyLock<HashMap<&str, Vec<(Meaning, usize)>>> = LazyLock::new(|| {
+    let mut names: HashMap<&str, Vec<(Meaning, usize)>> = HashMap::new();
+    let mut add = |name: &'static str, meaning: Meaning, rank: usize| {
+        names.entry(name).or_default().push((meaning, rank));
+        for (dot, _) in name.match_indices('.') {
+            names.entry(&name[..dot]).or_default().push((Meaning::Prefix, 0));
+        }
+    };
+    for (meaning, list) in [
+        (Meaning::Time, TIMES),
+        (Meaning::Message, MESSAGES),
+        (Meaning::Trace, TRACES),
+        (Meaning::Exception, EXCEPTIONS),
+        (Meaning::Service, SERVICES),
+        (Meaning::Request, REQUESTS),
+        (Meaning::Thread, THREADS),
+        (Meaning::Logger, LOGGERS),
+        (Meaning::Level, LEVELS),
+        (Meaning::Target, TARGETS),
+    ] {
+        for (rank, name) in list.iter().enumerate() {
+            add(name, meaning, rank);
+        }
+    }
+    for (rank, (name, unit)) in DURATIONS.iter().enumerate() {
+        add(name, Meaning::Duration(*unit), rank);
+    }
+    names
+});
+
+/// The members of a record that mean something, in one walk.
+struct Members<'a, 'j> {
+    found: Vec<(Meaning, usize, &'j Json<'a>)>,
+}
+
+impl<'a, 'j> Members<'a, 'j> {
+    fn of(json: &'j Json<'a>) -> Self {
+        let mut members = Self { found: Vec::with_capacity(16) };
+        members.walk(json, "");
+        members.found.sort_by_key(|(_, rank, _)| *rank);
+        members
+    }
+
+    fn walk(&mut self, json: &'j Json<'a>, prefix: &str) {
+        let Json::Object(fields) = json else { return };
+        let mut path = String::new();
+        for (key, value) in fields {
+            let name: &str = if prefix.is_empty() {
+                key
+            } else {
+                path.clear();
+                path.extend([prefix, ".", key]);
+                &path
+            };
+            let Some(meanings) = NAMES.get(name) else { continue };
+            let mut inner = false;
+            for (meaning, rank) in meanings {
+                match meaning {
+                    Meaning::Prefix => inner = true,
+                    meaning => self.found.push((*meaning, *rank, value)),
+                }
+            }
+            if inner && matches!(value, Json::Object(_)) {
+                let name = name.to_owned();
+                self.walk(value, &name);
+            }
+        }
+    }
+
+    fn all(&self, meaning: Meaning) -> impl Iterator<Item = &'j Json<'a>> + '_ {
+        self.found.iter().filter(move |(own, _, _)| *own == meaning).map(|(_, _, value)| *value)
+    }
+
+    fn text(&self, meaning: Meaning) -> Option<&'j str> {
+        self.all(meaning).find_map(Json::text)
+    }
+
+    fn duration(&self) -> Option<Duration> {
+        self.found.iter().find_map(|(meaning, _, value)| match meaning {
+            Meaning::Duration(unit) => duration(value, *unit),
+            _ => None,
+        })
+    }
+}
+
+/// The fields of a record; the service is in `service_field` where the user names one.
+pub(super) fn fields<'j>(json: &'j Json<'_>, context: &TimeContext, service_field: Option<&str>) -> Fields<'j> {
+    let members = Members::of(json);
+    let service = match service_field {
+        Some(field) => json.get(field).and_then(Json::text),
+        None => members.text(Meaning::Service).or_else(|| otel_service(json)).or_else(|| bunyan_name(json)),
+    };
+    let mut traces: Vec<&str> = Vec::new();
+    for trace in members.all(Meaning::Trace) {
+        match trace {
+            // ECS' layout can write a trace as a list of its lines.
+            Json::List(lines) => traces.extend(lines.iter().filter_map(Json::text)),
+            other => traces.extend(other.text()),
+        }
+    }
+    traces.extend(otel_attributes(json).filter(|(key, _)| key.starts_with("exception.")).map(|(_, value)| value));
+    let otel_type = || otel_attributes(json).find(|(key, _)| *key == "exception.type").map(|(_, value)| value);
+    Fields {
+        logged_at: members
+            .all(Meaning::Time)
+            .find_map(|value| time(value, context))
+            .or_else(|| time_in_parts(json, context))
+            .or_else(|| time_below(json, context, 3)),
+        service,
+        message: members.text(Meaning::Message),
+        traces,
+        exception: members.text(Meaning::Exception).or_else(otel_type),
+        target: members.text(Meaning::Target),
+        call: members
+            .text(Meaning::Request)
+            .map(Call::Request)
+            .or_else(|| members.text(Meaning::Thread).map(Call::Thread)),
+        logger: members.text(Meaning::Logger),
+        duration: members.duration(),
+        severity: members.all(Meaning::Level).find_map(severity),
+    }
+}
+
+/// A time in any of the shapes that loggers give it.
+fn time(json: &Json<'_>, context: &TimeContext) -> Option<LoggedAt> {
+    match json {
+        Json::Text(text) => timestamp::whole(text, context),
+        Json::Number(_, Some(number)) => timestamp::epoch(&number.to_string()),
+        Json::Number(number, None) if *number > 0.0 => timestamp::epoch(&format!("{number:.6}")),
+        Json::Object(_) => {
+            // MongoDB's extended JSON: {"$date": "…"} or {"$date": {"$numberLong": "…"}}
+            if let Some(inner) = json.get("$date").or_else(|| json.get("$numberLong")) {
+                return time(inner, context);
+            }
+            // log4j2: "instant": {"epochSecond": …, "nanoOfSecond": …}; protobuf: {"seconds": …, "nanos": …}
+            parts(json, &["epochSecond", "seconds"], &["nanoOfSecond", "nanos"])
+                .or_else(|| time(json.get("stringValue").or_else(|| json.get("repr"))?, context))
+        }
+        _ => None,
+    }
+}
+
+fn whole_number(json: &Json<'_>, names: &[&str]) -> Option<u64> {
+    names.iter().find_map(|name| match json.get(name)? {
+        Json::Number(_, number) => *number,
+        Json::Text(text) => text.parse().ok(),
+        _ => None,
+    })
+}
+
+fn parts(json: &Json<'_>, seconds: &[&str], nanos: &[&str]) -> Option<LoggedAt> {
+    let seconds = whole_number(json, seconds)?;
+    timestamp::epoch(&format!("{seconds}.{:09}", whole_number(json, nanos).unwrap_or(0)))
+}
+
+/// A time that two members make up: Stackdriver's agent (`timestampSeconds`, `timestampNanos`), a date and a clock.
+fn time_in_parts(json: &Json<'_>, context: &TimeContext) -> Option<LoggedAt> {
+    parts(json, &["timestampSeconds"], &["timestampNanos"]).or_else(|| {
+        let (date, clock) = (json.text_of(DATES)?, json.text_of(CLOCKS)?);
+        timestamp::of_parts(date, clock, context)
+    })
+}
+
+/// A time further inside: of a record in a record.
+fn time_below(json: &Json<'_>, context: &TimeContext, depth: usize) -> Option<LoggedAt> {
+    let Json::Object(members) = json else { return None };
+    let inner = || members.iter().map(|(_, value)| value).filter(|value| matches!(value, Json::Object(_)));
+    if depth == 0 {
+        return None;
+    }
+    inner()
+        .find_map(|value| TIMES[..8].iter().find_map(|name| time(value.get(name)?, context)))
+        .or_else(|| inner().find_map(|value| time_below(value, context, depth - 1)))
+}
+
+/// A number of a unit, or a text that has its unit (`1.002s`).
+fn duration(json: &Json<'_>, unit: u64) -> Option<Duration> {
+    let of = |number: f64, unit: f64| {
+        let seconds = number * unit / 1e9;
+        (0.0..1e6).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+    };
+    match json {
+        Json::Number(number, whole) if unit == 0 => {
+            // zap writes seconds with a fraction, most others milliseconds, Go's own Duration nanoseconds.
+            let unit = match whole {
+                None => 1e9,
+                Some(100_000_000..) => 1.0,
+                Some(_) => 1e6,
+            };
+            of(*number, unit)
+        }
+        Json::Number(number, _) => of(*number, unit as f64),
+        Json::Text(text) => {
+            let text = text.trim();
+            let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+            let number: f64 = text[..end].parse().ok()?;
+            match text[end..].trim() {
+                "s" | "sec" | "seconds" => of(number, 1e9),
+                "ms" => of(number, 1e6),
+                "µs" | "us" | "μs" => of(number, 1e3),
+                "ns" => of(number, 1.0),
+                "" if unit > 0 => of(number, unit as f64),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// A word, or a number: of pino and bunyan (30 is information), of syslog and journald (6), of Application Insights (1).
+fn severity(json: &Json<'_>) -> Option<Severity> {
+    match json {
+        Json::Text(text) => match text.parse::<u8>() {
+            Ok(number) => Some(severity_of_number(number)),
+            Err(_) => severity_of_word(text),
+        },
+        Json::Number(_, Some(number)) => Some(severity_of_number(u8::try_from(*number).ok()?)),
+        Json::Object(_) => severity(json.get("name")?),
+        _ => None,
+    }
+}
+
+const fn severity_of_number(number: u8) -> Severity {
+    match number {
+        // Small numbers are read both ways by syslog and by others: only what all call quiet is.
+        5..=30 => Severity::Quiet,
+        _ => Severity::Loud,
+    }
+}
+
+pub(super) fn severity_of_word(word: &str) -> Option<Severity> {
+    let word = word.trim();
+    let begins = |names: &[&str]| {
+        names.iter().any(|name| word.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    };
+    if begins(&["warn", "err", "fatal", "crit", "sever", "alert", "emerg", "panic", "dpanic", "wrn", "ftl", "high"]) {
+        Some(Severity::Loud)
+    } else if begins(&["info", "debug", "trace", "notice", "verb", "fine", "config", "inf", "dbg", "trc", "low"]) {
+        Some(Severity::Quiet)
+    } else {
+        None
+    }
+}
+
+/// bunyan and pino call the service `name`; Python's loggers call themselves so, but do not write a process id with a
+/// numeric level.
+fn bunyan_name<'j>(json: &'j Json<'_>) -> Option<&'j str> {
+    matches!(json.get("level"), Some(Json::Number(..))).then_some(())?;
+    json.get("pid")?;
+    json.get("hostname")?;
+    json.get("name")?.text()
+}
+
+/// OpenTelemetry's attributes: a list of `{"key": …, "value": {"stringValue": …}}`.
+fn otel_attributes<'j>(json: &'j Json<'_>) -> impl Iterator<Item = (&'j str, &'j str)> {
+    let list = match json.get("attributes") {
+        Some(Json::List(list)) => list.as_slice(),
+        _ => &[],
+    };
+    list.iter().filter_map(|pair| Some((pair.get("key")?.text()?, pair.get("value")?.text()?)))
+}
+
+fn otel_service<'j>(json: &'j Json<'_>) -> Option<&'j str> {
+    otel_attributes(json.get("resource")?).find(|(key, _)| *key == "service.name").map(|(_, value)| value)
+}
+
+/// Gives each text of a record, with the keys that lead to it. OpenTelemetry's pairs of `key` and `value` count as
+/// members of that name.
+pub(super) fn leaves(json: &Json<'_>, each: &mut dyn FnMut(Leaf<'_>)) {
+    walk(json, &mut Vec::with_capacity(8), false, each);
+}
+
+fn walk<'j>(json: &'j Json<'_>, path: &mut Vec<&'j str>, listed: bool, each: &mut dyn FnMut(Leaf<'_>)) {
+    match json {
+        Json::Text(text) => each(Leaf { path, text, listed }),
+        Json::List(items) => {
+            for item in items {
+                walk(item, path, matches!(item, Json::Text(_)), each);
+            }
+        }
+        Json::Object(members) => {
+            if let ([_, _], Some(key), Some(value)) =
+                (members.as_slice(), json.get("key").and_then(Json::text), json.get("value"))
+            {
+                path.push(key);
+                walk(value, path, listed, each);
+                path.pop();
+                return;
+            }
+            for (key, value) in members {
+                path.push(key);
+                walk(value, path, false, each);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use jiff::tz::TimeZone;
+
+    fn context() -> TimeContext {
+        TimeContext::new(TimeZone::UTC, "2020-07-10T00:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn times_have_many_shapes() {
+        for record in [
+            r#"{"ts":1594238400}"#,
+            r#"{"ts":"1594238400"}"#,
+            r#"{"timestamp":{"$date":"2020-07-08T20:00:00Z"}}"#,
+            r#"{"t":{"$date":{"$numberLong":"1594238400000"}}}"#,
+            r#"{"timestamp":{"$numberLong":"1594238400000"}}"#,
+            r#"{"Timestamp":"/Date(1594238400000)/"}"#,
+            r#"{"date":"2020-07-08","time":"20:00:00"}"#,
+            r#"{"log_date":"08.07.2020","log_time":"20:00:00"}"#,
+            r#"{"timestampSeconds":1594238400,"timestampNanos":0}"#,
+            r#"{"time":{"seconds":"1594238400","nanos":0}}"#,
+            r#"{"data":{"inner":{"timestamp":"2020-07-08T20:00:00Z"}}}"#,
+            r#"{"record":{"time":{"repr":"2020-07-08 20:00:00+00:00","timestamp":1594238400.0}}}"#,
+        ] {
+            let json = Json::parse(record).unwrap();
+            let found = fields(&json, &context(), None).logged_at;
+            assert_eq!(found.unwrap_or_else(|| panic!("{record}")).at.to_string(), "2020-07-08T20:00:00Z", "{record}");
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (record, milliseconds) in [
+            (r#"{"duration_ms":1001}"#, 1001),
+            (r#"{"duration":1.001}"#, 1001),
+            (r#"{"duration":1001}"#, 1001),
+            (r#"{"duration":1001000000}"#, 1001),
+            (r#"{"duration":"1.001s"}"#, 1001),
+            (r#"{"elapsed":"1001ms"}"#, 1001),
+            (r#"{"event":{"duration":1001000000}}"#, 1001),
+        ] {
+            let json = Json::parse(record).unwrap();
+            assert_eq!(fields(&json, &context(), None).duration, Some(Duration::from_millis(milliseconds)), "{record}");
+        }
+    }
+
+    #[test]
+    fn every_text_is_given_with_its_place() {
+        let json = Json::parse(
+            r#"{"a":{"b":["x","y"],"c":[{"d":"z"}]},"e":1,"attributes":[{"key":"k","value":{"stringValue":"v"}}]}"#,
+        )
+        .unwrap();
+        let mut seen = Vec::new();
+        leaves(&json, &mut |leaf| seen.push(format!("{}={} {}", leaf.path.join("."), leaf.text, leaf.listed)));
+        assert_eq!(seen, ["a.b=x true", "a.b=y true", "a.c.d=z false", "attributes.k.stringValue=v false"]);
+    }
+
+    #[test]
+    fn levels_are_loud_or_quiet() {
+        for (record, severity) in [
+            (r#"{"level":"error"}"#, Some(Severity::Loud)),
+            (r#"{"level":"WARNING"}"#, Some(Severity::Loud)),
+            (r#"{"level":50}"#, Some(Severity::Loud)),
+            (r#"{"level":30}"#, Some(Severity::Quiet)),
+            (r#"{"PRIORITY":"6"}"#, Some(Severity::Quiet)),
+            (r#"{"severityLevel":3}"#, Some(Severity::Loud)),
+            (r#"{"level":"Information"}"#, Some(Severity::Quiet)),
+            (r#"{"msg":"x"}"#, None),
+        ] {
+            let json = Json::parse(record).unwrap();
+            assert_eq!(fields(&json, &context(), None).severity, severity, "{record}");
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The lines of one source and stream, put together to records.
+
+use memchr::memmem;
+
+use super::{LogEntry, MAX_RECORD, Sink, cut, service_of};
+use crate::decode::log::{Envelope, Stream};
+use crate::decode::timestamp::{self, TimeContext};
+use crate::model::{AppRecord, Call, LoggedAt};
+
+/// Of a record that is longer than it may be, the `Caused by:` lines are still kept, up to this.
+const MAX_CAUSES: usize = 16 << 10;
+/// Lines of one trace come at one moment.
+const ONE_MOMENT_SECONDS: i64 = 2;
+
+/// Puts records together.
+pub(super) struct Joiner {
+    source: Box<str>,
+    stream: Stream,
+    pending: Option<Pending>,
+    /// Where this stream's timestamps stand.
+    offset: Option<usize>,
+    /// The time of the last record: lines without one between records in JSON are of that time.
+    pub(super) last: Option<LoggedAt>,
+}
+
+/// A record in text, not yet known to be complete.
+struct Pending {
+    text: String,
+    logged_at: Option<LoggedAt>,
+    /// Whether its own text has the time, and not only its envelope: then lines without one belong to it.
+    own_time: bool,
+    /// When its envelope says that its last line was written.
+    outer: Option<LoggedAt>,
+    service: Option<String>,
+    call: Option<OwnedCall>,
+    line: u64,
+    causes: usize,
+    /// Exceptions at the left margin so far.
+    heads: u32,
+    /// The next head belongs here: a traceback began, or an exception was announced as another's consequence.
+    expects_head: bool,
+}
+
+struct OwnedCall {
+    name: String,
+    is_request: bool,
+}
+
+impl Joiner {
+    pub(super) fn new(envelope: &Envelope<'_>) -> Self {
+        Self { source: envelope.source.into(), stream: envelope.stream, pending: None, offset: None, last: None }
+    }
+
+    pub(super) fn is_of(&self, envelope: &Envelope<'_>) -> bool {
+        self.stream == envelope.stream && &*self.source == envelope.source
+    }
+
+    /// Bytes of the unfinished record.
+    pub(super) fn held(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.text.capacity())
+    }
+
+    /// Takes a line of text.
+    pub(super) fn line(&mut self, line: &str, envelope: &Envelope<'_>, context: &mut TimeContext, sink: &mut Sink<'_>) {
+        let own = self.start_of_record(line, context).map(|(own, end)| (self.fuller(own, line, end, context), end));
+        if let Some((own, end)) = own {
+            if let Some(rest) = self.goes_on(line, own, end) {
+                return self.append(rest, envelope);
+            }
+            let logged_at = envelope.time.map_or(own, |outer| context.aligned(own, outer));
+            context.saw(logged_at);
+            self.flush(sink);
+            self.begin(line, Some(logged_at), true, envelope, call_of(&line[end..]));
+            return;
+        }
+        if self.continues(line, envelope) {
+            return self.append(line, envelope);
+        }
+        // A second exception at the margin is a record of its own, of the time of the one before it.
+        let inherited = self.pending.as_ref().filter(|pending| pending.own_time).and_then(|pending| pending.logged_at);
+        let from_text = inherited.is_some();
+        self.flush(sink);
+        self.begin(line, envelope.time.or(inherited).or(self.last), from_text, envelope, call_of(line));
+        self.append_head(line);
+    }
+
+    /// A time without year or zone, where the same line has the moment once more in full: a syslog line around a
+    /// logger's own, logfmt's `time=`.
+    fn fuller(&self, own: LoggedAt, line: &str, end: usize, context: &mut TimeContext) -> LoggedAt {
+        if own.zoned && own.dated {
+            return own;
+        }
+        let rest = cut(&line[end..], 200).as_bytes();
+        for dash in memchr::memchr_iter(b'-', rest) {
+            let Some(start) = dash.checked_sub(4) else { continue };
+            if rest[start..dash].iter().all(u8::is_ascii_digit)
+                && !start.checked_sub(1).is_some_and(|before| rest[before].is_ascii_alphanumeric())
+                && let Some((full, _)) = timestamp::leading(&rest[start..], context)
+                && full.dated
+                && (full.zoned || !own.dated)
+            {
+                return context.aligned(own, full);
+            }
+        }
+        own
+    }
+
+    /// A line that has a time before it, as every line of its trace has (PM2, heroku): what follows the time, where it
+    /// goes on with the record before.
+    fn goes_on<'l>(&self, line: &'l str, own: LoggedAt, end: usize) -> Option<&'l str> {
+        let pending = self.pending.as_ref()?;
+        let before = pending.logged_at?;
+        if own.at.duration_since(before.at).as_secs().abs() > ONE_MOMENT_SECONDS {
+            return None;
+        }
+        let rest = line.get(end..)?;
+        let rest = rest.trim_start_matches([']', ')', ':', '|']);
+        let rest = rest.strip_prefix(' ').unwrap_or(rest);
+        let inner = rest.trim_start();
+        let indented = rest.len() - inner.len() >= 2;
+        (is_trace_line(inner)
+            || (indented && pending.heads > 0 && !begins_with_level(inner))
+            || (pending.expects_head && is_head(rest))
+            || (pending.heads > 0 && matches!(rest, "}" | "]" | ")")))
+        .then_some(rest)
+    }
+
+    fn begin(
+        &mut self,
+        line: &str,
+        logged_at: Option<LoggedAt>,
+        own_time: bool,
+        envelope: &Envelope<'_>,
+        call: Option<Call<'_>>,
+    ) {
+        let mut pending = Pending {
+            text: String::new(),
+            logged_at,
+            own_time,
+            outer: envelope.time,
+            service: service_of(envelope).map(str::to_owned),
+            call: call
+                .map(|call| OwnedCall { name: call.name().to_owned(), is_request: matches!(call, Call::Request(_)) }),
+            line: envelope.line,
+            causes: 0,
+            heads: 0,
+            expects_head: false,
+        };
+        pending.push(line);
+        self.pending = Some(pending);
+    }
+
+    fn append(&mut self, line: &str, envelope: &Envelope<'_>) {
+        self.append_head(line);
+        if let Some(pending) = &mut self.pending {
+            pending.push(line);
+            pending.outer = envelope.time.or(pending.outer);
+        }
+    }
+
+    /// Keeps count of the exceptions at the margin.
+    fn append_head(&mut self, line: &str) {
+        let Some(pending) = &mut self.pending else { return };
+        if line.starts_with("Traceback (most recent call last)") {
+            pending.heads += 1;
+            pending.expects_head = true;
+        } else if is_head(line) {
+            pending.heads += u32::from(!pending.expects_head);
+            pending.expects_head = false;
+        } else if line.starts_with("During handling of the above exception")
+            || line.starts_with("The above exception was the direct cause")
+        {
+            pending.expects_head = true;
+        }
+    }
+
+    /// Whether a line without a time of its own belongs to the record before it.
+    fn continues(&self, line: &str, envelope: &Envelope<'_>) -> bool {
+        let Some(pending) = &self.pending else { return false };
+        if envelope.rest {
+            return true;
+        }
+        if is_head(line) || line.starts_with("Traceback (most recent call last)") {
+            return pending.heads == 0 || pending.expects_head;
+        }
+        let apart = match (pending.outer, envelope.time) {
+            (Some(before), Some(now)) => now.at.duration_since(before.at).as_secs().abs() > ONE_MOMENT_SECONDS,
+            _ => false,
+        };
+        (pending.own_time && !apart)
+            || pending.expects_head
+            || line.is_empty()
+            || line.starts_with([' ', '\t', '}', ']', ')'])
+            || is_trace_line(line)
+    }
+
+    /// The time at the beginning of a line, and where it ends.
+    fn start_of_record(&mut self, line: &str, context: &TimeContext) -> Option<(LoggedAt, usize)> {
+        let bytes = line.as_bytes();
+        if bytes.first().is_none_or(|byte| byte.is_ascii_whitespace()) {
+            return None;
+        }
+        let at = |offset: usize| {
+            timestamp::leading(bytes.get(offset..)?, context).map(|(found, used)| (found, offset + used))
+        };
+        if let Some(offset) = self.offset
+            && let Some(found) = at(offset)
+        {
+            return Some(found);
+        }
+        let margin = bytes.iter().take(3).take_while(|byte| matches!(byte, b'[' | b'(' | b'"' | b'<' | b'*')).count();
+        for offset in 0..=margin {
+            if let Some(found) = at(offset) {
+                self.offset = Some(offset);
+                return Some(found);
+            }
+        }
+        // Behind a level, a pod's name or a key. A stream that has its times at the margin does not have them there.
+        if self.offset.is_some_and(|offset| offset < 4) {
+            return None;
+        }
+        for offset in 1..bytes.len().min(120) {
+            let edge = matches!(bytes[offset - 1], b' ' | b'\t' | b'[' | b'(' | b'=' | b'"' | b'|');
+            if edge
+                && looks_like_a_date(&bytes[offset..], &bytes[..offset])
+                && let Some(found) = at(offset)
+            {
+                self.offset = Some(offset);
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// Gives the record that is held.
+    pub(super) fn flush(&mut self, sink: &mut Sink<'_>) {
+        let Some(pending) = self.pending.take() else { return };
+        sink(LogEntry::App(AppRecord {
+            logged_at: pending.logged_at,
+            service: pending.service.as_deref(),
+            text: &pending.text,
+            call: pending
+                .call
+                .as_ref()
+                .map(|call| if call.is_request { Call::Request(&call.name) } else { Call::Thread(&call.name) }),
+            line: pending.line,
+            ..AppRecord::default()
+        }));
+    }
+}
+
+impl Pending {
+    fn push(&mut self, line: &str) {
+        let fits = self.text.len() + line.len() < MAX_RECORD;
+        let cause = line.starts_with("Caused by: ") && line.len() <= 4096 && self.causes + line.len() <= MAX_CAUSES;
+        if fits || cause {
+            if !fits {
+                self.causes += line.len();
+            }
+            if !self.text.is_empty() {
+                self.text.push('\n');
+            }
+            self.text.push_str(line);
+        } else if self.text.is_empty() {
+            self.text.push_str(cut(line, MAX_RECORD));
+        }
+    }
+}
+
+/// `2020-`, `2020/`, `08.07.2020`, `7/8/2020`; a number of seconds behind a key such as `ts=`.
+fn looks_like_a_date(text: &[u8], before: &[u8]) -> bool {
+    let digits = text.iter().take(11).take_while(|byte| byte.is_ascii_digit()).count();
+    let next = text.get(digits).copied().unwrap_or(0);
+    match digits {
+        4 => matches!(next, b'-' | b'/' | b'.'),
+        1 | 2 => {
+            matches!(next, b'/' | b'.') && {
+                let rest = &text[digits + 1..];
+                let more = rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+                matches!(more, 1 | 2) && rest.get(more) == Some(&next)
+            }
+        }
+        10.. => [b"ts=".as_slice(), b"time=", b"t=", b"timestamp="].iter().any(|key| before.ends_with(key)),
+        _ => false,
+    }
+}
+
+/// A line that stands in a trace whatever its indentation.
+fn is_trace_line(line: &str) -> bool {
+    [
+        "at ",
+        "...",
+        "Caused by:",
+        "Wrapped by:",
+        "Suppressed:",
+        "During handling",
+        "The above exception",
+        "--- End of",
+        "---> ",
+        "goroutine ",
+        "File \"",
+        "Stack trace:",
+    ]
+    .iter()
+    .any(|beginning| line.starts_with(beginning))
+}
+
+fn begins_with_level(text: &str) -> bool {
+    let word = text.trim_start_matches(['[', '<', '|']);
+    let word = word.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    word.len() >= 3 && super::fields::severity_of_word(word).is_some()
+}
+
+/// An exception at the left margin: `java.net.SocketException: Connection reset`, `Exception in thread "main" …`,
+/// `Error: read ECONNRESET`.
+fn is_head(line: &str) -> bool {
+    if line.starts_with("Exception in thread ")
+        || line.starts_with("Unhandled exception. ")
+        || line.starts_with("panic: ")
+    {
+        return true;
+    }
+    let name = line.split([':', ' ', '(']).next().unwrap_or_default();
+    name.len() < 256
+        && (name.ends_with("Exception") || name.ends_with("Error"))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'$'))
+        && (name.len() == line.len() || line[name.len()..].starts_with(": "))
+}
+
+/// What ties the records of a call together in a line of text: a request id, else the thread in brackets.
+fn call_of(line: &str) -> Option<Call<'_>> {
+    let beginning = cut(line, 512);
+    for key in ["d=", "D="] {
+        for found in memmem::find_iter(beginning.as_bytes(), key) {
+            let name = beginning[..found + 1]
+                .rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')))
+                .next()
+                .unwrap_or_default();
+            let folded: String =
+                name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+            if matches!(folded.as_str(), "requestid" | "xrequestid" | "reqid" | "traceid" | "correlationid") {
+                let value = beginning[found + 2..]
+                    .trim_start_matches('"')
+                    .split([' ', ',', ']', ')', '"', ';'])
+                    .next()
+                    .unwrap_or_default();
+                if !matches!(value, "" | "-" | "null") {
+                    return Some(Call::Request(value));
+                }
+            }
+        }
+    }
+    cut(line, 160).split('[').skip(1).find_map(|part| {
+        let name = part.split(']').next().filter(|name| name.len() < part.len())?.trim();
+        (!name.is_empty()
+            && !name.contains(' ')
+            && !(name.bytes().all(|byte| byte.is_ascii_alphabetic())
+                && super::fields::severity_of_word(name).is_some())
+            && name.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && !name.as_bytes().first_chunk::<5>().is_some_and(|five| five[..4].iter().all(u8::is_ascii_digit)))
+        .then_some(Call::Thread(name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_told_apart() {
+        assert_eq!(call_of(" ERROR [nio-8080-exec-1] c.e: x"), Some(Call::Thread("nio-8080-exec-1")));
+        assert_eq!(call_of(" [ERROR] [          main] x"), Some(Call::Thread("main")));
+        assert_eq!(call_of("msg=failed request_id=4fd8c1 thread=3"), Some(Call::Request("4fd8c1")));
+        assert_eq!(call_of("msg=\"x\" traceId=\"abcdef\""), Some(Call::Request("abcdef")));
+        assert_eq!(call_of(" ERROR [1234] plain"), None);
+        assert_eq!(call_of("é[ü] ¶"), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! The words of lost connections: what each library, system and protocol says (the tables in docs/resets.md).
+
+use super::class::Class;
+
+/// What a text must contain to be of a class. Letters' case never decides, but where a pattern says so.
+pub(super) struct Pattern {
+    pub(super) class: Class,
+    pub(super) regex: &'static str,
+    /// The record must show that a connection was meant: `EOFException` alone may come from a file.
+    pub(super) needs_connection: bool,
+    /// A text that has this is not of the class.
+    pub(super) unless: Option<&'static str>,
+}
+
+const fn plain(class: Class, regex: &'static str) -> Pattern {
+    Pattern { class, regex, needs_connection: false, unless: None }
+}
+
+/// Which texts are looked at closely: every match of [`PATTERNS`] and [`NOT_UNDERSTOOD`] has one of these. Without regard
+/// to the case of ASCII letters.
+pub(super) const LITERALS: &[&str] = &[
+    "upstream connect error",
+    "handshake",
+    "tls connection was",
+    "violation of protocol",
+    "ssl_error_syscall",
+    "ssl_connect",
+    "failed to respond",
+    "nohttpresponse",
+    "without response",
+    "without sending",
+    "hang up",
+    "premature",
+    "other side closed",
+    "und_err_socket",
+    "connection reset",
+    "connectionreset",
+    "connection_reset",
+    "net_reset",
+    "reset by",
+    "was reset",
+    "been reset",
+    "econnreset",
+    "forcibly closed",
+    "error 104",
+    "errno 104",
+    "errno=104",
+    "errno: 104",
+    "errno: -104",
+    "errno\":-104",
+    "errno\": -104",
+    "(104)",
+    "error 54)",
+    "errno 54",
+    "10054",
+    "eofexception",
+    "eoferror",
+    ": eof",
+    "unexpected eof",
+    "eof detected",
+    "early eof",
+    "eof reached",
+    "end of stream",
+    "end of file",
+    "shut down incorrectly",
+    "0 bytes from",
+    "received no bytes",
+    "incompletemessage",
+    "incompleteread",
+    "incomplete chunked",
+    "incomplete_chunked",
+    "before message completed",
+    "server disconnected",
+    "serverdisconnected",
+    "closed the connection",
+    "closed unexpectedly",
+    "unexpectedly lost",
+    "close_notify",
+    "lost connection",
+    "gone away",
+    "empty reply",
+    "empty_response",
+    "connection_closed",
+    "connection was closed",
+    "underlying connection",
+    "connection closed",
+    "closed connection",
+    "transport is closing",
+    "ora-03113",
+    "ora-03135",
+    "ora-12547",
+    "minus one from",
+    "before all data",
+    "terminated the",
+    // Of what is not understood.
+    "broken pipe",
+    "epipe",
+    "connection abort",
+    "econnaborted",
+    "connection lost",
+    "connection was lost",
+    "connection dropped",
+    "rst_stream",
+    "stream reset",
+    "closedchannel",
+];
+
+/// As they stand: HAProxy's termination states, and systems' messages in other languages.
+pub(super) const EXACT_LITERALS: &[&str] = &[
+    " SH-- ",
+    " SHVN ",
+    " SHNI ",
+    " SHVI ",
+    " SHDI ",
+    " SD-- ",
+    " SDVN ",
+    " SDNI ",
+    " SDVI ",
+    " SDDI ",
+    "correspondant",
+    "zurückgesetzt",
+    "Remotehost",
+    "reinicializada",
+    "host remoto",
+    "hôte distant",
+    "corrispondente",
+    "outra ponta",
+    "разорва",
+    "разорв",
+    "リセット",
+    "強制的に",
+    "对方重设",
+    "對方重設",
+    "对端重置",
+    "强迫关闭",
+    "상대편",
+    "원격 호스트",
+    "drugą stronę",
+    "zdalnego hosta",
+];
+
+/// In order of precedence, as the classes are.
+pub(super) const PATTERNS: &[Pattern] = &[
+    plain(Class::UpstreamConnectError, r"upstream connect error or disconnect/reset before headers"),
+    plain(
+        Class::TlsHandshakeTerminated,
+        r"host (?:terminated|closed connection during) (?:the )?handshake|before secure TLS connection was established|EOF occurred in violation of protocol|SSL_connect\b[^\n]{0,40}(?:SYSCALL|reset by peer)|connection closed while SSL/TLS handshake|\(35\)[^\n]{0,120}unexpected eof while reading|handshake(?: failed| failure)?: (?:unexpected )?EOF\b",
+    ),
+    Pattern {
+        class: Class::TlsHandshakeTerminated,
+        regex: r"SSL_ERROR_SYSCALL",
+        needs_connection: false,
+        // What comes after the handshake is no failure of it.
+        unless: Some(r"SSL_(?:read|write)"),
+    },
+    plain(
+        Class::NoHttpResponse,
+        r"NoHttpResponseException|:\d+ failed to respond|Remote end closed connection without response|socket hang up|PrematureCloseException: Connection prematurely closed BEFORE response|UND_ERR_SOCKET|SocketError: other side closed|empty reply from server|ERR_EMPTY_RESPONSE|server disconnected without sending|ServerDisconnectedError|\bserver disconnected\b|prematurely closed connection while reading response header|closed connection without sending any data|closed the connection unexpectedly before delivering|\(70014\)[^\n]*AH01102|(?-i: SH(?:--|VN|NI|VI|DI) \d+/\d+/)",
+    ),
+    plain(
+        Class::ConnectionReset,
+        r"connection reset\b|\bconnection (?:to \S{1,200} )?(?:was|has been|is) reset\b|\breset by (?:the )?(?:remote )?peer\b|\b(?:WSA)?ECONNRESET\b|ConnectionResetError|(?:kind\(|kind: |ErrorKind::|SocketError\.|ErrorCode\W{1,4})(?-i:ConnectionReset)\b|forcibly closed by the remote host|\b(?:os )?error 104\b|\berrno\W{1,4}104\b|\berrno 54\b|os error (?:54|10054)\)|\b(?:error|code|errno)\W{1,4}10054\b|\((?:0x80004005|10054)\): An existing|ERR_CONNECTION_RESET|NS_ERROR_NET_RESET|\(104\)[^\s,:;)]|SSL_(?:read|write)[^\n]{0,30}SSL_ERROR_SYSCALL, errno (?:104|54|10054)",
+    ),
+    // glibc's and Windows' messages in other languages (ECONNRESET, WSAECONNRESET).
+    plain(
+        Class::ConnectionReset,
+        r"ré-?initialisée par le correspondant|vom Kommunikationspartner zurückgesetzt|Verbindung wurde vom Remotehost geschlossen|Remotehost geschlossen|reinicializada por la máquina remota|conexión existente por el host remoto|fermée par l.hôte distant|interrotta dal corrispondente|dall.host remoto|fechada pela outra ponta|conexão existente pelo host remoto|разорвано другой стороной|принудительно разорвал|相手からリセット|強制的に切断|对方重设|對方重設|对端重置|强迫关闭了一个现有的连接|상대편에 의해 끊어짐|원격 호스트에 의해 강제로|zerwane przez drugą stronę|przez zdalnego hosta",
+    ),
+    plain(
+        Class::UnexpectedEof,
+        r"unexpected end of stream|SSL peer shut down incorrectly|response ended prematurely|unexpected EOF or 0 bytes from the transport stream|Unexpected end of file from server|HTTP/1\.1 header parser received no bytes|EOF reached while reading|error reading from server: EOF|Connection prematurely closed|closing inbound before receiving peer's close_notify|without sending TLS close_notify|server closed the connection unexpectedly|SSL connection has been closed unexpectedly|connection (?:was |has been )?closed unexpectedly|SSL SYSCALL error: EOF detected|lost connection to (?:MySQL|server|backend|the database)|MySQL server has gone away|connection was unexpectedly lost|ERR_CONNECTION_CLOSED|ERR_INCOMPLETE_CHUNKED_ENCODING|connection closed before message completed|\bIncompleteMessage\b|prematurely closed connection while reading upstream|premature close\b|premature end of (?:chunk|content-length)|premature EOF|prematurely reached end of stream|connection closed by server|ORA-03113|ORA-03135|ORA-12547|got minus one from a read call|closed connection before all data|underlying connection was closed: (?:An unexpected error occurred on a receive|A connection that was expected to be kept alive|The connection was closed unexpectedly)|unexpected eof while reading|\bearly EOF\b|incomplete chunked read|\bIncompleteRead\b|closed connection without sending complete message body|desc = transport is closing|SSL_(?:read|write)[^\n]{0,30}SSL_ERROR_SYSCALL, errno 0|(?-i: SD(?:--|VN|NI|VI|DI) \d+/\d+/)",
+    ),
+    Pattern {
+        class: Class::UnexpectedEof,
+        regex: r#": EOF$|: EOF["\s,}\]]|\bunexpected EOF\b|\b(?-i:(?:java\.io\.)?EOFException)\b|\b(?-i:EOFError)\b"#,
+        needs_connection: true,
+        unless: None,
+    },
+];
+
+/// What shows that a record speaks of a connection: a frame, a scheme, an address with a port, a client library. Not a
+/// thread's name (`http-nio-8080-exec-1`).
+pub(super) const CONNECTION_EVIDENCE: &str = r"\b[a-z][a-z0-9+.-]{1,15}://|HTTP/[123]|socket|\bssl|\btls|netty|okhttp|okio|httpclient|http\.client|net\.http|net/http|\bgrpc|rpc error|hyper\b|reqwest|jdbc|mysql|postgres|libpq|psycopg|redis|jedis|lettuce|mongo|kafka|amqp|rabbit|\bnats\b|\bdial tcp|:\d{2,5}\b.*->|(?:read|write) tcp|connection";
+
+/// Why words of a lost connection are no lost connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// A setting, a metric's name, a list of codes to retry on.
+    Configuration,
+    /// Istio's or Envoy's own stream of configuration.
+    ConfigurationStream,
+    /// Somebody who connected to this service went away before saying anything: a load balancer's probe.
+    Probe,
+    /// A parser came to the end of its input.
+    Parser,
+    /// The words stand in the name of a field.
+    FieldName,
+    /// In a field that no logger is known to use for errors, of a record that is no warning.
+    OtherField,
+    /// The end of a stream in a record that does not speak of a connection.
+    NoConnection,
+    /// A later message of one failure that was counted: another logger's, or the server's own second line.
+    SameFailure,
+    /// Speaks of a lost connection in words of no class.
+    NotUnderstood,
+}
+
+impl Reason {
+    /// The name in the machine output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::ConfigurationStream => "configuration-stream",
+            Self::Probe => "probe",
+            Self::Parser => "parser",
+            Self::FieldName => "field-name",
+            Self::OtherField => "other-field",
+            Self::NoConnection => "no-connection",
+            Self::SameFailure => "same-failure",
+            Self::NotUnderstood => "not-understood",
+        }
+    }
+
+    /// What it means, to go on with "records".
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Configuration => "name the words as a setting, a metric or a list of codes",
+            Self::ConfigurationStream => "tell of the proxy's own stream of configuration",
+            Self::Probe => "tell of somebody who connected to this service and went away (a load balancer's probe)",
+            Self::Parser => "tell of a parser that came to the end of its input",
+            Self::FieldName => "have the words in the name of a field",
+            Self::OtherField => "have the words in a field that is not known for errors, and are no warnings",
+            Self::NoConnection => "tell of the end of a stream, and of no connection",
+            Self::SameFailure => "report a failure that was counted once already",
+            Self::NotUnderstood => "speak of a lost connection in words of no class",
+        }
+    }
+}
+
+/// Phrases in which the words mean no lost connection. They are left out before a record is classified.
+pub(super) const HARMLESS: &[(Reason, &str)] = &[
+    // Envoy's and Istio's XDS streams end every half hour (grpc_stream.h: "gRPC config stream … closed").
+    (Reason::ConfigurationStream, r"(?i)[^\n]*gRPC config(?: for | stream)[^\n]*"),
+    // net/http's server: "http: TLS handshake error from %s: %v".
+    (Reason::Probe, r"(?i)TLS handshake error from \S+: (?:unexpected )?EOF"),
+    (
+        Reason::Configuration,
+        r#"(?i)connection[ _-]?resets?[ _-]?(?:timeouts?|handlers?|listeners?|intervals?|thresholds?|polic(?:y|ies)|counters?|counts?|metrics?|detect\w*|retr(?:y|ies)|protection|options?|settings?|periods?|windows?|limits?|flags?|rates?|tests?)\b"#,
+    ),
+    (
+        Reason::Configuration,
+        r#"(?i)\b(?:no|without|zero|0) connection resets?\b|connection[ _]resets?["']?\s*[:=]\s*\d+(?:\.\d+)?\b"#,
+    ),
+    (
+        Reason::Configuration,
+        r#"\b(?:(?:E[A-Z]{4,}|UND_ERR_[A-Z_]+|ERR_[A-Z_]+)["']?\s*[,|]\s*["']?)+(?:E[A-Z]{4,}|UND_ERR_[A-Z_]+|ERR_[A-Z_]+)\b"#,
+    ),
+    (
+        Reason::Configuration,
+        r#"(?i)(?:connection reset(?: by peer)?|ECONNRESET|unexpected EOF|socket hang up)\s*\|\s*(?:broken pipe|(?:read |connection )?time[d ]?\w*|connection (?:refused|closed|abort)\w*|no route|E[A-Z]{4,}|socket|unexpected EOF|EOF)|(?:broken pipe|time[d ]?\w*(?: out)?|connection (?:refused|closed|abort)\w*|no route to host|socket hang up|EOF)\s*\|\s*(?:connection reset(?: by peer)?|ECONNRESET|unexpected EOF)"#,
+    ),
+    (
+        Reason::Configuration,
+        r#"(?i)\b(?:retry[ _-]?on|retryable(?:[ _-]?(?:errors?|codes?|exceptions?|statuses))?|retry[ _-]?(?:codes?|errors?|conditions?|patterns?))["']?\s*[:=][^\n]*"#,
+    ),
+    (
+        Reason::Parser,
+        r#"(?i)(?:\b(?:yaml|json|xml|toml|hcl|csv|template|parser?|parsing|syntax|lexer|tokenizer|decoder|zip|gzip|tar|line \d+|column \d+)|[\w.-]+\.(?:ya?ml|json|toml|xml|tpl|tmpl|conf|cfg|ini|properties|sql|graphql|proto|csv)(?::\d+){0,2})\s*:\s*(?:found )?(?:an )?unexpected (?:EOF|end of (?:file|stream|input))"#,
+    ),
+    (Reason::Parser, r"EOFError: (?:Ran out of input|EOF when reading a line|EOF read where)"),
+    // httpd's second line of a failure whose first one says why.
+    (Reason::SameFailure, r"(?i)AH00898: Error reading from remote server returned by[^\n]*"),
+];
+
+/// What speaks of a lost connection and is in no class.
+pub(super) const NOT_UNDERSTOOD: &str = r"\bbroken pipe\b|\bEPIPE\b|connection abort(?:ed)?\b|\bECONNABORTED\b|connection (?:was )?(?:lost|dropped)\b|\bRST_STREAM\b|\bstream reset\b|ClosedChannelException|\breset by\b|\b(?:stream|peer|connection) was reset\b";
