@@ -1,6 +1,6 @@
 //! MA006.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity, Subject};
 use super::proxies_of;
 use crate::attribute::describe;
 use crate::model::delivery::{Delivery, Progress};
-use crate::model::{ClusterKind, ClusterSet, ClusterSource, format_duration};
+use crate::model::{ClusterKind, ClusterSet, ClusterSource, EnvoyCluster, format_duration};
 
 /// A proxy that lags behind, or holds a cluster that did not come through.
 pub(super) struct ProxyStale;
@@ -96,7 +96,8 @@ fn deliveries(context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
             (None, sentence) => sentence.unwrap_or_default(),
         };
         let severity = if is_failure(delivery) { Severity::Error } else { INFO.severity };
-        let entry = said.entry((message, remedy(delivery))).or_insert((
+        let culprits = culprits(context, &proxies, delivery);
+        let entry = said.entry((message, remedy(delivery, culprits.as_deref()))).or_insert((
             severity,
             lag.map(|lag| lag.held),
             ClusterSet::default(),
@@ -155,16 +156,45 @@ fn is_failure(delivery: &Delivery) -> bool {
     !delivery.holds_any || delivery.lacks_some() || matches!(delivery.progress, Progress::Rejected(_))
 }
 
+/// How many objects are named as what a refusal may come from.
+const CULPRITS: usize = 3;
+
+/// What makes the clusters that a proxy refused, as far as the objects that were read tell: the EnvoyFilters that patch
+/// them, else their host's DestinationRule.
+fn culprits(context: &Context<'_>, proxies: &ClusterSet, delivery: &Delivery) -> Option<String> {
+    let Progress::Rejected(Some(rejection)) = &delivery.progress else { return None };
+    let class = context.attributor.class_of(proxies.iter().next()? as usize);
+    let named = |cluster: &&EnvoyCluster| rejection.clusters.contains(&cluster.name);
+    let refused = || context.snapshot.clusters.iter().filter(named);
+    let mut found: BTreeSet<String> = refused()
+        .flat_map(|cluster| context.attributor.patches_of(class, cluster))
+        .map(|(filter, patch)| format!("EnvoyFilter {} (configPatches[{}])", filter.meta, patch.index))
+        .collect();
+    if found.is_empty() {
+        let hints = refused().filter_map(|cluster| cluster.destination_rule_hint.as_ref());
+        found.extend(hints.map(|rule| format!("DestinationRule {rule}")));
+    }
+    let names: Vec<String> = found.into_iter().take(CULPRITS).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
 /// What to do. Where a proxy holds clusters that it would not be given again, nothing that starts it anew.
-fn remedy(delivery: &Delivery) -> String {
-    match (&delivery.progress, delivery.holds_any) {
+fn remedy(delivery: &Delivery, culprits: Option<&str>) -> String {
+    let mend = || match culprits {
+        Some(objects) => format!("mend {objects}, which is what makes the clusters that are named"),
+        None => "mend what makes the clusters that are named: an EnvoyFilter that patches them, or their host's \
+                 DestinationRule"
+            .to_owned(),
+    };
+    let what = match (&delivery.progress, delivery.holds_any) {
         (Progress::Rejected(_), true) => {
-            "mend what makes the clusters that are named: an EnvoyFilter that patches them, or their host's DestinationRule; \
-             the proxy then takes them within seconds. Starting it anew makes it worse: it would come up without them"
+            return format!(
+                "{}; the proxy then takes them within seconds. Starting it anew makes it worse: it would come up without them",
+                mend()
+            );
         }
         (Progress::Rejected(_), false) => {
-            "mend what makes the cluster that is named: an EnvoyFilter that patches it, or its host's DestinationRule; \
-             the proxy then takes its clusters within seconds, and no restart is needed"
+            return format!("{}; the proxy then takes its clusters within seconds, and no restart is needed", mend());
         }
         (Progress::Disconnected, _) => {
             "see whether istiod is up and whether the proxy reaches it (port 15012; `kubectl logs POD -c istio-proxy` says why \
@@ -178,8 +208,8 @@ fn remedy(delivery: &Delivery) -> String {
             "`verify` tells whether the change is only under way; else see whether the proxy is connected \
              to its control plane (`istioctl proxy-status`)"
         }
-    }
-    .to_owned()
+    };
+    what.to_owned()
 }
 
 /// Proxies whose mesh value is another than that of most proxies of their control plane, where its configuration
