@@ -1,9 +1,10 @@
 //! What a DestinationRule comes to for one port and subset (`pilot/pkg/networking/util/util.go`,
-//! `GetPortLevelTrafficPolicy` and `MergeSubsetTrafficPolicy`).
+//! `GetPortLevelTrafficPolicy` and `MergeSubsetTrafficPolicy`; `pilot/pkg/model/destination_rule.go`,
+//! `mergeBackendPolicyTrafficPolicy`).
 
 use super::rules::MergedRule;
 use crate::model::RulePart;
-use crate::model::objects::{ConnectionPool, DestinationRule, TrafficPolicy};
+use crate::model::istio::{ConnectionPool, DestinationRule, TrafficPolicy};
 
 /// A part of a rule's policy that could have given the timeout.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,23 +17,45 @@ pub(super) struct Part<'a> {
     pub(super) pool: Option<ConnectionPool>,
 }
 
+impl Part<'_> {
+    /// The timeout that it sets.
+    pub(super) fn timeout(&self) -> Option<std::time::Duration> {
+        self.pool.and_then(|pool| pool.connect_timeout)
+    }
+}
+
 /// A policy for one port and subset.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Resolved<'a> {
     /// The parts that matter for this port and subset, weakest first.
     pub(super) parts: Vec<Part<'a>>,
     /// The part whose `connectionPool` holds, if one does.
     pub(super) winner: Option<usize>,
+    /// The part that set a timeout, and the stronger one whose block took it away.
+    pub(super) lost: Option<(usize, usize)>,
     /// A subset's port settings without a `connectionPool` take away even the mesh's default traffic policy.
     pub(super) clears_baseline: bool,
     /// The rule has no such subset.
     pub(super) subset_missing: bool,
+    /// What comes of it is a policy, if only an empty one.
+    pub(super) is_policy: bool,
 }
 
-impl Resolved<'_> {
-    /// The block that holds.
-    pub(super) fn pool(&self) -> Option<ConnectionPool> {
-        self.winner.and_then(|winner| self.parts[winner].pool)
+impl<'a> Resolved<'a> {
+    /// Adds a part. `replaces` says whether its block takes the place of what is above, even where it has no pool.
+    fn push(&mut self, rule: &'a DestinationRule, part: RulePart, pool: Option<ConnectionPool>, replaces: bool) {
+        let index = self.parts.len();
+        self.parts.push(Part { rule, part, pool });
+        if pool.is_none() && !replaces {
+            return;
+        }
+        let held = self.winner.filter(|&winner| self.parts[winner].timeout().is_some());
+        match (held, self.parts[index].timeout()) {
+            (_, Some(_)) => self.lost = None,
+            (Some(winner), None) => self.lost = Some((winner, index)),
+            (None, None) => {}
+        }
+        self.winner = pool.map(|_| index);
     }
 }
 
@@ -40,17 +63,21 @@ fn at_port(policy: &TrafficPolicy, port: u16) -> Option<Option<ConnectionPool>> 
     policy.port_level.iter().find(|entry| entry.port == port).map(|entry| entry.connection_pool)
 }
 
-/// Works a merged rule out for a port and a subset; `inbound` clusters know no subsets.
+/// Works a merged rule out for a port and a subset; empty for none.
 pub(super) fn resolve<'a>(rule: &MergedRule<'a>, port: u16, subset: &str) -> Resolved<'a> {
-    let mut resolved = Resolved { parts: Vec::new(), winner: None, clears_baseline: false, subset_missing: false };
+    let mut resolved = Resolved { is_policy: rule.has_policy(), ..Resolved::default() };
     if let Some((owner, policy)) = rule.policy {
-        resolved.parts.push(Part { rule: owner, part: RulePart::Policy, pool: policy.connection_pool });
-        if let Some(pool) = at_port(policy, port) {
-            resolved.parts.push(Part { rule: owner, part: RulePart::Port(port), pool });
-        }
+        resolved.push(owner, RulePart::Policy, policy.connection_pool, false);
         // The port's settings stand for the whole policy, whether or not they have a pool.
-        let last = resolved.parts.len() - 1;
-        resolved.winner = resolved.parts[last].pool.map(|_| last);
+        if let Some(pool) = at_port(policy, port) {
+            resolved.push(owner, RulePart::Port(port), pool, true);
+        }
+    }
+    if let Some((owner, policy)) = rule.backend
+        && at_port(policy, port).is_some()
+        && rule.policy.is_none_or(|(_, policy)| at_port(policy, port).is_none())
+    {
+        resolved.push(owner, RulePart::Port(port), None, true);
     }
     if subset.is_empty() {
         return resolved;
@@ -60,17 +87,16 @@ pub(super) fn resolve<'a>(rule: &MergedRule<'a>, port: u16, subset: &str) -> Res
         return resolved;
     };
     let Some(policy) = &subset.traffic_policy else { return resolved };
+    resolved.is_policy = true;
     let part = RulePart::Subset(subset.name.clone());
-    resolved.parts.push(Part { rule: owner, part, pool: policy.connection_pool });
     match at_port(policy, port) {
+        // Only the settings for the port count, so a subset's own pool is one that may be lost, and takes nothing away.
         Some(pool) => {
-            let part = RulePart::SubsetPort(subset.name.clone(), port);
-            resolved.parts.push(Part { rule: owner, part, pool });
-            resolved.winner = pool.map(|_| resolved.parts.len() - 1);
+            resolved.push(owner, part, policy.connection_pool.filter(|pool| pool.connect_timeout.is_some()), false);
+            resolved.push(owner, RulePart::SubsetPort(subset.name.clone(), port), pool, true);
             resolved.clears_baseline = pool.is_none();
         }
-        None if policy.connection_pool.is_some() => resolved.winner = Some(resolved.parts.len() - 1),
-        None => {}
+        None => resolved.push(owner, part, policy.connection_pool, false),
     }
     resolved
 }

@@ -1,10 +1,13 @@
 //! Which DestinationRule a client's proxy uses for a host: Istio's index, merging and lookup
 //! (`pilot/pkg/model/push_context.go`, `setDestinationRules` and `destinationRule`;
-//! `pilot/pkg/model/destination_rule.go`, `mergeDestinationRule`).
+//! `pilot/pkg/model/destination_rule.go`, `mergeDestinationRule`; `pilot/pkg/model/config.go`, `MostSpecificHostMatch`).
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 
-use crate::model::objects::{DestinationRule, Labels, Subset, TrafficPolicy};
+use super::behaviour::Behaviour;
+use super::selection::Selected;
+use crate::model::istio::{DestinationRule, Labels, Subset, TrafficPolicy};
 
 /// DestinationRules for one host in one namespace, merged as Istio merges them.
 #[derive(Debug, Clone)]
@@ -14,36 +17,51 @@ pub(super) struct MergedRule<'a> {
     /// The rules that were merged into it.
     pub(super) others: Vec<&'a DestinationRule>,
     export_to: BTreeSet<&'a str>,
-    selector: Option<&'a Labels>,
+    pub(super) selector: Option<&'a Labels>,
     /// The policy, and whose it is.
     pub(super) policy: Option<(&'a DestinationRule, &'a TrafficPolicy)>,
+    /// What a Gateway API policy adds below it (from 1.31; before, it is a policy like any other).
+    pub(super) backend: Option<(&'a DestinationRule, &'a TrafficPolicy)>,
     /// The subsets, and whose they are.
     pub(super) subsets: Vec<(&'a DestinationRule, &'a Subset)>,
 }
 
 impl<'a> MergedRule<'a> {
-    fn new(rule: &'a DestinationRule, export_to: BTreeSet<&'a str>) -> Self {
-        Self {
+    fn new(rule: &'a DestinationRule, export_to: BTreeSet<&'a str>, users_first: bool) -> Self {
+        let mut merged = Self {
             first: rule,
             others: Vec::new(),
             export_to,
             selector: rule.workload_selector.as_ref(),
-            policy: rule.traffic_policy.as_ref().map(|policy| (rule, policy)),
+            policy: None,
+            backend: None,
             subsets: rule.subsets.iter().map(|subset| (rule, subset)).collect(),
+        };
+        merged.add_policy(rule, users_first);
+        merged
+    }
+
+    fn add_policy(&mut self, rule: &'a DestinationRule, users_first: bool) {
+        let slot = if users_first && rule.made_of.is_some() { &mut self.backend } else { &mut self.policy };
+        if slot.is_none() {
+            *slot = rule.traffic_policy.as_ref().map(|policy| (rule, policy));
         }
     }
 
     /// The first policy wins whole; subsets of new names are added.
-    fn merge(&mut self, rule: &'a DestinationRule) {
+    fn merge(&mut self, rule: &'a DestinationRule, users_first: bool) {
         for subset in &rule.subsets {
             if !self.subsets.iter().any(|(_, known)| known.name == subset.name) {
                 self.subsets.push((rule, subset));
             }
         }
-        if self.policy.is_none() {
-            self.policy = rule.traffic_policy.as_ref().map(|policy| (rule, policy));
-        }
+        self.add_policy(rule, users_first);
         self.others.push(rule);
+    }
+
+    /// Whether it has a `trafficPolicy`, of whatever origin.
+    pub(super) fn has_policy(&self) -> bool {
+        self.policy.is_some() || self.backend.is_some()
     }
 
     fn is_exported_to(&self, namespace: &str) -> bool {
@@ -52,50 +70,71 @@ impl<'a> MergedRule<'a> {
 }
 
 #[derive(Debug, Default)]
-struct HostIndex<'a>(HashMap<String, Vec<MergedRule<'a>>>);
+struct HostIndex<'a> {
+    /// By the whole host, wildcards too.
+    exact: HashMap<String, Vec<MergedRule<'a>>>,
+    /// The lengths of wildcards without their `*`, longest first.
+    wildcards: Vec<usize>,
+}
 
 impl<'a> HostIndex<'a> {
-    fn add(&mut self, host: &str, rule: &'a DestinationRule, export_to: &BTreeSet<&'a str>) {
-        let Some(known) = self.0.get_mut(host) else {
-            self.0.insert(host.to_owned(), vec![MergedRule::new(rule, export_to.clone())]);
+    fn add(&mut self, host: &str, rule: &'a DestinationRule, export_to: &BTreeSet<&'a str>, behaviour: &Behaviour) {
+        let users_first = behaviour.users_first;
+        let Some(known) = self.exact.get_mut(host) else {
+            self.exact.insert(host.to_owned(), vec![MergedRule::new(rule, export_to.clone(), users_first)]);
+            if let Some(suffix) = host.strip_prefix('*')
+                && let Err(at) = self.wildcards.binary_search_by(|length| suffix.len().cmp(length))
+            {
+                self.wildcards.insert(at, suffix.len());
+            }
             return;
         };
         let mut separately = true;
         for merged in known.iter_mut() {
             let same_selector = merged.selector == rule.workload_selector.as_ref();
             let both_select = merged.selector.is_some() && rule.workload_selector.is_some();
-            let same_export = *export_to == merged.export_to;
-            if !same_export && (merged.export_to.is_empty() || !export_to.is_superset(&merged.export_to)) {
-                separately = true;
-                continue;
+            if behaviour.rules_apart {
+                if *export_to == merged.export_to {
+                    separately = false;
+                } else {
+                    separately = true;
+                    if merged.export_to.is_empty() || !export_to.is_superset(&merged.export_to) {
+                        continue;
+                    }
+                }
             }
             if both_select && !same_selector {
                 separately = true;
                 continue;
             }
-            separately = !same_selector;
-            merged.merge(rule);
+            if same_selector {
+                separately = false;
+            }
+            merged.merge(rule, users_first);
         }
         if separately {
-            known.push(MergedRule::new(rule, export_to.clone()));
+            known.push(MergedRule::new(rule, export_to.clone(), users_first));
         }
     }
 
     /// The rules for the most specific host that covers this one: itself, then ever shorter wildcards.
     fn most_specific(&self, host: &str) -> Option<&[MergedRule<'a>]> {
-        if let Some(rules) = self.0.get(host) {
+        if let Some(rules) = self.exact.get(host) {
             return Some(rules);
         }
-        // `*.b.c` covers `a.b.c` and, as a wildcard of its own, `*.a.b.c`, but not `b.c`.
-        let mut rest = host.strip_prefix('*').unwrap_or(host);
-        while let Some(dot) = rest.find('.') {
-            let suffix = &rest[dot..];
-            if let Some(rules) = self.0.get(&format!("*{suffix}")) {
+        // As a wildcard of its own, `*.a.b.c` is covered by what covers `.a.b.c`.
+        let needle = host.strip_prefix('*').unwrap_or(host);
+        let mut wildcard = String::new();
+        for length in self.wildcards.iter().filter(|length| **length <= needle.len()) {
+            let Some(suffix) = needle.get(needle.len() - length..) else { continue };
+            wildcard.clear();
+            wildcard.push('*');
+            wildcard.push_str(suffix);
+            if let Some(rules) = self.exact.get(&wildcard) {
                 return Some(rules);
             }
-            rest = &rest[dot + 1..];
         }
-        self.0.get("*").map(Vec::as_slice)
+        None
     }
 }
 
@@ -120,7 +159,7 @@ impl Place {
     }
 }
 
-/// All DestinationRules of a mesh, by namespace and host.
+/// All DestinationRules of a control plane, by namespace and host.
 #[derive(Debug, Default)]
 pub(super) struct RuleIndex<'a> {
     /// What proxies of a namespace see of their own.
@@ -134,12 +173,20 @@ pub(super) struct RuleIndex<'a> {
 
 impl<'a> RuleIndex<'a> {
     /// Indexes the rules. `rules_are_private` is what rules without `exportTo` get.
-    pub(super) fn new(rules: &'a [DestinationRule], root: &str, rules_are_private: bool, domain: &str) -> Self {
+    pub(super) fn new(
+        rules: impl Iterator<Item = &'a DestinationRule>,
+        root: &str,
+        rules_are_private: bool,
+        domain: &str,
+        behaviour: &Behaviour,
+    ) -> Self {
         let mut index = Self { root: root.to_owned(), ..Self::default() };
-        let mut order: Vec<&DestinationRule> = rules.iter().collect();
-        // Rules with a selector come first; then the oldest, then by name and namespace.
+        let mut order: Vec<&DestinationRule> = rules.collect();
+        // Rules with a selector come first; then the oldest, then by name and namespace. What istiod makes of the
+        // Gateway API's policies has no age, which is older than any.
         order.sort_by_key(|&rule| {
-            (rule.workload_selector.is_none(), rule.meta.created, &*rule.meta.name, &*rule.meta.namespace)
+            let selecting = !behaviour.selecting_rules_first || rule.workload_selector.is_none();
+            (selecting, rule.made_of.is_none(), rule.meta.created, &*rule.meta.name, &*rule.meta.namespace)
         });
         for rule in order {
             let namespace = rule.meta.namespace.as_str();
@@ -150,7 +197,7 @@ impl<'a> RuleIndex<'a> {
                 rule.export_to.iter().map(String::as_str).collect()
             };
             if export_to.is_empty() || ["*", ".", namespace].iter().any(|target| export_to.contains(target)) {
-                index.local.entry(namespace).or_default().add(&host, rule, &export_to);
+                index.local.entry(namespace).or_default().add(&host, rule, &export_to, behaviour);
             }
             let private = if export_to.is_empty() {
                 rules_are_private
@@ -158,22 +205,23 @@ impl<'a> RuleIndex<'a> {
                 export_to.len() == 1 && (export_to.contains(".") || export_to.contains(namespace))
             };
             if !private {
-                index.exported.entry(namespace).or_default().add(&host, rule, &export_to);
+                index.exported.entry(namespace).or_default().add(&host, rule, &export_to, behaviour);
             } else if namespace == root {
-                index.root_local.add(&host, rule, &export_to);
+                index.root_local.add(&host, rule, &export_to, behaviour);
             }
         }
         index
     }
 
     /// The rule for a host as a client of `namespace` sees it. The first namespace that has a rule for the host wins,
-    /// even when none of its rules is for this workload.
+    /// even when none of its rules is for this workload. `selected` says of a rule with a selector whether it is for
+    /// the workload; `None` for inbound clusters, where selectors do not count (`SidecarScope.DestinationRule`).
     pub(super) fn find(
         &self,
         namespace: &str,
         host: &str,
         service_namespace: &str,
-        labels: Option<&Labels>,
+        selected: Option<&dyn Fn(&MergedRule<'a>) -> bool>,
     ) -> Option<(&MergedRule<'a>, Place)> {
         let own = if namespace == self.root {
             self.root_local.most_specific(host)
@@ -181,70 +229,59 @@ impl<'a> RuleIndex<'a> {
             self.local.get(namespace).and_then(|hosts| hosts.most_specific(host))
         };
         if let Some(rules) = own {
-            return select(rules.iter(), namespace, labels).map(|rule| (rule, Place::Client));
+            return select(rules.iter(), namespace, selected).map(|rule| (rule, Place::Client));
         }
         for (place, owner) in [(Place::Service, service_namespace), (Place::Root, self.root.as_str())] {
             if let Some(rules) = self.exported.get(owner).and_then(|hosts| hosts.most_specific(host)) {
                 let mut visible = rules.iter().filter(|rule| rule.is_exported_to(namespace)).peekable();
                 if visible.peek().is_some() {
-                    return select(visible, namespace, labels).map(|rule| (rule, place));
+                    return select(visible, namespace, selected).map(|rule| (rule, place));
                 }
             }
         }
         None
     }
-
-    /// The rules for a host, in whatever namespace and however hidden, for explanations.
-    pub(super) fn all_for<'b>(
-        rules: &'a [DestinationRule],
-        host: &'b str,
-        domain: &'b str,
-    ) -> impl Iterator<Item = &'a DestinationRule> + 'b
-    where
-        'a: 'b,
-    {
-        rules.iter().filter(move |rule| covers(&full_host(&rule.host, &rule.meta.namespace, domain), host))
-    }
 }
 
-/// Of a namespace's rules for a host, the one for this workload (`SidecarScope.DestinationRule`). `labels` is `None`
-/// for inbound clusters, where selectors do not count.
+/// Of a namespace's rules for a host, the one for this workload.
 fn select<'r, 'a: 'r>(
     rules: impl Iterator<Item = &'r MergedRule<'a>>,
     namespace: &str,
-    labels: Option<&Labels>,
+    selected: Option<&dyn Fn(&MergedRule<'a>) -> bool>,
 ) -> Option<&'r MergedRule<'a>> {
     let mut for_all = None;
     for rule in rules {
-        match (rule.selector, labels) {
+        match (rule.selector, selected) {
             (None, _) => for_all = Some(rule),
-            (Some(selector), Some(labels)) if rule.first.meta.namespace == namespace && selects(selector, labels) => {
-                return Some(rule);
-            }
+            (Some(_), Some(selected)) if rule.first.meta.namespace == namespace && selected(rule) => return Some(rule),
             _ => {}
         }
     }
     for_all
 }
 
-/// Whether labels have all that a selector asks for.
-pub(super) fn selects(selector: &Labels, labels: &Labels) -> bool {
-    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+/// Whether a workload is selected, where that may depend on what is not known: Envoy's metadata name the rule that
+/// was.
+pub(super) fn is_named(rule: &MergedRule<'_>, selected: Selected, hint: Option<&str>) -> bool {
+    match selected {
+        Selected::Yes => true,
+        Selected::No => false,
+        Selected::Perhaps => hint.is_some_and(|hint| {
+            hint.split_once('/') == Some((rule.first.meta.namespace.as_str(), rule.first.meta.name.as_str()))
+        }),
+    }
 }
 
 /// A short name stands for a service of the object's own namespace (`ResolveShortnameToFQDN`).
 pub fn full_host(host: &str, namespace: &str, domain: &str) -> String {
-    if host.is_empty() || host.contains('.') || host.starts_with('*') || namespace.is_empty() {
-        host.to_owned()
-    } else {
-        format!("{host}.{namespace}.svc.{domain}")
-    }
+    let whole = host.is_empty() || host.contains('.') || host == "*" || namespace.is_empty();
+    if whole || host.parse::<IpAddr>().is_ok() { host.to_owned() } else { format!("{host}.{namespace}.svc.{domain}") }
 }
 
 /// Whether a rule's host is, or as a wildcard includes, this host.
-fn covers(pattern: &str, host: &str) -> bool {
+pub(super) fn covers(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
-        Some(suffix) => host.len() >= suffix.len() && host.ends_with(suffix),
+        Some(suffix) => host.strip_prefix('*').unwrap_or(host).ends_with(suffix),
         None => pattern == host,
     }
 }
@@ -253,7 +290,7 @@ fn covers(pattern: &str, host: &str) -> bool {
 #[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 mod tests {
     use super::*;
-    use crate::model::objects::ObjectMeta;
+    use crate::model::istio::ObjectMeta;
 
     fn rule(namespace: &str, name: &str, host: &str) -> DestinationRule {
         DestinationRule {
@@ -270,14 +307,20 @@ mod tests {
             rule("a", "local", "*.local"),
             rule("a", "svc", "*.shop.svc.cluster.local"),
             rule("a", "web", "web.shop.svc.cluster.local"),
+            rule("a", "inside", "*-api.example.com"),
+            rule("a", "whole", "*example.net"),
         ];
-        let index = RuleIndex::new(&rules, "istio-system", false, "cluster.local");
+        let index =
+            RuleIndex::new(rules.iter(), "istio-system", false, "cluster.local", &Behaviour::possible(None, None)[0]);
         for (host, name) in [
             ("web.shop.svc.cluster.local", "web"),
             ("db.shop.svc.cluster.local", "svc"),
             ("shop.svc.cluster.local", "local"),
             ("x.other.svc.cluster.local", "local"),
             ("api.example.com", "all"),
+            ("v1-api.example.com", "inside"),
+            ("example.net", "whole"),
+            ("a.example.net", "whole"),
             ("*.shop.svc.cluster.local", "svc"),
             ("*.x.shop.svc.cluster.local", "svc"),
         ] {
@@ -290,5 +333,7 @@ mod tests {
         assert_eq!(full_host("web", "shop", "cluster.local"), "web.shop.svc.cluster.local");
         assert_eq!(full_host("web.shop", "shop", "cluster.local"), "web.shop");
         assert_eq!(full_host("*", "shop", "cluster.local"), "*");
+        assert_eq!(full_host("::1", "shop", "cluster.local"), "::1");
+        assert_eq!(full_host("web", "shop", "corp.example"), "web.shop.svc.corp.example");
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Policy;
-use super::finding::{Finding, RuleInfo};
-use super::recommend::Recommender;
+use super::finding::{Action, Finding, RuleInfo};
+use super::recommend::{Reach, Recommender};
 use super::row::Row;
 use crate::attribute::Attributor;
 use crate::model::{MeshSnapshot, ProxyId};
@@ -45,6 +45,12 @@ impl<'a> Context<'a> {
     /// The rows that rules judge.
     pub fn judged(&self) -> impl Iterator<Item = &'a Arc<Row>> + use<'a> {
         self.rows.iter().filter(|row| row.is_judged())
+    }
+
+    /// The change that gives a row the value recommended for it.
+    #[must_use]
+    pub fn set_timeout(&self, row: &'a Row, reach: Reach) -> Action {
+        Action::SetTimeout { at: row.origin.clone(), reach, or_remove: None, to: self.recommender.for_row(row, reach) }
     }
 
     /// The control plane of a proxy: its context and its revision.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Filter;
-use super::recommend::Recommendation;
+use super::recommend::{Reach, Recommendation};
 use super::row::Row;
 use crate::attribute::Dropped;
-use crate::model::{ClusterSet, EnvoyCluster, ObjectRef, Origin, OriginKind, format_duration};
+use crate::model::{ClusterSet, EnvoyCluster, ObjectRef, Origin, OriginKind, ProxyId, Scope, format_duration};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,15 +113,6 @@ impl MeshKey {
     }
 }
 
-/// How far a change of a timeout that comes from the mesh itself is to reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reach {
-    /// Where the value comes from: it is wrong for all that get it.
-    Source,
-    /// This host alone: the value is right for others. Where the mesh itself gives it, the host needs one of its own.
-    Host,
-}
-
 /// What is to be done about a finding. `fix` makes its plans of these, and the remedy's text is derived from it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -164,6 +155,8 @@ pub enum Action {
         /// What the route leaves.
         limit: Duration,
     },
+    /// Read the cause from the proxies' logs.
+    Diagnose,
     /// Look into something that no change of a timeout mends.
     Inspect(String),
 }
@@ -191,7 +184,10 @@ impl Action {
             Self::Reconcile { winner, meant } => {
                 format!("remove connectTimeout from {winner}, or set {} there", format_duration(*meant))
             }
-            Self::RestoreLogLevels => "kubectl meshaudit debug-log --off POD puts every logger back".to_owned(),
+            Self::RestoreLogLevels => "put every logger back with `debug-log --off`".to_owned(),
+            Self::Diagnose => {
+                "a longer timeout would not help; `diagnose` reads the cause from the proxy's log".to_owned()
+            }
             Self::FitRoute { limit } => format!(
                 "give the route more time than its attempts need together, or this host a connect timeout below {}",
                 format_duration(*limit)
@@ -210,13 +206,13 @@ fn set_timeout(at: &Origin, reach: Reach, or_remove: Option<Duration>, to: &Reco
     };
     match (&at.kind, reach) {
         (OriginKind::MeshConfig { .. } | OriginKind::MeshDefault, Reach::Source) => {
-            format!("set meshConfig.connectTimeout to {value}; `kubectl meshaudit fix` says how for this installation")
+            format!("set meshConfig.connectTimeout to {value}; `fix` prints how for this installation")
         }
         (OriginKind::MeshDefaultTrafficPolicy { .. }, Reach::Source) => {
             format!("set meshConfig.defaultTrafficPolicy.connectionPool.tcp.connectTimeout to {value}")
         }
         (kind, Reach::Host) if kind.is_mesh_wide() => {
-            format!("give this host {value} with a DestinationRule; `kubectl meshaudit fix` prints it")
+            format!("give this host {value} with a DestinationRule; `fix` prints it")
         }
         (OriginKind::DestinationRule { rule, .. }, _) => {
             format!("set connectionPool.tcp.connectTimeout to {value} in DestinationRule {rule}{removing}")
@@ -354,6 +350,28 @@ impl Finding {
     #[must_use]
     pub fn remedy(&self) -> String {
         self.action.remedy()
+    }
+
+    /// The command that goes on from here, for what can be done by one; `proxy` is one of those concerned.
+    #[must_use]
+    pub fn command(&self, scope: &Scope, proxy: Option<&ProxyId>) -> Option<String> {
+        let at = |scope: &Scope| match proxy {
+            Some(proxy) => scope.in_context(&proxy.context).target(&proxy.name, &proxy.namespace),
+            None => scope.clone(),
+        };
+        const NOTHING: [&str; 0] = [];
+        match &self.action {
+            Action::SetTimeout { at, reach: Reach::Host, .. } if at.kind.is_mesh_wide() => {
+                Some(scope.command("fix", ["--host", super::host(self.cluster())]))
+            }
+            Action::SetTimeout { .. } | Action::Restore { .. } => Some(scope.command("fix", NOTHING)),
+            Action::Deliver(_) => Some(scope.command("verify", NOTHING)),
+            // Neither levels nor logs are in files.
+            Action::RestoreLogLevels | Action::Diagnose if scope.is_offline() => None,
+            Action::RestoreLogLevels => Some(at(scope).command("debug-log", ["--off"])),
+            Action::Diagnose => Some(at(scope).command("diagnose", NOTHING)),
+            Action::MoveKey { .. } | Action::Reconcile { .. } | Action::FitRoute { .. } | Action::Inspect(_) => None,
+        }
     }
 
     /// Whether another, of the same mesh at another time, says the same of the same thing.

@@ -3,6 +3,7 @@
 mod context;
 pub mod delivery;
 mod evidence;
+mod filter;
 mod finding;
 pub mod install;
 mod mesh;
@@ -12,63 +13,17 @@ mod row;
 pub mod rules;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use context::{Context, MeshValue, Rule};
 pub use evidence::{Counted, Counters, Trouble};
-pub use finding::{Action, Finding, MeshKey, Reach, RuleInfo, Severity, Subject};
+pub use filter::{Filter, Unmatched, host, nearest};
+pub use finding::{Action, Finding, MeshKey, RuleInfo, Severity, Subject};
 pub use policy::Policy;
-pub use recommend::{Recommendation, Recommender, RouteLimit};
+pub use recommend::{Reach, Recommendation, Recommender, RouteLimit};
 pub use row::Row;
 
 use crate::attribute::Attributor;
-use crate::model::{ClusterKind, ClusterName, Direction, MeshSnapshot};
-
-/// Which clusters an audit looks at.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// A part of the host.
-    pub host: Option<String>,
-    /// The service's port.
-    pub port: Option<u16>,
-    /// The direction.
-    pub direction: Option<Direction>,
-    /// The subset, whole.
-    pub subset: Option<String>,
-    /// Timeouts below this.
-    pub below: Option<Duration>,
-    /// Timeouts above this.
-    pub above: Option<Duration>,
-    /// Bootstrap and internal clusters too.
-    pub all_clusters: bool,
-}
-
-impl Filter {
-    /// Whether clusters of a kind are looked at at all.
-    #[must_use]
-    pub fn shows(&self, kind: ClusterKind) -> bool {
-        self.all_clusters || !matches!(kind, ClusterKind::Bootstrap | ClusterKind::Internal)
-    }
-
-    /// Whether a cluster with this name and timeout is looked at.
-    #[must_use]
-    pub fn keeps(&self, name: &str, timeout: Duration) -> bool {
-        let parts = ClusterName::parse(name);
-        let part = |test: &dyn Fn(ClusterName<'_>) -> bool| parts.is_some_and(test);
-        self.host.as_ref().is_none_or(|wanted| host(name).contains(wanted.as_str()))
-            && self.port.is_none_or(|wanted| part(&|parts| parts.port == wanted))
-            && self.direction.is_none_or(|wanted| part(&|parts| parts.direction == wanted))
-            && self.subset.as_ref().is_none_or(|wanted| part(&|parts| parts.subset == wanted))
-            && self.below.is_none_or(|below| timeout < below)
-            && self.above.is_none_or(|above| timeout > above)
-    }
-}
-
-/// The host of a cluster, by its name. One that is not a service's has none; its name stands for it.
-#[must_use]
-pub fn host(name: &str) -> &str {
-    ClusterName::parse(name).map_or(name, |parts| if parts.host.is_empty() { name } else { parts.host })
-}
+use crate::model::MeshSnapshot;
 
 /// What an audit says.
 #[derive(Debug, Clone)]

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::finding::{Action, Reach};
 use super::row::Row;
 use super::{Counters, Policy, Trouble};
 use crate::attribute::full_host;
@@ -17,6 +16,15 @@ use crate::model::{
 
 /// How many times the 99.9th percentile is allowed for.
 const MARGIN: f64 = 2.0;
+
+/// How far a change of a timeout that comes from the mesh itself is to reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// Where the value comes from: it is wrong for all that get it.
+    Source,
+    /// This host alone: the value is right for others. Where the mesh itself gives it, the host needs one of its own.
+    Host,
+}
 
 /// A value, and why this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,12 +102,6 @@ impl<'a> Recommender<'a> {
         let recommendation = Arc::new(self.recommend(&wanting, None));
         self.known.borrow_mut().insert(key, Arc::clone(&recommendation));
         recommendation
-    }
-
-    /// What gives a row another timeout; where none that is longer is left, where to look.
-    #[must_use]
-    pub fn action(&self, row: &'a Row, reach: Reach) -> Action {
-        Action::SetTimeout { at: row.origin.clone(), reach, or_remove: None, to: self.for_row(row, reach) }
     }
 
     /// Recommends a value for some clusters; with `wanted` says what there is to say of that value.
@@ -249,11 +251,6 @@ mod tests {
     fn snapshot(p99_9: Option<f64>, failures: u64, timeouts: Option<u64>) -> MeshSnapshot {
         let mut builder = SnapshotBuilder::default();
         builder.read(ProxySnapshot {
-            proxy: Proxy::named(ProxyId::new("shop", "web")),
-            clusters: ClusterSet::default(),
-            version: None,
-            loggers: None,
-            xds: None,
             evidence: Some(vec![ClusterEvidence {
                 cluster: Arc::from("c"),
                 attempts: 1000,
@@ -262,6 +259,7 @@ mod tests {
                 latency: p99_9.map(|p99_9| ConnectLatency { p50: 1.0, p99: 2.0, p99_9, max: p99_9 }),
                 ..ClusterEvidence::default()
             }]),
+            ..ProxySnapshot::named(Proxy::named(ProxyId::new("shop", "web")))
         });
         builder.finish(jiff::Timestamp::UNIX_EPOCH)
     }

@@ -3,11 +3,12 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use terminal_size::{Width, terminal_size_of};
+use terminal_size::{Height, Width, terminal_size_of};
 
 use super::failure::Failure;
 use crate::report::Palette;
 use crate::report::escape::escape;
+use crate::report::look::Look;
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -28,8 +29,10 @@ pub(super) struct Console {
     pub(super) out: Palette,
     /// Colours for stderr.
     pub(super) err: Palette,
-    /// The columns of the terminal that stdout is; `None` where it is none.
+    /// The columns of the terminal that stdout is, or `$COLUMNS`; `None` where it is none.
     pub(super) columns: Option<usize>,
+    /// Its rows, or `$LINES`.
+    pub(super) rows: Option<usize>,
     /// Nothing but results and errors.
     pub(super) quiet: bool,
     /// How often `-v` was given.
@@ -50,14 +53,26 @@ impl Console {
             ColorWhen::Auto => terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
         };
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
-        let columns = terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
+        let size = terminal_size_of(io::stdout()).filter(|_| out);
+        // As ls(1) has it: what is exported counts, wherever the output goes.
+        let exported = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok().filter(|number| *number > 0);
+        let columns = exported("COLUMNS").or(size.map(|(Width(columns), _)| usize::from(columns)));
+        let rows = exported("LINES").or(size.map(|(_, Height(rows))| usize::from(rows)));
         Self {
             out: Palette::new(colored(out)),
             err: Palette::new(colored(err)),
-            columns: columns.filter(|columns| out && *columns > 0),
+            columns: columns.filter(|columns| *columns > 0),
+            // Where only the width is known, a terminal is as high as they were made.
+            rows: rows.filter(|rows| *rows > 0).or(columns.map(|_| 24)),
             quiet,
             verbose,
         }
+    }
+
+    /// How output for people is to look.
+    #[must_use]
+    pub(super) fn look(&self, headings: bool) -> Look {
+        Look { palette: self.out, columns: self.columns, headings, verbose: self.verbose > 0 }
     }
 
     /// Writes a result.
@@ -99,7 +114,7 @@ impl Console {
     }
 
     #[expect(clippy::unused_self, reason = "a stream is the console's, though standard streams are the process's")]
-    fn say(self, text: &str) {
+    pub(super) fn say(self, text: &str) {
         // Nowhere is left to say that stderr cannot be written to.
         let _ = writeln!(io::stderr(), "{text}");
     }

@@ -12,7 +12,6 @@ use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::{self, Filter, Policy};
 use crate::fix::{self, FixOptions, FixPlan, Step};
 use crate::model::{MeshSnapshot, format_duration};
-use crate::report::look::Look;
 use crate::report::v1::fix::FixPlanJson;
 use crate::report::{document, fix as report};
 
@@ -89,7 +88,7 @@ pub(super) async fn run(args: &FixArgs, console: &Console) -> Result<Exit, Failu
     let plan = fix::plan(&snapshot, &audit, &filter, &policy, &options);
     control_planes_take_it(&snapshot, &plan)?;
     let scope = args.source.scope();
-    let look = Look { palette: console.out, columns: console.columns, headings: true, verbose: console.verbose > 0 };
+    let look = console.look(true);
     console.print(&match args.plan.output {
         Format::Text => report::text(&snapshot, &plan, &scope, look),
         Format::Json => document::json(&FixPlanJson::new(&snapshot, &plan, &scope))?,

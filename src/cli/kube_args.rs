@@ -6,23 +6,26 @@ use std::time::Duration;
 use clap::Args;
 use futures_util::future::join_all;
 
+use super::chosen::Chosen;
 use super::complete;
 use super::console::Console;
 use super::failure::Failure;
 use super::leases;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
 use crate::input::ArchiveLimits;
-use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, PodSelection, Target, connect};
-use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_duration};
+use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect};
+use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_span};
 use crate::reach::Limits;
 use crate::report::progress::Bar;
 
-/// Reads a duration; a number alone is seconds, as kubectl has it for `--request-timeout`.
+/// Reads a duration.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Ok(Duration::from_secs(seconds.into()));
-    }
-    parse_duration(text).map_err(|error| error.to_string())
+    parse_span(text).map_err(|error| error.to_string())
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    pair.map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "KEY=VALUE is wanted".to_owned())
 }
 
 /// Reads the time that a whole command has, which begins now: 0 means no end.
@@ -63,14 +66,41 @@ pub(super) struct KubeArgs {
     /// UID to impersonate
     #[arg(long = "as-uid", value_name = "UID")]
     pub(super) impersonate_uid: Option<String>,
+    /// Extra of the user to impersonate; may be repeated
+    #[arg(long = "as-user-extra", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) impersonate_extra: Vec<(String, String)>,
+    /// The API server's URL, in place of the kubeconfig's
+    #[arg(short = 's', long, value_name = "URL")]
+    pub(super) server: Option<String>,
+    /// Bearer token for the API server
+    #[arg(long, value_name = "TOKEN", value_parser = |token: &str| Ok::<_, std::convert::Infallible>(Token::from(token.to_owned())))]
+    pub(super) token: Option<Token>,
+    /// File with the certificates of the API server's authorities
+    #[arg(long, value_name = "FILE")]
+    pub(super) certificate_authority: Option<PathBuf>,
+    /// File with a client certificate
+    #[arg(long, value_name = "FILE")]
+    pub(super) client_certificate: Option<PathBuf>,
+    /// File with the client certificate's key
+    #[arg(long, value_name = "FILE")]
+    pub(super) client_key: Option<PathBuf>,
+    /// The name that the API server's certificate is to have
+    #[arg(long, value_name = "NAME")]
+    pub(super) tls_server_name: Option<String>,
+    /// Do not check the API server's certificate: whoever is in between can read and change everything
+    #[arg(long, conflicts_with = "certificate_authority")]
+    pub(super) insecure_skip_tls_verify: bool,
+    /// Do not ask for compressed answers
+    #[arg(long)]
+    pub(super) disable_compression: bool,
     /// Deadline of each single request, e.g. 15s; 0 means none
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    #[arg(long, alias = "kubeclient-timeout", value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(super) request_timeout: Duration,
     /// How long the whole command may take, e.g. 5m; 0 means no end
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = whole)]
     pub(super) timeout: Deadline,
     /// Istio's own namespace
-    #[arg(short = 'i', long, value_name = "NAMESPACE", default_value = DEFAULT_ISTIO_NAMESPACE)]
+    #[arg(short = 'i', long, alias = "istioNamespace", value_name = "NAMESPACE", default_value = DEFAULT_ISTIO_NAMESPACE)]
     pub(super) istio_namespace: String,
     /// Never let a credential plugin ask for anything
     #[arg(long)]
@@ -89,6 +119,17 @@ impl KubeArgs {
             impersonate: self.impersonate.clone(),
             impersonate_groups: self.impersonate_groups.clone(),
             impersonate_uid: self.impersonate_uid.clone(),
+            impersonate_extra: self.impersonate_extra.clone(),
+            overrides: Overrides {
+                server: self.server.clone(),
+                token: self.token.clone(),
+                certificate_authority: self.certificate_authority.clone(),
+                client_certificate: self.client_certificate.clone(),
+                client_key: self.client_key.clone(),
+                tls_server_name: self.tls_server_name.clone(),
+                insecure_skip_tls_verify: self.insecure_skip_tls_verify,
+                disable_compression: self.disable_compression,
+            },
             request_timeout: deadline(self.request_timeout),
             deadline: self.timeout,
             non_interactive: self.non_interactive,
@@ -108,6 +149,17 @@ impl KubeArgs {
         option("--as", self.impersonate.as_ref());
         self.impersonate_groups.iter().for_each(|group| option("--as-group", Some(group)));
         option("--as-uid", self.impersonate_uid.as_ref());
+        let extra = self.impersonate_extra.iter().map(|(key, value)| format!("{key}={value}"));
+        extra.for_each(|pair| option("--as-user-extra", Some(&pair)));
+        option("--server", self.server.as_ref());
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        option("--certificate-authority", path(&self.certificate_authority).as_ref());
+        option("--client-certificate", path(&self.client_certificate).as_ref());
+        option("--client-key", path(&self.client_key).as_ref());
+        option("--tls-server-name", self.tls_server_name.as_ref());
+        // What is printed may be kept where others read it: the token itself is for the reader to fill in.
+        option("--token", self.token.as_ref().map(|_| "$TOKEN".to_owned()).as_ref());
+        flags.extend(self.insecure_skip_tls_verify.then(|| Flag::switch("--insecure-skip-tls-verify")));
         flags
     }
 
@@ -123,9 +175,13 @@ impl KubeArgs {
     }
 
     /// A client for each context, and what the contexts say of which there is none. That none can be had is a failure.
-    pub(super) async fn connect_all(&self) -> Result<(Vec<Connection>, Vec<(String, ApiError)>), Failure> {
+    pub(super) async fn connect_all(
+        &self,
+        deadline: Deadline,
+    ) -> Result<(Vec<Connection>, Vec<(String, ApiError)>), Failure> {
+        let options = |context| ConnectOptions { deadline, ..self.options(context) };
         if self.context.is_empty() {
-            return Ok((vec![self.connect().await?], Vec::new()));
+            return Ok((vec![connect(&options(None)).await?], Vec::new()));
         }
         let (mut connections, mut lost): (Vec<Connection>, Vec<(String, ApiError)>) = Default::default();
         for context in &self.context {
@@ -133,7 +189,7 @@ impl KubeArgs {
             if known || lost.iter().any(|(known, _)| known == context) {
                 continue;
             }
-            match connect(&self.options(Some(context))).await {
+            match connect(&options(Some(context))).await {
                 Ok(connection) => connections.push(connection),
                 Err(error) => lost.push((context.clone(), error)),
             }
@@ -156,9 +212,9 @@ impl KubeArgs {
 #[command(next_help_heading = "Selection")]
 pub(super) struct SelectArgs {
     /// The namespace; the context's, if not given
-    #[arg(short = 'n', long, value_name = "NAME", conflicts_with = "all_namespaces", add = complete::namespaces())]
+    #[arg(short = 'n', long, value_name = "NAME", add = complete::namespaces())]
     pub(super) namespace: Option<String>,
-    /// All namespaces
+    /// All namespaces, whatever -n says
     #[arg(short = 'A', long)]
     pub(super) all_namespaces: bool,
     /// Label selector, e.g. app=web,tier!=test
@@ -167,8 +223,11 @@ pub(super) struct SelectArgs {
     /// Field selector, e.g. spec.nodeName=node-1
     #[arg(long, value_name = "SELECTOR")]
     pub(super) field_selector: Option<String>,
+    /// Only proxies of this control plane revision
+    #[arg(long, value_name = "NAME")]
+    pub(super) revision: Option<String>,
     /// The admin port of every proxy, in place of what the pods say
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, alias = "proxy-admin-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) admin_port: Option<u16>,
 }
 
@@ -179,7 +238,13 @@ impl SelectArgs {
         if self.all_namespaces {
             flags.push(Flag::switch("-A"));
         }
-        let given = [("-n", &self.namespace), ("-l", &self.selector), ("--field-selector", &self.field_selector)];
+        let namespace = if self.all_namespaces { &None } else { &self.namespace };
+        let given = [
+            ("-n", namespace),
+            ("-l", &self.selector),
+            ("--field-selector", &self.field_selector),
+            ("--revision", &self.revision),
+        ];
         for (name, value) in given {
             flags.extend(value.as_ref().filter(|value| !value.is_empty()).map(|value| Flag::new(name, value)));
         }
@@ -193,12 +258,19 @@ impl SelectArgs {
             return Err(Failure::usage("a target and --all-namespaces exclude each other")
                 .hint("name the target's namespace with -n, or as NAME.NAMESPACE"));
         }
+        if let [kind, name, ..] = targets
+            && format!("{kind}/{name}").parse::<Target>().is_ok_and(|target| target.kind.is_some())
+        {
+            return Err(Failure::usage(format!("a target is one word; did you mean {kind}/{name}?"))
+                .hint("a target is POD, POD.NAMESPACE, or KIND/NAME such as deploy/web"));
+        }
         Ok(PodSelection {
             targets: targets.iter().map(|target| target.parse::<Target>()).collect::<Result<_, _>>()?,
             namespace: self.namespace.clone(),
             all_namespaces: self.all_namespaces,
             labels: self.selector.clone(),
             fields: self.field_selector.clone(),
+            revision: self.revision.clone(),
             admin_port: self.admin_port,
         })
     }
@@ -244,7 +316,7 @@ pub(super) struct SourceArgs {
     #[arg(value_name = "TARGET", help_heading = None, add = complete::targets())]
     pub(super) targets: Vec<String>,
     /// Read files instead of a cluster: config dumps, istioctl's output, bug-report archives, snapshots; - is stdin
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["targets", "namespace", "all_namespaces", "selector", "field_selector", "context", "admin_url"])]
+    #[arg(long, alias = "file", value_name = "PATH", conflicts_with_all = ["context", "admin_url"])]
     pub(super) from: Vec<String>,
     /// Read the admin endpoint at this URL instead of a cluster's
     #[arg(long, value_name = "URL", conflicts_with_all = ["targets", "namespace", "all_namespaces", "selector", "field_selector", "context"])]
@@ -266,24 +338,36 @@ impl SourceArgs {
 
     /// Reads everything that was selected; that nothing could be read is a failure.
     pub(super) async fn collect(&self, console: &Console, wanted: Wanted) -> Result<MeshSnapshot, Failure> {
-        let mut snapshot = self.read(console, wanted).await?;
-        if let (Some(pause), true) = (wanted.watch_for, self.is_live()) {
-            let earlier = snapshot;
-            console.note(&format!("Counting connection attempts for {}", format_duration(pause)));
-            tokio::time::sleep(pause).await;
-            snapshot = self.read(console, wanted).await?;
-            snapshot.evidence_since(&earlier);
+        match self.collect_whatever(console, wanted).await? {
+            (snapshot, None) => Ok(snapshot),
+            (_, Some(failure)) => Err(failure),
         }
-        if !snapshot.proxies.is_empty() {
-            return Ok(snapshot);
-        }
-        if let [first, rest @ ..] = snapshot.failed.as_slice() {
-            let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
-            return Err(Failure::cannot_run(format!("nothing could be read: {}: {}{others}", first.id, first.message))
-                .hint(crate::report::look::failure_hint(first.cause))
-                .passing(true));
-        }
-        Err(self.nothing_selected(&snapshot))
+    }
+
+    /// The same, with the failure beside the snapshot: a document says of each proxy why it was not read, also where
+    /// none was.
+    pub(super) async fn collect_whatever(
+        &self,
+        console: &Console,
+        wanted: Wanted,
+    ) -> Result<(MeshSnapshot, Option<Failure>), Failure> {
+        let snapshot = self.read_twice(console, wanted).await?;
+        let failure = match (snapshot.proxies.is_empty(), snapshot.failed.is_empty()) {
+            (false, _) => None,
+            (true, false) => Some(nothing_read(&snapshot)),
+            (true, true) => return Err(self.nothing_selected(&snapshot)),
+        };
+        Ok((snapshot, failure))
+    }
+
+    async fn read_twice(&self, console: &Console, wanted: Wanted) -> Result<MeshSnapshot, Failure> {
+        let earlier = self.read(console, wanted, self.limits().deadline).await?;
+        let (Some(pause), true) = (wanted.watch_for, self.is_live()) else { return Ok(earlier) };
+        console.note(&format!("Counting connection attempts for {}", format_duration(pause)));
+        tokio::time::sleep(pause).await;
+        let mut snapshot = self.read(console, wanted, self.limits().deadline.later_by(pause)).await?;
+        snapshot.evidence_since(&earlier);
+        Ok(snapshot)
     }
 
     /// What a printed command needs to mean the same proxies.
@@ -303,12 +387,17 @@ impl SourceArgs {
         self.from.is_empty()
     }
 
-    async fn read(&self, console: &Console, wanted: Wanted) -> Result<MeshSnapshot, Failure> {
+    async fn read(&self, console: &Console, wanted: Wanted, deadline: Deadline) -> Result<MeshSnapshot, Failure> {
         if !self.from.is_empty() {
-            return Ok(collect::offline(&self.from, &ArchiveLimits::default()));
+            let chosen = Chosen::of(self)?;
+            let snapshot = collect::offline(&self.from, &ArchiveLimits::default());
+            return match chosen {
+                Some(chosen) => chosen.apply(snapshot),
+                None => Ok(snapshot),
+            };
         }
         let options = CollectOptions {
-            limits: self.limits(),
+            limits: Limits { deadline, ..self.limits() },
             concurrency: usize::from(self.concurrency),
             loggers: wanted.loggers,
             evidence: wanted.evidence,
@@ -322,7 +411,7 @@ impl SourceArgs {
             return Ok(collect::direct(&self.admin_url, &options, &progress).await?);
         }
         let selection = self.select.selection(&self.targets)?;
-        let (connections, lost) = self.kube.connect_all().await?;
+        let (connections, lost) = self.kube.connect_all(deadline).await?;
         for connection in &connections {
             leases::put_back_what_has_run_out(connection, self.limits(), console).await;
         }
@@ -365,7 +454,7 @@ impl SourceArgs {
                 revisions: proxies().map(|proxy| proxy.revision.clone()).filter(|name| !name.is_empty()).collect(),
                 namespaces: proxies().map(|proxy| proxy.id.namespace.clone()).collect(),
                 ask_istiod: true,
-                limits: self.limits(),
+                limits: Limits { deadline: connection.deadline(), ..self.limits() },
             };
             (connection, context.to_owned(), options)
         };
@@ -394,4 +483,20 @@ impl SourceArgs {
             }
         }
     }
+}
+
+/// How many proxies that were not read are named when none was.
+const NAMED: usize = 50;
+
+/// Nothing was read, and why, of each.
+fn nothing_read(snapshot: &MeshSnapshot) -> Failure {
+    let named = snapshot.failed.iter().take(NAMED).map(|failed| format!("{}: {}", failed.id, failed.message));
+    let mut lines: Vec<String> = named.collect();
+    let more = snapshot.failed.len().saturating_sub(NAMED);
+    if more > 0 {
+        lines.push(format!("and {more} more, which -o json names"));
+    }
+    let between = if lines.len() > 1 { "\n  " } else { " " };
+    let first = snapshot.failed.first().map_or("", |failed| crate::report::look::failure_hint(failed.cause));
+    Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).hint(first).passing(true)
 }

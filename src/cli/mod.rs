@@ -1,15 +1,18 @@
 //! The command line: names, flags, dispatch. Flags only say what is wanted; the modules below do it.
 
+mod chosen;
 mod clusters;
 mod complete;
 mod completion;
 mod console;
+mod convert;
 mod debug_log;
 mod diagnose;
 mod exit;
 mod explain;
 mod failure;
 mod fix;
+mod habits;
 mod help;
 mod kube_args;
 mod leases;
@@ -58,7 +61,7 @@ struct GlobalArgs {
     /// Only results and errors
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Say more; -vv shows what is sent
+    /// Say more; -vv shows each request
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 }
@@ -75,6 +78,7 @@ enum Command {
     Fix(Box<fix::FixArgs>),
     Verify(Box<verify::VerifyArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
+    Convert(convert::ConvertArgs),
     Explain(explain::ExplainArgs),
     Version(Box<version::VersionArgs>),
     Completion(completion::CompletionArgs),
@@ -90,7 +94,10 @@ enum Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let name = display_name(args.first().map_or(OsStr::new(""), OsString::as_os_str), std::env::var_os("_").as_deref());
-    let parsed = command(name).try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let mut definition = command(name);
+    definition.build();
+    let args = habits::in_claps_terms(args, &definition);
+    let parsed = definition.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return help::answer(&error, name),
@@ -106,6 +113,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Verify(args) => block_on(verify::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
+        Command::Convert(args) => convert::run(&args, &console),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Version(args) => block_on(version::run(&args, &console)),
         Command::Completion(args) => completion::run(&args, &console),
@@ -161,14 +169,15 @@ fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, F
     outcome
 }
 
-/// Shows what the libraries do with `-vv`. kube's own target is left out: it logs whole answers that it cannot
-/// decode.
+/// Shows each request with `-vv`, one line each. The libraries' own events are left out: they say nothing of what was
+/// asked, and kube's show whole answers that it cannot decode.
 fn trace(verbose: u8) {
     if verbose < 2 {
         return;
     }
-    let filter = tracing_subscriber::EnvFilter::new("warn,meshaudit=debug,hyper_util=debug,kube=off,kube_client=off");
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    let filter = tracing_subscriber::EnvFilter::new("off,meshaudit=debug");
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let _ = lines.without_time().with_level(false).with_target(false).try_init();
 }
 
 #[cfg(test)]

@@ -1,21 +1,22 @@
 //! `timeouts`: the audit.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
 use super::console::Console;
+use super::convert::{OutputFileArgs, annotate, exported};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use crate::audit::delivery::plane_troubles;
-use crate::audit::{self, Audit, Filter, Policy, Severity};
+use crate::audit::{self, Audit, Filter, Policy, Severity, Unmatched};
 use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot};
-use crate::report::look::Look;
-use crate::report::{audit as report, document, v1, verify};
+use crate::report::audit::{self as report, Detail};
+use crate::report::look::{Look, count};
+use crate::report::{document, export, v1, verify};
 
 /// Audit connect timeouts: every proxy, every cluster, where each value comes from, which are wrong and why
 #[derive(Debug, Args)]
@@ -97,10 +98,15 @@ impl FilterArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Report")]
 pub(super) struct ReportArgs {
-    /// table, wide, json, yaml or ndjson
+    /// table, wide, json, yaml, ndjson, sarif, junit, markdown, html, csv or prometheus
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     output: Format,
-    /// No headings in tables
+    #[command(flatten)]
+    to: OutputFileArgs,
+    /// What a row of the table is: cause (a value and what gives it) or cluster
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t, hide_possible_values = true)]
+    by: By,
+    /// Rows alone on stdout, without headings; the summary goes to stderr
     #[arg(long)]
     no_headers: bool,
     /// The severity from which on the exit code is 1: error, warning, info or never
@@ -122,6 +128,34 @@ enum Format {
     Json,
     Yaml,
     Ndjson,
+    Sarif,
+    Junit,
+    Markdown,
+    Html,
+    Csv,
+    Prometheus,
+}
+
+impl Format {
+    /// The format of others that it is, if it is one.
+    fn export(self) -> Option<export::Format> {
+        match self {
+            Self::Sarif => Some(export::Format::Sarif),
+            Self::Junit => Some(export::Format::Junit),
+            Self::Markdown => Some(export::Format::Markdown),
+            Self::Html => Some(export::Format::Html),
+            Self::Csv => Some(export::Format::Csv),
+            Self::Prometheus => Some(export::Format::Prometheus),
+            Self::Table | Self::Wide | Self::Json | Self::Yaml | Self::Ndjson => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum By {
+    #[default]
+    Cause,
+    Cluster,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -135,46 +169,115 @@ enum FailOn {
 
 pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, Failure> {
     let started = Instant::now();
-    let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
-    let audit = audit::audit(&snapshot, &args.filter.filter(), &Policy::default());
-    if args.explain_origin {
-        console.print(&report::explain(&snapshot, &audit, look(args, console)))?;
-        return Ok(exit(&args.report, &snapshot, &audit));
+    let (snapshot, failure) = args.source.collect_whatever(console, args.evidence.wanted()).await?;
+    let filter = args.filter.filter();
+    if let Some(failure) = failure {
+        if matches!(args.report.output, Format::Json | Format::Yaml | Format::Ndjson) {
+            let audit = audit::audit(&snapshot, &filter, &Policy::default());
+            show(args, &snapshot, &audit, started.elapsed(), console)?;
+        }
+        return Err(failure);
     }
-    console.print(&render(args, &snapshot, &audit, started.elapsed(), console)?)?;
+    if let Some(unmatched) = filter.unmatched(&snapshot) {
+        return Err(nothing_matches(&unmatched, &snapshot));
+    }
+    let audit = audit::audit(&snapshot, &filter, &Policy::default());
+    if args.explain_origin {
+        console.print(&explain(args, &snapshot, &audit, console)?)?;
+    } else {
+        show(args, &snapshot, &audit, started.elapsed(), console)?;
+    }
+    annotate(&v1::audit::timeout_audit(&snapshot, &audit, started.elapsed()), console)?;
     if args.source.is_live() {
         unread_objects(&snapshot, console);
     }
     Ok(exit(&args.report, &snapshot, &audit))
 }
 
-fn render(
+/// A filter that no cluster passes: a typo must not look like a mesh that is well.
+pub(super) fn nothing_matches(unmatched: &Unmatched, snapshot: &MeshSnapshot) -> Failure {
+    let proxies = count(snapshot.proxies.len(), "proxy", "proxies");
+    let unread = match snapshot.failed.len() {
+        0 => String::new(),
+        failed => format!(" ({} could not be read)", count(failed, "other", "others")),
+    };
+    let failure = Failure::cannot_run(format!("no cluster of {proxies}{unread} {}", unmatched.asked));
+    match unmatched.nearest.as_slice() {
+        [] => failure.hint("`--all-clusters` shows every cluster there is"),
+        nearest => failure.hint(format!("the nearest there is: {}", nearest.join(", "))),
+    }
+}
+
+fn explain(args: &TimeoutsArgs, snapshot: &MeshSnapshot, audit: &Audit, console: &Console) -> Result<String, Failure> {
+    let document = || v1::explanation::explanation(snapshot, audit);
+    Ok(match args.report.output {
+        Format::Json => document::json(&document())?,
+        Format::Yaml => document::yaml(&document())?,
+        Format::Ndjson => v1::explanation::lines(&document())?,
+        Format::Table | Format::Wide => report::explain(snapshot, audit, look(args, console)),
+        _ => {
+            return Err(Failure::usage(
+                "--explain-origin is for people and programs: table, wide, json, yaml or ndjson",
+            ));
+        }
+    })
+}
+
+fn show(
     args: &TimeoutsArgs,
     snapshot: &MeshSnapshot,
     audit: &Audit,
     took: Duration,
     console: &Console,
-) -> Result<String, Failure> {
-    let look = look(args, console);
-    let everything = args.filter.all_clusters;
-    let table = |rows: String| {
-        let mut out = rows;
-        if look.headings && !console.quiet {
-            out.insert_str(0, &verify::control_planes(&plane_troubles(snapshot), look));
+) -> Result<(), Failure> {
+    let document = || v1::audit::timeout_audit(snapshot, audit, took);
+    let put = |text: &str| args.report.to.put(text, console);
+    if let Some(format) = args.report.output.export() {
+        return put(&exported(&document(), format)?);
+    }
+    match args.report.output {
+        Format::Json => put(&document::json(&document())?),
+        Format::Yaml => put(&document::yaml(&document())?),
+        Format::Ndjson => put(&v1::audit::lines(&document())?),
+        _ => {
+            let (rows, summary) = tables(args, snapshot, audit, console);
+            if console.quiet {
+                put(&rows)
+            } else if args.report.no_headers {
+                // Rows alone are data; the rest is for whoever looks on.
+                put(&rows)?;
+                console.note(summary.trim_end());
+                Ok(())
+            } else {
+                let gap = if rows.is_empty() { "" } else { "\n" };
+                put(&format!("{rows}{gap}{summary}"))
+            }
         }
-        if !console.quiet {
-            let gap = if out.is_empty() { "" } else { "\n" };
-            let _ = write!(out, "{gap}{}", report::summary(snapshot, audit, look));
-        }
-        out
+    }
+}
+
+/// The rows and the summary. On a terminal that they would not fit into whole, only what was seen to fail is said in
+/// words.
+fn tables(args: &TimeoutsArgs, snapshot: &MeshSnapshot, audit: &Audit, console: &Console) -> (String, String) {
+    let (look, scope, everything) = (look(args, console), args.source.scope(), args.filter.all_clusters);
+    let at = |detail: Detail| {
+        let rows = match (args.report.output, args.report.by) {
+            (Format::Wide, _) => report::wide(snapshot, audit, look, everything),
+            (_, By::Cluster) => report::rows(snapshot, audit, look, everything),
+            (_, By::Cause) => report::causes(snapshot, audit, look, detail, everything),
+        };
+        // What keeps a control plane from delivering stands first: no value is to be trusted before that is mended.
+        let planes =
+            if look.headings { verify::control_planes(&plane_troubles(snapshot), look) } else { String::new() };
+        (planes + &rows, report::summary(snapshot, audit, look, &scope, detail))
     };
-    Ok(match args.report.output {
-        Format::Table => table(report::rows(snapshot, audit, look, everything)),
-        Format::Wide => table(report::wide(snapshot, audit, look, everything)),
-        Format::Json => document::json(&v1::audit::timeout_audit(snapshot, audit, took))?,
-        Format::Yaml => document::yaml(&v1::audit::timeout_audit(snapshot, audit, took))?,
-        Format::Ndjson => v1::audit::lines(&v1::audit::timeout_audit(snapshot, audit, took))?,
-    })
+    if look.verbose {
+        return at(Detail::All);
+    }
+    let whole = at(Detail::Found);
+    // One line is left between rows and summary, and one for the prompt.
+    let lines = whole.0.lines().count() + whole.1.lines().count() + 2;
+    if console.rows.is_none_or(|rows| lines <= rows) { whole } else { at(Detail::Observed) }
 }
 
 /// Says which objects could not be read, once for each reason.
@@ -204,12 +307,7 @@ fn unread_objects(snapshot: &MeshSnapshot, console: &Console) {
 }
 
 fn look(args: &TimeoutsArgs, console: &Console) -> Look {
-    Look {
-        palette: console.out,
-        columns: console.columns,
-        headings: !args.report.no_headers,
-        verbose: console.verbose > 0,
-    }
+    console.look(!args.report.no_headers)
 }
 
 fn exit(args: &ReportArgs, snapshot: &MeshSnapshot, audit: &Audit) -> Exit {

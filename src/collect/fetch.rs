@@ -10,12 +10,19 @@ use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, Node};
 use crate::decode::{ElementError, Shape, stats, xds_stats};
 use crate::model::evidence::ClusterEvidence;
 use crate::model::{
-    ClusterSet, ClusterSource, FailureCause, Proxy, ProxyId, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy,
+    ClusterSet, ClusterSource, EnvoyCluster, FailureCause, Proxy, ProxyId, ProxySnapshot, SkippedProxy,
+    SnapshotBuilder, UnreadProxy,
 };
 use crate::reach::{AdminError, AdminRequest, AdminSource, Section};
 
 /// The most bytes that one element of a dump may have: the section with all clusters, in a whole dump.
-pub(super) const MAX_ELEMENT: usize = 256 << 20;
+pub(super) const MAX_ELEMENT: usize = 128 << 20;
+
+/// The most clusters of one proxy; Envoys of the largest meshes have some ten thousand.
+const MAX_CLUSTERS: usize = 200_000;
+
+/// The most bytes of distinct clusters in all, by [`weight`].
+const MAX_DISTINCT: usize = 160 << 20;
 
 /// Elements up to this size, in bytes, are remembered undecoded.
 const MEMO_ELEMENT: usize = 16 << 10;
@@ -37,6 +44,8 @@ struct Shared {
     /// decoded again.
     memo: HashMap<(ClusterSource, Box<[u8]>), Known>,
     memo_bytes: usize,
+    /// What the distinct clusters weigh.
+    weight: usize,
 }
 
 #[derive(Clone)]
@@ -50,6 +59,9 @@ pub(super) struct Reading {
     pub(super) snapshot: ProxySnapshot,
     /// Whether what came was the whole dump, and nothing else need be asked for.
     whole: bool,
+    /// How many clusters came, and whether that are more than can be.
+    came: usize,
+    too_many: Option<TooMany>,
     /// What the dump says of its proxy.
     pub(super) node: Option<Node>,
 }
@@ -63,6 +75,24 @@ pub(super) enum ReadError {
     Dump(#[from] DumpError),
     #[error("it answers like Envoy, but has no cluster at all")]
     NoClusters,
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+}
+
+/// More than any mesh has.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub(super) enum TooMany {
+    #[error("it has more than {MAX_CLUSTERS} clusters")]
+    Clusters,
+    #[error("it and the proxies read before have more than {} MiB of distinct clusters", MAX_DISTINCT >> 20)]
+    Distinct,
+}
+
+/// About how many bytes a distinct cluster costs.
+fn weight(cluster: &EnvoyCluster) -> usize {
+    let hint = cluster.destination_rule_hint.as_ref().map_or(0, |hint| hint.len());
+    let services: usize = cluster.services.iter().map(|service| 64 + service.host.len()).sum();
+    320 + cluster.name.len() + hint + services + cluster.error.as_ref().map_or(0, |error| error.len())
 }
 
 impl ReadError {
@@ -71,6 +101,7 @@ impl ReadError {
             Self::Admin(error) => error.cause(),
             Self::Dump(DumpError::Elements(ElementError::Truncated(_))) => FailureCause::Truncated,
             Self::Dump(DumpError::Elements(ElementError::TooLarge(_))) => FailureCause::TooLarge,
+            Self::TooMany(_) => FailureCause::TooLarge,
             Self::Dump(_) | Self::NoClusters => FailureCause::NotEnvoy,
         }
     }
@@ -90,10 +121,21 @@ impl Reading {
             xds: None,
             evidence: None,
         };
-        Self { snapshot, whole: false, node: None }
+        Self { snapshot, whole: false, came: 0, too_many: None, node: None }
+    }
+
+    /// The bound that was passed, in place of the decoder's error about it.
+    pub(super) fn check(&mut self) -> Result<(), TooMany> {
+        self.too_many.take().map_or(Ok(()), Err)
+    }
+
+    fn refuse(&mut self, bound: TooMany) -> String {
+        self.too_many = Some(bound);
+        bound.to_string()
     }
 
     fn hold(&mut self, known: Known) {
+        self.came += 1;
         self.snapshot.clusters.insert(known.position);
         if known.version > self.snapshot.version {
             self.snapshot.version = known.version;
@@ -109,6 +151,9 @@ impl Ingest {
     /// Takes one element of a proxy's dump.
     pub(super) fn element(&self, reading: &mut Reading, element: &[u8], source: ClusterSource) -> Result<(), String> {
         let mut shared = self.lock();
+        if reading.came >= MAX_CLUSTERS {
+            return Err(reading.refuse(TooMany::Clusters));
+        }
         let remember = element.len() <= MEMO_ELEMENT;
         if remember && let Some(known) = shared.memo.get(&(source, element) as &dyn MemoKey) {
             reading.hold(known.clone());
@@ -117,12 +162,25 @@ impl Ingest {
         let mut last = None;
         let held = dump::decode_element(element, source, |item| match item {
             Item::Cluster(cluster, version) => {
-                let known = Known { position: shared.builder.intern(cluster), version };
+                if reading.came >= MAX_CLUSTERS || shared.weight > MAX_DISTINCT {
+                    return;
+                }
+                let weight = weight(&cluster);
+                let known = shared.builder.distinct();
+                let position = shared.builder.intern(cluster);
+                shared.weight += if position as usize == known { weight } else { 0 };
+                let known = Known { position, version };
                 reading.hold(known.clone());
                 last = Some(known);
             }
             Item::Node(node) => reading.node = Some(node),
         })?;
+        if shared.weight > MAX_DISTINCT {
+            return Err(reading.refuse(TooMany::Distinct));
+        }
+        if reading.came > MAX_CLUSTERS {
+            return Err(reading.refuse(TooMany::Clusters));
+        }
         reading.whole |= held == Held::Sections;
         if let (true, Held::Cluster, Some(known)) = (remember, held, last)
             && shared.memo_bytes + element.len() <= MEMO
@@ -226,19 +284,9 @@ pub(super) async fn read(
     extras: Extras,
 ) -> Result<Reading, ReadError> {
     let mut reading = Reading::new(proxy);
-    let each = &mut |element: &[u8], from: ClusterSource| ingest.element(&mut reading, element, from);
-    if let Err(error) = fetch_dump(source, &section(Section::DynamicActive, true), ClusterSource::Active, each).await {
-        if !is_too_old(&error) {
-            return Err(error);
-        }
-        fetch_dump(source, &AdminRequest::AllClusters, ClusterSource::Active, each).await?;
-        reading.whole = true;
-    }
-    if !reading.whole {
-        let each = &mut |element: &[u8], from: ClusterSource| ingest.element(&mut reading, element, from);
-        fetch_dump(source, &section(Section::Static, true), ClusterSource::Static, each).await?;
-        fetch_dump(source, &section(Section::DynamicWarming, true), ClusterSource::Warming, each).await?;
-    }
+    let outcome = read_clusters(source, &mut reading, ingest).await;
+    reading.check()?;
+    outcome?;
     if reading.snapshot.clusters.is_empty() {
         return Err(ReadError::NoClusters);
     }
@@ -253,6 +301,23 @@ pub(super) async fn read(
         reading.snapshot.evidence = read_evidence(source).await;
     }
     Ok(reading)
+}
+
+async fn read_clusters(source: &mut impl AdminSource, reading: &mut Reading, ingest: &Ingest) -> Result<(), ReadError> {
+    let each = &mut |element: &[u8], from: ClusterSource| ingest.element(reading, element, from);
+    if let Err(error) = fetch_dump(source, &section(Section::DynamicActive, true), ClusterSource::Active, each).await {
+        if !is_too_old(&error) {
+            return Err(error);
+        }
+        fetch_dump(source, &AdminRequest::AllClusters, ClusterSource::Active, each).await?;
+        reading.whole = true;
+    }
+    if !reading.whole {
+        let each = &mut |element: &[u8], from: ClusterSource| ingest.element(reading, element, from);
+        fetch_dump(source, &section(Section::Static, true), ClusterSource::Static, each).await?;
+        fetch_dump(source, &section(Section::DynamicWarming, true), ClusterSource::Warming, each).await?;
+    }
+    Ok(())
 }
 
 fn section(section: Section, masked: bool) -> AdminRequest {

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 
 use super::{Progress, istiod};
+use crate::decode::istio::{Kind, Object, add};
 use crate::decode::log::AccessFormat;
-use crate::decode::objects::add;
 use crate::k8s::{ApiError, Connection, ListQuery, Listed};
 use crate::model::Proxy;
-use crate::model::objects::{ControlPlane, Coverage, IstioObjects, ObjectKind};
+use crate::model::istio::{ControlPlane, Coverage, IstioObjects, ObjectKind};
 use crate::reach::Limits;
 
 /// What is read of a cluster's objects.
@@ -31,6 +31,9 @@ pub struct ObjectOptions {
 /// The label of istiod's Deployments and pods.
 pub(super) const ISTIOD_LABEL: &str = "app=istiod";
 
+/// The label of the control plane up to Istio 1.4.
+const PILOT_LABEL: &str = "app=pilot";
+
 /// Reads the objects of one cluster.
 pub async fn read_istio_objects(
     connection: &Connection,
@@ -39,9 +42,30 @@ pub async fn read_istio_objects(
 ) -> IstioObjects {
     let name = format!("Istio's objects in {}", connection.context);
     progress(Progress::Selected(vec![name.clone()]));
+    // An istiod that hangs takes none of the objects' time.
+    let mut planes = IstioObjects::default();
+    let ((groups, mut objects), ()) = tokio::join!(
+        read_configuration(connection, options),
+        read_control_planes(connection, options, progress, &mut planes)
+    );
+    objects.control_planes = planes.control_planes;
+    objects.injectors = planes.injectors;
+    objects.coverage.extend(planes.coverage);
+    objects.notes.extend(planes.notes);
+    objects.misread.extend(planes.misread);
+    read_surroundings(connection, options, groups.as_ref(), &mut objects).await;
+    objects.sort();
+    progress(Progress::Done(name));
+    objects
+}
+
+/// Reads what configures proxies, and what installs control planes; with the API groups that there are.
+async fn read_configuration(
+    connection: &Connection,
+    options: &ObjectOptions,
+) -> (Option<BTreeMap<String, String>>, IstioObjects) {
     let mut objects = IstioObjects::default();
     let groups = connection.api_groups().await;
-    read_control_planes(connection, options, progress, &mut objects).await;
     match &groups {
         Ok(groups) => {
             read_istio_kinds(connection, options, groups, &mut objects).await;
@@ -53,30 +77,119 @@ pub async fn read_istio_objects(
             }
         }
     }
-    // Services are needed for one thing only: which service port an inbound cluster's workload port belongs to.
-    if objects
-        .destination_rules
-        .iter()
-        .filter_map(|rule| rule.traffic_policy.as_ref())
-        .any(|p| !p.port_level.is_empty())
-    {
-        let mut page = IstioObjects::default();
-        let outcome = list_everywhere(connection, "/api/v1", "services", "Service", options, &mut page).await;
-        objects.services = page.services;
-        objects.notes.extend(page.notes);
-        objects.coverage.insert(ObjectKind::Service, outcome);
-    }
-    objects.sort();
-    progress(Progress::Done(name));
-    objects
+    (groups.ok(), objects)
 }
 
-const ISTIO_KINDS: [(ObjectKind, &str, &str); 5] = [
-    (ObjectKind::DestinationRule, "destinationrules", "DestinationRule"),
-    (ObjectKind::Sidecar, "sidecars", "Sidecar"),
-    (ObjectKind::EnvoyFilter, "envoyfilters", "EnvoyFilter"),
-    (ObjectKind::ServiceEntry, "serviceentries", "ServiceEntry"),
-    (ObjectKind::VirtualService, "virtualservices", "VirtualService"),
+/// What decides only in some meshes is asked for only there: Services where there are rules that a service can have,
+/// namespaces' labels where the mesh chooses namespaces by them, nodes' where something is for some zones alone, revision
+/// tags where a proxy names a revision that no control plane has, the Gateway API's policies where the cluster has it.
+async fn read_surroundings(
+    connection: &Connection,
+    options: &ObjectOptions,
+    groups: Option<&BTreeMap<String, String>>,
+    objects: &mut IstioObjects,
+) {
+    read_backend_policies(connection, options, groups, objects).await;
+    let ruled = !objects.destination_rules.is_empty() || !objects.backend_policies.is_empty();
+    let by_service =
+        objects.envoy_filters.iter().flat_map(|filter| &filter.patches).any(|patch| !patch.service.is_empty());
+    let selecting: Vec<ObjectKind> = [
+        (ObjectKind::Service, ruled || by_service),
+        (ObjectKind::Namespace, objects.control_planes.iter().any(selects_namespaces)),
+        (ObjectKind::Node, asks_for_places(objects)),
+        (ObjectKind::RevisionTag, options.revisions.iter().any(|revision| is_unknown(objects, revision))),
+    ]
+    .into_iter()
+    .filter_map(|(kind, wanted)| wanted.then_some(kind))
+    .collect();
+    let reads = selecting.into_iter().map(|kind| async move {
+        let mut found = IstioObjects::default();
+        let outcome = match kind {
+            ObjectKind::Service => {
+                list_everywhere(connection, "/api/v1", "services", Kind::Service, options, &mut found).await
+            }
+            ObjectKind::Namespace => {
+                list_all(connection, "/api/v1/namespaces", None, Kind::Namespace, &mut found).await
+            }
+            ObjectKind::Node => list_all(connection, "/api/v1/nodes", None, Kind::Node, &mut found).await,
+            _ => {
+                let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+                let kind = Kind::MutatingWebhookConfiguration;
+                list_all(connection, path, Some("istio.io/tag"), kind, &mut found).await
+            }
+        };
+        (kind, outcome, found)
+    });
+    for (kind, outcome, found) in join_all(reads).await {
+        objects.coverage.insert(kind, outcome);
+        objects.services.extend(found.services);
+        objects.namespaces.extend(found.namespaces);
+        objects.nodes.extend(found.nodes);
+        objects.revision_tags.extend(found.revision_tags);
+        objects.notes.extend(found.notes);
+        objects.misread.extend(found.misread);
+    }
+}
+
+fn selects_namespaces(plane: &ControlPlane) -> bool {
+    plane.mesh.iter().any(|source| source.config.discovery_selectors.as_ref().is_some_and(|all| !all.is_empty()))
+}
+
+/// Whether a selector asks where a workload runs.
+fn asks_for_places(objects: &IstioObjects) -> bool {
+    let rules = objects.destination_rules.iter().filter_map(|rule| rule.workload_selector.as_ref());
+    let sidecars = objects.sidecars.iter().filter_map(|sidecar| sidecar.workload_selector.as_ref());
+    let filters = objects.envoy_filters.iter().filter_map(|filter| filter.workload_selector.as_ref());
+    let place = |key: &String| key.starts_with("topology.kubernetes.io/") || key == "topology.istio.io/subzone";
+    rules.chain(sidecars).chain(filters).any(|selector| selector.keys().any(place))
+}
+
+fn is_unknown(objects: &IstioObjects, revision: &str) -> bool {
+    !revision.is_empty() && objects.control_planes.iter().all(|plane| plane.revision != revision)
+}
+
+/// The Gateway API's policies for backends, of the version that istiod reads; nothing where the cluster has no such API.
+async fn read_backend_policies(
+    connection: &Connection,
+    options: &ObjectOptions,
+    groups: Option<&BTreeMap<String, String>>,
+    objects: &mut IstioObjects,
+) {
+    let alpha = objects.control_planes.iter().any(|plane| plane.feature("PILOT_ENABLE_ALPHA_GATEWAY_API", false));
+    let mut coverage = Coverage::Read;
+    for (group, version, resource, kind, wanted) in [
+        ("gateway.networking.k8s.io", "v1", "backendtlspolicies", Kind::BackendTLSPolicy, true),
+        ("gateway.networking.x-k8s.io", "v1alpha1", "xbackendtrafficpolicies", Kind::XBackendTrafficPolicy, alpha),
+    ] {
+        if !wanted || groups.is_some_and(|groups| !groups.contains_key(group)) {
+            continue;
+        }
+        let mut found = IstioObjects::default();
+        let api = format!("/apis/{group}/{version}");
+        let outcome = list_everywhere(connection, &api, resource, kind, options, &mut found).await;
+        if outcome != Coverage::Read {
+            coverage = outcome;
+        }
+        objects.backend_policies.extend(found.backend_policies);
+        objects.notes.extend(found.notes);
+        objects.misread.extend(found.misread);
+    }
+    if !objects.backend_policies.is_empty() {
+        let path =
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/backendtlspolicies.gateway.networking.k8s.io";
+        if let Ok(definition) = connection.get::<Object>(path).await {
+            add(objects, Kind::CustomResourceDefinition, definition.json());
+        }
+    }
+    objects.coverage.insert(ObjectKind::BackendPolicy, coverage);
+}
+
+const ISTIO_KINDS: [(ObjectKind, &str, Kind); 5] = [
+    (ObjectKind::DestinationRule, "destinationrules", Kind::DestinationRule),
+    (ObjectKind::Sidecar, "sidecars", Kind::Sidecar),
+    (ObjectKind::EnvoyFilter, "envoyfilters", Kind::EnvoyFilter),
+    (ObjectKind::ServiceEntry, "serviceentries", Kind::ServiceEntry),
+    (ObjectKind::VirtualService, "virtualservices", Kind::VirtualService),
 ];
 
 async fn read_istio_kinds(
@@ -102,6 +215,7 @@ async fn read_istio_kinds(
     for (kind, coverage, found) in join_all(reads).await {
         objects.coverage.insert(kind, coverage);
         objects.notes.extend(found.notes);
+        objects.misread.extend(found.misread);
         objects.destination_rules.extend(found.destination_rules);
         objects.sidecars.extend(found.sidecars);
         objects.envoy_filters.extend(found.envoy_filters);
@@ -110,12 +224,26 @@ async fn read_istio_kinds(
     }
 }
 
+/// Lists a kind that belongs to no namespace.
+async fn list_all(
+    connection: &Connection,
+    path: &str,
+    labels: Option<&str>,
+    kind: Kind,
+    found: &mut IstioObjects,
+) -> Coverage {
+    match list(connection, path, labels, kind, found).await {
+        Ok(()) | Err(ApiError::NotFound(_)) => Coverage::Read,
+        Err(error) => Coverage::Denied(error.to_string()),
+    }
+}
+
 /// Lists a kind in the whole cluster; where that is forbidden, in each namespace that matters.
 async fn list_everywhere(
     connection: &Connection,
     api: &str,
     resource: &str,
-    kind: &str,
+    kind: Kind,
     options: &ObjectOptions,
     found: &mut IstioObjects,
 ) -> Coverage {
@@ -147,7 +275,7 @@ async fn list(
     connection: &Connection,
     path: &str,
     labels: Option<&str>,
-    kind: &str,
+    kind: Kind,
     found: &mut IstioObjects,
 ) -> Result<(), ApiError> {
     connection
@@ -173,25 +301,30 @@ async fn read_control_planes(
     progress: &(dyn Fn(Progress) + Sync),
     objects: &mut IstioObjects,
 ) {
-    let everywhere = list(connection, "/apis/apps/v1/deployments", Some(ISTIOD_LABEL), "Deployment", objects).await;
+    let everywhere = list(connection, "/apis/apps/v1/deployments", Some(ISTIOD_LABEL), Kind::Deployment, objects).await;
     let coverage = match everywhere {
         Ok(()) => Coverage::Read,
         Err(ApiError::Forbidden(refusal)) => {
             let path = format!("/apis/apps/v1/namespaces/{}/deployments", options.istio_namespace);
-            match list(connection, &path, Some(ISTIOD_LABEL), "Deployment", objects).await {
+            match list(connection, &path, Some(ISTIOD_LABEL), Kind::Deployment, objects).await {
                 Ok(()) => Coverage::Partly(format!("only in {}; {refusal}", options.istio_namespace)),
                 Err(error) => Coverage::Denied(error.to_string()),
             }
         }
         Err(error) => Coverage::Denied(error.to_string()),
     };
+    if objects.control_planes.is_empty() {
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments", options.istio_namespace);
+        // Where there is none, or it may not be read, the ConfigMap still says what there is to say.
+        let _ = list(connection, &path, Some(PILOT_LABEL), Kind::Deployment, objects).await;
+    }
     objects.coverage.insert(ObjectKind::Deployment, coverage);
     istiod::add_pods(connection, options, objects).await;
     let asking = istiod::ask(connection, options, &objects.control_planes, progress);
     let (read, answers) = tokio::join!(read_mesh_configs(connection, options, &objects.control_planes), asking);
     let denied = read.into_iter().fold(None, |denied, outcome| match outcome {
         Ok(object) => {
-            add(objects, "ConfigMap", object.json());
+            add(objects, Kind::ConfigMap, object.json());
             denied
         }
         Err(ApiError::NotFound(_)) => denied,
@@ -273,11 +406,11 @@ fn mesh_config_map(revision: &str) -> String {
 async fn read_installers(connection: &Connection, groups: &BTreeMap<String, String>, objects: &mut IstioObjects) {
     let mut coverage = Coverage::Read;
     for (group, resource, kind) in [
-        ("install.istio.io", "istiooperators", "IstioOperator"),
-        ("sailoperator.io", "istios", "Istio"),
-        ("maistra.io", "servicemeshcontrolplanes", "ServiceMeshControlPlane"),
-        ("mesh.cloud.google.com", "controlplanerevisions", "ControlPlaneRevision"),
-        ("istio.alibabacloud.com", "asmmeshconfigs", "ASMMeshConfig"),
+        ("install.istio.io", "istiooperators", Kind::IstioOperator),
+        ("sailoperator.io", "istios", Kind::Istio),
+        ("maistra.io", "servicemeshcontrolplanes", Kind::ServiceMeshControlPlane),
+        ("mesh.cloud.google.com", "controlplanerevisions", Kind::ControlPlaneRevision),
+        ("istio.alibabacloud.com", "asmmeshconfigs", Kind::ASMMeshConfig),
     ] {
         let Some(version) = groups.get(group) else { continue };
         match list(connection, &format!("/apis/{version}/{resource}"), None, kind, objects).await {

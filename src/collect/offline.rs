@@ -1,7 +1,7 @@
 //! Snapshots out of files: dumps, istioctl's output, bug-report archives, and our own snapshots. No cluster and no
 //! kubeconfig is needed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
 use jiff::Timestamp;
@@ -11,7 +11,8 @@ use crate::decode::dump::{self, DumpDecoder, Item, Node};
 use crate::decode::snapshot::{self, SnapshotError};
 use crate::input::{ArchiveLimits, Entry, InputError, walk};
 use crate::model::{
-    ClusterSource, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, UnreadProxy, format_duration,
+    ClusterSource, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy, UnreadProxy,
+    format_duration,
 };
 
 /// Reads inputs into one snapshot. An input that cannot be read, and a file that is no dump, is an unread proxy of
@@ -24,7 +25,9 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
     each_file(inputs, limits, &mut |file| match file {
         File::Dump { name, pod, reader } => {
             let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
-            decode(reader, &mut |element, source| ingest.element(&mut reading, element, source))?;
+            let outcome = decode(reader, &mut |element, source| ingest.element(&mut reading, element, source));
+            reading.check().map_err(ReadError::from)?;
+            outcome?;
             if reading.snapshot.clusters.is_empty() {
                 return Err(ReadError::NoClusters.into());
             }
@@ -54,6 +57,10 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
             ingest.add(Err(unread));
             Ok(())
         }
+        File::Skipped(skipped) => {
+            ingest.with(|builder| builder.skip(skipped));
+            Ok(())
+        }
     });
     ingest.take().finish(taken_at.unwrap_or_else(Timestamp::now))
 }
@@ -63,7 +70,7 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
 pub fn offline_objects(
     inputs: &[String],
     limits: &ArchiveLimits,
-) -> (Vec<(ProxyId, Vec<ClusterObject>)>, Vec<UnreadProxy>) {
+) -> (Vec<(Proxy, Vec<ClusterObject>)>, Vec<UnreadProxy>) {
     let (mut proxies, mut unread) = (Vec::new(), Vec::new());
     let mut names = BTreeSet::new();
     each_file(inputs, limits, &mut |file| {
@@ -86,19 +93,18 @@ pub fn offline_objects(
                 }
                 let mut proxy = Proxy::named(ProxyId::new("", name));
                 describe(&mut proxy, pod, node, &mut names);
-                proxies.push((proxy.id, objects));
+                proxies.push((proxy, objects));
             }
             File::Snapshot { snapshot } => {
                 for proxy in &snapshot.proxies {
                     let held = proxy.clusters.iter().map(|position| &snapshot.clusters[position as usize]);
-                    proxies.push((
-                        proxy.proxy.id.clone(),
-                        held.map(|cluster| (object(cluster), cluster.source)).collect(),
-                    ));
+                    proxies
+                        .push((proxy.proxy.clone(), held.map(|cluster| (object(cluster), cluster.source)).collect()));
                 }
                 unread.extend(snapshot.failed);
             }
             File::Unread(failed) => unread.push(failed),
+            File::Skipped(_) => {}
         }
         Ok(())
     });
@@ -122,9 +128,17 @@ fn is_bootstrap(element: &[u8]) -> bool {
 
 /// A file, told apart by its content.
 enum File<'a> {
-    Dump { name: &'a str, pod: Option<(&'a str, &'a str)>, reader: &'a mut dyn BufRead },
-    Snapshot { snapshot: Box<MeshSnapshot> },
+    Dump {
+        name: &'a str,
+        pod: Option<(&'a str, &'a str)>,
+        reader: &'a mut dyn BufRead,
+    },
+    Snapshot {
+        snapshot: Box<MeshSnapshot>,
+    },
     Unread(UnreadProxy),
+    /// A pod that is no proxy to be audited.
+    Skipped(SkippedProxy),
 }
 
 /// Why a file gives nothing.
@@ -162,19 +176,30 @@ impl FileError {
 /// dump lies among many files that are no dumps, and only the dump is read.
 fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(File<'_>) -> Result<(), FileError>) {
     for input in inputs {
-        let mut report = false;
+        let mut reports: BTreeSet<String> = BTreeSet::new();
         let mut strangers = Vec::new();
+        // Of a bug report's proxies: whether a dump of it is there.
+        let mut pods: BTreeMap<(String, String), bool> = BTreeMap::new();
         let outcome = walk(input, limits, &mut |name, entry| {
-            let mut pod = None;
+            let (mut pod, mut place) = (None, name.to_owned());
             let result = entry.map_err(FileError::from).and_then(|Entry { path, reader, .. }| {
-                if let Some((namespace, pod_name, file)) = bug_report_path(path) {
-                    report = true;
+                place = path.to_owned();
+                if let Some((root, namespace, pod_name, file)) = bug_report_path(path) {
+                    reports.insert(root.to_owned());
+                    let dumped = pods.entry((namespace.to_owned(), pod_name.to_owned())).or_default();
                     if !file.starts_with("config_dump") {
                         return Ok(());
                     }
+                    *dumped = true;
                     pod = Some((namespace.to_owned(), pod_name.to_owned()));
                 }
                 let beginning = reader.fill_buf().map_err(InputError::from)?;
+                if let Some((namespace, name)) = &pod
+                    && is_ztunnel(name, beginning)
+                {
+                    let (id, reason) = (ProxyId::new(&**namespace, &**name), "ztunnel, which is not Envoy".to_owned());
+                    return take(File::Skipped(SkippedProxy { id, reason }));
+                }
                 if snapshot::is_ours(beginning) {
                     let snapshot = Box::new(snapshot::read(reader)?);
                     return take(File::Snapshot { snapshot });
@@ -189,27 +214,40 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
                         unread.id = ProxyId::new(namespace, name);
                         let _ = take(File::Unread(unread));
                     }
-                    None => strangers.push(unread),
+                    None => strangers.push((place, unread)),
                 }
             }
         });
         if let Err(error) = outcome {
             let _ = take(File::Unread(FileError::Input(error).unread(input)));
         }
+        for ((namespace, name), _) in pods.into_iter().filter(|((_, name), dumped)| !dumped && !is_ztunnel(name, b"")) {
+            let id = ProxyId::new(namespace, name);
+            let message = "the bug report has no config dump of it: istioctl could not fetch one".to_owned();
+            let _ = take(File::Unread(UnreadProxy { id, cause: FailureCause::Unreachable, message }));
+        }
         // A bug report holds logs and lists besides; elsewhere a file that is no dump was meant to be one.
-        if !report {
-            for unread in strangers {
+        for (place, unread) in strangers {
+            if !reports.iter().any(|root| place.starts_with(root.as_str())) {
                 let _ = take(File::Unread(unread));
             }
         }
     }
 }
 
-/// The namespace, the pod and the file of a path in a bug report.
-fn bug_report_path(path: &str) -> Option<(&str, &str, &str)> {
+/// Whether a bug report's pod is a ztunnel, by its name or by what its dump begins with.
+fn is_ztunnel(pod: &str, beginning: &[u8]) -> bool {
+    let begins = |key: &[u8]| memchr::memmem::find(&beginning[..beginning.len().min(4096)], key).is_some();
+    pod.starts_with("ztunnel-") || (begins(b"\"workloads\"") && !begins(b"\"configs\""))
+}
+
+/// The report's own folder (with a slash at its end, empty where it is the input itself), the namespace, the pod and
+/// the file of a path in a bug report.
+fn bug_report_path(path: &str) -> Option<(&str, &str, &str, &str)> {
     let mut parts = path.rsplit('/');
     let (file, pod, namespace, proxies) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    (proxies == "proxies").then_some((namespace, pod, file))
+    let inside = proxies.len() + namespace.len() + pod.len() + file.len() + 3;
+    (proxies == "proxies").then(|| (&path[..path.len() - inside], namespace, pod, file))
 }
 
 /// Names a proxy: by the bug report's path, by what the dump says of itself, else by the input. A second dump of

@@ -293,6 +293,21 @@ struct Element<'a, C> {
     #[serde(borrow)]
     bootstrap: Option<BootstrapJson<'a>>,
     name: Option<IgnoredAny>,
+    /// What an endpoint, a listener, a route or a secret has and a cluster has not.
+    #[serde(
+        alias = "hostStatuses",
+        alias = "filterChains",
+        alias = "filter_chains",
+        alias = "listenerFilters",
+        alias = "address",
+        alias = "virtualHosts",
+        alias = "virtual_hosts",
+        alias = "tlsCertificate",
+        alias = "tls_certificate",
+        alias = "validationContext",
+        alias = "validation_context"
+    )]
+    host_statuses: Option<IgnoredAny>,
 }
 
 impl<C> Element<'_, C> {
@@ -300,6 +315,8 @@ impl<C> Element<'_, C> {
         let Some(type_url) = &self.type_url else {
             return if self.cluster.is_some() {
                 ElementKind::Entry(None)
+            } else if self.host_statuses.is_some() {
+                ElementKind::Other
             } else if self.name.is_some() {
                 ElementKind::Cluster
             } else {

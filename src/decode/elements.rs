@@ -80,6 +80,8 @@ pub struct Elements {
     kept: Vec<(&'static str, Vec<u8>)>,
     /// Which of them is under way.
     keeping: Option<usize>,
+    /// Whether the list is a map, whose values are the elements: Envoy up to 1.8.
+    in_map: bool,
 }
 
 /// The most bytes of a value that is kept beside the list.
@@ -102,6 +104,7 @@ impl Elements {
             list: "configs",
             kept: Vec::new(),
             keeping: None,
+            in_map: false,
         }
     }
 
@@ -158,7 +161,8 @@ impl Elements {
                     }
                     if complete {
                         self.keeping = None;
-                        self.state = if self.state == State::Element { State::Array } else { State::Key };
+                        let in_list = self.state == State::Element && !self.in_map;
+                        self.state = if in_list { State::Array } else { State::Key };
                     }
                     self.offset += used as u64;
                     rest = after;
@@ -202,11 +206,21 @@ impl Elements {
                         }
                     }
                     b',' => {}
+                    b'}' if self.in_map => self.in_map = false,
                     b'}' => self.state = State::Done,
                     _ => return Err(self.unexpected(rest, "a key")),
                 },
                 State::Value { colon: false } if byte == b':' => self.state = State::Value { colon: true },
-                State::Value { colon: true } if byte == b'[' && self.key == self.list.as_bytes() => {
+                State::Value { colon: true } if self.in_map && byte == b'{' => {
+                    self.state = State::Element;
+                    continue;
+                }
+                State::Value { colon: true } if byte == b'{' && self.key == self.list.as_bytes() && !self.in_map => {
+                    self.shape = Some(Shape::ConfigDump);
+                    self.in_map = true;
+                    self.state = State::Key;
+                }
+                State::Value { colon: true } if byte == b'[' && self.key == self.list.as_bytes() && !self.in_map => {
                     self.shape = Some(Shape::ConfigDump);
                     self.state = State::Array;
                 }
@@ -342,6 +356,9 @@ mod tests {
                 split(array, chunk),
                 Ok((Shape::Array, vec![r#"{"name": "x"}"#.to_owned(), r#"{"name": "y"}"#.to_owned()]))
             );
+            let map = br#"{"n": {"configs": {}}, "configs": {"a": {"x": 1}, "n": 5, "b": {"configs": {}}}, "z": []}"#;
+            let values = vec![r#"{"x": 1}"#.to_owned(), r#"{"configs": {}}"#.to_owned()];
+            assert_eq!(split(map, chunk), Ok((Shape::ConfigDump, values)), "{chunk}");
             assert_eq!(split(b"{}", chunk), Ok((Shape::EmptyObject, vec![])));
             assert_eq!(split(b"\xEF\xBB\xBF[]", 1000), Ok((Shape::Array, vec![])));
             assert_eq!(split(br#"{"kind": "List"}"#, chunk), Ok((Shape::OtherObject, vec![])));

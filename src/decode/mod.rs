@@ -3,12 +3,11 @@
 pub mod app_log;
 pub mod dump;
 mod elements;
+pub mod istio;
 pub mod istiod;
 pub mod lease;
 pub mod log;
 pub mod loggers;
-pub mod mesh_config;
-pub mod objects;
 pub mod parse_error;
 pub mod pod;
 pub mod pod_config;
@@ -22,3 +21,5 @@ pub mod xds_stats;
 pub mod yaml_edit;
 
 pub use elements::{ElementError, Elements, Shape};
+pub use istio as objects;
+pub use istio::mesh_config;

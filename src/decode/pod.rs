@@ -32,6 +32,7 @@ struct Metadata {
 struct PodSpec {
     containers: Vec<Container>,
     init_containers: Vec<Container>,
+    node_name: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -207,6 +208,19 @@ impl Pod {
         blocking.or_else(|| Some(format!("its container {}", own?.describe()?)))
     }
 
+    /// The containers' ports by name; of two of one name the first counts (`FindPort` of
+    /// `pilot/pkg/serviceregistry/kube/controller/util.go`).
+    fn named_ports(&self) -> BTreeMap<String, u16> {
+        let mut named = BTreeMap::new();
+        let native = self.spec.init_containers.iter().filter(|container| container.restart_policy == "Always");
+        for port in self.spec.containers.iter().chain(native).flat_map(|container| &container.ports) {
+            if !port.name.is_empty() {
+                named.entry(port.name.clone()).or_insert(port.container_port);
+            }
+        }
+        named
+    }
+
     /// The proxy in this pod, or why there is none to be audited.
     pub fn proxy(&self, id: ProxyId) -> Result<Proxy, String> {
         let (labels, annotations) = (&self.metadata.labels, &self.metadata.annotations);
@@ -250,6 +264,10 @@ impl Pod {
             revision: revision.cloned().unwrap_or_default(),
             istio_version: container.image_version().unwrap_or_default().to_owned(),
             labels: labels.clone(),
+            ports: self.named_ports(),
+            node: self.spec.node_name.clone(),
+            cluster_id: env("ISTIO_META_CLUSTER_ID").unwrap_or_default().to_owned(),
+            network: env("ISTIO_META_NETWORK").unwrap_or_default().to_owned(),
             admin_port,
             container: container.name.clone(),
             uid: self.metadata.uid.clone(),

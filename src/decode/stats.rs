@@ -8,8 +8,11 @@ use serde::Deserialize;
 use super::{ElementError, Elements};
 use crate::model::evidence::{ClusterEvidence, ConnectLatency};
 
-/// The most bytes that one cluster's status may have: 64 MiB is over 20,000 endpoints.
-const MAX_CLUSTER: usize = 64 << 20;
+/// The most bytes that one cluster's status may have: those of over 5,000 endpoints.
+const MAX_CLUSTER: usize = 16 << 20;
+
+/// The most clusters whose counters are kept of one proxy.
+const MAX_CLUSTERS: usize = 100_000;
 
 /// Why counters cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,9 @@ impl EndpointsDecoder {
                 evidence.attempts = evidence.attempts.saturating_add(stat("cx_total"));
             }
             if evidence.attempts > 0 || evidence.failures > 0 {
+                if found.len() == MAX_CLUSTERS {
+                    return Err(StatsError::Cluster(format!("more than {MAX_CLUSTERS} clusters")));
+                }
                 found.insert(Arc::clone(&evidence.cluster), evidence);
             }
             Ok(())

@@ -219,7 +219,9 @@ pub(super) fn apply_object(objects: &mut IstioObjects, step: &ObjectStep, now: T
         None => Some(now),
     };
     let mut fresh = IstioObjects::default();
-    add(&mut fresh, step.identity.kind, &format!("{{\"spec\":{}}}", step.spec));
+    if let Ok(kind) = step.identity.kind.parse() {
+        add(&mut fresh, kind, &format!("{{\"spec\":{}}}", step.spec));
+    }
     let meta = ObjectMeta { namespace: step.identity.namespace.clone(), name: step.identity.name.clone(), created };
     macro_rules! replace {
         ($list:ident) => {
@@ -322,7 +324,9 @@ fn why(finding: &Finding) -> String {
         (Action::SetTimeout { .. }, _) if finding.is_observed() => {
             "counted before the change; it goes when the counters do: `timeouts --watch-for 30s` tells".to_owned()
         }
-        (Action::Inspect(_), _) if finding.is_observed() => "a longer timeout does not mend it".to_owned(),
+        (Action::Inspect(_) | Action::Diagnose, _) if finding.is_observed() => {
+            "a longer timeout does not mend it".to_owned()
+        }
         (_, Some(origin)) if matches!(origin.kind, OriginKind::Unknown | OriginKind::EnvoyDefault) => unknown(origin),
         (_, Some(origin)) if !origin.certain => {
             format!("{} seems to set it, but could not be read", origin.kind.as_str())

@@ -187,6 +187,7 @@ fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOption
             | Action::Deliver(_)
             | Action::RestoreLogLevels
             | Action::FitRoute { .. }
+            | Action::Diagnose
             | Action::Inspect(_) => {}
         }
     }

@@ -140,7 +140,8 @@ impl Verification {
 pub fn verify(snapshot: &MeshSnapshot, expectation: &Expectation) -> Verification {
     let troubles = plane_troubles(snapshot);
     // A change that is written and that istiod has not read yet is what proxies are to hold in the end.
-    let snapshot = as_written(snapshot, expectation);
+    let read = snapshot;
+    let snapshot = as_written(read, expectation);
     let attributor = Attributor::new(&snapshot);
     let deliveries = Deliveries::of(&snapshot, &attributor);
     let mut found = Found { snapshot: &snapshot, stragglers: BTreeMap::new(), unknown: BTreeSet::new() };
@@ -149,7 +150,12 @@ pub fn verify(snapshot: &MeshSnapshot, expectation: &Expectation) -> Verificatio
     }
     let planned = Planned::new(expectation);
     for class in attributor.classes() {
-        let waits = plane(&attributor, class).and_then(not_in_force);
+        let waits = plane(&attributor, class).and_then(|plane| {
+            let objects = read.objects.get(&class.representative.proxy.id.context)?;
+            let same =
+                |known: &&ControlPlane| (&known.revision, &known.namespace) == (&plane.revision, &plane.namespace);
+            objects.control_planes.iter().find(same).and_then(not_in_force)
+        });
         let refused = waits.as_ref().filter(|what| what.refused.is_some());
         if let (Expectation::Objects, Some(what)) = (expectation, refused) {
             class

@@ -11,8 +11,10 @@ use kube::{Client, Config};
 
 use super::deadline::Deadline;
 use super::error::{ApiError, innermost};
+use super::kubeconfig::Overrides;
 use super::no_proxy;
 use super::port::SpdyOnly;
+use super::request::encode;
 use super::secrets::{self, Plugin};
 
 /// Which cluster to talk to, and as whom: kubectl's flags.
@@ -34,6 +36,10 @@ pub struct ConnectOptions {
     pub impersonate_groups: Vec<String>,
     /// `--as-uid`.
     pub impersonate_uid: Option<String>,
+    /// `--as-user-extra`: keys and values.
+    pub impersonate_extra: Vec<(String, String)>,
+    /// Flags that take the place of what the kubeconfig says.
+    pub overrides: Overrides,
     /// How long one request may take (`--request-timeout`).
     pub request_timeout: Duration,
     /// The end of the command's time (`--timeout`).
@@ -79,6 +85,13 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
         config.auth_info.impersonate_groups = Some(options.impersonate_groups.clone());
     }
     config.auth_info.impersonate_uid = options.impersonate_uid.clone().or(config.auth_info.impersonate_uid);
+    for (key, value) in &options.impersonate_extra {
+        let name = http::HeaderName::try_from(format!("impersonate-extra-{}", encode(&key.to_ascii_lowercase())));
+        let (Ok(name), Ok(value)) = (name, http::HeaderValue::try_from(value)) else {
+            return Err(ApiError::Config(format!("--as-user-extra {key}: its value cannot be sent in a header")));
+        };
+        config.headers.push((name, value));
+    }
     if let Some(exec) = &mut config.auth_info.exec
         && (options.non_interactive || !std::io::stdin().is_terminal())
     {
@@ -126,7 +139,7 @@ impl Connection {
 
 /// The configuration, its context's name, and the proxy that the kubeconfig itself names.
 async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String>), ApiError> {
-    let Some(kubeconfig) = read_kubeconfig(options)? else {
+    let Some(mut kubeconfig) = read_kubeconfig(options)?.or_else(|| options.overrides.kubeconfig()) else {
         let config = Config::incluster().map_err(|error| {
             ApiError::Config(format!(
                 "no kubeconfig was found (--kubeconfig, $KUBECONFIG, ~/.kube/config), and this is no pod: {}",
@@ -143,10 +156,14 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String
             known.join(", ")
         )));
     }
-    let Some(named) = kubeconfig.contexts.iter().find(|named| named.name == context) else {
+    if !known.contains(&context) {
         return Err(ApiError::UnknownContext { name: context, known });
-    };
-    let cluster = options.cluster.clone().or_else(|| named.context.as_ref().map(|context| context.cluster.clone()));
+    }
+    let (cluster, user) = (options.cluster.as_deref(), options.user.as_deref());
+    options.overrides.apply(&mut kubeconfig, &context, cluster, user)?;
+    let named = kubeconfig.contexts.iter().find(|named| named.name == context);
+    let cluster = options.cluster.clone().or_else(|| Some(named?.context.as_ref()?.cluster.clone()));
+    let user = options.user.clone().or_else(|| named?.context.as_ref()?.user.clone());
     let proxy = kubeconfig
         .clusters
         .iter()
@@ -156,7 +173,7 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String
     let chosen = KubeConfigOptions {
         context: Some(context.clone()),
         cluster: options.cluster.clone(),
-        user: options.user.clone(),
+        user: Some(user.unwrap_or_default()),
     };
     let config = Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(|error| {
         ApiError::Config(format!(
@@ -177,12 +194,17 @@ fn read_kubeconfig(options: &ConnectOptions) -> Result<Option<Kubeconfig>, ApiEr
     }
     let list = options.kubeconfig_list.clone().or_else(|| std::env::var_os("KUBECONFIG"));
     if let Some(list) = list.filter(|list| !list.is_empty()) {
-        let read = std::env::split_paths(&list)
-            .filter(|path| !path.as_os_str().is_empty())
-            .try_fold(Kubeconfig::default(), |merged, path| {
-                Kubeconfig::read_from(path).and_then(|read| merged.merge(read))
+        // Files of the list that are not there are left out (`ClientConfigLoadingRules.Load`).
+        let paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty() && path.exists());
+        let mut merged: Option<Kubeconfig> = None;
+        for path in paths {
+            let read = Kubeconfig::read_from(&path).and_then(|next| match merged.take() {
+                Some(first) => first.merge(next),
+                None => Ok(next),
             });
-        return read.map(Some).map_err(|error| named(&format!("$KUBECONFIG ({})", list.to_string_lossy()), &error));
+            merged = Some(read.map_err(|error| named(&format!("{} ($KUBECONFIG)", path.display()), &error))?);
+        }
+        return Ok(merged);
     }
     match std::env::home_dir().map(|home| home.join(".kube").join("config")).filter(|path| path.exists()) {
         Some(path) => {

@@ -27,6 +27,8 @@ pub struct PodSelection {
     pub labels: Option<String>,
     /// `--field-selector`.
     pub fields: Option<String>,
+    /// `--revision`: only proxies of this control plane revision.
+    pub revision: Option<String>,
     /// `--admin-port`, in place of what the pods say.
     pub admin_port: Option<u16>,
 }
@@ -73,6 +75,7 @@ pub async fn select(connection: &Connection, selection: &PodSelection, context: 
             continue;
         }
         match pod.proxy(id.clone()) {
+            Ok(proxy) if selection.revision.as_deref().is_some_and(|wanted| wanted != revision_of(&proxy)) => {}
             Ok(mut proxy) => {
                 proxy.admin_port = selection.admin_port.unwrap_or(proxy.admin_port);
                 if let Some(trouble) = pod.trouble(&proxy.container) {
@@ -86,6 +89,11 @@ pub async fn select(connection: &Connection, selection: &PodSelection, context: 
     found.proxies.sort_by(|a, b| a.id.cmp(&b.id));
     found.skipped.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
+}
+
+/// A pod that names no revision belongs to the default one.
+fn revision_of(proxy: &Proxy) -> &str {
+    if proxy.revision.is_empty() { "default" } else { &proxy.revision }
 }
 
 #[derive(Deserialize)]

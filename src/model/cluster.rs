@@ -75,13 +75,14 @@ impl<'a> ClusterName<'a> {
 pub enum ClusterKind {
     /// Of a service: Istio's whole precedence applies.
     Service,
-    /// `PassthroughCluster` and its kin: the mesh value, no DestinationRule.
+    /// `PassthroughCluster` and its kin, and the tunnels of an ambient mesh: the mesh value, no DestinationRule.
     Passthrough,
     /// `BlackHoleCluster`: the mesh value, and nothing is ever dialled.
     BlackHole,
     /// Written into the bootstrap: not the mesh's to set, and unaffected by a change of it.
     Bootstrap,
-    /// An internal listener's (`main_internal`, `encap`, …): no field, and none is needed.
+    /// An internal listener's (`main_internal`, `encap`, …), or a socket of the pod's own (`sds-external`): nothing is
+    /// dialled over the network.
     Internal,
     /// Sent by a control plane under a name that is not Istio's, by an EnvoyFilter for example.
     Other,
@@ -163,12 +164,9 @@ impl EnvoyCluster {
             | "InboundPassthroughClusterIpv4"
             | "InboundPassthroughClusterIpv6"
             | "AllowAnyDynamicDNSCluster" => ClusterKind::Passthrough,
-            "main_internal"
-            | "encap"
-            | "inner_connect_originate"
-            | "connect_originate"
-            | "outer_connect_originate"
-            | "forward_inner_connect" => ClusterKind::Internal,
+            name if TUNNELS.contains(&name) => ClusterKind::Passthrough,
+            "main_internal" | "encap" | "inner_connect_originate" => ClusterKind::Internal,
+            "sds-external" if self.source != ClusterSource::Static => ClusterKind::Internal,
             name if ClusterName::parse(name).is_some() => ClusterKind::Service,
             name if self.source == ClusterSource::Static || BOOTSTRAP_CLUSTERS.contains(&name) => {
                 ClusterKind::Bootstrap
@@ -178,9 +176,13 @@ impl EnvoyCluster {
     }
 }
 
+/// Clusters that dial another proxy's HBONE port over TCP, with the mesh's value
+/// (`pilot/pkg/networking/core/cluster_waypoint.go`).
+pub const TUNNELS: [&str; 3] = ["connect_originate", "outer_connect_originate", "forward_inner_connect"];
+
 /// The clusters of Istio's bootstrap (`tools/packaging/common/envoy_bootstrap.json`), for inputs that do not tell
 /// static clusters from dynamic ones.
-const BOOTSTRAP_CLUSTERS: [&str; 14] = [
+const BOOTSTRAP_CLUSTERS: [&str; 13] = [
     "agent",
     "datadog_agent",
     "envoy_accesslog_service",
@@ -190,7 +192,6 @@ const BOOTSTRAP_CLUSTERS: [&str; 14] = [
     "local_cluster",
     "opencensus",
     "prometheus_stats",
-    "sds-external",
     "sds-files-grpc",
     "sds-grpc",
     "xds-grpc",

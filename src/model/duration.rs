@@ -19,6 +19,27 @@ pub enum DurationError {
 /// The longest duration that protobuf allows, in seconds (`google/protobuf/duration.proto`).
 const MAX_SECONDS: u64 = 315_576_000_000;
 
+/// Reads a duration as people give it to a flag: what [`parse_duration`] takes, weeks and days in front of it (`1w`,
+/// `1d12h`), and a number alone, which is seconds, as kubectl has it for `--request-timeout`.
+pub fn parse_span(text: &str) -> Result<Duration, DurationError> {
+    let trimmed = text.trim();
+    if !trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_digit()) {
+        return trimmed.parse().map(Duration::from_secs).map_err(|_| DurationError::TooLong(text.to_owned()));
+    }
+    let (mut rest, mut seconds) = (trimmed, 0_u64);
+    for (unit, length) in [('w', 7 * 86_400), ('d', 86_400)] {
+        let Some((number, after)) = rest.split_once(unit) else { continue };
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(DurationError::Form(text.to_owned()));
+        }
+        let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(length));
+        let sum = part.and_then(|part| seconds.checked_add(part)).filter(|sum| *sum <= MAX_SECONDS);
+        (seconds, rest) = (sum.ok_or_else(|| DurationError::TooLong(text.to_owned()))?, after);
+    }
+    let tail = if rest.is_empty() && rest.len() < trimmed.len() { Duration::ZERO } else { parse_duration(rest)? };
+    Ok(Duration::from_secs(seconds) + tail)
+}
+
 /// Reads a duration: protobuf's JSON form (`1s`, `0.250s`, `10.000s`), Go's and Kubernetes' (`250ms`, `1m30s`,
 /// `1h`, also `µs` and `ns`). A number without a unit is refused: tools differ in what they mean by it.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
@@ -162,6 +183,17 @@ pub(super) mod optional_duration {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn spans_have_days_and_weeks_and_bare_seconds() {
+        let hours = |text: &str| parse_span(text).map(|span| span.as_secs() / 3600);
+        assert_eq!((hours("1d"), hours("1w"), hours("1w2d3h"), hours("7200")), (Ok(24), Ok(168), Ok(219), Ok(2)));
+        assert_eq!(parse_span("1d250ms"), Ok(Duration::from_millis(86_400_250)));
+        assert_eq!(parse_span("5"), Ok(Duration::from_secs(5)));
+        for text in ["", "d", "1d2w", "-1d", "1.5d", "1x", "1d 2", "99999999999999999999d"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn reads_every_way_to_write_a_duration() {

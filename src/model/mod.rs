@@ -7,28 +7,32 @@ mod debug_log;
 pub mod delivery;
 mod duration;
 pub mod evidence;
+pub mod istio;
 mod log;
-pub mod objects;
 mod origin;
 mod proxy;
 mod scope;
+mod selector;
 mod snapshot;
 pub mod sync;
 mod workload;
 
 pub use app_log::{AppRecord, Call, JsonRecord, Leaf, LoggedAt, Severity};
-pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef};
+
+pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef, TUNNELS};
 pub use debug_log::{
     ClusterIdentity, DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, NamespaceUid,
     StartLevels, StartSource, differences,
 };
 pub use duration::{
     CONNECT_TIMEOUTS, DurationError, LEAST_CONNECT_TIMEOUT, USUAL_CONNECT_TIMEOUT, format_duration,
-    longer_connect_timeout, parse_duration, syn_retransmissions,
+    longer_connect_timeout, parse_duration, parse_span, syn_retransmissions,
 };
+pub use istio as objects;
 pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
 pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};
+pub use selector::{LabelSelector, SelectorError};
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};
 pub use workload::workload_of_pod;

@@ -83,6 +83,18 @@ pub struct Proxy {
     /// The pod's labels, which `workloadSelector`s match.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Ports of the pod's containers that have a name, which a Service's `targetPort` may be.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ports: BTreeMap<String, u16>,
+    /// The node that the pod runs on; empty where unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
+    /// The cluster's name in the mesh (`ISTIO_META_CLUSTER_ID`); empty where the proxy does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster_id: String,
+    /// The network that the pod is in (`ISTIO_META_NETWORK`); empty where the proxy does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub network: String,
     /// The admin endpoint's port in the pod.
     #[serde(default = "default_admin_port")]
     pub admin_port: u16,
@@ -127,6 +139,10 @@ impl Proxy {
             revision: String::new(),
             istio_version: String::new(),
             labels: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            node: String::new(),
+            cluster_id: String::new(),
+            network: String::new(),
             admin_port: Self::ADMIN_PORT,
             container: String::new(),
             uid: String::new(),

@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::evidence::ClusterEvidence;
-use super::objects::IstioObjects;
+use super::istio::IstioObjects;
 use super::sync::XdsCounters;
 use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
 
@@ -129,6 +129,14 @@ pub struct ProxySnapshot {
     pub evidence: Option<Vec<ClusterEvidence>>,
 }
 
+impl ProxySnapshot {
+    /// A proxy of which nothing was read yet.
+    #[must_use]
+    pub fn named(proxy: Proxy) -> Self {
+        Self { proxy, clusters: ClusterSet::default(), version: None, loggers: None, evidence: None, xds: None }
+    }
+}
+
 /// A pod that was selected and is no proxy that could be audited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedProxy {
@@ -233,6 +241,22 @@ pub struct SnapshotBuilder {
     objects: BTreeMap<String, IstioObjects>,
 }
 
+impl MeshSnapshot {
+    /// The part with the proxies that `keeps`, and with those not read or not to be audited that `may_mean` names.
+    #[must_use]
+    pub fn keep(self, keeps: impl Fn(&Proxy) -> bool, may_mean: impl Fn(&ProxyId) -> bool) -> Self {
+        let mut builder = SnapshotBuilder::default();
+        for mut read in self.proxies.into_iter().filter(|read| keeps(&read.proxy)) {
+            let held = read.clusters.iter().map(|position| builder.intern(self.clusters[position as usize].clone()));
+            read.clusters = held.collect();
+            builder.read(read);
+        }
+        self.skipped.into_iter().filter(|skipped| may_mean(&skipped.id)).for_each(|skipped| builder.skip(skipped));
+        self.failed.into_iter().filter(|failed| may_mean(&failed.id)).for_each(|failed| builder.fail(failed));
+        Self { objects: self.objects, ..builder.finish(self.taken_at) }
+    }
+}
+
 impl SnapshotBuilder {
     /// The position of a cluster in the table of distinct ones.
     pub fn intern(&mut self, cluster: EnvoyCluster) -> u32 {
@@ -243,6 +267,12 @@ impl SnapshotBuilder {
         self.clusters.push(cluster.clone());
         self.positions.insert(cluster, position);
         position
+    }
+
+    /// How many distinct clusters there are.
+    #[must_use]
+    pub fn distinct(&self) -> usize {
+        self.clusters.len()
     }
 
     /// Adds a proxy that was read, with positions that [`Self::intern`] gave.

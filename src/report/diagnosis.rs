@@ -373,7 +373,7 @@ fn rows(diagnosis: &Diagnosis, look: Look) -> String {
             text("LAST"),
         ]
     };
-    table::render(columns, cells.collect(), look.headings)
+    table::fit(columns, &cells.collect::<Vec<_>>(), look)
 }
 
 /// What was read and found, in one line.

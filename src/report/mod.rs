@@ -5,6 +5,7 @@ pub mod debug_log;
 pub mod diagnosis;
 pub mod document;
 pub mod escape;
+pub mod export;
 pub mod fix;
 pub mod look;
 pub mod palette;

@@ -75,8 +75,8 @@ fn permissions_that_are_missing() {
     // May list, but not open a tunnel: nothing could be read, and each verb that is missing is named.
     let run = on_incident(["timeouts", "-n", "shop", "--context", "viewer"]).run().exits(4);
     run.complains("pods/portforward").complains("get and create");
-    let run = on_incident(["timeouts", "-n", "shop", "--context", "createonly"]).run().exits(4);
-    run.complains("cannot get resource \"pods/portforward\"");
+    let run = on_incident(["timeouts", "-n", "shop", "--context", "getonly"]).run().exits(4);
+    run.complains("cannot create resource \"pods/portforward\"");
 }
 
 #[test]

@@ -15,10 +15,15 @@ fn the_table_has_the_timeout_in_it() {
     let run = on_incident(["clusters", &checkout(), "-n", "shop"]).run().exits(0);
     let mut lines = run.stdout.lines();
     let heading: Vec<&str> = lines.next().unwrap().split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
-    assert_eq!(heading, ["SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "TIMEOUT", "DESTINATION RULE"]);
+    assert_eq!(
+        heading,
+        ["SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "TIMEOUT", "SYN", "RULES", "DESTINATION RULE"]
+    );
     let silent = run.stdout.lines().find(|line| line.starts_with("cc-api.example.io")).unwrap();
     let cells: Vec<&str> = silent.split_whitespace().collect();
-    assert_eq!((cells[1], cells[3], cells[5]), ("443", "outbound", "1s"), "{silent}");
+    assert_eq!((cells[1], cells[3]), ("443", "outbound"), "{silent}");
+    // What is wrong is marked, with what it is.
+    assert_eq!(cells[5..8], ["1s", "0", "MA001"], "{silent}");
     let without = on_incident(["clusters", &checkout(), "-n", "shop", "--no-headers"]).run().stdout;
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(words(run.stdout.split_once('\n').unwrap().1), words(&without));
@@ -59,7 +64,7 @@ fn filters_are_istioctls() {
     assert_eq!(names(&["--fqdn", "cc-api.example.io"]), [LOSSY_CLUSTER]);
     assert_eq!(names(&["--subset", "v2"]), ["outbound|9080|v2|reviews.shop.svc.cluster.local"]);
     assert!(names(&["--direction", "inbound"]).iter().all(|name| name.starts_with("inbound|")));
-    assert!(names(&["--fqdn", "nowhere"]).is_empty());
+    assert_eq!(names(&["--port", "0"]), names(&[]), "istioctl's port 0 is none");
     // By host, then subset, as istioctl sorts.
     let reviews = names(&["--fqdn", "reviews"]);
     let subsets: Vec<&str> = reviews.iter().map(|name| name.split('|').nth(2).unwrap()).collect();
@@ -78,4 +83,33 @@ fn several_proxies_have_their_names_in_the_table() {
     let run = on_incident(["clusters", "deploy/checkout", "-n", "shop", "--fqdn", "cc-api"]).run().exits(0);
     assert!(run.stdout.starts_with("PROXY "), "{}", run.stdout);
     assert_eq!(run.stdout.lines().count(), 3, "{}", run.stdout);
+}
+
+#[test]
+fn what_no_cluster_matches_is_an_error() {
+    let on = |args: &[&str]| on_incident([&["clusters", &checkout(), "-n", "shop"], args].concat()).run();
+    let typo = on(&["--fqdn", "cc-apy.example.io"]).exits(4).complains("--fqdn cc-apy.example.io");
+    typo.complains("cc-api.example.io");
+    assert_eq!(on(&["--fqdn", "nowhere", "-o", "json"]).exits(4).stdout, "");
+    on(&["--direction", "sideways"]).exits(2).complains("inbound-vip");
+}
+
+#[test]
+fn proxies_are_selected_as_elsewhere() {
+    let run = on_incident(["clusters", "-l", "app=checkout", "-n", "shop", "--fqdn", "cc-api"]).run().exits(0);
+    assert!(run.stdout.starts_with("PROXY "), "{}", run.stdout);
+}
+
+#[test]
+fn the_clusters_of_several_proxies_stand_under_their_names() {
+    let args = ["clusters", "deploy/checkout", "-n", "shop", "--fqdn", "cc-api"];
+    let json = on_incident([&args[..], &["-o", "json"]].concat()).json();
+    let proxies = json.as_object().unwrap();
+    assert_eq!(proxies.len(), 2);
+    for (proxy, clusters) in proxies {
+        assert!(proxy.starts_with("shop/checkout-"), "{proxy}");
+        assert_eq!(clusters[0]["name"], LOSSY_CLUSTER);
+    }
+    let yaml = on_incident([&args[..], &["-o", "yaml"]].concat()).run().exits(0);
+    assert_eq!(serde_saphyr::from_str::<Value>(&yaml.stdout).unwrap(), json);
 }

@@ -122,8 +122,7 @@ fn nothing_but_rules_decides_by_a_rules_code() {
 }
 
 /// Circles that are known, and to be taken apart.
-const KNOWN_CIRCLES: [(&str, &str); 5] = [
-    ("audit/finding", "audit/recommend"),
+const KNOWN_CIRCLES: [(&str, &str); 4] = [
     ("cli/complete", "cli/kube_args"),
     ("collect/istiod", "collect/objects"),
     ("k8s/client", "k8s/error"),

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::{incident, on_incident, plugin};
+use crate::{incident, on_incident, plugin, project};
 
 const DUMP: &str = r#"[{"name": "outbound|443||api.example.com", "type": "STRICT_DNS", "connectTimeout": "1s"},
     {"name": "outbound|80|v1|web.shop.svc.cluster.local", "type": "EDS", "connectTimeout": "2s"},
@@ -25,6 +25,10 @@ fn the_table_reads_as_it_should() {
     insta::assert_snapshot!("all_clusters", offline(&["--all-clusters", "--no-headers"]).run().exits(1).stdout);
     insta::assert_snapshot!("clean", offline(&["--host", "good"]).run().exits(0).stdout);
     insta::assert_snapshot!("quiet", offline(&["-q", "--host", "api"]).run().exits(1).stdout);
+    insta::assert_snapshot!("by_cluster", offline(&["--by", "cluster"]).run().exits(1).stdout);
+    insta::assert_snapshot!("verbose", offline(&["-v"]).run().exits(1).stdout);
+    insta::assert_snapshot!("eighty_columns", offline(&[]).env("COLUMNS", "80").run().exits(1).stdout);
+    insta::assert_snapshot!("explain_origin", offline(&["--explain-origin", "--host", "api"]).run().exits(1).stdout);
 }
 
 #[test]
@@ -129,6 +133,94 @@ fn yaml_and_lines_say_the_same_as_json() {
     assert_eq!(Value::from(of("Cluster")), json["clusters"]);
     assert_eq!(Value::from(of("Finding")), json["findings"]);
     assert_eq!(of("Summary"), [json["summary"].clone()]);
+}
+
+#[test]
+fn rows_alone_are_data() {
+    let run = offline(&["--no-headers"]).run().exits(1);
+    assert!(run.stderr.contains("Audited 1 proxy") && run.stderr.contains("Next:"), "{}", run.stderr);
+    assert!(run.stdout.lines().all(|line| line.starts_with("error") || line.starts_with("warning")), "{}", run.stdout);
+    assert_eq!(offline(&["--no-headers", "-q"]).run().stderr, "");
+}
+
+#[test]
+fn a_filter_that_nothing_matches_is_an_error() {
+    for (args, asked, nearest) in [
+        (["--host", "web.shpo"], "\"web.shpo\" in its host", "web.shop.svc.cluster.local"),
+        (["--port", "8443"], "port 8443", "443"),
+        (["--subset", "v2"], "subset \"v2\"", "v1"),
+        (["--timeout-below", "1s"], "below 1s", "1s"),
+        (["--timeout-above", "60s"], "above 60s", "60s"),
+        (["--direction", "inbound"], "is inbound", "outbound"),
+    ] {
+        let run = offline(&args).run().exits(4);
+        assert_eq!(run.stdout, "", "{args:?}");
+        assert!(run.stderr.contains(asked) && run.stderr.contains(nearest), "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn explained_origins_are_documents_too() {
+    let args = ["--explain-origin", "--host", "api", "-o"];
+    let json = offline(&[&args[..], &["json"]].concat()).json();
+    assert_eq!((&json["apiVersion"], &json["kind"]), (&"meshaudit/v1".into(), &"OriginExplanation".into()));
+    assert_eq!(json["clusters"][0]["chains"][0]["candidates"][0]["outcome"], "won");
+    let yaml: Value = serde_saphyr::from_str(&offline(&[&args[..], &["yaml"]].concat()).run().stdout).unwrap();
+    assert_eq!(yaml, json);
+    let lines = offline(&[&args[..], &["ndjson"]].concat()).run().stdout;
+    let cluster: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(cluster["name"], json["clusters"][0]["name"]);
+    let schema = meshaudit::report::v1::schema("origin-explanation").unwrap().unwrap();
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    assert!(validator.is_valid(&json), "{json}");
+}
+
+/// How wide a line is, for characters that all take one column.
+fn width(line: &str) -> usize {
+    line.chars().count()
+}
+
+#[test]
+fn nothing_is_wider_than_the_terminal() {
+    let fixture = |name: &str| project().join("tests/fixtures").join(name).to_str().unwrap().to_owned();
+    let rules: Vec<String> = (1..=14).map(|number| fixture(&format!("rules/MA{number:03}.json"))).collect();
+    let recorded = fixture("logs/incident");
+    let mut commands: Vec<Vec<&str>> = Vec::new();
+    for rule in &rules {
+        commands.extend([
+            vec!["timeouts", "--from", rule],
+            vec!["timeouts", "--from", rule, "-o", "wide"],
+            vec!["timeouts", "--from", rule, "--by", "cluster"],
+            vec!["timeouts", "--from", rule, "--explain-origin"],
+            vec!["timeouts", "--from", rule, "-v"],
+            vec!["clusters", "--from", rule],
+            vec!["verify", "--from", rule],
+        ]);
+    }
+    commands.push(vec!["diagnose", "--from", &recorded]);
+    for columns in [60, 80, 120, 200] {
+        for args in &commands {
+            let run = plugin(args).env("COLUMNS", columns.to_string()).run();
+            for line in run.stdout.lines() {
+                // A path that was given is one word, and stands as it is.
+                let given = line.contains(project().to_str().unwrap()) || line.contains("tests/fixtures");
+                assert!(given || width(line) <= columns, "{args:?} in {columns} columns:\n{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_incident_fits_on_one_screen() {
+    incident().drive_client();
+    let run = on_incident(["timeouts", "-A"]).env("COLUMNS", "80").env("LINES", "24").run().exits(1);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert!(lines.len() <= 23, "{} lines and the prompt:\n{}", lines.len(), run.stdout);
+    assert!(lines.iter().all(|line| width(line) <= 80), "{}", run.stdout);
+    // The one cluster that is seen to fail is in the first block.
+    let second = lines.iter().skip(2).position(|line| !line.starts_with(' ')).unwrap() + 2;
+    let first = lines[..second].join(" ");
+    assert!(first.contains("cc-api.example.io") && first.contains("MA011"), "{}", run.stdout);
 }
 
 #[test]

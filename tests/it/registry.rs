@@ -10,7 +10,8 @@ use crate::{plugin, project};
 fn rules() -> Vec<(String, String)> {
     let list = plugin(["explain"]).run().exits(0).stdout;
     let mut rules = Vec::new();
-    for line in list.lines() {
+    // The rules come first; causes of `diagnose` follow after an empty line.
+    for line in list.lines().take_while(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         rules.push((words[0].to_owned(), words[2].to_owned()));
     }
@@ -54,6 +55,24 @@ fn every_rule_has_a_fixture_that_fires() {
     for (code, _) in rules() {
         let found = findings(&format!("{code}.json"));
         assert!(found.iter().any(|finding| finding["code"] == *code), "{code}: {found:?}");
+    }
+}
+
+#[test]
+fn every_finding_can_be_read_in_the_table() {
+    for (code, _) in rules() {
+        let path = project().join(format!("tests/fixtures/rules/{code}.json"));
+        let table = plugin(["timeouts", "--from", path.to_str().unwrap()]).run().stdout;
+        for finding in findings(&format!("{code}.json")) {
+            for part in ["code", "message", "remedy"] {
+                let text = finding[part].as_str().unwrap();
+                assert!(table.contains(text), "{code}: {text:?} is not in\n{table}");
+            }
+        }
+        insta::assert_snapshot!(
+            format!("table_{code}"),
+            table.replace(path.to_str().unwrap(), &format!("{code}.json"))
+        );
     }
 }
 

@@ -8,6 +8,7 @@ use meshaudit::decode::objects::from_manifests;
 use meshaudit::decode::snapshot;
 use meshaudit::decode::syncz::parse_syncz;
 use meshaudit::fix::verify::{Expectation, Reason, verify};
+use meshaudit::model::objects::MeshConfigKind;
 use meshaudit::model::sync::{Answer, Instance};
 use meshaudit_sandbox::incident::{self as mesh, LOSSY_CLUSTER};
 use meshaudit_sandbox::{Outcome, Sandbox, wheel};
@@ -75,6 +76,36 @@ fn stragglers_have_their_reasons() {
         cluster.error = Some("no such extension".into());
     }
     assert!(matches!(verify(&behind, &Expectation::Objects).stragglers[0].reason, Reason::Rejected(_)));
+}
+
+#[test]
+fn what_istiod_does_not_use_is_said_whatever_proxies_hold() {
+    // istiod still uses 1s, and so do all proxies: the map says 10s, or what istiod refuses.
+    let held = [("BlackHoleCluster", Some("1s")), (WEB, Some("1s"))];
+    for (written, mismatches) in [("10s", 1), ("10", 0)] {
+        let mut snapshot = snapshot_of(objects(written), &[("shop", "a")], &held);
+        let plane = &mut snapshot.objects.get_mut("").unwrap().control_planes[0];
+        let mut running = plane.mesh[0].clone();
+        running.kind = MeshConfigKind::Effective;
+        running.config.connect_timeout = Some(Duration::from_secs(1));
+        running.error = None;
+        plane.mesh.push(running);
+        plane.instances = Some(vec![Instance {
+            namespace: "istio-system".into(),
+            pod: "istiod-1".into(),
+            ready: true,
+            connect_timeout: Some(Duration::from_secs(1)),
+            answer: Some(Answer::Proxies(
+                parse_syncz(r#"[{"proxy": "a.shop", "cluster_sent": "2", "cluster_acked": "2"}]"#).unwrap(),
+            )),
+        }]);
+        let verification = verify(&snapshot, &Expectation::Objects);
+        assert_eq!((verification.good, verification.troubles.len()), (0, 1), "{written}: {verification:#?}");
+        let [straggler] = verification.stragglers.as_slice() else { panic!("{written}: {verification:#?}") };
+        assert_eq!((straggler.reason.as_str(), straggler.mismatches.len()), ("not-in-force", mismatches), "{written}");
+        // Who asks for the value that proxies hold has it.
+        assert_eq!(verify(&snapshot, &Expectation::Value(Duration::from_secs(1))).good, 1, "{written}");
+    }
 }
 
 #[test]

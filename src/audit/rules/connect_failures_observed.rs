@@ -16,6 +16,9 @@ static INFO: RuleInfo = RuleInfo {
     page: include_str!("../../../docs/rules/MA011.md"),
 };
 
+/// So many SYN retransmissions are enough for most hosts; MA001 and MA002 find fault with fewer.
+const ENOUGH: u32 = 2;
+
 impl Rule for ConnectFailuresObserved {
     fn info(&self) -> &'static RuleInfo {
         &INFO
@@ -59,22 +62,19 @@ fn judge<'a>(context: &Context<'a>, row: &'a Arc<Row>, counted: &Counted) -> (Se
             ),
         ),
         Trouble::Slow => {
-            let to = context.recommender.for_row(row, Reach::Host);
+            // Where the mesh's own value is too short for all, it is that which is to be changed.
+            let reach = if row.syn_retransmissions() < ENOUGH { Reach::Source } else { Reach::Host };
+            let to = context.recommender.for_row(row, reach);
             let action = if to.value > row.effective_timeout() {
-                Action::SetTimeout { at: row.origin.clone(), reach: Reach::Host, or_remove: None, to }
+                Action::SetTimeout { at: row.origin.clone(), reach, or_remove: None, to }
             } else {
                 Action::Inspect(format!("no longer timeout is left ({}); see why connecting takes so long", to.bounds))
             };
             (Severity::Error, format!("the others succeeded: slow at times, and {value} is too little"), action)
         }
-        Trouble::NotTimeouts => (
-            Severity::Warning,
-            "not by timeout: refused, reset or failed TLS".to_owned(),
-            Action::Inspect(
-                "a longer timeout would not help; `kubectl meshaudit diagnose` reads the cause from the proxy's log"
-                    .to_owned(),
-            ),
-        ),
+        Trouble::NotTimeouts => {
+            (Severity::Warning, "not by timeout: refused, reset or failed TLS".to_owned(), Action::Diagnose)
+        }
         Trouble::Unclear => (
             Severity::Warning,
             "whether by timeout, these proxies do not count".to_owned(),

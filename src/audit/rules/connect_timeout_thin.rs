@@ -26,7 +26,7 @@ impl Rule for ConnectTimeoutThin {
                 "{} allows one SYN retransmission: two lost packets in a row fail the connection",
                 format_duration(row.effective_timeout())
             );
-            let action = context.recommender.action(row, Reach::Source);
+            let action = context.set_timeout(row, Reach::Source);
             report(Finding::of_row(&INFO, row, message, action).with_severity(severity));
         }
     }

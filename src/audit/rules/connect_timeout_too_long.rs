@@ -33,7 +33,7 @@ impl Rule for ConnectTimeoutTooLong {
                 DEFAULT_RETRIES,
                 format_duration(timeout.saturating_mul(DEFAULT_RETRIES + 1)),
             );
-            let action = context.recommender.action(row, Reach::Source);
+            let action = context.set_timeout(row, Reach::Source);
             report(Finding::of_row(&INFO, row, message, action));
         }
     }

@@ -27,7 +27,7 @@ impl Rule for ConnectTimeoutTooShort {
                 "{} is over before the first SYN retransmission (1 s): one lost packet fails the connection",
                 format_duration(row.effective_timeout())
             );
-            let action = context.recommender.action(row, Reach::Source);
+            let action = context.set_timeout(row, Reach::Source);
             report(Finding::of_row(&INFO, row, message, action).with_severity(severity));
         }
     }

@@ -51,7 +51,7 @@ impl Rule for OverrideShadowsMesh {
 
 /// The change that MA001 to MA003 ask for too; where the mesh's value is as good, taking the object's away does as well.
 fn action<'a>(context: &Context<'a>, row: &'a Row, mesh: std::time::Duration) -> Action {
-    let mut action = context.recommender.action(row, Reach::Source);
+    let mut action = context.set_timeout(row, Reach::Source);
     if let Action::SetTimeout { or_remove, .. } = &mut action {
         let is_good = syn_retransmissions(mesh) >= ENOUGH && mesh <= context.policy.max_connect_timeout;
         *or_remove = is_good.then_some(mesh);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Action, Context, Finding, Row, Rule, RuleInfo, Severity};
+use crate::attribute::Verdict;
 use crate::model::{ClusterSet, OriginKind, format_duration};
 
 /// Different values for the same cluster under one control plane.
@@ -27,9 +28,19 @@ impl Rule for ProxiesDisagree {
         // Inbound clusters of different workloads only share a name.
         let shared: Vec<&Arc<Row>> = context.judged().filter(|row| !row.is_inbound() && !is_explained(row)).collect();
         for rows in shared.chunk_by(|a, b| a.name == b.name) {
+            // Where it is known of all of them why they hold what they hold, that is no disagreement.
+            if rows.iter().all(|row| row.verdict == Verdict::Explained && row.origin.certain) {
+                continue;
+            }
             let mut planes: BTreeMap<(&str, &str), BTreeMap<Duration, ClusterSet>> = BTreeMap::new();
+            // A proxy that holds the cluster twice is in the middle of an update, and disagrees with nobody.
+            let (mut once, mut twice) = (ClusterSet::default(), ClusterSet::default());
             for row in rows {
-                for proxy in row.proxies.iter() {
+                twice.extend(&once.intersection(&row.proxies));
+                once.extend(&row.proxies);
+            }
+            for row in rows {
+                for proxy in row.proxies.iter().filter(|&proxy| !twice.contains(proxy)) {
                     let values = planes.entry(context.control_plane(proxy)).or_default();
                     values.entry(row.effective_timeout()).or_default().insert(proxy);
                 }
@@ -46,8 +57,12 @@ impl Rule for ProxiesDisagree {
                     values.values().flat_map(ClusterSet::iter).next().map(|proxy| context.control_plane(proxy));
                 let odd = rows.iter().filter(|row| Some(row.effective_timeout()) != majority);
                 for row in odd {
-                    let proxies: ClusterSet =
-                        row.proxies.iter().filter(|proxy| Some(context.control_plane(*proxy)) == plane_of).collect();
+                    let proxies: ClusterSet = row
+                        .proxies
+                        .iter()
+                        .filter(|&proxy| !twice.contains(proxy))
+                        .filter(|proxy| Some(context.control_plane(*proxy)) == plane_of)
+                        .collect();
                     if proxies.is_empty() {
                         continue;
                     }

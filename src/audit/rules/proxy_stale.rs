@@ -175,7 +175,7 @@ fn remedy(delivery: &Delivery) -> String {
             "see whether the proxy answers at all: one that is overloaded takes no updates (`kubectl top pod`)"
         }
         (Progress::NotSent | Progress::Acknowledged | Progress::Unknown, true) => {
-            "`kubectl meshaudit verify` tells whether the change is only under way; else see whether the proxy is connected \
+            "`verify` tells whether the change is only under way; else see whether the proxy is connected \
              to its control plane (`istioctl proxy-status`)"
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::{Action, Context, Finding, Row, Rule, RuleInfo, Severity};
 use crate::attribute::full_host;
-use crate::model::objects::{HttpRoute, RouteDestination};
+use crate::model::istio::{HttpRoute, IstioObjects, RouteDestination, VirtualService};
 use crate::model::{ClusterSet, Direction, format_duration};
 
 /// A connect timeout that outlasts the route, so that no retry can follow it.
@@ -40,10 +40,10 @@ impl Rule for TimeoutExceedsRoute {
                     export_to.is_empty()
                         || export_to.iter().any(|to| to == "*" || to == namespace || (to == "." && own))
                 };
-                for route in &service.http {
-                    let Some((limit, what)) = limit(route) else { continue };
-                    for destination in &route.destinations {
-                        let host = full_host(&destination.host, &service.meta.namespace, objects.domain());
+                for (route, namespace, destinations) in routes(objects, service) {
+                    let Some((limit, what)) = limit(&route) else { continue };
+                    for destination in destinations {
+                        let host = full_host(&destination.host, namespace, objects.domain());
                         let rows = by_host.get(host.as_str()).into_iter().flatten();
                         for row in rows.filter(|row| leads_to(row, destination) && row.effective_timeout() >= limit) {
                             let proxies: ClusterSet = row
@@ -70,6 +70,38 @@ impl Rule for TimeoutExceedsRoute {
             }
         }
     }
+}
+
+/// The routes of a VirtualService, with the namespace that their destinations' short names are of. Where one delegates,
+/// those of the delegate take its place, with its own limits where they have none (`pilot/pkg/model/virtualservice.go`,
+/// `mergeHTTPRoute`). What nothing delegates to, and has no host, is no route at all.
+fn routes<'o>(
+    objects: &'o IstioObjects,
+    service: &'o VirtualService,
+) -> Vec<(HttpRoute, &'o str, &'o [RouteDestination])> {
+    let mut found = Vec::new();
+    for route in &service.http {
+        let own = service.meta.namespace.as_str();
+        let Some((namespace, name)) = &route.delegate else {
+            found.push((route.clone(), own, route.destinations.as_slice()));
+            continue;
+        };
+        let namespace = if namespace.is_empty() { own } else { namespace };
+        let delegate =
+            objects.virtual_services.iter().find(|other| other.meta.namespace == namespace && other.meta.name == *name);
+        for inner in delegate.into_iter().flat_map(|delegate| &delegate.http) {
+            let limited = inner.per_try_timeout.is_some() || inner.attempts.is_some();
+            let merged = HttpRoute {
+                name: inner.name.clone(),
+                timeout: inner.timeout.or(route.timeout),
+                per_try_timeout: if limited { inner.per_try_timeout } else { route.per_try_timeout },
+                attempts: if limited { inner.attempts } else { route.attempts },
+                ..HttpRoute::default()
+            };
+            found.push((merged, namespace, inner.destinations.as_slice()));
+        }
+    }
+    found
 }
 
 /// The shorter of a route's limits, and its name.

@@ -18,6 +18,7 @@ use crate::model::ClusterTimeouts;
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::document;
 use crate::report::look::Look;
+use crate::report::table::wrap;
 use live::LiveArgs;
 
 /// Name the cause of every failed upstream connection in proxy logs
@@ -357,7 +358,9 @@ pub(super) fn print(
             return body;
         }
         let gap = if body.is_empty() { "" } else { "\n" };
-        format!("{body}{gap}{}", render::summary(diagnosis, &input, console.out))
+        let summary = render::summary(diagnosis, &input, console.out);
+        let fitted = summary.lines().map(|line| wrap(line, look.width(), 2) + "\n").collect::<String>();
+        format!("{body}{gap}{fitted}")
     };
     match args.output {
         Format::Table => console.print(&with_summary(render::table(diagnosis, look))),

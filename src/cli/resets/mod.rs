@@ -355,7 +355,7 @@ impl ResetsArgs {
     async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
         let selection = self.select.selection(&self.targets)?;
         let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
-        let (connections, lost) = self.kube.connect_all().await?;
+        let (connections, lost) = self.kube.connect_all(self.kube.timeout).await?;
         let lost = lost.iter().map(|(context, error)| (format!("context {context}"), error.to_string()));
         sources.failed.extend(lost);
         for connection in connections {

@@ -1,15 +1,21 @@
 //! An audit for people.
 
+mod causes;
+mod marks;
 mod origin;
 mod summary;
 mod table;
 
-pub use origin::{explain, show_origin};
+use super::Palette;
+use crate::audit::Severity;
+
+pub use causes::{Detail, causes};
+pub use marks::{Marks, marks};
+pub use origin::{Explained, explain, explained, show_origin};
 pub use summary::summary;
 pub use table::{rows, wide};
 
-use crate::audit::Severity;
-use crate::report::Palette;
+use origin::show_cause;
 
 /// A text in a severity's colour.
 fn paint(palette: Palette, severity: Severity, text: &str) -> String {

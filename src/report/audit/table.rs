@@ -7,17 +7,15 @@ use std::time::Duration;
 use super::super::escape::escape;
 use super::super::look::{Look, proxies, show_timeout};
 use super::super::table::{self, number, text};
+use super::causes::short_name;
 use super::{paint, show_origin};
 use crate::audit::{Audit, Finding, Row, Severity, Subject};
 use crate::model::{ClusterSet, MeshSnapshot, format_duration};
 
-/// Terminals narrower than this get rows of two lines.
-const WIDE_ENOUGH: usize = 132;
-
 /// How many proxies a line names before it counts the rest.
 const NAMED: usize = 3;
 
-/// The table: one row for each value that deserves attention, worst first; all rows with `everything`.
+/// The table by cluster: one row for each value that deserves attention, worst first; all rows with `everything`.
 #[must_use]
 pub fn rows(snapshot: &MeshSnapshot, audit: &Audit, look: Look, everything: bool) -> String {
     let lines = attention(audit, everything);
@@ -25,65 +23,54 @@ pub fn rows(snapshot: &MeshSnapshot, audit: &Audit, look: Look, everything: bool
         return String::new();
     }
     let names = |set: &ClusterSet| proxies(set.iter().map(|proxy| &snapshot.proxies[proxy as usize].proxy.id), NAMED);
-    let narrow = look.columns.is_some_and(|columns| columns < WIDE_ENOUGH);
-    let cells = lines.into_iter().map(|line| {
-        let (timeout, syn) = line.row.map_or_else(
-            || (line.timeout.map_or_else(|| "-".to_owned(), format_duration), "-".to_owned()),
-            |row| (show_timeout(row.connect_timeout), row.syn_retransmissions().to_string()),
-        );
-        let subject = if line.cluster.is_empty() { names(&line.proxies) } else { escape(&line.cluster).into_owned() };
-        let origin = line.row.map_or_else(|| "-".to_owned(), |row| show_origin(&row.origin));
-        let codes = if line.codes.is_empty() { "-".to_owned() } else { line.codes.join(",") };
-        let severity =
-            line.severity.map_or_else(|| "ok".to_owned(), |severity| paint(look.palette, severity, severity.as_str()));
-        let count = line.proxies.len().to_string();
-        if narrow {
-            let below = look.palette.faint(&format!("{codes}  {origin}"));
-            vec![severity, timeout, syn, count, format!("{subject}\n{below}")]
-        } else {
-            vec![severity, subject, timeout, syn, count, origin, codes]
-        }
-    });
-    if narrow {
-        let columns = [text("SEVERITY"), number("TIMEOUT"), number("SYN"), number("PROXIES"), text("CLUSTER")];
-        table::render(&columns, cells.collect(), look.headings)
-    } else {
-        let columns = [
-            text("SEVERITY"),
-            text("CLUSTER"),
-            number("TIMEOUT"),
-            number("SYN"),
-            number("PROXIES"),
-            text("ORIGIN"),
-            text("RULES"),
-        ];
-        table::render(&columns, cells.collect(), look.headings)
-    }
+    let cells: Vec<Vec<String>> = lines
+        .iter()
+        .map(|line| {
+            let (timeout, syn) = line.values();
+            let subject = if line.cluster.is_empty() { names(&line.proxies) } else { line.name(look) };
+            vec![
+                line.severity(look),
+                subject,
+                timeout,
+                syn,
+                line.proxies.len().to_string(),
+                line.origin(),
+                line.codes(),
+            ]
+        })
+        .collect();
+    let columns = [
+        text("SEVERITY"),
+        text("CLUSTER"),
+        number("TIMEOUT"),
+        number("SYN").optional(),
+        number("PROXIES").optional(),
+        text("ORIGIN").optional(),
+        text("RULES"),
+    ];
+    table::fit(&columns, &cells, look)
 }
 
 /// A row for each proxy and value.
 #[must_use]
 pub fn wide(snapshot: &MeshSnapshot, audit: &Audit, look: Look, everything: bool) -> String {
+    let known = |text: &str| if text.is_empty() { "-".to_owned() } else { escape(text).into_owned() };
     let mut cells = Vec::new();
     for line in attention(audit, everything) {
-        let (timeout, syn) = line.row.map_or_else(
-            || (line.timeout.map_or_else(|| "-".to_owned(), format_duration), "-".to_owned()),
-            |row| (show_timeout(row.connect_timeout), row.syn_retransmissions().to_string()),
-        );
+        let (timeout, syn) = line.values();
         for proxy in line.proxies.iter() {
             let read = &snapshot.proxies[proxy as usize].proxy;
             cells.push(vec![
                 escape(&read.id.to_string()).into_owned(),
-                line.severity
-                    .map_or_else(|| "ok".to_owned(), |severity| paint(look.palette, severity, severity.as_str())),
-                if line.cluster.is_empty() { "-".to_owned() } else { escape(&line.cluster).into_owned() },
-                line.row.map_or_else(|| "-".to_owned(), |row| escape(&row.discovery_type).into_owned()),
+                line.severity(look),
+                if line.cluster.is_empty() { "-".to_owned() } else { line.name(look) },
+                known(line.row.map_or("", |row| &row.discovery_type)),
                 timeout.clone(),
                 syn.clone(),
-                line.row.map_or_else(|| "-".to_owned(), |row| show_origin(&row.origin)),
-                if line.codes.is_empty() { "-".to_owned() } else { line.codes.join(",") },
-                if read.revision.is_empty() { "-".to_owned() } else { escape(&read.revision).into_owned() },
-                if read.istio_version.is_empty() { "-".to_owned() } else { escape(&read.istio_version).into_owned() },
+                line.origin(),
+                line.codes(),
+                known(&read.revision),
+                known(&read.istio_version),
             ]);
         }
     }
@@ -94,15 +81,15 @@ pub fn wide(snapshot: &MeshSnapshot, audit: &Audit, look: Look, everything: bool
         text("PROXY"),
         text("SEVERITY"),
         text("CLUSTER"),
-        text("TYPE"),
+        text("TYPE").optional(),
         number("TIMEOUT"),
-        number("SYN"),
-        text("ORIGIN"),
+        number("SYN").optional(),
+        text("ORIGIN").optional(),
         text("RULES"),
-        text("REVISION"),
-        text("ISTIO"),
+        text("REVISION").optional(),
+        text("ISTIO").optional(),
     ];
-    table::render(&columns, cells, look.headings)
+    table::fit(&columns, &cells, look)
 }
 
 /// What a line of the table is about.
@@ -114,6 +101,34 @@ struct Line<'a> {
     timeout: Option<Duration>,
     proxies: Arc<ClusterSet>,
     codes: Vec<&'static str>,
+}
+
+impl Line<'_> {
+    /// The cluster's name: whole for programs, as people speak of it on a terminal, where it would be cut.
+    fn name(&self, look: Look) -> String {
+        let name = if look.columns.is_some() { short_name(&self.cluster) } else { self.cluster.to_string() };
+        escape(&name).into_owned()
+    }
+
+    fn severity(&self, look: Look) -> String {
+        self.severity.map_or_else(|| "ok".to_owned(), |severity| paint(look.palette, severity, severity.as_str()))
+    }
+
+    /// The timeout, and how many SYN retransmissions fit into it.
+    fn values(&self) -> (String, String) {
+        match self.row {
+            Some(row) => (show_timeout(row.connect_timeout), row.syn_retransmissions().to_string()),
+            None => (self.timeout.map_or_else(|| "-".to_owned(), format_duration), "-".to_owned()),
+        }
+    }
+
+    fn origin(&self) -> String {
+        self.row.map_or_else(|| "-".to_owned(), |row| show_origin(&row.origin))
+    }
+
+    fn codes(&self) -> String {
+        if self.codes.is_empty() { "-".to_owned() } else { self.codes.join(",") }
+    }
 }
 
 /// The lines that deserve attention, worst first: each row with all that was found of it, and findings of no row.

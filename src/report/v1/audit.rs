@@ -190,9 +190,9 @@ pub struct Summary {
     pub ignored: usize,
 }
 
-/// Milliseconds, rounded up: a timeout below one is not none.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+/// Milliseconds, to the nearest one; `connectTimeout` has the value as it is written.
+pub(super) fn connect_timeout_ms(duration: Duration) -> u64 {
+    u64::try_from((duration.as_nanos() + 500_000) / 1_000_000).unwrap_or(u64::MAX)
 }
 
 /// The v1 form of an audit.
@@ -216,7 +216,7 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
         kind: "TimeoutAudit",
         tool: Tool::default(),
         started_at: started_at(snapshot.taken_at),
-        duration_ms: millis(took),
+        duration_ms: connect_timeout_ms(took),
         coverage: coverage(snapshot),
         mesh: audit
             .mesh
@@ -225,7 +225,7 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
                 context: mesh.context.clone(),
                 revision: mesh.revision.clone(),
                 connect_timeout: format_duration(mesh.connect_timeout),
-                connect_timeout_ms: millis(mesh.connect_timeout),
+                connect_timeout_ms: connect_timeout_ms(mesh.connect_timeout),
                 source: mesh.source.clone(),
                 install: mesh.install.clone(),
             })
@@ -243,7 +243,7 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
                     host: parts.map_or("", |parts| parts.host).to_owned(),
                     discovery_type: row.discovery_type.to_string(),
                     connect_timeout: format_duration(row.effective_timeout()),
-                    connect_timeout_ms: millis(row.effective_timeout()),
+                    connect_timeout_ms: connect_timeout_ms(row.effective_timeout()),
                     explicit: row.connect_timeout.is_some(),
                     syn_retransmissions: row.syn_retransmissions(),
                     origin: (&row.origin).into(),

@@ -4,6 +4,7 @@
 pub mod audit;
 mod cause;
 mod debug_log;
+pub mod explanation;
 pub mod fix;
 mod origin;
 pub mod resets;
@@ -17,6 +18,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 /// The documents that are written, by the names under which their JSON Schemas stand in docs/schema.
 pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
     ("timeout-audit", of::<audit::TimeoutAudit>),
+    ("origin-explanation", of::<explanation::OriginExplanation>),
     ("fix-plan", of::<fix::FixPlanJson>),
     ("verification", of::<super::verify::VerificationJson>),
     ("diagnosis", of::<super::diagnosis::DiagnosisReport>),

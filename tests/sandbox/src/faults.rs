@@ -52,6 +52,44 @@ pub enum Fault {
     },
     /// Some other HTTP server answers on the port, with a page of HTML.
     NotEnvoy,
+    /// The pod answers the first request with these bytes, whatever they are, and then closes.
+    Raw {
+        /// What comes first.
+        answer: String,
+        /// What comes after it over and over; nothing where it is empty.
+        repeat: String,
+    },
+}
+
+/// What the API server says in place of its answer.
+#[derive(Debug, Clone)]
+pub struct ApiAnswer {
+    /// Verb, such as `list`.
+    pub verb: String,
+    /// Resource with its subresource, such as `pods` or `pods/log`.
+    pub resource: String,
+    /// How often; then it answers as it should.
+    pub times: u32,
+    /// HTTP status.
+    pub status: u16,
+    /// Headers besides the type of the body, which is JSON.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// What comes after it over and over; nothing where it is empty.
+    pub repeat: Vec<u8>,
+    /// Milliseconds before the answer, and before each repetition.
+    pub pause_ms: u64,
+}
+
+impl ApiAnswer {
+    /// A body with a status, for ever.
+    #[must_use]
+    pub fn new(verb: &str, resource: &str, status: u16, body: impl Into<Vec<u8>>) -> Self {
+        let (verb, resource) = (verb.to_owned(), resource.to_owned());
+        let (headers, repeat) = (Vec::new(), Vec::new());
+        Self { verb, resource, times: u32::MAX, status, headers, body: body.into(), repeat, pause_ms: 0 }
+    }
 }
 
 /// Requests that the API server itself turns away for a while.
@@ -76,6 +114,7 @@ pub struct Refusal {
 pub struct Faults {
     pods: Mutex<HashMap<(String, String), Fault>>,
     refusals: Mutex<Vec<Refusal>>,
+    answers: Mutex<Vec<ApiAnswer>>,
 }
 
 impl Faults {
@@ -103,6 +142,22 @@ impl Faults {
     /// Adds a refusal.
     pub fn refuse(&self, refusal: Refusal) {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
+    }
+
+    /// Sets what the API server says to a kind of request; another for the same kind takes its place.
+    pub fn answer(&self, answer: ApiAnswer) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|other| (&other.verb, &other.resource) != (&answer.verb, &answer.resource));
+        answers.push(answer);
+    }
+
+    /// What meets a request, counted down.
+    #[must_use]
+    pub fn answered(&self, verb: &str, resource: &str) -> Option<ApiAnswer> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = answers.iter_mut().find(|a| a.verb == verb && a.resource == resource && a.times > 0)?;
+        met.times -= 1;
+        Some(met.clone())
     }
 
     /// The refusal that meets a request, counted down.

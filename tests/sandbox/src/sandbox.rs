@@ -180,6 +180,11 @@ impl Sandbox {
         self.cluster.faults.set(namespace, pod, fault.into());
     }
 
+    /// Sets what the API server says in place of its answers to a kind of request.
+    pub fn answer(&self, answer: crate::faults::ApiAnswer) {
+        self.cluster.faults.answer(answer);
+    }
+
     /// Makes the API server refuse some requests for a while.
     pub fn refuse(&self, refusal: Refusal) {
         self.cluster.faults.refuse(refusal);

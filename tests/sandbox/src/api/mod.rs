@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -34,7 +35,7 @@ use tokio_rustls::TlsAcceptor;
 pub use tls::Credentials;
 
 use crate::Error;
-use crate::faults::{Fault, Faults, Refusal};
+use crate::faults::{ApiAnswer, Fault, Faults, Refusal};
 use crate::log::ContainerLog;
 use crate::stats::Counters;
 use crate::status::Status;
@@ -277,6 +278,9 @@ async fn dispatch(cluster: &Arc<Cluster>, identity: &Identity, request: Request<
     {
         return Err(Status::refused(status, retry_after));
     }
+    if let Some(answer) = cluster.faults.answered(target.verb.word(), &target.resource_and_subresource()) {
+        return spoilt(answer).await;
+    }
     match target.subresource.as_str() {
         "log" => podlog::answer(cluster, &target),
         "portforward" => {
@@ -290,6 +294,34 @@ async fn dispatch(cluster: &Arc<Cluster>, identity: &Identity, request: Request<
         "" | "status" => objects::answer(cluster, &target, request).await,
         _ => Err(Status::no_such_path()),
     }
+}
+
+/// An answer that is given in place of the right one.
+async fn spoilt(answer: ApiAnswer) -> Answer {
+    let pause = Duration::from_millis(answer.pause_ms);
+    tokio::time::sleep(pause).await;
+    let first = futures_util::stream::once(std::future::ready(Bytes::from(answer.body)));
+    let repeat = Bytes::from(answer.repeat);
+    let rest = futures_util::stream::unfold((), move |()| {
+        let chunk = repeat.clone();
+        async move {
+            if chunk.is_empty() {
+                return None;
+            }
+            tokio::time::sleep(pause).await;
+            Some((chunk, ()))
+        }
+    });
+    let frames = first.chain(rest).map(|chunk| Ok(hyper::body::Frame::data(chunk)));
+    let mut response = Response::new(http_body_util::StreamBody::new(frames).boxed_unsync());
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    for (name, value) in answer.headers {
+        if let Ok(value) = http::HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    Ok(response)
 }
 
 /// The private path by which tests in other processes set faults and read counters.

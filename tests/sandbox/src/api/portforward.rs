@@ -329,6 +329,11 @@ impl Pod {
                 self.spawn(huge_dump(far, *bytes));
                 return Ok(Box::new(near));
             }
+            Some(Fault::Raw { answer, repeat }) => {
+                let (near, far) = tokio::io::duplex(COPY_BUFFER);
+                self.spawn(raw(far, answer.clone(), repeat.clone()));
+                return Ok(Box::new(near));
+            }
             Some(Fault::NotEnvoy) => return Ok(self.serve(Arc::new(WelcomePage))),
             _ => {}
         }
@@ -441,6 +446,15 @@ impl Shape {
             left -= length as u64;
         }
     }
+}
+
+/// Answers the first request with bytes.
+async fn raw(mut stream: DuplexStream, answer: String, repeat: String) {
+    let _ = stream.read(&mut [0; 4096]).await;
+    if stream.write_all(answer.as_bytes()).await.is_err() {
+        return;
+    }
+    while !repeat.is_empty() && stream.write_all(repeat.as_bytes()).await.is_ok() {}
 }
 
 async fn swallow(mut stream: DuplexStream) {

@@ -1,0 +1,120 @@
+//! `convert`: an earlier `-o json` in another format.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::report::export::{self, ConvertError, Results};
+
+/// Write an earlier -o json of timeouts, diagnose or verify in another format
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubectl meshaudit timeouts -A -o json > audit.json
+  kubectl meshaudit convert audit.json -o html --output-file audit.html
+  kubectl meshaudit convert audit.json -o sarif > audit.sarif
+
+Exit codes: 0 done, 2 usage, 4 it is no such document.")]
+pub(super) struct ConvertArgs {
+    /// The document; - is stdin
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// sarif, junit, markdown, html, csv or prometheus
+    #[arg(short, long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
+    output: ExportFormat,
+    #[command(flatten)]
+    to: OutputFileArgs,
+}
+
+/// The formats of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExportFormat {
+    /// SARIF 2.1.0.
+    Sarif,
+    /// JUnit XML.
+    Junit,
+    /// Markdown.
+    Markdown,
+    /// One page.
+    Html,
+    /// A row a finding.
+    Csv,
+    /// Prometheus' text exposition.
+    Prometheus,
+}
+
+impl From<ExportFormat> for export::Format {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Sarif => Self::Sarif,
+            ExportFormat::Junit => Self::Junit,
+            ExportFormat::Markdown => Self::Markdown,
+            ExportFormat::Html => Self::Html,
+            ExportFormat::Csv => Self::Csv,
+            ExportFormat::Prometheus => Self::Prometheus,
+        }
+    }
+}
+
+/// Where a report goes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct OutputFileArgs {
+    /// Write the report into FILE, not to stdout
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    output_file: Option<PathBuf>,
+}
+
+impl OutputFileArgs {
+    /// Writes a report to where it is wanted. A file is complete or not there: it is written beside its place first.
+    pub(super) fn put(&self, text: &str, console: &Console) -> Result<(), Failure> {
+        let Some(file) = &self.output_file else { return console.print(text) };
+        save(file, text).map_err(|error| {
+            Failure::cannot_run(format!("cannot write {}: {error}", file.display())).hint("is the directory writable?")
+        })?;
+        console.note(&format!("Wrote {}", file.display()));
+        Ok(())
+    }
+}
+
+fn save(file: &Path, text: &str) -> std::io::Result<()> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = tempfile::Builder::new().prefix(".meshaudit-").tempfile_in(directory)?;
+    std::fs::write(beside.path(), text)?;
+    beside.persist(file).map(drop).map_err(|error| error.error)
+}
+
+/// A document in another format.
+pub(super) fn exported(document: &impl serde::Serialize, format: export::Format) -> Result<String, Failure> {
+    let results = Results::of(serde_json::to_value(document)?)?;
+    Ok(export::write(&results, format)?)
+}
+
+/// Beside a report in a step of GitHub Actions: annotations of its findings, for people who look at the run.
+pub(super) fn annotate(document: &impl serde::Serialize, console: &Console) -> Result<(), Failure> {
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        console.say(export::annotations(&Results::of(serde_json::to_value(document)?)?).trim_end());
+    }
+    Ok(())
+}
+
+pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<Exit, Failure> {
+    let mut bytes = Vec::new();
+    let read = if args.file.as_os_str() == "-" {
+        std::io::stdin().lock().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(&args.file).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    read.map_err(|error| Failure::cannot_run(format!("cannot read {}: {error}", args.file.display())))?;
+    let results = Results::read(&bytes)?;
+    args.to.put(&export::write(&results, args.output.into())?, console)?;
+    Ok(Exit::Success)
+}
+
+impl From<ConvertError> for Failure {
+    fn from(error: ConvertError) -> Self {
+        Self::cannot_run(error.to_string())
+    }
+}

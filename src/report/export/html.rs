@@ -1,0 +1,162 @@
+//! One page that needs nothing from anywhere: what was read, what was found, each value. Columns sort on a click; it
+//! reads the same without scripts, in the dark, and on a telephone.
+
+use std::fmt::Write;
+
+use super::super::look::count;
+use super::markup;
+use super::results::{Finding, Level, Results};
+
+const STYLE: &str = "
+:root{color-scheme:light dark;--ink:#222;--faint:#666;--line:#ddd;--ground:#fff;--error:#b3261e;--warning:#8a5a00;--info:#3b5b92}
+@media (prefers-color-scheme:dark){:root{--ink:#ddd;--faint:#9a9a9a;--line:#3a3d45;--ground:#16181d;--error:#ff8a80;--warning:#ffca6b;--info:#9cc2ff}}
+*{box-sizing:border-box}
+body{margin:1.5rem auto;max-width:1180px;padding:0 1rem;font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--ground)}
+h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
+.faint{color:var(--faint)}
+.error{color:var(--error);font-weight:600}.warning{color:var(--warning);font-weight:600}.info{color:var(--info)}
+.incomplete{border-left:4px solid var(--error);padding:.2rem .8rem}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{padding:.35rem .6rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+th{cursor:pointer;position:sticky;top:0;background:var(--ground);white-space:nowrap}
+td.n,th.n{text-align:right;white-space:nowrap}
+code,.name{font-family:ui-monospace,monospace;font-size:.93em}
+details>summary{cursor:pointer}
+@media (max-width:700px){
+table,thead,tbody,tr,td{display:block}thead{display:none}
+tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}td.n{text-align:left}
+td[data-h]::before{content:attr(data-h) \": \";color:var(--faint)}
+}";
+
+const SCRIPT: &str = "
+for(const th of document.querySelectorAll('th'))th.onclick=()=>{
+const table=th.closest('table'),body=table.tBodies[0],i=[...th.parentNode.children].indexOf(th),up=th.dataset.up!=='1';
+for(const other of th.parentNode.children)delete other.dataset.up;th.dataset.up=up?'1':'0';
+const key=row=>row.cells[i].dataset.k??row.cells[i].textContent;
+const rows=[...body.rows].sort((a,b)=>key(a).localeCompare(key(b),undefined,{numeric:true}));
+if(!up)rows.reverse();body.append(...rows)}";
+
+/// The page.
+pub(super) fn html(results: &Results) -> String {
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{0}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{0}</h1>\n",
+        markup(results.title)
+    );
+    summary(&mut page, results);
+    findings(&mut page, results);
+    clusters(&mut page, results);
+    unread(&mut page, results);
+    let when =
+        if results.started_at.is_empty() { String::new() } else { format!("Read {}. ", markup(&results.started_at)) };
+    let _ = write!(
+        page,
+        "<p class=\"faint\">{when}kubectl-meshaudit {}</p>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
+        markup(&results.version)
+    );
+    page
+}
+
+fn summary(page: &mut String, results: &Results) {
+    let found: Vec<String> = Level::ALL
+        .into_iter()
+        .filter(|level| results.count(*level) > 0)
+        .map(|level| format!("<span class=\"{0}\">{1} {0}</span>", level.as_str(), results.count(level)))
+        .collect();
+    let found = if found.is_empty() { "Nothing found".to_owned() } else { found.join(", ") };
+    let class = if results.coverage.failed.is_empty() { "" } else { " class=\"incomplete\"" };
+    let _ = writeln!(page, "<p{class}>{found}. {}</p>", markup(&results.covered()));
+    for mesh in &results.mesh {
+        let of = if mesh.revision.is_empty() { String::new() } else { format!(" (revision {})", mesh.revision) };
+        let _ = writeln!(
+            page,
+            "<p>The mesh's connect timeout is <strong>{}</strong>{}, by {}.</p>",
+            markup(&mesh.connect_timeout),
+            markup(&of),
+            markup(&mesh.source)
+        );
+    }
+}
+
+fn findings(page: &mut String, results: &Results) {
+    if results.findings.is_empty() {
+        return;
+    }
+    page.push_str("<h2>Findings</h2>\n<table>\n<thead><tr><th>Severity</th><th>Rule</th><th>About</th><th>What, and what to do</th><th class=\"n\">Proxies</th></tr></thead>\n<tbody>\n");
+    for finding in &results.findings {
+        let rank = finding.level as u8;
+        let about = if finding.subject.is_empty() { &finding.origin } else { &finding.subject };
+        let _ = write!(
+            page,
+            "<tr><td class=\"{0}\" data-k=\"{rank}\">{0}</td><td>{1} <span class=\"faint\">{2}</span></td><td class=\"name\">{3}</td><td>",
+            finding.level.as_str(),
+            markup(&finding.code),
+            if finding.name == finding.code { String::new() } else { markup(&finding.name) },
+            markup(about),
+        );
+        what(page, finding);
+        let _ = writeln!(page, "</td><td class=\"n\" data-h=\"Proxies\">{}</td></tr>", finding.proxies.len());
+    }
+    page.push_str("</tbody>\n</table>\n");
+}
+
+fn what(page: &mut String, finding: &Finding) {
+    let _ = write!(page, "{}", markup(&finding.message));
+    if !finding.origin.is_empty() && !finding.subject.is_empty() {
+        let _ = write!(page, "<br><span class=\"faint\">From {}</span>", markup(&finding.origin));
+    }
+    if !finding.remedy.is_empty() {
+        let _ = write!(page, "<br><strong>Remedy:</strong> {}", markup(&finding.remedy));
+    }
+    for line in finding.evidence.iter().take(20) {
+        let _ = write!(page, "<br><code>{}</code>", markup(line));
+    }
+    if !finding.proxies.is_empty() {
+        let _ = write!(page, "<details><summary>{}</summary>", count(finding.proxies.len(), "proxy", "proxies"));
+        let _ = write!(page, "<span class=\"name\">{}</span></details>", markup(&finding.proxies.join(", ")));
+    }
+}
+
+fn clusters(page: &mut String, results: &Results) {
+    if results.clusters.is_empty() {
+        return;
+    }
+    page.push_str("<h2>Values</h2>\n<table>\n<thead><tr><th>Cluster</th><th class=\"n\">Timeout</th><th class=\"n\">SYN</th><th>Origin</th><th class=\"n\">Proxies</th></tr></thead>\n<tbody>\n");
+    for cluster in &results.clusters {
+        let _ = writeln!(
+            page,
+            "<tr><td class=\"name\">{}</td><td class=\"n\" data-h=\"Timeout\" data-k=\"{}\">{}</td><td class=\"n\" data-h=\"SYN retransmissions\">{}</td><td data-h=\"Origin\">{}</td><td class=\"n\" data-h=\"Proxies\">{}</td></tr>",
+            markup(&cluster.name),
+            cluster.connect_timeout_ms,
+            markup(&cluster.connect_timeout),
+            cluster.syn_retransmissions,
+            markup(&cluster.origin.as_ref().map(super::results::Origin::text).unwrap_or_default()),
+            cluster.proxy_count,
+        );
+    }
+    page.push_str("</tbody>\n</table>\n");
+}
+
+fn unread(page: &mut String, results: &Results) {
+    let of = &results.coverage;
+    if !of.failed.is_empty() {
+        page.push_str("<h2>Not read</h2>\n<table>\n<thead><tr><th>Proxy</th><th>Cause</th><th>What happened</th></tr></thead>\n<tbody>\n");
+        for one in &of.failed {
+            let _ = writeln!(
+                page,
+                "<tr><td class=\"name\">{}</td><td>{}</td><td>{}</td></tr>",
+                markup(&one.proxy),
+                markup(&one.cause),
+                markup(&one.message)
+            );
+        }
+        page.push_str("</tbody>\n</table>\n");
+    }
+    if !of.skipped.is_empty() {
+        let _ = writeln!(page, "<details><summary>Skipped: {}</summary><ul>", count(of.skipped.len(), "pod", "pods"));
+        for one in &of.skipped {
+            let _ =
+                writeln!(page, "<li><span class=\"name\">{}</span>: {}</li>", markup(&one.proxy), markup(&one.reason));
+        }
+        page.push_str("</ul></details>\n");
+    }
+}

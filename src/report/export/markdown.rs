@@ -1,0 +1,96 @@
+//! Markdown (GitHub's), for a pull request, an issue or a wiki.
+
+use std::fmt::Write;
+
+use super::super::escape::escape;
+use super::super::look::count;
+use super::results::{Level, Results};
+
+/// GitHub takes 65,536 characters of a comment; what is beyond this is left out, and that is said.
+const MOST: usize = 60_000;
+
+/// The document.
+pub(super) fn markdown(results: &Results) -> String {
+    let mut out = format!("## {}\n\n", results.title);
+    let found: Vec<String> = Level::ALL
+        .into_iter()
+        .map(|level| (results.count(level), level.as_str()))
+        .filter(|(found, _)| *found > 0)
+        .map(
+            |(found, word)| {
+                if word == "info" { format!("{found} info") } else { count(found, word, &format!("{word}s")) }
+            },
+        )
+        .collect();
+    let found = if found.is_empty() { "Nothing found.".to_owned() } else { format!("**{}.**", found.join(", ")) };
+    let _ = writeln!(out, "{found} {}", results.covered());
+    for mesh in &results.mesh {
+        let revision =
+            if mesh.revision.is_empty() { String::new() } else { format!(" (revision {})", cell(&mesh.revision)) };
+        let _ = writeln!(
+            out,
+            "\nThe mesh's connect timeout is **{}**{revision}, by {}.",
+            cell(&mesh.connect_timeout),
+            cell(&mesh.source)
+        );
+    }
+    if !results.findings.is_empty() {
+        out.push_str("\n| | rule | about | what | remedy |\n|---|---|---|---|---|\n");
+        for (index, finding) in results.findings.iter().enumerate() {
+            let about = match (finding.subject.is_empty(), finding.proxies.as_slice()) {
+                (false, proxies) if proxies.len() > 1 => {
+                    format!("`{}`, {} proxies", code(&finding.subject), proxies.len())
+                }
+                (false, _) => format!("`{}`", code(&finding.subject)),
+                (true, [proxy]) => format!("`{}`", code(proxy)),
+                (true, []) => cell(&finding.origin),
+                (true, proxies) => format!("{} proxies", proxies.len()),
+            };
+            let row = format!(
+                "| {} | {} {} | {about} | {} | {} |\n",
+                finding.level.as_str(),
+                cell(&finding.code),
+                if finding.name == finding.code { String::new() } else { cell(&finding.name) },
+                cell(&finding.message),
+                cell(&finding.remedy),
+            );
+            if out.len() + row.len() > MOST {
+                let _ = writeln!(out, "\n… and {} more.", results.findings.len() - index);
+                break;
+            }
+            out += &row;
+        }
+    }
+    let failed = &results.coverage.failed;
+    if !failed.is_empty() {
+        let _ = writeln!(out, "\n<details><summary>Not read: {}</summary>\n", count(failed.len(), "proxy", "proxies"));
+        for one in failed.iter().take(500) {
+            let _ = writeln!(out, "- `{}`: {}", code(&one.proxy), cell(&one.message));
+        }
+        out.push_str("\n</details>\n");
+    }
+    out
+}
+
+/// Text in a table's cell: no markup of its own, no link, no line feed.
+fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in escape(text).chars() {
+        match c {
+            '\\' | '|' | '[' | ']' | '*' | '_' | '`' | '!' | '#' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            '\n' | '\r' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Text between backticks.
+fn code(text: &str) -> String {
+    escape(text).replace('`', "'").replace('|', "\\|").replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,84 @@
+//! A v1 document in the formats of others: CI systems, spreadsheets, pages, metrics. Each is a function from
+//! [`Results`], which is read from the document itself, so that what `convert` makes of a file is what the command would
+//! have written.
+
+mod csv;
+mod github;
+mod html;
+mod junit;
+mod markdown;
+mod prometheus;
+mod results;
+mod sarif;
+
+pub use github::annotations;
+pub use results::{ConvertError, Results};
+
+/// The formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// SARIF 2.1.0.
+    Sarif,
+    /// JUnit's XML, as Jenkins and GitLab read it.
+    Junit,
+    /// A table for a pull request or a wiki.
+    Markdown,
+    /// One page that needs nothing from anywhere.
+    Html,
+    /// One row a finding.
+    Csv,
+    /// Prometheus' text exposition.
+    Prometheus,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Sarif, Self::Junit, Self::Markdown, Self::Html, Self::Csv, Self::Prometheus];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sarif => "sarif",
+            Self::Junit => "junit",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Csv => "csv",
+            Self::Prometheus => "prometheus",
+        }
+    }
+}
+
+/// Writes results in a format.
+///
+/// # Errors
+/// When a document cannot be written as JSON or CSV.
+pub fn write(results: &Results, format: Format) -> Result<String, ConvertError> {
+    Ok(match format {
+        Format::Sarif => sarif::sarif(results)?,
+        Format::Junit => junit::junit(results),
+        Format::Markdown => markdown::markdown(results),
+        Format::Html => html::html(results),
+        Format::Csv => csv::csv(results)?,
+        Format::Prometheus => prometheus::prometheus(results),
+    })
+}
+
+/// Text for XML 1.0 and HTML: markup escaped, and characters that XML does not have left out.
+fn markup(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    // A line feed of ours stays one; one that came from outside has been written out by now, or does no harm in a page.
+    let lines: Vec<_> = text.split('\n').map(super::escape::escape).collect();
+    for c in lines.join("\n").chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
