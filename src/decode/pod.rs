@@ -3,79 +3,114 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::pod_config;
 use crate::model::{Proxy, ProxyId, ProxyRole, StartupLogLevels};
+
+/// Some servers write `null` for what is not there, in place of leaving it out.
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
 
 /// The fields of a pod that are used; the rest is never kept.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Pod {
+    #[serde(deserialize_with = "null_as_default")]
     metadata: Metadata,
+    #[serde(deserialize_with = "null_as_default")]
     spec: PodSpec,
+    #[serde(deserialize_with = "null_as_default")]
     status: PodStatus,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
+    #[serde(deserialize_with = "null_as_default")]
     name: String,
+    #[serde(deserialize_with = "null_as_default")]
     namespace: String,
+    #[serde(deserialize_with = "null_as_default")]
     uid: String,
+    #[serde(deserialize_with = "null_as_default")]
     labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_as_default")]
     annotations: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct PodSpec {
+    #[serde(deserialize_with = "null_as_default")]
     containers: Vec<Container>,
+    #[serde(deserialize_with = "null_as_default")]
     init_containers: Vec<Container>,
+    #[serde(deserialize_with = "null_as_default")]
     node_name: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Container {
+    #[serde(deserialize_with = "null_as_default")]
     name: String,
+    #[serde(deserialize_with = "null_as_default")]
     image: String,
+    #[serde(deserialize_with = "null_as_default")]
     command: Vec<String>,
+    #[serde(deserialize_with = "null_as_default")]
     args: Vec<String>,
+    #[serde(deserialize_with = "null_as_default")]
     env: Vec<EnvVar>,
+    #[serde(deserialize_with = "null_as_default")]
     ports: Vec<ContainerPort>,
+    #[serde(deserialize_with = "null_as_default")]
     restart_policy: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct EnvVar {
+    #[serde(deserialize_with = "null_as_default")]
     name: String,
+    #[serde(deserialize_with = "null_as_default")]
     value: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ContainerPort {
+    #[serde(deserialize_with = "null_as_default")]
     container_port: u16,
+    #[serde(deserialize_with = "null_as_default")]
     name: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct PodStatus {
+    #[serde(deserialize_with = "null_as_default")]
     phase: String,
+    #[serde(deserialize_with = "null_as_default")]
     reason: String,
+    #[serde(deserialize_with = "null_as_default")]
     container_statuses: Vec<ContainerStatus>,
+    #[serde(deserialize_with = "null_as_default")]
     init_container_statuses: Vec<ContainerStatus>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ContainerStatus {
+    #[serde(deserialize_with = "null_as_default")]
     name: String,
+    #[serde(deserialize_with = "null_as_default")]
     restart_count: u32,
+    #[serde(deserialize_with = "null_as_default")]
     state: ContainerState,
+    #[serde(deserialize_with = "null_as_default")]
     last_state: ContainerState,
 }
 
@@ -94,14 +129,18 @@ struct Running {}
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct Waiting {
+    #[serde(deserialize_with = "null_as_default")]
     reason: String,
+    #[serde(deserialize_with = "null_as_default")]
     message: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Terminated {
+    #[serde(deserialize_with = "null_as_default")]
     reason: String,
+    #[serde(deserialize_with = "null_as_default")]
     exit_code: i64,
 }
 
