@@ -41,12 +41,13 @@ pub(super) struct Behaviour {
 }
 
 /// Versions of which each behaves as no other here does, newest first.
-const DISTINCT: [Version; 9] = [
+const DISTINCT: [Version; 10] = [
     Version::new(1, 31, 0),
     Version::new(1, 30, 0),
     Version::new(1, 26, 0),
     Version::new(1, 24, 0),
     Version::new(1, 23, 1),
+    Version::new(1, 23, 0),
     Version::new(1, 22, 0),
     Version::new(1, 21, 2),
     Version::new(1, 20, 6),

@@ -1,8 +1,7 @@
 //! Which proxies of files are meant: targets, `-n` and `-l` with `--from`.
 
 use super::failure::Failure;
-use super::kube_args::SourceArgs;
-use crate::k8s::{Target, WorkloadKind};
+use crate::k8s::{PodSelection, Target, WorkloadKind};
 use crate::model::{LabelSelector, MeshSnapshot, Proxy, ProxyId};
 
 /// A selection that is made without a cluster.
@@ -14,10 +13,8 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    /// What the flags and the targets say; `None` where everything is meant.
-    pub(super) fn of(source: &SourceArgs) -> Result<Option<Self>, Failure> {
-        let select = &source.select;
-        let selection = select.selection(&source.targets)?;
+    /// What a selection means for files; `None` where everything is meant.
+    pub(super) fn of(selection: PodSelection) -> Result<Option<Self>, Failure> {
         if selection.fields.is_some() {
             return Err(Failure::usage("--field-selector selects pods of a cluster, of which files know nothing")
                 .hint("select with -n, -l or a target"));

@@ -389,7 +389,7 @@ impl SourceArgs {
 
     async fn read(&self, console: &Console, wanted: Wanted, deadline: Deadline) -> Result<MeshSnapshot, Failure> {
         if !self.from.is_empty() {
-            let chosen = Chosen::of(self)?;
+            let chosen = Chosen::of(self.select.selection(&self.targets)?)?;
             let snapshot = collect::offline(&self.from, &ArchiveLimits::default());
             return match chosen {
                 Some(chosen) => chosen.apply(snapshot),

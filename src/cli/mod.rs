@@ -62,7 +62,7 @@ struct GlobalArgs {
     #[arg(short, long, global = true)]
     quiet: bool,
     /// Say more; -vv shows each request
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, alias = "v", global = true, action = ArgAction::Count)]
     verbose: u8,
 }
 

@@ -14,7 +14,7 @@ use super::error::{ApiError, innermost};
 use super::kubeconfig::Overrides;
 use super::no_proxy;
 use super::port::SpdyOnly;
-use super::request::encode;
+use super::encode::encode;
 use super::secrets::{self, Plugin};
 
 /// Which cluster to talk to, and as whom: kubectl's flags.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::client::Connection;
 use super::error::ApiError;
-use super::request::encode;
+use super::encode::encode;
 use crate::input::MAX_LINE;
 
 /// Which part of a log is wanted: kubectl's flags.

@@ -2,6 +2,7 @@
 
 mod client;
 mod deadline;
+mod encode;
 mod error;
 mod groups;
 mod kubeconfig;
@@ -30,7 +31,7 @@ pub use names::NamesOf;
 pub(crate) use outside::{outside, outside_bytes};
 pub use pods::{Found, PodSelection, select};
 pub use port::{OpenError, PortErrors, PortStream, open_port};
-pub(crate) use request::encode;
+pub(crate) use encode::encode;
 pub use request::{ListQuery, Listed};
 pub use retry::Retry;
 pub(crate) use secrets::without_password;

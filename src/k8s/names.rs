@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::client::Connection;
 use super::error::ApiError;
-use super::request::encode;
+use super::encode::encode;
 use super::targets::WorkloadKind;
 
 #[derive(Deserialize)]

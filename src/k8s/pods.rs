@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::client::Connection;
 use super::error::ApiError;
-use super::request::{ListQuery, Listed, encode};
+use super::encode::encode;
+use super::request::{ListQuery, Listed};
 use super::targets::{Target, WorkloadKind};
 use crate::decode::pod::Pod;
 use crate::model::{Proxy, ProxyId, SkippedProxy};

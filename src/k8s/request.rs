@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use http_body_util::BodyExt as _;
 use kube::client::Body;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::client::Connection;
+use super::encode::encode;
 use super::error::{ApiError, innermost};
 use super::outside::{outside, outside_bytes};
 use super::retry::Retry;
@@ -235,14 +235,6 @@ fn too_large(limit: u64) -> ApiError {
 /// An answer that is none to what was asked.
 fn odd(reason: &str) -> ApiError {
     ApiError::Other { code: 200, message: format!("its answer is not what was asked for: {reason}") }
-}
-
-/// Everything but RFC 3986's unreserved characters, so that no value can add a part or a parameter to a path.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// A value as a part of a path or a query.
-pub(crate) fn encode(text: &str) -> impl std::fmt::Display {
-    utf8_percent_encode(text, ESCAPED)
 }
 
 impl From<ElementError> for ApiError {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::client::Connection;
 use super::error::ApiError;
-use super::request::encode;
+use super::encode::encode;
 
 #[derive(Deserialize)]
 struct Service {

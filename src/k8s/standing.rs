@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::client::Connection;
 use super::error::ApiError;
-use super::request::encode;
+use super::encode::encode;
 use crate::decode::pod::Pod;
 use crate::model::{ClusterIdentity, NamespaceUid};
 

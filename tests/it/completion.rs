@@ -46,7 +46,7 @@ fn values_are_completed_where_they_are_known() {
     };
     holds(&["explain", "ma00"], "MA001");
     holds(&["resets", "--tz", "America/Los"], "America/Los_Angeles");
-    holds(&["resets", "--class", ""], "reset");
+    holds(&["resets", "--class", ""], "connection-reset");
     holds(&["resets", "--by", ""], "hour");
     holds(&["debug-log", "--level", "pool:d"], "pool:debug");
     holds(&["timeouts", "--fail-on", ""], "warning");

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::client::Connection;
 use super::error::ApiError;
 use super::outside::outside;
-use super::request::encode;
+use super::encode::encode;
 use spdy::Spdy;
 use websocket::WebSocket;
 

@@ -39,10 +39,10 @@ pub(super) fn markdown(results: &Results) -> String {
         for (index, finding) in results.findings.iter().enumerate() {
             let about = match (finding.subject.is_empty(), finding.proxies.as_slice()) {
                 (false, proxies) if proxies.len() > 1 => {
-                    format!("`{}`, {} proxies", code(&finding.subject), proxies.len())
+                    format!("{}, {} proxies", code(&finding.subject), proxies.len())
                 }
-                (false, _) => format!("`{}`", code(&finding.subject)),
-                (true, [proxy]) => format!("`{}`", code(proxy)),
+                (false, _) => code(&finding.subject),
+                (true, [proxy]) => code(proxy),
                 (true, []) => cell(&finding.origin),
                 (true, proxies) => format!("{} proxies", proxies.len()),
             };
@@ -65,7 +65,7 @@ pub(super) fn markdown(results: &Results) -> String {
     if !failed.is_empty() {
         let _ = writeln!(out, "\n<details><summary>Not read: {}</summary>\n", count(failed.len(), "proxy", "proxies"));
         for one in failed.iter().take(500) {
-            let _ = writeln!(out, "- `{}`: {}", code(&one.proxy), cell(&one.message));
+            let _ = writeln!(out, "- {}: {}", code(&one.proxy), cell(&one.message));
         }
         out.push_str("\n</details>\n");
     }
@@ -90,7 +90,7 @@ fn cell(text: &str) -> String {
     out
 }
 
-/// Text between backticks.
+/// A name between backticks; one that could end them, or be markup, as plain text.
 fn code(text: &str) -> String {
-    escape(text).replace('`', "'").replace('|', "\\|").replace(['\n', '\r'], " ")
+    if text.contains(['`', '<', '\\', '\n']) { cell(text) } else { format!("`{}`", escape(text).replace('|', "\\|")) }
 }
