@@ -101,7 +101,7 @@ pub(super) async fn run(args: &ClustersArgs, console: &Console) -> Result<Exit, 
 async fn read(args: &ClustersArgs, taken: &mut Taken<'_>) -> Result<(), Failure> {
     let source = &args.source;
     if !source.from.is_empty() {
-        let chosen = Chosen::of(source)?;
+        let chosen = Chosen::of(source.select.selection(&source.targets)?)?;
         let (mut proxies, unread) = collect::offline_objects(&source.from, &ArchiveLimits::default());
         let there: Vec<String> = proxies.iter().map(|(proxy, _)| proxy.id.to_string()).collect();
         proxies.retain(|(proxy, _)| chosen.as_ref().is_none_or(|chosen| chosen.means(proxy)));
