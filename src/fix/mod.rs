@@ -2,7 +2,7 @@
 //! A plan is advice; nothing here, nor anything that uses it, writes to a cluster.
 //!
 //! A plan changes connect timeouts and nothing else, for no proxy. Each change of an object is carried out on the
-//! objects that were read, and what every proxy then gets is compared with what it gets now ([`footprint`]); a change
+//! objects that were read, and what every proxy then gets is compared with what it gets now (`footprint`); a change
 //! that does more is not planned, and is left to the reader with what it does ([`HostChoices`]).
 
 mod command;
