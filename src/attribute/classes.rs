@@ -124,7 +124,8 @@ struct OfPlane<'a> {
 
 /// The control planes that proxies are connected to, and of each proxy which.
 fn planes(snapshot: &MeshSnapshot) -> (Vec<Plane<'_>>, Vec<Option<usize>>) {
-    let mut found: Vec<(&IstioObjects, Option<(usize, &ControlPlane)>, OfPlane<'_>)> = Vec::new();
+    type Seen<'a> = (&'a IstioObjects, Option<(usize, &'a ControlPlane)>, OfPlane<'a>);
+    let mut found: Vec<Seen<'_>> = Vec::new();
     let mut known: HashMap<(&str, Option<usize>), usize> = HashMap::new();
     let mut plane_of = Vec::with_capacity(snapshot.proxies.len());
     for read in &snapshot.proxies {

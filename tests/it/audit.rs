@@ -78,9 +78,10 @@ fn finds_what_is_wrong() {
     assert_eq!(silent["severity"], "error");
     assert_eq!(silent["rule"], "connect-timeout-too-short");
     assert!(silent["remedy"].as_str().unwrap().contains("10s"));
-    // Every judged value of a second or less, and no other. A tunnel dials another proxy over TCP, with the mesh's value.
+    // Every judged value of a second or less, and no other.
     let short = AUDIT["clusters"].as_array().unwrap().iter().filter(|cluster| {
         let name = cluster["name"].as_str().unwrap();
+        // A waypoint's tunnel dials over TCP with the mesh's value, as services' clusters do.
         let judged = cluster["direction"] != "" || name.contains("Passthrough") || name == "connect_originate";
         judged && cluster["connectTimeoutMs"].as_u64().unwrap() <= 1000
     });

@@ -211,7 +211,7 @@ impl ControlPlane {
     /// Why Istio refuses a value of `connectTimeout`, and with it the whole document.
     fn refusal(&self, value: Duration, at_least: Option<Version>) -> Option<Refusal> {
         let said = crate::model::format_duration(value);
-        if value < Duration::from_millis(1) || value.subsec_nanos() % 1_000_000 != 0 {
+        if value < Duration::from_millis(1) || !value.subsec_nanos().is_multiple_of(1_000_000) {
             return Some(Refusal::Certain(format!("Istio takes whole milliseconds from 1ms on, not {said}")));
         }
         let longest = Duration::from_secs(3600);
