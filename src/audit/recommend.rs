@@ -56,8 +56,11 @@ pub struct Recommender<'a> {
     policy: &'a Policy,
     /// The rows of each place that gives values.
     rows: HashMap<&'a OriginKind, Vec<&'a Row>>,
-    known: RefCell<HashMap<(&'a OriginKind, Option<&'a str>), Arc<Recommendation>>>,
+    known: RefCell<Known<'a>>,
 }
+
+/// What was recommended, by the origin and the host it was asked for.
+type Known<'a> = HashMap<(&'a OriginKind, Option<&'a str>), Arc<Recommendation>>;
 
 impl<'a> Recommender<'a> {
     /// Indexes what was measured, and what routes leave.

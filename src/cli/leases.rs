@@ -27,13 +27,11 @@ pub(super) async fn put_back_what_has_run_out(connection: &Connection, limits: L
         // A lease is of this cluster if it was reached at the same place; whether it is, its pod's UID says.
         if lease.has_run_out(now) && lease.cluster.server == connection.server {
             let limits = Limits { request_timeout: limits.request_timeout.min(PATIENCE), ..limits };
-            match tokio::time::timeout(PATIENCE, put_back(&store, connection, limits, &lease, now)).await {
-                Ok(Ok(Some(done))) => console.note(&format!(
-                    "{}: its debug levels were to end at {}: {done}",
-                    escape(&lease.proxy()),
-                    moment(lease.until.unwrap_or(now))
-                )),
-                Ok(Ok(None)) | Ok(Err(_)) | Err(_) => {}
+            let outcome = tokio::time::timeout(PATIENCE, put_back(&store, connection, limits, &lease, now)).await;
+            // What fails now is tried again by the next run, and `debug-log --show` names it.
+            if let Ok(Ok(Some(done))) = outcome {
+                let (proxy, end) = (lease.proxy(), moment(lease.until.unwrap_or(now)));
+                console.note(&format!("{}: its debug levels were to end at {end}: {done}", escape(&proxy)));
             }
         }
     }

@@ -149,7 +149,9 @@ impl HostPlanner<'_> {
                 return;
             }
         }
-        let mut groups: BTreeMap<(bool, String, Option<ObjectRef>), BTreeSet<(usize, u32)>> = BTreeMap::new();
+        // By whether there is a rule, the namespace, and the rule: proxies and clusters.
+        type Groups = BTreeMap<(bool, String, Option<ObjectRef>), BTreeSet<(usize, u32)>>;
+        let mut groups = Groups::new();
         for &(proxy, row) in &all {
             let namespace = scene.stage.snapshot.proxies[proxy].proxy.id.namespace.clone();
             let base = scene.before.rule_for(proxy, row).first.map(|rule| rule.meta.reference());

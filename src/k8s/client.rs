@@ -10,11 +10,11 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, Kubeconfi
 use kube::{Client, Config};
 
 use super::deadline::Deadline;
+use super::encode::encode;
 use super::error::{ApiError, innermost};
 use super::kubeconfig::Overrides;
 use super::no_proxy;
 use super::port::SpdyOnly;
-use super::encode::encode;
 use super::secrets::{self, Plugin};
 
 /// Which cluster to talk to, and as whom: kubectl's flags.

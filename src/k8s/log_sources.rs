@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::client::Connection;
 use super::deadline::TimedOut;
+use super::encode::encode;
 use super::error::{ApiError, innermost};
 use super::outside::outside;
 use super::pods::{PodSelection, find_pods};
-use super::encode::encode;
 
 /// A container whose log can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 
 use super::client::Connection;
-use super::error::ApiError;
 use super::encode::encode;
+use super::error::ApiError;
 use crate::input::MAX_LINE;
 
 /// Which part of a log is wanted: kubectl's flags.

@@ -22,6 +22,7 @@ mod targets;
 
 pub use client::{ConnectOptions, Connection, connect, kubeconfig_contexts};
 pub use deadline::{Deadline, TimedOut};
+pub(crate) use encode::encode;
 pub(crate) use error::innermost;
 pub use error::{ApiError, NotFound};
 pub use kubeconfig::{Overrides, Token};
@@ -31,7 +32,6 @@ pub use names::NamesOf;
 pub(crate) use outside::{outside, outside_bytes};
 pub use pods::{Found, PodSelection, select};
 pub use port::{OpenError, PortErrors, PortStream, open_port};
-pub(crate) use encode::encode;
 pub use request::{ListQuery, Listed};
 pub use retry::Retry;
 pub(crate) use secrets::without_password;

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::client::Connection;
-use super::error::ApiError;
 use super::encode::encode;
+use super::error::ApiError;
 use super::targets::WorkloadKind;
 
 #[derive(Deserialize)]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::client::Connection;
-use super::error::ApiError;
 use super::encode::encode;
+use super::error::ApiError;
 use super::request::{ListQuery, Listed};
 use super::targets::{Target, WorkloadKind};
 use crate::decode::pod::Pod;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::client::Connection;
-use super::error::ApiError;
 use super::encode::encode;
+use super::error::ApiError;
 
 #[derive(Deserialize)]
 struct Service {

@@ -91,8 +91,11 @@ pub struct JsonRecord<'a> {
     /// As it stands in the log.
     pub raw: &'a str,
     /// Gives each text of the record, with where it stands.
-    pub leaves: &'a dyn Fn(&mut dyn FnMut(Leaf<'_>)),
+    pub leaves: &'a Leaves<'a>,
 }
+
+/// Hands each text of a record to whoever asks.
+pub type Leaves<'a> = dyn Fn(&mut dyn FnMut(Leaf<'_>)) + 'a;
 
 impl fmt::Debug for JsonRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -48,7 +48,7 @@ impl Delivery {
     #[must_use]
     pub fn of(read: &ProxySnapshot, objects: Option<&IstioObjects>, clusters: &[EnvoyCluster]) -> Self {
         let held = || read.clusters.iter().map(|position| &clusters[position as usize]);
-        let holds_any = held().any(|cluster| is_given(cluster));
+        let holds_any = held().any(is_given);
         let progress = progress(read, objects, held());
         let mut missing = Vec::new();
         if let Progress::Rejected(Some(rejection)) = &progress

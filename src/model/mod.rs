@@ -17,7 +17,7 @@ mod snapshot;
 pub mod sync;
 mod workload;
 
-pub use app_log::{AppRecord, Call, JsonRecord, Leaf, LoggedAt, Severity};
+pub use app_log::{AppRecord, Call, JsonRecord, Leaf, Leaves, LoggedAt, Severity};
 
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef, TUNNELS};
 pub use debug_log::{

@@ -132,8 +132,8 @@ impl AdminSource for Tunnel<'_> {
 /// What a broken connection means; the kubelet's own words come first where there are some.
 fn broken(errors: &PortErrors, error: &hyper::Error, received: u64) -> AdminError {
     let message = errors.take().map(|message| outside(kubelet_words(&message)));
-    if error.is_parse() && message.is_none() {
-        return AdminError::NotHttp(error.to_string());
+    if message.is_none() && (error.is_parse() || is_malformed(error)) {
+        return AdminError::NotHttp(outside(&innermost(error)));
     }
     let message = message.unwrap_or_else(|| {
         // hyper's own words ("operation was canceled", "connection closed before message completed") are of its making.
@@ -144,6 +144,18 @@ fn broken(errors: &PortErrors, error: &hyper::Error, received: u64) -> AdminErro
         }
     });
     if received > 0 { AdminError::Truncated { received, message } } else { AdminError::Unreachable(message) }
+}
+
+/// Whether a body's chunks are none: hyper gives that as an error of input.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return matches!(io.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData);
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// The part of the kubelet's message that is about the port: before it stand the sandbox's id and the path of its

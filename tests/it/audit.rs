@@ -81,7 +81,8 @@ fn finds_what_is_wrong() {
     // Every judged value of a second or less, and no other.
     let short = AUDIT["clusters"].as_array().unwrap().iter().filter(|cluster| {
         let name = cluster["name"].as_str().unwrap();
-        let judged = cluster["direction"] != "" || name.contains("Passthrough");
+        // A waypoint's tunnel dials over TCP with the mesh's value, as services' clusters do.
+        let judged = cluster["direction"] != "" || name.contains("Passthrough") || name == "connect_originate";
         judged && cluster["connectTimeoutMs"].as_u64().unwrap() <= 1000
     });
     let short: BTreeSet<(String, String)> =

@@ -28,7 +28,6 @@ fn nothing_that_is_asked_for_is_there() {
         (&["timeouts", "-o", "xml"], 2, "xml"),
         (&["explain", "MA999"], 2, "MA999"),
         (&["nonsense"], 2, "nonsense"),
-        (&[], 2, "Usage"),
     ] {
         let run = on_incident_plain(args).run();
         assert_eq!(run.code, code, "{args:?}: {}", run.stderr);

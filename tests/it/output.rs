@@ -212,7 +212,7 @@ fn nothing_is_wider_than_the_terminal() {
 
 #[test]
 fn the_incident_fits_on_one_screen() {
-    incident().drive_client();
+    let _ = incident().drive_client();
     let run = on_incident(["timeouts", "-A"]).env("COLUMNS", "80").env("LINES", "24").run().exits(1);
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert!(lines.len() <= 23, "{} lines and the prompt:\n{}", lines.len(), run.stdout);

@@ -368,13 +368,11 @@ fn call_of(line: &str) -> Option<Call<'_>> {
     }
     cut(line, 160).split('[').skip(1).find_map(|part| {
         let name = part.split(']').next().filter(|name| name.len() < part.len())?.trim();
-        (!name.is_empty()
-            && !name.contains(' ')
-            && !(name.bytes().all(|byte| byte.is_ascii_alphabetic())
-                && super::fields::severity_of_word(name).is_some())
-            && name.bytes().any(|byte| byte.is_ascii_alphabetic())
-            && !name.as_bytes().first_chunk::<5>().is_some_and(|five| five[..4].iter().all(u8::is_ascii_digit)))
-        .then_some(Call::Thread(name))
+        let letter = |byte: u8| byte.is_ascii_alphabetic();
+        let severity = name.bytes().all(letter) && super::fields::severity_of_word(name).is_some();
+        let dated = name.as_bytes().first_chunk::<5>().is_some_and(|five| five[..4].iter().all(u8::is_ascii_digit));
+        let named = name.bytes().any(letter) && !name.contains(' ');
+        (named && !severity && !dated).then_some(Call::Thread(name))
     })
 }
 

@@ -87,10 +87,10 @@ impl TimeContext {
             Some(Scanned::Local { day: Day::Full(_), .. }) if digits == 4 && self.hints.neighbour.is_none() => {
                 self.hints.neighbour = leading(text, self).map(|(found, _)| found.at);
             }
-            Some(Scanned::Local { day: Day::Numbers { first, second, short: false, .. }, .. }) => {
-                if first > 12 || second > 12 {
-                    self.hints.day_first = Some(first > 12);
-                }
+            Some(Scanned::Local { day: Day::Numbers { first, second, short: false, .. }, .. })
+                if first > 12 || second > 12 =>
+            {
+                self.hints.day_first = Some(first > 12);
             }
             _ => {}
         }

@@ -524,7 +524,7 @@ impl<'a> Scan<'a> {
             self.at += length;
             return Some(Zone::Named(zone));
         }
-        if letters < 2 || letters > MAX_ABBREVIATION || rest.get(letters).is_some_and(u8::is_ascii_digit) {
+        if !(2..=MAX_ABBREVIATION).contains(&letters) || rest.get(letters).is_some_and(u8::is_ascii_digit) {
             return None;
         }
         let found = zones::abbreviation(name)?;

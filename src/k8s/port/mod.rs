@@ -19,9 +19,9 @@ use kube::client::Body;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::client::Connection;
+use super::encode::encode;
 use super::error::ApiError;
 use super::outside::outside;
-use super::encode::encode;
 use spdy::Spdy;
 use websocket::WebSocket;
 

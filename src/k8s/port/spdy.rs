@@ -30,6 +30,9 @@ const MAX_CONTROL: usize = 64 << 10;
 /// The most bytes of an error that are kept.
 const MAX_ERROR: usize = 64 << 10;
 
+/// RFC 1950: deflate, and the checksum of SPDY/3's dictionary (section 2.6.10.1), which servers look for.
+const ZLIB: [u8; 6] = [0x78, 0xf9, 0xe3, 0xc6, 0xa7, 0xc2];
+
 /// How much is written at once, as kubectl does.
 const CHUNK: usize = 32 << 10;
 
@@ -87,7 +90,7 @@ pub(super) async fn open(
 }
 
 /// Writes header blocks: one zlib stream for all of a session, of which every block ends with a flush. Blocks are
-/// stored as they are, so neither compression nor its dictionary is needed.
+/// stored as they are, so neither compression nor its dictionary is needed, but for its checksum.
 struct Headers {
     begun: bool,
 }
@@ -100,8 +103,7 @@ impl Headers {
             text.extend(number(word.len()));
             text.extend(word.as_bytes());
         }
-        // RFC 1950: deflate, the smallest window, no dictionary.
-        let mut block = if std::mem::replace(&mut self.begun, true) { Vec::new() } else { vec![0x78, 0x01] };
+        let mut block = if std::mem::replace(&mut self.begun, true) { Vec::new() } else { ZLIB.to_vec() };
         // RFC 1951, section 3.2.4: a stored block, and an empty one, which is what a flush is.
         for stored in [text.as_slice(), &[]] {
             let length = u16::try_from(stored.len()).unwrap_or_default();
@@ -279,12 +281,15 @@ mod tests {
 
     #[test]
     fn header_blocks_are_one_zlib_stream_that_is_flushed_after_each() {
+        assert_eq!(u16::from_be_bytes([ZLIB[0], ZLIB[1]]) % 31, 0, "a zlib head");
         let mut headers = Headers { begun: false };
         let mut stream = headers.block(&[("port", "15000")]);
         let first = [0, 0, 0, 1, 0, 0, 0, 4, b'p', b'o', b'r', b't', 0, 0, 0, 5, b'1', b'5', b'0', b'0', b'0'];
         let decode = |bytes: &[u8], length: usize| {
+            let (head, deflated) = bytes.split_at(ZLIB.len());
+            assert_eq!(head, ZLIB);
             let mut text = vec![0; length];
-            flate2::read::ZlibDecoder::new(bytes).read_exact(&mut text).map(|()| text)
+            flate2::read::DeflateDecoder::new(deflated).read_exact(&mut text).map(|()| text)
         };
         assert_eq!(decode(&stream, first.len()).expect("a block"), first);
         stream.extend(headers.block(&[("port", "15000")]));

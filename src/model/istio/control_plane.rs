@@ -211,7 +211,7 @@ impl ControlPlane {
     /// Why Istio refuses a value of `connectTimeout`, and with it the whole document.
     fn refusal(&self, value: Duration, at_least: Option<Version>) -> Option<Refusal> {
         let said = crate::model::format_duration(value);
-        if value < Duration::from_millis(1) || value.subsec_nanos() % 1_000_000 != 0 {
+        if value < Duration::from_millis(1) || !value.subsec_nanos().is_multiple_of(1_000_000) {
             return Some(Refusal::Certain(format!("Istio takes whole milliseconds from 1ms on, not {said}")));
         }
         let longest = Duration::from_secs(3600);
@@ -231,6 +231,25 @@ impl ControlPlane {
             }
             _ => None,
         }
+    }
+
+    /// Why Istio takes nothing of a source, where that is certain. Of a source beside another one a refused value stays
+    /// in force all the same (see `accepted`), and then this is `None`.
+    #[must_use]
+    pub fn refuses(&self, source: &MeshConfigSource) -> Option<String> {
+        if source.error.is_some() || self.has_two_sources() {
+            return source.error.clone();
+        }
+        match self.refusal(source.config.connect_timeout?, None)? {
+            Refusal::Certain(reason) => Some(reason),
+            Refusal::Unknown(_) => None,
+        }
+    }
+
+    /// Whether there is a shared ConfigMap beside its own, or is to be one.
+    fn has_two_sources(&self) -> bool {
+        let written = self.mesh.iter().filter(|source| source.kind != MeshConfigKind::Effective);
+        written.count() > 1 || self.istiod.as_ref().is_some_and(|istiod| istiod.shared_mesh_config.is_some())
     }
 
     /// Puts the sources together in Istio's order: built-in values, the shared ConfigMap, the control plane's own
@@ -305,7 +324,7 @@ impl ControlPlane {
         written: &[&'s MeshConfigSource],
         at_least: Option<Version>,
     ) -> Option<(Vec<&'s MeshConfigSource>, Option<String>)> {
-        let two = written.len() > 1 || self.istiod.as_ref().is_some_and(|istiod| istiod.shared_mesh_config.is_some());
+        let two = self.has_two_sources();
         let mut sources = Vec::new();
         let mut doubt = None;
         for source in written {

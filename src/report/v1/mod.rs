@@ -16,7 +16,7 @@ pub use origin::{Origin, OriginKind};
 use schemars::{JsonSchema, Schema, schema_for};
 
 /// The documents that are written, by the names under which their JSON Schemas stand in docs/schema.
-pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
+pub const SCHEMAS: &[(&str, SchemaOf)] = &[
     ("timeout-audit", of::<audit::TimeoutAudit>),
     ("origin-explanation", of::<explanation::OriginExplanation>),
     ("fix-plan", of::<fix::FixPlanJson>),
@@ -25,6 +25,9 @@ pub const SCHEMAS: &[(&str, fn() -> Schema)] = &[
     ("resets", of::<resets::ResetsReport>),
     ("debug-log", of::<DebugLogReport>),
 ];
+
+/// Makes a document's schema.
+pub type SchemaOf = fn() -> Schema;
 
 fn of<T: JsonSchema>() -> Schema {
     schema_for!(T)
