@@ -141,8 +141,8 @@ impl LogReader {
     fn begin(&mut self, sink: &mut Sink<'_>) {
         let Some(head) = self.head.take() else { return };
         self.options.time.look_ahead(&head[..head.len().min(LOOK_AHEAD)]);
-        self.unwrapper = Unwrapper::new(self.options.time.clone())
-            .with_service_field(self.options.service_field.as_deref());
+        self.unwrapper =
+            Unwrapper::new(self.options.time.clone()).with_service_field(self.options.service_field.as_deref());
         for line in head.split_inclusive(|byte| *byte == b'\n') {
             self.line(line.strip_suffix(b"\n").unwrap_or(line), sink);
         }

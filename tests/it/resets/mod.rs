@@ -297,9 +297,8 @@ fn standard_input_is_read() {
         r"2020-07-08T20:00:00Z read: connection reset by peer\n",
         r#"{\"time\":\"2020-07-08T20:00:00Z\",\"service\":\"pay\",\"msg\":\"read: connection reset by peer\"}\n"#,
     ] {
-        let line = format!(
-            r#"{{"log":"{log}","stream":"stderr","kubernetes":{{"labels":{{"app":"pay","team":"blue"}}}}}}"#
-        );
+        let line =
+            format!(r#"{{"log":"{log}","stream":"stderr","kubernetes":{{"labels":{{"app":"pay","team":"blue"}}}}}}"#);
         let report = plugin(["resets", "--from", "-", "-o", "json", "--service-field", "kubernetes.labels.team"])
             .stdin(line)
             .json();
