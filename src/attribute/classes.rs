@@ -189,14 +189,12 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
             let values = counts.get(&seen.peers(proxy))?;
             values.iter().max_by_key(|(value, count)| (**count, **value)).map(|(value, _)| *value)
         });
-        // Labels matter only as far as a selector of the proxy's namespace or the root namespace asks for them, and
-        // where the version is not known, any may.
-        let several = seen.plane.is_some_and(|plane| planes[plane].behaviours.len() > 1);
+        // Labels matter only as far as a selector of the proxy's namespace or the root namespace asks for them.
         let key = (
             (proxy.id.context.as_str(), proxy.id.namespace.as_str(), proxy.revision.as_str(), proxy.role),
-            (proxy.istio_version.as_str(), told, seen.plane, several.then_some(&proxy.labels)),
+            (proxy.istio_version.as_str(), told, seen.plane),
             (seen.sidecar.map(std::ptr::from_ref), seen.sidecar_certain, seen.rules),
-            seen.filters.iter().map(|found| (std::ptr::from_ref(found.filter), found.certain)).collect::<Vec<_>>(),
+            seen.attached,
             proxy.role == ProxyRole::Waypoint && is_east_west(proxy),
         );
         let class = *known.entry(key).or_insert_with(|| {
@@ -248,8 +246,11 @@ struct Seen<'a> {
     sidecar: Option<&'a Sidecar>,
     sidecar_certain: bool,
     filters: Vec<Attached<'a>>,
-    /// Where the rules with a selector that are for it stand in memory.
-    rules: Vec<usize>,
+    /// Where its filters stand in memory and whether each is certain, for each of its control plane's behaviours: which
+    /// filters are for a proxy depends on the version.
+    attached: Vec<Vec<(usize, bool)>>,
+    /// Where the rules with a selector that are, or may be, for it stand in memory, and whether each is certain.
+    rules: Vec<(usize, bool)>,
 }
 
 impl<'a> Seen<'a> {
@@ -261,18 +262,30 @@ impl<'a> Seen<'a> {
 
     fn new(proxy: &Proxy, plane: Option<usize>, own: Option<Duration>, planes: &[Plane<'a>]) -> Self {
         let Some(found) = plane.map(|plane| &planes[plane]) else {
-            let (sidecar, filters, rules) = (None, Vec::new(), Vec::new());
-            return Self { plane, is_placed: false, own, lags: false, sidecar, sidecar_certain: true, filters, rules };
+            return Self {
+                plane,
+                is_placed: false,
+                own,
+                lags: false,
+                sidecar: None,
+                sidecar_certain: true,
+                filters: Vec::new(),
+                attached: Vec::new(),
+                rules: Vec::new(),
+            };
         };
         let mesh = found.mesh(0);
         let labels = mesh.labels(proxy);
         let (sidecar, sidecar_certain) = mesh.sidecar(proxy, &labels);
         let filters = mesh.filters(proxy, &labels);
+        let address = |found: &Attached<'_>| (std::ptr::from_ref(found.filter).addr(), found.certain);
+        let attached = found.meshes.iter().map(|mesh| mesh.filters(proxy, &labels).iter().map(address).collect());
+        let attached = attached.collect();
         // A filter may give BlackHoleCluster another value, which is then not the mesh's.
         let own = own.filter(|&held| !patches_black_hole(&filters, held));
         let value = found.effective.as_ref().filter(|mesh| mesh.doubt.is_none()).map(|mesh| mesh.connect_timeout);
-        let rules =
-            mesh.selecting_rules(proxy, &labels).into_iter().map(|rule| std::ptr::from_ref(rule).addr()).collect();
+        let rules = mesh.selecting_rules(proxy, &labels).into_iter();
+        let rules = rules.map(|(rule, certain)| (std::ptr::from_ref(rule).addr(), certain)).collect();
         Self {
             plane,
             is_placed: found.plane.is_some(),
@@ -281,6 +294,7 @@ impl<'a> Seen<'a> {
             sidecar,
             sidecar_certain,
             filters,
+            attached,
             rules,
         }
     }

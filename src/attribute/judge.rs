@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::classes::ProxyClass;
 use super::layers::{Answer, Named, Question};
-use super::resolution::Candidate;
+use super::resolution::{Candidate, Layer, Outcome};
 use super::words::describe;
 use super::{Attribution, Attributor, Expected, Verdict};
 use crate::model::istio::{Coverage, ObjectKind};
@@ -31,7 +31,8 @@ pub(super) fn compare<'a>(
     }
     let Some(Answer { mut resolution, named }) = answer(attributor, class, row, trail) else {
         let origin = attributor.guess(class, cluster, kind);
-        return (Attribution { origin, expected: None, verdict: Verdict::Unknown }, Vec::new());
+        let suggested = if trail { vec![suggested(cluster, kind, &origin)] } else { Vec::new() };
+        return (Attribution { origin, expected: None, verdict: Verdict::Unknown }, suggested);
     };
     if let Some(doubt) = contradiction(attributor, class, cluster, &named, resolution.value) {
         resolution.doubt(doubt);
@@ -49,6 +50,18 @@ pub(super) fn compare<'a>(
     };
     let doubt = resolution.doubt.clone();
     (attributor.judge(class, cluster, expected, doubt), resolution.into_trail())
+}
+
+/// What the dump alone suggests as a candidate: no other is known, so it is the one that won.
+fn suggested(cluster: &EnvoyCluster, kind: ClusterKind, origin: &Origin) -> Candidate {
+    let layer = match (kind, &cluster.destination_rule_hint) {
+        (ClusterKind::Other, _) => Layer::EnvoyFilter,
+        (ClusterKind::Service, Some(_)) => Layer::DestinationRule,
+        _ => Layer::Mesh,
+    };
+    let reason = "it is all that the proxy's own configuration tells".to_owned();
+    let value = cluster.connect_timeout;
+    Candidate { layer, origin: Some(origin.clone()), value, outcome: Outcome::Won, reason }
 }
 
 /// What a cluster should hold. Where the control plane's version is not known, it is worked out for each way in which it

@@ -134,11 +134,17 @@ impl<'a> Mesh<'a> {
         self.filters.of_proxy(proxy, labels, &self.root, &self.behaviour)
     }
 
-    /// The DestinationRules with a selector that are, or may be, for a workload.
-    pub(super) fn selecting_rules(&self, proxy: &Proxy, labels: &WorkloadLabels<'_>) -> Vec<&'a DestinationRule> {
+    /// The DestinationRules with a selector that are, or may be, for a workload, and whether each is for certain.
+    pub(super) fn selecting_rules(
+        &self,
+        proxy: &Proxy,
+        labels: &WorkloadLabels<'_>,
+    ) -> Vec<(&'a DestinationRule, bool)> {
         let own = self.selecting.get(proxy.id.namespace.as_str()).into_iter().flatten().copied();
-        own.filter(|rule| {
-            rule.workload_selector.as_ref().is_some_and(|selector| labels.selected(selector) != Selected::No)
+        own.filter_map(|rule| match labels.selected(rule.workload_selector.as_ref()?) {
+            Selected::Yes => Some((rule, true)),
+            Selected::Perhaps => Some((rule, false)),
+            Selected::No => None,
         })
         .collect()
     }

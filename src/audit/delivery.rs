@@ -333,11 +333,11 @@ pub fn not_in_force(plane: &ControlPlane) -> Option<NotInForce> {
     let running = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Effective);
     let running = running.map(|source| source.config.connect_timeout.unwrap_or(plane.built_in_connect_timeout()));
     let name = |source: &MeshConfigSource| format!("ConfigMap {}/{}", source.meta.namespace, source.meta.name);
-    if let Some((source, error)) = written.iter().find_map(|source| Some((source, source.error.as_ref()?))) {
+    if let Some((source, reason)) = written.iter().find_map(|source| Some((source, plane.refuses(source)?))) {
         return Some(NotInForce {
             source: name(source),
-            written: None,
-            refused: Some(error.clone()),
+            written: source.config.connect_timeout,
+            refused: Some(reason),
             running,
             pods: Vec::new(),
         });

@@ -174,7 +174,8 @@ fn unread_mesh(attributor: &Attributor<'_>, class: &ProxyClass<'_>, plan: &FixPl
     })
 }
 
-fn apply_mesh(plane: &mut ControlPlane, step: &MeshStep) {
+/// Puts a mesh configuration as a step leaves it in the place of what is there.
+pub(super) fn apply_mesh(plane: &mut ControlPlane, step: &MeshStep) {
     let put = |config: &mut MeshConfig| match step.key {
         TimeoutKey::DefaultTrafficPolicy => {
             config.default_connection_pool = Some(ConnectionPool { connect_timeout: Some(step.after) });

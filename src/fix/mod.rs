@@ -216,19 +216,31 @@ fn contexts(attributor: &Attributor<'_>, finding: &Finding) -> BTreeSet<String> 
     classes_of(attributor, finding).map(|(_, class)| class.representative.proxy.id.context.clone()).collect()
 }
 
+/// The control planes, and the keys of their mesh configurations, that give a finding's clusters their timeout.
 fn planes(attributor: &Attributor<'_>, finding: &Finding, kind: &OriginKind) -> BTreeSet<PlaneKey> {
     let key = match kind {
         OriginKind::MeshDefaultTrafficPolicy { .. } => TimeoutKey::DefaultTrafficPolicy,
         _ => TimeoutKey::ConnectTimeout,
     };
-    classes_of(attributor, finding)
-        .map(|(_, class)| {
-            let proxy = &class.representative.proxy;
-            let plane = attributor.objects(class).and_then(|objects| objects.control_plane(&proxy.revision));
-            let revision = plane.map_or(&proxy.revision, |plane| &plane.revision);
-            (proxy.id.context.clone(), revision.clone(), key)
-        })
-        .collect()
+    let mut planes = BTreeSet::new();
+    for (_, class) in classes_of(attributor, finding) {
+        let proxy = &class.representative.proxy;
+        let plane = attributor.objects(class).and_then(|objects| objects.control_plane(&proxy.revision));
+        let revision = plane.map_or(&proxy.revision, |plane| &plane.revision);
+        let mut put = |key| planes.insert((proxy.id.context.clone(), revision.clone(), key));
+        put(key);
+        // Whether a control plane of an unknown version knows defaultTrafficPolicy shows only where the two keys have
+        // two values; where they have one, either may be what counts.
+        let unknown = plane.is_none_or(|plane| plane.parsed_version().is_none());
+        if let Some(mesh) = attributor.mesh_value(class).filter(|_| unknown) {
+            let baseline = mesh.default_connection_pool.and_then(|pool| pool.connect_timeout);
+            if baseline == Some(mesh.connect_timeout) && baseline == finding.subject.timeout() {
+                put(TimeoutKey::ConnectTimeout);
+                put(TimeoutKey::DefaultTrafficPolicy);
+            }
+        }
+    }
+    planes
 }
 
 impl Planner<'_> {
@@ -279,7 +291,24 @@ impl Planner<'_> {
         }
         let source = value.map(|value| value.source.clone()).unwrap_or_default();
         let target = Target { context, revision, before, after: recommendation.value, source: &source, key: *key };
-        Some(mesh_step(objects, plane, &target))
+        Some(mesh_step(objects, self.after_steps(context, plane).as_ref(), &target))
+    }
+
+    /// A control plane as the steps planned so far leave it: another change of its ConfigMap keeps theirs.
+    fn after_steps(&self, context: &str, plane: Option<&ControlPlane>) -> Option<ControlPlane> {
+        let mut plane = plane.cloned()?;
+        for step in &self.plan.steps {
+            let Step::Mesh(step) = step else { continue };
+            if step.context != context || step.revision != plane.revision {
+                continue;
+            }
+            effect::apply_mesh(&mut plane, step);
+            // The API server gives a ConfigMap that was changed a new version, which nobody knows yet.
+            for source in plane.mesh.iter_mut().filter(|source| source.kind == step.target) {
+                source.resource_version.clear();
+            }
+        }
+        Some(plane)
     }
 
     /// The changes of objects that give some clusters a wrong value, or take a right one away.

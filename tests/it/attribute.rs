@@ -254,3 +254,40 @@ fn proxies_alike_are_one_class() {
     assert_eq!(attributor.classes().len(), 5);
     assert_eq!(attributor.classes().iter().map(|class| class.proxies.len()).sum::<usize>(), 2000);
 }
+
+/// Where the control plane's version is not known, a filter that only older ones would attach by labels tells waypoints
+/// apart; labels that no filter asks for do not.
+#[test]
+fn what_an_older_control_plane_would_tell_apart_is_kept_apart() {
+    let classes = |filter: &str| {
+        let mesh =
+            "kind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'connectTimeout: 1s'}\n";
+        let objects = from_manifests(&format!("{mesh}---\n{filter}")).unwrap();
+        let mut builder = SnapshotBuilder::default();
+        for number in 0..6 {
+            let mut proxy = Proxy::named(ProxyId::new("shop", format!("waypoint-{number}")));
+            proxy.role = ProxyRole::Waypoint;
+            proxy.labels.insert("gateway.networking.k8s.io/gateway-name".to_owned(), "waypoint".to_owned());
+            proxy.labels.insert("track".to_owned(), (number % 3).to_string());
+            builder.read(ProxySnapshot {
+                proxy,
+                clusters: ClusterSet::default(),
+                version: None,
+                loggers: None,
+                xds: None,
+                evidence: None,
+            });
+        }
+        builder.objects("", objects);
+        let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
+        Attributor::new(&snapshot).classes().len()
+    };
+    let filter = |label: &str| {
+        format!(
+            "kind: EnvoyFilter\nmetadata: {{name: f, namespace: shop}}\nspec: {{workloadSelector: {{labels: {label}}}, \
+             configPatches: [{{applyTo: CLUSTER, patch: {{operation: MERGE, value: {{connect_timeout: 4s}}}}}}]}}\n"
+        )
+    };
+    assert_eq!(classes(&filter("{track: '1'}")), 2);
+    assert_eq!(classes(&filter("{app: elsewhere}")), 1);
+}

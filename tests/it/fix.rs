@@ -394,6 +394,33 @@ fn without_objects_the_plan_says_so() {
     assert!(then.clusters.iter().all(|cluster| cluster.connect_timeout == Some(Duration::from_secs(10))));
 }
 
+/// Of a control plane of an unknown version, either key may be what counts where both have one value. The ConfigMap's
+/// second change keeps the first, and is not refused for the first's sake.
+#[test]
+fn both_keys_change_where_either_may_count() {
+    let objects = from_manifests(
+        "kind: ConfigMap\nmetadata: {name: istio, namespace: istio-system, resourceVersion: '7'}\ndata:\n  mesh: |\n    \
+         connectTimeout: 2s\n    defaultTrafficPolicy: {connectionPool: {tcp: {connectTimeout: 2s}}}\n",
+    )
+    .unwrap();
+    let snapshot = mesh(objects, &[("shop", "web-1")], &[("PassthroughCluster", None), (WEB, None)]);
+    let plan = fix(&snapshot, &FixOptions::default());
+    let [Step::Mesh(first), Step::Mesh(second)] = plan.steps.as_slice() else { panic!("{:#?}", plan.steps) };
+    let patch = |step: &MeshStep| step.patch.clone().unwrap();
+    assert_eq!(
+        patch(first).text,
+        "connectTimeout: 10s\ndefaultTrafficPolicy: {connectionPool: {tcp: {connectTimeout: 2s}}}\n"
+    );
+    assert_eq!(
+        patch(second).text,
+        "connectTimeout: 10s\ndefaultTrafficPolicy: {connectionPool: {tcp: {connectTimeout: 10s}}}\n"
+    );
+    assert!(patch(first).command.input.contains("resourceVersion: \"7\""), "{}", patch(first).command.input);
+    assert!(!patch(second).command.input.contains("resourceVersion"), "{}", patch(second).command.input);
+    let then = apply(&snapshot, &plan);
+    assert!(then.clusters.iter().all(|cluster| cluster.connect_timeout == Some(Duration::from_secs(10))));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -37,6 +37,8 @@ struct Pending {
     causes: usize,
     /// Exceptions at the left margin so far.
     heads: u32,
+    /// An exception stands behind the time of its first line.
+    begins_with_head: bool,
     /// The next head belongs here: a traceback began, or an exception was announced as another's consequence.
     expects_head: bool,
 }
@@ -71,6 +73,9 @@ impl Joiner {
             context.saw(logged_at);
             self.flush(sink);
             self.begin(line, Some(logged_at), true, envelope, call_of(&line[end..]));
+            if let Some(pending) = &mut self.pending {
+                pending.begins_with_head = is_head(behind_time(&line[end..]));
+            }
             return;
         }
         if self.continues(line, envelope) {
@@ -110,18 +115,19 @@ impl Joiner {
     fn goes_on<'l>(&self, line: &'l str, own: LoggedAt, end: usize) -> Option<&'l str> {
         let pending = self.pending.as_ref()?;
         let before = pending.logged_at?;
-        if own.at.duration_since(before.at).as_secs().abs() > ONE_MOMENT_SECONDS {
+        let apart = own.at.duration_since(before.at).as_secs().abs();
+        if apart > ONE_MOMENT_SECONDS {
             return None;
         }
-        let rest = line.get(end..)?;
-        let rest = rest.trim_start_matches([']', ')', ':', '|']);
-        let rest = rest.strip_prefix(' ').unwrap_or(rest);
+        let rest = behind_time(line.get(end..)?);
+        let in_trace = pending.heads > 0 || pending.begins_with_head;
         let inner = rest.trim_start();
         let indented = rest.len() - inner.len() >= 2;
         (is_trace_line(inner)
-            || (indented && pending.heads > 0 && !begins_with_level(inner))
-            || (pending.expects_head && is_head(rest))
-            || (pending.heads > 0 && matches!(rest, "}" | "]" | ")")))
+            || (indented && in_trace && !begins_with_level(inner))
+            // What failed is said first, then the exception; a second one is a failure of its own.
+            || (is_head(rest) && (pending.expects_head || (!in_trace && apart == 0)))
+            || (in_trace && matches!(rest, "}" | "]" | ")")))
         .then_some(rest)
     }
 
@@ -144,6 +150,7 @@ impl Joiner {
             line: envelope.line,
             causes: 0,
             heads: 0,
+            begins_with_head: false,
             expects_head: false,
         };
         pending.push(line);
@@ -180,13 +187,16 @@ impl Joiner {
         if envelope.rest {
             return true;
         }
-        if is_head(line) || line.starts_with("Traceback (most recent call last)") {
-            return pending.heads == 0 || pending.expects_head;
+        if envelope.service.is_some() && envelope.service != pending.service.as_deref() {
+            return false;
         }
         let apart = match (pending.outer, envelope.time) {
             (Some(before), Some(now)) => now.at.duration_since(before.at).as_secs().abs() > ONE_MOMENT_SECONDS,
             _ => false,
         };
+        if is_head(line) || line.starts_with("Traceback (most recent call last)") {
+            return !apart && (pending.heads == 0 || pending.expects_head);
+        }
         (pending.own_time && !apart)
             || pending.expects_head
             || line.is_empty()
@@ -265,6 +275,12 @@ impl Pending {
             self.text.push_str(cut(line, MAX_RECORD));
         }
     }
+}
+
+/// What follows a time: `] text`, `: text`, ` | text`.
+fn behind_time(rest: &str) -> &str {
+    let rest = rest.trim_start_matches([']', ')', ':', '|']);
+    rest.strip_prefix(' ').unwrap_or(rest)
 }
 
 /// `2020-`, `2020/`, `08.07.2020`, `7/8/2020`; a number of seconds behind a key such as `ts=`.

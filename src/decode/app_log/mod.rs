@@ -80,7 +80,7 @@ impl LogReader {
     pub fn new(options: ReaderOptions) -> Self {
         Self {
             head: Some(Vec::new()),
-            unwrapper: Unwrapper::new(options.time.clone()),
+            unwrapper: Unwrapper::new(options.time.clone()).with_service_field(options.service_field.as_deref()),
             records: Records::default(),
             carry: Vec::new(),
             skipping: false,
@@ -141,7 +141,8 @@ impl LogReader {
     fn begin(&mut self, sink: &mut Sink<'_>) {
         let Some(head) = self.head.take() else { return };
         self.options.time.look_ahead(&head[..head.len().min(LOOK_AHEAD)]);
-        self.unwrapper = Unwrapper::new(self.options.time.clone());
+        self.unwrapper =
+            Unwrapper::new(self.options.time.clone()).with_service_field(self.options.service_field.as_deref());
         for line in head.split_inclusive(|byte| *byte == b'\n') {
             self.line(line.strip_suffix(b"\n").unwrap_or(line), sink);
         }

@@ -14,7 +14,7 @@ const MAX_HELD: usize = 64 << 10;
 pub(super) enum Taken {
     /// Nothing yet.
     Inside,
-    /// Objects, and whether the document is at its end.
+    /// Records (objects, or lists as rows of a list), and whether the document is at its end.
     Items(Vec<String>, bool),
     /// This is no JSON: the lines so far, without the one that shows it.
     No(Vec<String>),
@@ -89,7 +89,7 @@ impl Document {
                             }
                             _ => false,
                         };
-                    if self.open.len() == self.outside && byte == b'{' {
+                    if self.begins_item(byte) {
                         self.text.clear();
                         self.too_large = false;
                         from = at;
@@ -107,7 +107,7 @@ impl Document {
                     }
                     if self.open.len() < self.outside {
                         self.outside = self.open.len();
-                    } else if self.open.len() == self.outside && byte == b'}' {
+                    } else if self.begins_item(opened) {
                         self.keep(&line[from..=at]);
                         from = at + 1;
                         let text = mem::take(&mut self.text);
@@ -139,6 +139,12 @@ impl Document {
             self.keep("\n");
         }
         Some(false)
+    }
+
+    /// Whether what opens (or opened) here is a record: an object or a row in the list, or an object with nothing around
+    /// it. What stands beside the list, such as a store's statistics, is none.
+    fn begins_item(&self, byte: u8) -> bool {
+        self.open.len() == self.outside && (self.open.last() == Some(&b'[') || (self.open.is_empty() && byte == b'{'))
     }
 
     fn keep(&mut self, part: &str) {
@@ -187,6 +193,17 @@ mod tests {
             "{\n \"events\": [\n {\n \"a\": \"[1]\"\n},\n {\"b\": [{\"x\": 1}]}\n],\n\"more\": [1]}",
             "{ \"data\": {\n \"resultType\": \"streams\", \"result\": [\n {\"a\": \"[1]\"}, {\"b\": [{\"x\": 1}]}\n]}}",
             "[{\"a\": \"[1]\"},\n{\"b\": [{\"x\": 1}]}]",
+        ] {
+            assert_eq!(items(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn rows_are_records_and_what_stands_beside_the_list_is_none() {
+        let expected = [r#"[{"field":"a","value":"[1]"},{"field":"b"}]"#, "[]", r#"["c"]"#];
+        for text in [
+            "{\n\"results\": [\n[\n{\"field\": \"a\", \"value\": \"[1]\"},\n{\"field\": \"b\"}\n],\n[],\n[\n\"c\"\n]\n],\n\"statistics\": {\n\"recordsMatched\": 2.0\n},\n\"more\": [\n{}\n]\n}",
+            "[\n[{\"field\": \"a\", \"value\": \"[1]\"}, {\"field\": \"b\"}], [], [\"c\"]\n]",
         ] {
             assert_eq!(items(text), expected, "{text}");
         }

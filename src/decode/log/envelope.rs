@@ -83,6 +83,8 @@ struct Outer<'a> {
 #[derive(Debug)]
 pub struct Unwrapper {
     context: TimeContext,
+    /// The member that names the service, as a path with points; before the labels that are known.
+    service_field: Option<Box<str>>,
     /// What was so far, and is.
     pub counts: LineCounts,
     known: Known,
@@ -102,6 +104,7 @@ impl Unwrapper {
     pub fn new(context: TimeContext) -> Self {
         Self {
             context,
+            service_field: None,
             counts: LineCounts::default(),
             known: Known::default(),
             pieces: HashMap::new(),
@@ -110,6 +113,12 @@ impl Unwrapper {
             table: None,
             begun: false,
         }
+    }
+
+    /// One that takes the service from this member of JSON envelopes, a path with points, where they have it.
+    #[must_use]
+    pub fn with_service_field(self, path: Option<&str>) -> Self {
+        Self { service_field: path.map(Into::into), ..self }
     }
 
     /// Takes the next line, without its end, and gives what is in it to `sink`. Total on any bytes.
@@ -359,6 +368,14 @@ impl Unwrapper {
         }
     }
 
+    /// The service of an object. The member that the user names is before all labels, also those further inside.
+    fn service<'j>(&self, json: &'j Json<'_>, labels: &Labels<'j>, outer: Outer<'j>) -> Option<&'j str> {
+        match &self.service_field {
+            Some(path) => json.text_of(&[path]).or(outer.service).or(labels.service),
+            None => labels.service.or(outer.service),
+        }
+    }
+
     /// A JSON value: an envelope of whatever tool, or a record.
     fn json(&mut self, json: &Json<'_>, text: Option<&str>, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
         if let Json::List(items) = json {
@@ -398,7 +415,7 @@ impl Unwrapper {
             let name = labels.source();
             let outer = Outer {
                 source: name.as_deref().unwrap_or(outer.source),
-                service: labels.service.or(outer.service),
+                service: self.service(json, &labels, outer),
                 ..outer
             };
             return self.give(Inner::Json(json, text), outer, sink);
@@ -408,7 +425,7 @@ impl Unwrapper {
         let outer = Outer {
             time: time(json, &self.context).or(outer.time),
             source: name.as_deref().unwrap_or(outer.source),
-            service: labels.service.or(outer.service),
+            service: self.service(json, &labels, outer),
             stream: if labels.stream == Stream::Unknown { outer.stream } else { labels.stream },
             rest: outer.rest,
         };

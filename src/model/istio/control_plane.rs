@@ -233,6 +233,25 @@ impl ControlPlane {
         }
     }
 
+    /// Why Istio takes nothing of a source, where that is certain. Of a source beside another one a refused value stays
+    /// in force all the same (see `accepted`), and then this is `None`.
+    #[must_use]
+    pub fn refuses(&self, source: &MeshConfigSource) -> Option<String> {
+        if source.error.is_some() || self.has_two_sources() {
+            return source.error.clone();
+        }
+        match self.refusal(source.config.connect_timeout?, None)? {
+            Refusal::Certain(reason) => Some(reason),
+            Refusal::Unknown(_) => None,
+        }
+    }
+
+    /// Whether there is a shared ConfigMap beside its own, or is to be one.
+    fn has_two_sources(&self) -> bool {
+        let written = self.mesh.iter().filter(|source| source.kind != MeshConfigKind::Effective);
+        written.count() > 1 || self.istiod.as_ref().is_some_and(|istiod| istiod.shared_mesh_config.is_some())
+    }
+
     /// Puts the sources together in Istio's order: built-in values, the shared ConfigMap, the control plane's own
     /// (`pilot/pkg/bootstrap/mesh.go`, `pkg/config/mesh/meshwatcher/collection.go`). What istiod itself says is complete
     /// and beats them. `None` where no source could be read.
@@ -305,7 +324,7 @@ impl ControlPlane {
         written: &[&'s MeshConfigSource],
         at_least: Option<Version>,
     ) -> Option<(Vec<&'s MeshConfigSource>, Option<String>)> {
-        let two = written.len() > 1 || self.istiod.as_ref().is_some_and(|istiod| istiod.shared_mesh_config.is_some());
+        let two = self.has_two_sources();
         let mut sources = Vec::new();
         let mut doubt = None;
         for source in written {

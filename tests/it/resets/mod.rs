@@ -292,6 +292,18 @@ fn standard_input_is_read() {
     let line = "{\"time\":\"2020-07-08T20:00:00Z\",\"labels\":{\"team\":\"blue\"},\"msg\":\"read: connection reset by peer\"}\n";
     let report = plugin(["resets", "--from", "-", "-o", "json", "--service-field", "labels.team"]).stdin(line).json();
     assert_eq!(report["services"][0]["name"], "blue");
+    // The field may be the envelope's, and beat the labels that are known.
+    for log in [
+        r"2020-07-08T20:00:00Z read: connection reset by peer\n",
+        r#"{\"time\":\"2020-07-08T20:00:00Z\",\"service\":\"pay\",\"msg\":\"read: connection reset by peer\"}\n"#,
+    ] {
+        let line =
+            format!(r#"{{"log":"{log}","stream":"stderr","kubernetes":{{"labels":{{"app":"pay","team":"blue"}}}}}}"#);
+        let report = plugin(["resets", "--from", "-", "-o", "json", "--service-field", "kubernetes.labels.team"])
+            .stdin(line)
+            .json();
+        assert_eq!(report["services"][0]["name"], "blue", "{log}");
+    }
 }
 
 #[test]
