@@ -321,10 +321,13 @@ fn is_trace_line(line: &str) -> bool {
     .any(|beginning| line.starts_with(beginning))
 }
 
+/// `INFO text`, `[error] text`; not `errno: -104`, `config: {`, which are members of an error as Node.js prints it.
 fn begins_with_level(text: &str) -> bool {
-    let word = text.trim_start_matches(['[', '<', '|']);
-    let word = word.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    word.len() >= 3 && super::fields::severity_of_word(word).is_some()
+    let bare = text.trim_start_matches(['[', '<', '|']);
+    let (word, behind) = bare.split_at(bare.bytes().take_while(u8::is_ascii_alphabetic).count());
+    let is_member =
+        bare.len() == text.len() && behind.starts_with(": ") && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    word.len() >= 3 && !is_member && super::fields::severity_of_word(word).is_some()
 }
 
 /// An exception at the left margin: `java.net.SocketException: Connection reset`, `Exception in thread "main" …`,
@@ -379,6 +382,16 @@ fn call_of(line: &str) -> Option<Call<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_are_told_from_members() {
+        for text in ["INFO fine", "[error] text", "WARN: text", "<err> text", "debug text"] {
+            assert!(begins_with_level(text), "{text}");
+        }
+        for text in ["errno: -104,", "config: {", "code: 'ECONNRESET',", "at a.b", "}", "", "ü"] {
+            assert!(!begins_with_level(text), "{text}");
+        }
+    }
 
     #[test]
     fn calls_are_told_apart() {
