@@ -1,7 +1,7 @@
 //! Control planes, and proxies that nothing tells apart.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use super::behaviour::Behaviour;
@@ -122,6 +122,9 @@ struct OfPlane<'a> {
     domain: Option<&'a str>,
 }
 
+/// The objects of a cluster of which none were read.
+static NOTHING_READ: LazyLock<IstioObjects> = LazyLock::new(IstioObjects::default);
+
 /// The control planes that proxies are connected to, and of each proxy which.
 fn planes(snapshot: &MeshSnapshot) -> (Vec<Plane<'_>>, Vec<Option<usize>>) {
     type Seen<'a> = (&'a IstioObjects, Option<(usize, &'a ControlPlane)>, OfPlane<'a>);
@@ -129,21 +132,20 @@ fn planes(snapshot: &MeshSnapshot) -> (Vec<Plane<'_>>, Vec<Option<usize>>) {
     let mut known: HashMap<(&str, Option<usize>), usize> = HashMap::new();
     let mut plane_of = Vec::with_capacity(snapshot.proxies.len());
     for read in &snapshot.proxies {
-        let objects = snapshot.objects.get_key_value(&read.proxy.id.context).filter(|(_, found)| !found.is_empty());
-        let plane = objects.map(|(context, objects)| {
-            let plane = control_plane(objects, &read.proxy);
-            let plane = *known.entry((context, plane.map(|(index, _)| index))).or_insert_with(|| {
-                found.push((objects, plane, OfPlane::default()));
-                found.len() - 1
-            });
-            let of = &mut found[plane].2;
-            of.newest = of.newest.max(Version::parse(&read.proxy.istio_version));
-            if of.domain.is_none() {
-                of.domain = domain(snapshot, read);
-            }
-            plane
+        // Where nothing was read, what proxies were told still says what their clusters should hold.
+        let context = read.proxy.id.context.as_str();
+        let objects = snapshot.objects.get(context).unwrap_or(&NOTHING_READ);
+        let plane = control_plane(objects, &read.proxy);
+        let plane = *known.entry((context, plane.map(|(index, _)| index))).or_insert_with(|| {
+            found.push((objects, plane, OfPlane::default()));
+            found.len() - 1
         });
-        plane_of.push(plane);
+        let of = &mut found[plane].2;
+        of.newest = of.newest.max(Version::parse(&read.proxy.istio_version));
+        if of.domain.is_none() {
+            of.domain = domain(snapshot, read);
+        }
+        plane_of.push(Some(plane));
     }
     let planes = found.iter().map(|(objects, plane, of)| Plane::new(objects, *plane, of)).collect();
     (planes, plane_of)

@@ -40,7 +40,9 @@ pub(super) fn compare<'a>(
     let mut origin = resolution.origin.clone();
     if let Some(doubt) = &resolution.doubt {
         origin.certain = false;
-        origin.note = join(&origin.note, doubt);
+        if !origin.note.ends_with(doubt.as_str()) {
+            origin.note = join(&origin.note, doubt);
+        }
     }
     let expected = Expected {
         timeout: resolution.value,
@@ -214,7 +216,7 @@ impl<'a> Attributor<'a> {
 
     /// What stands in the way of knowing, in words.
     pub(super) fn missing(&self, class: &ProxyClass<'a>) -> String {
-        let Some(objects) = self.objects(class) else {
+        let Some(objects) = self.objects(class).filter(|objects| !objects.is_empty()) else {
             return "the mesh configuration and DestinationRules were not read".to_owned();
         };
         let mut missing = Vec::new();
