@@ -93,9 +93,9 @@ pub(super) fn exported(document: &impl serde::Serialize, format: export::Format)
 }
 
 /// Beside a report in a step of GitHub Actions: annotations of its findings, for people who look at the run.
-pub(super) fn annotate(document: &impl serde::Serialize, console: &Console) -> Result<(), Failure> {
+pub(super) fn annotate<T: serde::Serialize>(document: impl FnOnce() -> T, console: &Console) -> Result<(), Failure> {
     if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
-        console.say(export::annotations(&Results::of(serde_json::to_value(document)?)?).trim_end());
+        console.say(export::annotations(&Results::of(serde_json::to_value(document())?)?).trim_end());
     }
     Ok(())
 }

@@ -187,7 +187,7 @@ pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, 
     } else {
         show(args, &snapshot, &audit, started.elapsed(), console)?;
     }
-    annotate(&v1::audit::timeout_audit(&snapshot, &audit, started.elapsed()), console)?;
+    annotate(|| v1::audit::timeout_audit(&snapshot, &audit, started.elapsed()), console)?;
     if args.source.is_live() {
         unread_objects(&snapshot, console);
     }
