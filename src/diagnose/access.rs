@@ -31,7 +31,9 @@ impl Diagnoser {
                 return;
             }
         }
-        let text = |value: &Option<Cow<str>>| value.as_deref().map(|value| clip(value, 256).into());
+        fn text<T: for<'s> From<&'s str>>(value: &Option<Cow<str>>) -> Option<T> {
+            value.as_deref().map(|value| clip(value, 256).into())
+        }
         let cluster = line.cluster.as_deref().map(|name| self.name(name));
         let grpc = line.grpc_status.is_some() || (line.code == 200 && line.has_flag("UF"));
         let clue = Clue {
@@ -47,16 +49,10 @@ impl Diagnoser {
             protocol: protocol(line, grpc),
             total: line.duration.map(Duration::from_millis),
             attempts: line.attempts,
-            flags: line
-                .flags
-                .split(',')
-                .filter(|flag| !flag.is_empty())
-                .take(16)
-                .map(|flag| clip(flag, 8).to_owned())
-                .collect(),
+            flags: clip(&line.flags, 160).into(),
             connected: line.tells_upstream_local.then_some(line.upstream_local.is_some()),
             reason: text(&line.transport_failure),
-            details: text(&line.details).filter(|_| verdict.confidence == Confidence::Unknown),
+            details: if verdict.confidence == Confidence::Unknown { text(&line.details) } else { None },
             access: true,
             inbound,
             other_end: other,

@@ -1,6 +1,9 @@
 //! Both ends of a call: what two proxies wrote of the same request or connection.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use crate::model::{AccessLine, LogRecord};
 
@@ -19,7 +22,9 @@ struct CallEnd {
     /// Which end; `None` for a line without a cluster.
     inbound: Option<bool>,
     line: u64,
-    outcome: Box<str>,
+    code: u16,
+    /// Empty for none.
+    flags: Box<str>,
     cause: Option<Cause>,
     /// The failure that it is evidence of, while that is pending.
     failure: Option<u64>,
@@ -28,14 +33,14 @@ struct CallEnd {
 /// The ends that were read and may have another.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    ends: HashMap<Box<str>, CallEnd>,
+    ends: HashMap<Arc<str>, CallEnd>,
     /// Healthy ones, and failed ones: healthy calls are many, and would push the others out.
-    order: [VecDeque<Box<str>>; 2],
+    order: [VecDeque<Arc<str>>; 2],
 }
 
 impl Calls {
     /// Says which failure the end that stands in this line is evidence of.
-    pub(super) fn belongs(&mut self, keys: &[Option<Box<str>>], log: u32, line: u64, failure: Option<u64>) {
+    pub(super) fn belongs(&mut self, keys: &[Option<Arc<str>>], log: u32, line: u64, failure: Option<u64>) {
         for key in keys.iter().flatten() {
             if let Some(end) = self.ends.get_mut(key).filter(|end| end.source == log && end.line == line) {
                 end.failure = failure;
@@ -43,15 +48,15 @@ impl Calls {
         }
     }
 
-    fn keep(&mut self, key: &str, end: &CallEnd) {
+    fn keep(&mut self, key: &Arc<str>, end: &CallEnd) {
         let order = &mut self.order[usize::from(end.cause.is_some())];
         if order.len() >= MAX_CALLS
             && let Some(oldest) = order.pop_front()
         {
             self.ends.remove(&oldest);
         }
-        order.push_back(key.into());
-        self.ends.insert(key.into(), end.clone());
+        order.push_back(key.clone());
+        self.ends.insert(key.clone(), end.clone());
     }
 }
 
@@ -63,14 +68,14 @@ impl Diagnoser {
         record: &LogRecord,
         line: &AccessLine,
         verdict: Option<Verdict>,
-        keys: &[Option<Box<str>>],
+        keys: &[Option<Arc<str>>],
     ) -> Option<OtherEnd> {
-        let flags = if line.flags.is_empty() { "-" } else { clip(&line.flags, 32) };
         let own = CallEnd {
             source: log,
             inbound: is_inbound(line),
             line: record.line,
-            outcome: format!("{} {flags}", line.code).into(),
+            code: line.code,
+            flags: clip(&line.flags, 32).into(),
             cause: verdict.map(|verdict| verdict.cause),
             failure: None,
         };
@@ -97,7 +102,7 @@ impl Diagnoser {
         OtherEnd {
             source: self.logs[end.source as usize].name.clone(),
             line: end.line,
-            outcome: end.outcome.into(),
+            outcome: format!("{} {}", end.code, if end.flags.is_empty() { "-" } else { &end.flags }),
             cause: end.cause,
         }
     }
@@ -110,7 +115,7 @@ pub(super) fn is_inbound(line: &AccessLine) -> Option<bool> {
 
 /// What both ends of a call write: its request id, and the addresses of the connection between them. A line without a
 /// cluster is of a connection that came in and went nowhere.
-pub(super) fn call_keys(line: &AccessLine) -> [Option<Box<str>>; 2] {
+pub(super) fn call_keys(line: &AccessLine) -> [Option<Arc<str>>; 2] {
     let between = if is_inbound(line) == Some(false) {
         line.upstream_local.as_deref().zip(line.upstream.as_deref())
     } else {
@@ -118,6 +123,6 @@ pub(super) fn call_keys(line: &AccessLine) -> [Option<Box<str>>; 2] {
     };
     [
         line.request_id.as_deref().map(|id| clip(id, 128).into()),
-        between.map(|(from, to)| format!("{}>{}", clip(from, 128), clip(to, 128)).into()),
+        between.map(|(from, to)| [clip(from, 128), ">", clip(to, 128)].concat().into()),
     ]
 }

@@ -1,16 +1,23 @@
 //! From failures to events, and from events to the diagnosis.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::model::{ClusterName, Direction};
 
 use super::cause::{Cause, Confidence};
+use super::connections::clip;
 use super::event::{Diagnosis, DiagnosisEntry, Event};
 use super::pending::Failure;
 use super::{Diagnoser, decide, explain};
 
 /// Different entries that are kept at most.
 const MAX_ENTRIES: usize = 10_000;
+
+/// What makes failures one entry: cause, cluster and upstream.
+pub(super) type GroupKey = (Cause, Option<Arc<str>>, Option<Arc<str>>);
 
 impl Diagnoser {
     /// The end: everything that was found.
@@ -37,8 +44,16 @@ impl Diagnoser {
                 continue;
             }
             self.suspects.diagnosed(failure.clue.source, failure.clue.time);
+            let clue = &failure.clue;
+            let key = (failure.verdict.cause, clue.cluster.clone(), clue.upstream.clone());
+            let known = self.count(&key, clue.time, failure.verdict.confidence);
+            if known && !self.options.events {
+                continue;
+            }
             let event = self.event(failure);
-            self.group(&event);
+            if !known {
+                self.group(key, &event);
+            }
             events.push(event);
         }
         events
@@ -83,13 +98,13 @@ impl Diagnoser {
             confidence: verdict.confidence,
             host: host.or(clue.authority.map(String::from)),
             cluster,
-            upstream: clue.upstream.map(String::from),
+            upstream: clue.upstream.as_deref().map(str::to_owned),
             direction,
             protocol: clue.protocol,
             waited,
             attempts: tries,
             total,
-            flags: clue.flags,
+            flags: flags(&clue.flags),
             connect_timeout: known.or(inferred),
             timeout_inferred: known.is_none() && inferred.is_some(),
             connected: clue.connected,
@@ -108,29 +123,39 @@ impl Diagnoser {
         event
     }
 
-    fn group(&mut self, event: &Event) {
-        let key = (event.cause, event.cluster.clone(), event.upstream.clone());
-        if let Some(&at) = self.groups.get(&key) {
-            let entry = &mut self.diagnosis.entries[at];
-            entry.occurrences += 1;
-            entry.event.confidence = entry.event.confidence.max(event.confidence);
-            entry.first = match (entry.first, event.time) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-            entry.last = entry.last.max(event.time);
-        } else if self.groups.len() >= MAX_ENTRIES {
-            self.diagnosis.ungrouped += 1;
-        } else {
-            self.groups.insert(key, self.diagnosis.entries.len());
-            self.diagnosis.entries.push(DiagnosisEntry {
-                event: event.clone(),
-                occurrences: 1,
-                first: event.time,
-                last: event.time,
-            });
-        }
+    /// Counts one more of a group; false where there is none yet.
+    fn count(&mut self, key: &GroupKey, time: Option<Timestamp>, confidence: Confidence) -> bool {
+        let Some(&at) = self.groups.get(key) else { return false };
+        let entry = &mut self.diagnosis.entries[at];
+        entry.occurrences += 1;
+        entry.event.confidence = entry.event.confidence.max(confidence);
+        entry.first = match (entry.first, time) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        entry.last = entry.last.max(time);
+        true
     }
+
+    /// Begins a group.
+    fn group(&mut self, key: GroupKey, event: &Event) {
+        if self.groups.len() >= MAX_ENTRIES {
+            self.diagnosis.ungrouped += 1;
+            return;
+        }
+        self.groups.insert(key, self.diagnosis.entries.len());
+        self.diagnosis.entries.push(DiagnosisEntry {
+            event: event.clone(),
+            occurrences: 1,
+            first: event.time,
+            last: event.time,
+        });
+    }
+}
+
+/// The flags of a set.
+fn flags(set: &str) -> Vec<String> {
+    set.split(',').filter(|flag| !flag.is_empty()).take(16).map(|flag| clip(flag, 8).to_owned()).collect()
 }
 
 /// Whether the proxy at the other end of the call knows better: the application's answer was its proxy's, or what is only

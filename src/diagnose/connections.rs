@@ -1,9 +1,10 @@
 //! The connections a log speaks of, open and just closed, within a bound.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
 
 use super::event::{Evidence, Moment};
@@ -30,7 +31,7 @@ const MAX_STREAMS: usize = 32;
 pub(super) struct Stream {
     pub(super) id: u64,
     pub(super) cluster: Option<Arc<str>>,
-    pub(super) request_id: Option<Box<str>>,
+    pub(super) request_id: Option<Arc<str>>,
     pub(super) headers: bool,
 }
 
@@ -97,7 +98,7 @@ pub(super) struct Connection {
     /// Whether a line has named why it failed.
     pub(super) decided: bool,
     /// The peer: the upstream's address, or the client's.
-    pub(super) address: Option<Box<str>>,
+    pub(super) address: Option<Arc<str>>,
     /// When `connecting to` was said: only of upstream connections.
     pub(super) started: Option<Timestamp>,
     /// The line that said so.

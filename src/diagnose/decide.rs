@@ -11,9 +11,12 @@ use super::cause::{Cause, Verdict};
 
 /// Finds a needle written with blanks, where the text may have underscores for them and any case.
 pub(super) fn says(text: &str, needle: &str) -> bool {
-    let needle = needle.as_bytes();
-    text.as_bytes().windows(needle.len()).any(|window| {
-        window
+    // Needles begin with a letter.
+    let (text, needle) = (text.as_bytes(), needle.as_bytes());
+    let Some(last) = text.len().checked_sub(needle.len()) else { return false };
+    let Some(first) = needle.first() else { return true };
+    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), &text[..=last]).any(|at| {
+        text[at..]
             .iter()
             .zip(needle)
             .all(|(byte, wanted)| byte.eq_ignore_ascii_case(wanted) || (*wanted == b' ' && *byte == b'_'))

@@ -1,5 +1,6 @@
 //! What a diagnosis is made of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ pub struct Evidence {
     /// The line's number in its input.
     pub line: u64,
     /// The line, cut at 600 bytes.
-    pub text: Box<str>,
+    pub text: Arc<str>,
 }
 
 /// What happened on a connection, when, and the line that says so.
@@ -26,7 +27,7 @@ pub struct Moment {
     /// Envoy's id of the connection it is about; `None` for an access log line.
     pub connection: Option<u64>,
     /// The message, cut at 200 bytes.
-    pub what: Box<str>,
+    pub what: Arc<str>,
 }
 
 /// What the other proxy of the same call wrote, when its log was given, too.

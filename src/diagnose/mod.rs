@@ -22,10 +22,10 @@ mod suspects;
 mod threads;
 mod upstream;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use jiff::Timestamp;
 
 pub use cause::{Cause, CauseSeverity, Confidence, Verdict};
@@ -53,6 +53,9 @@ pub struct DiagnoseOptions {
     pub join_window: Duration,
     /// How many connections are kept at most; the oldest is forgotten, and counted.
     pub max_connections: usize,
+    /// Whether each failure is given back when its evidence is together. Without, only the first of each group is made,
+    /// and the others are counted: making them is most of the work where every line is a failure.
+    pub events: bool,
 }
 
 impl Default for DiagnoseOptions {
@@ -62,6 +65,7 @@ impl Default for DiagnoseOptions {
             of_source: HashMap::new(),
             join_window: Duration::from_secs(12),
             max_connections: 50_000,
+            events: true,
         }
     }
 }
@@ -127,7 +131,7 @@ pub struct Diagnoser {
     now: Option<Timestamp>,
     line: u64,
     swept: Option<Timestamp>,
-    groups: HashMap<(Cause, Option<String>, Option<String>), usize>,
+    groups: HashMap<conclude::GroupKey, usize>,
     diagnosis: Diagnosis,
 }
 
@@ -141,7 +145,7 @@ impl Diagnoser {
             pending: Pending::default(),
             threads: Threads::default(),
             logs: vec![Log::default()],
-            log_names: HashMap::from([(String::new(), 0)]),
+            log_names: HashMap::from_iter([(String::new(), 0)]),
             last_log: 0,
             names: HashSet::new(),
             unresolved: Unresolved::default(),
@@ -226,7 +230,8 @@ impl Diagnoser {
         let same = {
             let name = &self.logs[self.last_log as usize].name;
             if within.is_empty() {
-                name == source
+                // Mostly both are empty, which comparing the bytes of is slow.
+                name.len() == source.len() && (name.is_empty() || name == source)
             } else if source.is_empty() {
                 name == within
             } else {

@@ -1,9 +1,10 @@
 //! A failure while its evidence comes together: debug lines, the local reply, the access log line.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 use super::cause::{Confidence, Verdict};
@@ -29,9 +30,9 @@ pub(super) struct Clue {
     pub(super) stream: Option<u64>,
     pub(super) verdict: Option<Verdict>,
     pub(super) cluster: Option<Arc<str>>,
-    pub(super) upstream: Option<Box<str>>,
-    pub(super) client: Option<Box<str>>,
-    pub(super) request_id: Option<Box<str>>,
+    pub(super) upstream: Option<Arc<str>>,
+    pub(super) client: Option<Arc<str>>,
+    pub(super) request_id: Option<Arc<str>>,
     pub(super) authority: Option<Box<str>>,
     pub(super) protocol: Option<&'static str>,
     /// How long this attempt took.
@@ -39,7 +40,7 @@ pub(super) struct Clue {
     /// How long the whole call took.
     pub(super) total: Option<Duration>,
     pub(super) attempts: Option<u32>,
-    pub(super) flags: Vec<String>,
+    pub(super) flags: Box<str>,
     pub(super) connected: Option<bool>,
     pub(super) reason: Option<Box<str>>,
     pub(super) access: bool,
@@ -75,9 +76,9 @@ pub(super) struct Failure {
 enum Key {
     Up(u32, u64, u64),
     Down(u32, u64, u64),
-    Request(u32, Box<str>),
-    Client(u32, Box<str>),
-    Host(u32, Box<str>),
+    Request(u32, Arc<str>),
+    Client(u32, Arc<str>),
+    Host(u32, Arc<str>),
     Cluster(u32, Arc<str>),
     /// Failures that only have lines which name neither cluster nor address: their connection began before the log.
     Nameless(u32),
@@ -92,7 +93,7 @@ pub(super) struct Pending {
 }
 
 fn keys(clue: &Clue) -> Vec<Key> {
-    let mut keys = Vec::with_capacity(4);
+    let mut keys = Vec::with_capacity(6);
     let source = clue.source;
     keys.extend(clue.up.map(|id| Key::Up(source, clue.thread, id)));
     keys.extend(clue.down.map(|id| Key::Down(source, clue.thread, id)));

@@ -1,8 +1,7 @@
 //! Records that speak of a failure and that no sentence of the table matches. What was said beside a failure that is
 //! diagnosed belongs to it; what is left means that something in the log was not understood.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 use super::event::Evidence;

@@ -1,8 +1,9 @@
 //! What each thread is about, for the lines that name no connection, and which names did not resolve.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 use super::connections::clip;

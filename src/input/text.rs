@@ -84,15 +84,25 @@ impl<R: Read> Text<R> {
         }
         match self.encoding {
             Encoding::Utf16 { big_endian } => self.turn_utf16(big_endian),
+            // Only the beginning comes here.
             Encoding::Utf8 => {
                 std::mem::swap(&mut self.raw, &mut self.turned);
                 self.raw.clear();
-                if memchr::memchr(0, &self.turned).is_some() {
-                    self.turned.retain(|byte| *byte != 0);
-                }
+                self.turned.retain(|byte| *byte != 0);
             }
         }
         Ok(true)
+    }
+
+    /// Reads what needs no turning into the caller's buffer.
+    fn read_plain(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.reader.read(buffer)?;
+            let kept = without_zeros(&mut buffer[..count]);
+            if kept > 0 || count == 0 {
+                return Ok(kept);
+            }
+        }
     }
 
     fn turn_utf16(&mut self, big_endian: bool) {
@@ -119,6 +129,9 @@ impl<R: Read> Text<R> {
 impl<R: Read> Read for Text<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.given == self.turned.len() {
+            if self.encoding == Encoding::Utf8 && !self.fresh {
+                return self.read_plain(buffer);
+            }
             if !self.more()? {
                 return Ok(0);
             }
@@ -128,6 +141,19 @@ impl<R: Read> Read for Text<R> {
         self.given += count;
         Ok(count)
     }
+}
+
+/// Moves the bytes that are not zero to the front, and says how many there are.
+fn without_zeros(bytes: &mut [u8]) -> usize {
+    let Some(first) = memchr::memchr(0, bytes) else { return bytes.len() };
+    let mut kept = first;
+    for at in first..bytes.len() {
+        if bytes[at] != 0 {
+            bytes[kept] = bytes[at];
+            kept += 1;
+        }
+    }
+    kept
 }
 
 /// The encoding that a beginning shows, and the length of its byte order mark; `None` for what is no text.

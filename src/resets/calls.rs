@@ -1,9 +1,10 @@
 //! Which record began a call, and what a failure says of how long it took.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 use regex::Regex;
 
@@ -30,7 +31,7 @@ pub(super) struct Calls {
 #[derive(Debug)]
 struct Noted {
     at: Timestamp,
-    text: Box<str>,
+    text: String,
     target: Option<Box<str>>,
 }
 
@@ -45,22 +46,14 @@ pub(super) struct Began {
 impl Calls {
     /// Notes a record that is no failure.
     pub(super) fn note(&mut self, call: Call<'_>, at: Timestamp, record: &AppRecord<'_>) {
-        let noted = Noted { at, text: beginning(record.text, KEPT).into(), target: record.target.map(Into::into) };
         if let Some(records) = self.newer.get_mut(call.name()) {
-            if records.len() >= RECORDS {
-                records.pop_front();
-            }
-            records.push_back(noted);
-            return;
+            return keep(records, at, record);
         }
         if self.newer.len() >= REMEMBERED {
             self.older = std::mem::take(&mut self.newer);
         }
         let mut records = self.older.remove(call.name()).unwrap_or_default();
-        if records.len() >= RECORDS {
-            records.pop_front();
-        }
-        records.push_back(noted);
+        keep(&mut records, at, record);
         self.newer.insert(call.name().into(), records);
     }
 
@@ -90,6 +83,15 @@ impl Calls {
         }
         None
     }
+}
+
+/// Keeps a record as the last one of its call; the first one of too many gives its buffer.
+fn keep(records: &mut VecDeque<Noted>, at: Timestamp, record: &AppRecord<'_>) {
+    let first = if records.len() >= RECORDS { records.pop_front() } else { None };
+    let mut text = first.map(|first| first.text).unwrap_or_default();
+    text.clear();
+    text.push_str(beginning(record.text, KEPT));
+    records.push_back(Noted { at, text, target: record.target.map(Into::into) });
 }
 
 /// The host alone, of a URL, or of a host with its port.

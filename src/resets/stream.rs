@@ -1,9 +1,9 @@
 //! Counting one stream of records: a file, or one container's log.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
 use regex::Regex;
 

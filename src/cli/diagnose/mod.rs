@@ -94,7 +94,11 @@ enum FailOn {
 pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failure> {
     let (timeouts, formats) = configuration(args, console)?;
     let mut reading = Reading {
-        diagnoser: Diagnoser::new(DiagnoseOptions { timeouts, ..DiagnoseOptions::default() }),
+        diagnoser: Diagnoser::new(DiagnoseOptions {
+            timeouts,
+            events: args.output == Format::Ndjson,
+            ..DiagnoseOptions::default()
+        }),
         formats,
         counts: LogCounts::default(),
         cut: 0,

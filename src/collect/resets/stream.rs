@@ -1,6 +1,8 @@
 //! One stream of log lines, read and counted.
 
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::{FixedState, FoldHasher};
 
 use crate::decode::app_log::{LogEntry, LogReader, ReaderOptions};
 use crate::resets::{Question, StreamCounter, Tally};
@@ -11,7 +13,7 @@ pub struct LogCounter<'q> {
     reader: LogReader,
     bytes: u64,
     /// Of the lines. No defence against made-up collisions: those would only hide the log of who makes them.
-    hash: std::hash::DefaultHasher,
+    hash: FoldHasher<'static>,
 }
 
 impl<'q> LogCounter<'q> {
@@ -22,7 +24,7 @@ impl<'q> LogCounter<'q> {
             counter: StreamCounter::new(question, service),
             reader: LogReader::new(options),
             bytes: 0,
-            hash: std::hash::DefaultHasher::new(),
+            hash: FixedState::default().build_hasher(),
         }
     }
 
@@ -31,7 +33,6 @@ impl<'q> LogCounter<'q> {
         let Self { counter, reader, .. } = self;
         self.bytes += line.len() as u64 + 1;
         self.hash.write(line);
-        self.hash.write_u8(b'\n');
         reader.push(line, &mut |entry| take(counter, &entry));
     }
 

@@ -1,8 +1,9 @@
 //! Records in JSON: which field is what, for the loggers that are met.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
 
 use crate::decode::log::Json;
 use crate::decode::timestamp::{self, TimeContext};

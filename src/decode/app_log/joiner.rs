@@ -1,9 +1,7 @@
 //! The lines of one source and stream, put together to records.
 
-use memchr::memmem;
-
 use super::{LogEntry, MAX_RECORD, Sink, cut, service_of};
-use crate::decode::log::{Envelope, Stream};
+use crate::decode::log::{Envelope, Stream, same};
 use crate::decode::timestamp::{self, TimeContext};
 use crate::model::{AppRecord, Call, LoggedAt};
 
@@ -17,6 +15,8 @@ pub(super) struct Joiner {
     source: Box<str>,
     stream: Stream,
     pending: Option<Pending>,
+    /// The record before, whose buffers the next one takes.
+    spare: Option<Pending>,
     /// Where this stream's timestamps stand.
     offset: Option<usize>,
     /// The time of the last record: lines without one between records in JSON are of that time.
@@ -24,6 +24,7 @@ pub(super) struct Joiner {
 }
 
 /// A record in text, not yet known to be complete.
+#[derive(Default)]
 struct Pending {
     text: String,
     logged_at: Option<LoggedAt>,
@@ -32,7 +33,7 @@ struct Pending {
     /// When its envelope says that its last line was written.
     outer: Option<LoggedAt>,
     service: Option<String>,
-    call: Option<OwnedCall>,
+    call: OwnedCall,
     line: u64,
     causes: usize,
     /// Exceptions at the left margin so far.
@@ -43,18 +44,35 @@ struct Pending {
     expects_head: bool,
 }
 
+/// What ties it to others, if anything does.
+#[derive(Default)]
 struct OwnedCall {
     name: String,
+    is_some: bool,
     is_request: bool,
+}
+
+impl OwnedCall {
+    fn get(&self) -> Option<Call<'_>> {
+        let call = if self.is_request { Call::Request(&self.name) } else { Call::Thread(&self.name) };
+        self.is_some.then_some(call)
+    }
 }
 
 impl Joiner {
     pub(super) fn new(envelope: &Envelope<'_>) -> Self {
-        Self { source: envelope.source.into(), stream: envelope.stream, pending: None, offset: None, last: None }
+        Self {
+            source: envelope.source.into(),
+            stream: envelope.stream,
+            pending: None,
+            spare: None,
+            offset: None,
+            last: None,
+        }
     }
 
     pub(super) fn is_of(&self, envelope: &Envelope<'_>) -> bool {
-        self.stream == envelope.stream && &*self.source == envelope.source
+        self.stream == envelope.stream && same(&self.source, envelope.source)
     }
 
     /// Bytes of the unfinished record.
@@ -139,19 +157,22 @@ impl Joiner {
         envelope: &Envelope<'_>,
         call: Option<Call<'_>>,
     ) {
-        let mut pending = Pending {
-            text: String::new(),
+        let mut pending = self.spare.take().unwrap_or_default();
+        let Pending { mut text, call: mut own, .. } = pending;
+        text.clear();
+        own.is_some = call.is_some();
+        own.is_request = matches!(call, Some(Call::Request(_)));
+        own.name.clear();
+        own.name.push_str(call.map_or("", |call| call.name()));
+        pending = Pending {
+            text,
             logged_at,
             own_time,
             outer: envelope.time,
             service: service_of(envelope).map(str::to_owned),
-            call: call
-                .map(|call| OwnedCall { name: call.name().to_owned(), is_request: matches!(call, Call::Request(_)) }),
+            call: own,
             line: envelope.line,
-            causes: 0,
-            heads: 0,
-            begins_with_head: false,
-            expects_head: false,
+            ..Pending::default()
         };
         pending.push(line);
         self.pending = Some(pending);
@@ -249,13 +270,12 @@ impl Joiner {
             logged_at: pending.logged_at,
             service: pending.service.as_deref(),
             text: &pending.text,
-            call: pending
-                .call
-                .as_ref()
-                .map(|call| if call.is_request { Call::Request(&call.name) } else { Call::Thread(&call.name) }),
+            call: pending.call.get(),
             line: pending.line,
             ..AppRecord::default()
         }));
+        // A long trace's buffer is not kept.
+        self.spare = Some(pending).filter(|pending| pending.text.capacity() <= 4096);
     }
 }
 
@@ -349,16 +369,16 @@ fn is_head(line: &str) -> bool {
 /// What ties the records of a call together in a line of text: a request id, else the thread in brackets.
 fn call_of(line: &str) -> Option<Call<'_>> {
     let beginning = cut(line, 512);
-    for key in ["d=", "D="] {
-        for found in memmem::find_iter(beginning.as_bytes(), key) {
-            let name = beginning[..found + 1]
+    for equals in memchr::memchr_iter(b'=', beginning.as_bytes()) {
+        if let Some(b'd' | b'D') = equals.checked_sub(1).map(|before| beginning.as_bytes()[before]) {
+            let name = beginning[..equals]
                 .rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')))
                 .next()
                 .unwrap_or_default();
             let folded: String =
                 name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
             if matches!(folded.as_str(), "requestid" | "xrequestid" | "reqid" | "traceid" | "correlationid") {
-                let value = beginning[found + 2..]
+                let value = beginning[equals + 1..]
                     .trim_start_matches('"')
                     .split([' ', ',', ']', ')', '"', ';'])
                     .next()

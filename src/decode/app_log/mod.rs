@@ -7,12 +7,11 @@
 mod fields;
 mod joiner;
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use memchr::{memchr, memmem};
 
 use self::joiner::Joiner;
-use super::log::{Envelope, Inner, Stream, Unwrapper, access_json, access_line};
+use super::log::{Envelope, Inner, Json, Stream, Unwrapper, access_json, access_line};
 use super::timestamp::{LOOK_AHEAD, TimeContext};
 use crate::model::{AccessLine, AppRecord, JsonRecord, LoggedAt, workload_of_pod};
 
@@ -182,7 +181,7 @@ impl Records {
             Inner::Text(text) => self.text(index, text, envelope, options, sink),
             Inner::Json(json, raw) => {
                 self.joiners[index].flush(sink);
-                if let Some(call) = may_be_access_json(raw).then(|| access_json(json)).flatten() {
+                if let Some(call) = may_be_access_json(json).then(|| access_json(json)).flatten() {
                     return give_call(&call, envelope, sink);
                 }
                 let fields = fields::fields(json, &options.time, options.service_field.as_deref());
@@ -319,8 +318,8 @@ fn may_be_access_line(line: &str) -> bool {
         && memmem::find(&bytes[..bytes.len().min(48)], b"] \"").is_some()
 }
 
-fn may_be_access_json(raw: &str) -> bool {
-    ["response_flags", "upstream_cluster"].iter().any(|name| memmem::find(raw.as_bytes(), name.as_bytes()).is_some())
+fn may_be_access_json(json: &Json<'_>) -> bool {
+    json.members().iter().any(|(key, _)| key == "response_flags" || key == "upstream_cluster")
 }
 
 #[cfg(test)]

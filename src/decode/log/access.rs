@@ -13,6 +13,13 @@ use crate::model::AccessLine;
 use super::access_field::{Operator, is_flags};
 use super::json::Json;
 
+/// Whether an object with these names can be one, whatever their values.
+pub(super) fn may_be_access(json: &Json<'_>) -> bool {
+    let operators = || json.members().iter().filter_map(|(key, _)| Operator::of_key(key));
+    operators().filter(|(operator, rank)| *rank == 0 && operator.is_of_access()).count() >= 2
+        || operators().any(|(operator, _)| operator == Operator::Flags)
+}
+
 /// Whether a JSON object is an access log line: two of the names that only access logs have, or flags that are some
 /// beside a code or details.
 pub(super) fn is_access(json: &Json<'_>) -> bool {
@@ -20,18 +27,7 @@ pub(super) fn is_access(json: &Json<'_>) -> bool {
     let (mut flags, mut outcome) = (false, false);
     for (key, value) in json.members() {
         let Some((operator, rank)) = Operator::of_key(key) else { continue };
-        named += usize::from(
-            rank == 0
-                && matches!(
-                    operator,
-                    Operator::Flags
-                        | Operator::Code
-                        | Operator::Cluster
-                        | Operator::Details
-                        | Operator::Upstream
-                        | Operator::TransportFailure
-                ),
-        );
+        named += usize::from(rank == 0 && operator.is_of_access());
         match operator {
             Operator::Flags => flags |= value.text().is_some_and(is_flags),
             Operator::Code => {
@@ -161,6 +157,13 @@ fn fields(text: &str) -> Vec<Field<'_>> {
         }
         let mut depth = 0_u32;
         let mut end = at;
+        // Most fields have no braces.
+        let blank = memchr::memchr2(b' ', b'\t', &bytes[at..]).map_or(bytes.len(), |blank| at + blank);
+        if memchr::memchr(b'{', &bytes[at..blank]).is_none() {
+            fields.push(Field { text: &text[start..blank], quoted: false });
+            at = blank;
+            continue;
+        }
         while end < bytes.len() && (depth > 0 || !matches!(bytes[end], b' ' | b'\t')) {
             match bytes[end] {
                 b'{' => depth += 1,
@@ -190,7 +193,10 @@ pub(super) struct TextLine<'a> {
 /// A text access log line in Istio's or Envoy's default layout.
 pub(super) fn text_line(line: &str) -> Option<TextLine<'_>> {
     let (start, rest) = match line.strip_prefix('[') {
-        Some(rest) => rest.split_once("] ")?,
+        Some(rest) => {
+            let close = memchr::memchr(b']', rest.as_bytes())?;
+            (&rest[..close], rest[close + 1..].strip_prefix(' ')?)
+        }
         None => ("", line),
     };
     let rest = rest.strip_prefix('"')?;

@@ -1,8 +1,9 @@
 //! The fields of access logs: Envoy's command operators, the names that JSON formats give them, and where each goes.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use foldhash::HashMap;
 
 use crate::model::AccessLine;
 
@@ -210,6 +211,14 @@ impl Operator {
                 | Self::Attempts
         );
         !(never_blank && value.contains(' '))
+    }
+
+    /// Whether only access logs have a member with the operator's own name.
+    pub(super) fn is_of_access(self) -> bool {
+        matches!(
+            self,
+            Self::Flags | Self::Code | Self::Cluster | Self::Details | Self::Upstream | Self::TransportFailure
+        )
     }
 
     /// Puts a value where it belongs.

@@ -4,15 +4,17 @@
 //! wrappers tell of when, by whom and to which stream it was written. Lines that a runtime cut into pieces are put
 //! together for each source and stream; an answer of a log store gives as many as it holds.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use crate::decode::timestamp::TimeContext;
 use crate::model::LoggedAt;
 
 use super::csv::Table;
 use super::document::{Document, Taken};
-use super::envelope_json::{Kind, Labels, is_line, kind, time};
+use super::envelope_json::{Kind, Labels, Names, is_line, kind, time};
 use super::json::{Json, without_trailing_commas};
 use super::stream::{Piece, Stream};
 use super::text::shape;
@@ -79,6 +81,14 @@ struct Outer<'a> {
     rest: bool,
 }
 
+/// What is known of objects with the same names of members.
+#[derive(Debug, Clone)]
+struct Shape {
+    names: Arc<Names>,
+    /// One of them had a line in it: the next one is an envelope, too, whatever its text looks like.
+    enveloped: bool,
+}
+
 /// Takes the wrappers off the lines of one input, in order.
 #[derive(Debug)]
 pub struct Unwrapper {
@@ -89,9 +99,9 @@ pub struct Unwrapper {
     pub counts: LineCounts,
     known: Known,
     pieces: HashMap<(Box<str>, Stream), String>,
-    /// Names of members that an object with a proxy's line in it had: the next one with them is an envelope, too, whatever
-    /// its text looks like.
-    shapes: HashSet<u64>,
+    /// What objects with the same names of members have shown, by a hash of the names.
+    shapes: HashMap<u64, Shape>,
+    hasher: foldhash::fast::RandomState,
     document: Option<Document>,
     table: Option<Table>,
     /// Whether the first line has been read.
@@ -108,7 +118,8 @@ impl Unwrapper {
             counts: LineCounts::default(),
             known: Known::default(),
             pieces: HashMap::new(),
-            shapes: HashSet::new(),
+            shapes: HashMap::new(),
+            hasher: foldhash::fast::RandomState::default(),
             document: None,
             table: None,
             begun: false,
@@ -376,6 +387,21 @@ impl Unwrapper {
         }
     }
 
+    /// What is known of objects with these members, and the hash of their names.
+    fn shape(&mut self, json: &Json<'_>) -> (u64, Shape) {
+        let mut hasher = self.hasher.build_hasher();
+        json.members().iter().for_each(|(name, _)| name.hash(&mut hasher));
+        let hash = hasher.finish();
+        if let Some(shape) = self.shapes.get(&hash) {
+            return (hash, shape.clone());
+        }
+        let shape = Shape { names: Arc::new(Names::of(json)), enveloped: false };
+        if self.shapes.len() < MAX_SHAPES {
+            self.shapes.insert(hash, shape.clone());
+        }
+        (hash, shape)
+    }
+
     /// A JSON value: an envelope of whatever tool, or a record.
     fn json(&mut self, json: &Json<'_>, text: Option<&str>, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
         if let Json::List(items) = json {
@@ -394,13 +420,14 @@ impl Unwrapper {
             }
             return;
         }
-        let shape = names(json);
-        let kind = if layer >= MAX_LAYERS { Kind::Record } else { kind(json, self.shapes.contains(&shape)) };
+        let (hash, Shape { names, enveloped }) = self.shape(json);
+        let kind = if layer >= MAX_LAYERS { Kind::Record } else { kind(json, &names, enveloped) };
         if let Kind::Text { text, .. } = &kind
-            && self.shapes.len() < MAX_SHAPES
+            && !enveloped
             && is_line(text)
+            && let Some(shape) = self.shapes.get_mut(&hash)
         {
-            self.shapes.insert(shape);
+            shape.enveloped = true;
         }
         if let Kind::Record = kind {
             let owned;
@@ -411,7 +438,7 @@ impl Unwrapper {
                     &owned
                 }
             };
-            let labels = Labels::of(json);
+            let labels = Labels::of(json, &names);
             let name = labels.source();
             let outer = Outer {
                 source: name.as_deref().unwrap_or(outer.source),
@@ -420,10 +447,10 @@ impl Unwrapper {
             };
             return self.give(Inner::Json(json, text), outer, sink);
         }
-        let labels = Labels::of(json);
+        let labels = Labels::of(json, &names);
         let name = labels.source();
         let outer = Outer {
-            time: time(json, &self.context).or(outer.time),
+            time: time(json, &names, &self.context).or(outer.time),
             source: name.as_deref().unwrap_or(outer.source),
             service: self.service(json, &labels, outer),
             stream: if labels.stream == Stream::Unknown { outer.stream } else { labels.stream },
@@ -447,13 +474,6 @@ impl Unwrapper {
             }
         }
     }
-}
-
-/// The names of an object's members, as one number.
-fn names(json: &Json<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    json.members().iter().for_each(|(name, _)| name.hash(&mut hasher));
-    hasher.finish()
 }
 
 /// A row of CloudWatch Logs Insights: `[{"field": "@timestamp", "value": "…"}, {"field": "@message", "value": "…"}]`.

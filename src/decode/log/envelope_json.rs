@@ -118,35 +118,105 @@ pub(super) enum Kind<'j, 'a> {
     Lines(Vec<(&'j str, &'j str)>),
 }
 
-/// Tells what an object is. `enveloped` says that one with the same members held a line.
-pub(super) fn kind<'j, 'a>(json: &'j Json<'a>, enveloped: bool) -> Kind<'j, 'a> {
-    if access::is_access(json) || proxy_json::is_proxy(json) {
+/// Names that an object may have, of a list.
+type Few = Box<[&'static str]>;
+
+/// Which of the names that are looked for an object can have: alike for all objects with the same members, which are
+/// nearly all of one log's.
+#[derive(Debug)]
+pub(super) struct Names {
+    access: bool,
+    proxy: bool,
+    /// Of loguru, Loki and CloudWatch's Logs Insights.
+    special: bool,
+    levels: Few,
+    lines: Few,
+    messages: Few,
+    marks: Few,
+    lists: Few,
+    objects: Few,
+    times: Few,
+    /// Of its labels; none where it has no label at all.
+    labels: Option<LabelNames>,
+}
+
+#[derive(Debug)]
+struct LabelNames {
+    streams: Few,
+    services: Few,
+    namespaces: Few,
+    pods: Few,
+    more_pods: Few,
+    containers: Few,
+}
+
+/// Those of the names that an object may have: as a member, or as a path that begins with one.
+fn possible(json: &Json<'_>, names: &[&'static str]) -> Few {
+    let may = |name: &&&'static str| {
+        json.members().iter().any(|(key, _)| {
+            name.strip_prefix(&**key).is_some_and(|behind| behind.is_empty() || behind.starts_with('.'))
+        })
+    };
+    names.iter().filter(may).copied().collect()
+}
+
+impl Names {
+    pub(super) fn of(json: &Json<'_>) -> Self {
+        let has = |name: &str| json.members().iter().any(|(key, _)| key == name);
+        Self {
+            access: access::may_be_access(json),
+            proxy: proxy_json::may_be_proxy(json),
+            special: has("record") || has("values") || has("field"),
+            levels: possible(json, &LEVELS),
+            lines: possible(json, &LINES),
+            messages: possible(json, &MESSAGES),
+            marks: possible(json, &MARKS),
+            lists: if has("data") { Box::new(LISTS) } else { possible(json, &LISTS) },
+            objects: possible(json, &OBJECTS),
+            times: possible(json, &TIMES),
+            labels: json.members().iter().any(|(name, _)| is_label(name)).then(|| LabelNames {
+                streams: possible(json, &STREAMS),
+                services: possible(json, &SERVICES),
+                namespaces: possible(json, &NAMESPACES),
+                pods: possible(json, &PODS),
+                more_pods: possible(json, &MORE_PODS),
+                containers: possible(json, &CONTAINERS),
+            }),
+        }
+    }
+}
+
+/// Tells what an object with these names is. `enveloped` says that one with the same members held a line.
+pub(super) fn kind<'j, 'a>(json: &'j Json<'a>, names: &Names, enveloped: bool) -> Kind<'j, 'a> {
+    if (names.access && access::is_access(json)) || (names.proxy && proxy_json::is_proxy(json)) {
         return Kind::Record;
     }
-    // loguru's own record beside its text.
-    if json.get("text").is_some() && matches!(json.get("record"), Some(Json::Object(_))) {
-        return Kind::Record;
+    if names.special {
+        // loguru's own record beside its text.
+        if json.get("text").is_some() && matches!(json.get("record"), Some(Json::Object(_))) {
+            return Kind::Record;
+        }
+        if let Some(lines) = loki(json) {
+            return Kind::Lines(lines);
+        }
+        if let Some(row) = insights(json) {
+            return Kind::Text { text: row, piece: Piece::Whole };
+        }
     }
-    if let Some(lines) = loki(json) {
-        return Kind::Lines(lines);
-    }
-    if let Some(row) = insights(json) {
-        return Kind::Text { text: row, piece: Piece::Whole };
-    }
-    let has_level = LEVELS.iter().any(|name| json.get(name).is_some());
-    if let Some(text) = LINES.iter().find_map(|name| json.get(name).and_then(Json::text)) {
+    if let Some(text) = names.lines.iter().find_map(|name| json.get(name).and_then(Json::text)) {
         return Kind::Text { text, piece: piece(json, text) };
     }
-    if let Some(text) = MESSAGES.iter().find_map(|name| json.get(name).and_then(Json::text)) {
+    if let Some(text) = names.messages.iter().find_map(|name| json.get(name).and_then(Json::text)) {
         let is_line = is_line(text);
-        let marked = MARKS.iter().any(|name| json.get(name).is_some());
+        let has_level = names.levels.iter().any(|name| json.get(name).is_some());
+        let marked = names.marks.iter().any(|name| json.get(name).is_some());
         return if is_line || enveloped || (marked && !has_level) {
             Kind::Text { text, piece: piece(json, text) }
         } else {
             Kind::Record
         };
     }
-    for name in LISTS {
+    for name in &names.lists {
         let list = json.get(name).or_else(|| json.get("data").and_then(|data| data.get(name))).or_else(|| {
             // Elasticsearch has `hits` in `hits`.
             json.get(name).and_then(|inner| inner.get(name))
@@ -160,7 +230,8 @@ pub(super) fn kind<'j, 'a>(json: &'j Json<'a>, enveloped: bool) -> Kind<'j, 'a> 
             return Kind::Several(items.iter().collect());
         }
     }
-    match OBJECTS
+    match names
+        .objects
         .iter()
         .find_map(|name| json.get(name).filter(|inner| matches!(inner, Json::Object(members) if !members.is_empty())))
     {
@@ -266,19 +337,73 @@ fn is_label(name: &str) -> bool {
 }
 
 /// When an envelope says that its line was written.
-pub(super) fn time(json: &Json<'_>, context: &TimeContext) -> Option<LoggedAt> {
-    TIMES.iter().find_map(|name| match json.get(name)? {
+pub(super) fn time(json: &Json<'_>, names: &Names, context: &TimeContext) -> Option<LoggedAt> {
+    names.times.iter().find_map(|name| match json.get(name)? {
         Json::Text(text) => moment(text, context).or_else(|| moment_of(text, context)),
         number @ Json::Number(..) => moment_of(&number.scalar()?, context),
         _ => None,
     })
 }
 
+const STREAMS: [&str; 4] = ["stream", "log.iostream", "attributes.log.iostream", "LogSource"];
+
+const SERVICES: [&str; 11] = [
+    "kubernetes.labels.app",
+    "kubernetes.labels.app.kubernetes.io/name",
+    "stream.app",
+    "stream.service_name",
+    "labels.app",
+    "labels.k8s-pod/app",
+    "attributes.service",
+    "service.name",
+    "service",
+    "serviceName",
+    "app",
+];
+
+const NAMESPACES: [&str; 7] = [
+    "kubernetes.namespace_name",
+    "kubernetes.namespace",
+    "kubernetes.pod_namespace",
+    "stream.namespace",
+    "resource.labels.namespace_name",
+    "labels.namespace",
+    "PodNamespace",
+];
+
+const PODS: [&str; 11] = [
+    "kubernetes.pod_name",
+    "kubernetes.pod.name",
+    "podName",
+    "pod_name",
+    "stream.pod",
+    "stream.instance",
+    "resource.labels.pod_name",
+    "labels.pod",
+    "PodName",
+    "logStreamName",
+    "logStream",
+];
+
+const MORE_PODS: [&str; 3] = ["pod", "_HOSTNAME", "host.name"];
+
+const CONTAINERS: [&str; 11] = [
+    "kubernetes.container_name",
+    "kubernetes.container.name",
+    "containerName",
+    "container_name",
+    "stream.container",
+    "resource.labels.container_name",
+    "labels.container",
+    "ContainerName",
+    "CONTAINER_NAME",
+    "SYSLOG_IDENTIFIER",
+    "_SYSTEMD_UNIT",
+];
+
 impl<'j> Labels<'j> {
-    pub(super) fn of(json: &'j Json<'_>) -> Self {
-        if !json.members().iter().any(|(name, _)| is_label(name)) {
-            return Self::default();
-        }
+    pub(super) fn of(json: &'j Json<'_>, names: &Names) -> Self {
+        let Some(names) = &names.labels else { return Self::default() };
         let resource = |name: &str| {
             let attributes = json.get("resource")?.get("attributes")?.items();
             attributes.iter().find(|one| one.text_of(&["key"]) == Some(name))?.get("value")?.text()
@@ -287,7 +412,7 @@ impl<'j> Labels<'j> {
             let tags = json.get("attributes.tags").or_else(|| json.get("tags"))?.items();
             tags.iter().find_map(|tag| tag.text()?.strip_prefix(name)?.strip_prefix(':'))
         };
-        let stream = match json.text_of(&["stream", "log.iostream", "attributes.log.iostream", "LogSource"]) {
+        let stream = match json.text_of(&names.streams) {
             Some("stdout") => Stream::Stdout,
             Some("stderr") => Stream::Stderr,
             _ if json.text_of(&["logName"]).is_some_and(|name| name.ends_with("/stderr")) => Stream::Stderr,
@@ -295,64 +420,18 @@ impl<'j> Labels<'j> {
         };
         Self {
             stream,
-            service: json
-                .text_of(&[
-                    "kubernetes.labels.app",
-                    "kubernetes.labels.app.kubernetes.io/name",
-                    "stream.app",
-                    "stream.service_name",
-                    "labels.app",
-                    "labels.k8s-pod/app",
-                    "attributes.service",
-                    "service.name",
-                    "service",
-                    "serviceName",
-                    "app",
-                ])
-                .or_else(|| resource("service.name")),
+            service: json.text_of(&names.services).or_else(|| resource("service.name")),
             namespace: json
-                .text_of(&[
-                    "kubernetes.namespace_name",
-                    "kubernetes.namespace",
-                    "kubernetes.pod_namespace",
-                    "stream.namespace",
-                    "resource.labels.namespace_name",
-                    "labels.namespace",
-                    "PodNamespace",
-                ])
+                .text_of(&names.namespaces)
                 .or_else(|| json.get("podName").and_then(|_| json.text_of(&["namespace"])))
                 .or_else(|| resource("k8s.namespace.name")),
             pod: json
-                .text_of(&[
-                    "kubernetes.pod_name",
-                    "kubernetes.pod.name",
-                    "podName",
-                    "pod_name",
-                    "stream.pod",
-                    "stream.instance",
-                    "resource.labels.pod_name",
-                    "labels.pod",
-                    "PodName",
-                    "logStreamName",
-                    "logStream",
-                ])
-                .or_else(|| json.text_of(&["pod", "_HOSTNAME", "host.name"]))
+                .text_of(&names.pods)
+                .or_else(|| json.text_of(&names.more_pods))
                 .or_else(|| tag("pod_name"))
                 .or_else(|| resource("k8s.pod.name")),
             container: json
-                .text_of(&[
-                    "kubernetes.container_name",
-                    "kubernetes.container.name",
-                    "containerName",
-                    "container_name",
-                    "stream.container",
-                    "resource.labels.container_name",
-                    "labels.container",
-                    "ContainerName",
-                    "CONTAINER_NAME",
-                    "SYSLOG_IDENTIFIER",
-                    "_SYSTEMD_UNIT",
-                ])
+                .text_of(&names.containers)
                 .or_else(|| json.get("pod").and_then(|_| json.text_of(&["container"])))
                 .or_else(|| resource("k8s.container.name")),
         }

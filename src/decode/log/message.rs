@@ -155,6 +155,9 @@ pub const SENTENCES: &[Sentence] = sentences! {
 struct Row {
     sentence: &'static Sentence,
     prefix: &'static [u8],
+    /// Its first eight bytes, and which of them there are: nearly all other messages differ there.
+    head: u64,
+    mask: u64,
     /// What follows each `{}`; nothing behind one that takes the rest.
     parts: Vec<Finder<'static>>,
 }
@@ -166,7 +169,8 @@ static ROWS: LazyLock<[Vec<Row>; 128]> = LazyLock::new(|| {
         let mut parts = sentence.words.split("{}");
         let prefix = parts.next().unwrap_or_default().as_bytes();
         let parts = parts.map(Finder::new).collect();
-        rows[usize::from(sentence.words.as_bytes()[0] & 0x7f)].push(Row { sentence, prefix, parts });
+        let (head, mask) = (head(prefix), head(&[0xff; 8][..prefix.len().min(8)]));
+        rows[usize::from(sentence.words.as_bytes()[0] & 0x7f)].push(Row { sentence, prefix, head, mask, parts });
     }
     rows
 });
@@ -175,12 +179,23 @@ static ROWS: LazyLock<[Vec<Row>; 128]> = LazyLock::new(|| {
 #[must_use]
 pub fn parse<'a>(logger: &str, message: &'a str) -> ProxyEvent<'a> {
     let Some(&first) = message.as_bytes().first() else { return ProxyEvent::default() };
+    let head = head(message.as_bytes());
     for row in &ROWS[usize::from(first & 0x7f)] {
-        if let Some(found) = row.matched(message) {
+        if head & row.mask == row.head
+            && let Some(found) = row.matched(message)
+        {
             return (row.sentence.make)(found);
         }
     }
     ProxyEvent::Other { of_failure: speaks_of_failure(logger, message) }
+}
+
+/// The first eight bytes as a number, as far as there are any.
+fn head(text: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let length = text.len().min(8);
+    bytes[..length].copy_from_slice(&text[..length]);
+    u64::from_le_bytes(bytes)
 }
 
 impl Row {

@@ -15,6 +15,12 @@ const CALLERS: [&str; 7] = ["caller", "SourceLine", "source", "source_line", "fi
 const LEVELS: [&str; 4] = ["level", "Level", "severity", "lvl"];
 const TIMES: [&str; 6] = ["time", "Timestamp", "timestamp", "@timestamp", "ts", "Time"];
 
+/// Whether an object with these names can be one, whatever their values.
+pub(super) fn may_be_proxy(json: &Json<'_>) -> bool {
+    let any = |names: &[&str]| json.members().iter().any(|(key, _)| names.contains(&&**key));
+    any(&MESSAGES) && any(&LEVELS)
+}
+
 /// Whether an object is a record of Envoy's application log. zap and logback write `level` and `logger` too: Envoy's
 /// are told by what only Envoy writes.
 pub(super) fn is_proxy(json: &Json<'_>) -> bool {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use crate::model::{LogContent, ProxyLine};
@@ -46,11 +46,11 @@ pub(super) fn shape(text: &str) -> Option<Shape> {
         b'"' => request_line(text).then_some(Shape::Access),
         b'0'..=b'9' if is_date(bytes) => {
             let head = &bytes[..bytes.len().min(48)];
-            if let Some(end) = memchr::memmem::find(head, b"][") {
+            if let Some(end) = memchr::memchr_iter(b']', head).find(|end| head.get(end + 1) == Some(&b'[')) {
                 // The first bracket was cut.
                 return (end < 32).then_some(Shape::Bracketed);
             }
-            let end = head.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
+            let end = memchr::memchr2(b' ', b'\t', head)?;
             level(unindented(&text[end..])).map(|_| Shape::Columns)
         }
         _ => None,
@@ -97,6 +97,9 @@ fn level(text: &str) -> Option<(&str, &str)> {
 
 /// Reads a time stamp; one without a zone is UTC, as containers are.
 pub(super) fn time(text: &str) -> Option<Timestamp> {
+    if let Some(time) = usual_time(text.as_bytes()) {
+        return Some(time);
+    }
     if (text.ends_with('Z') || text.len() > 23)
         && let Ok(time) = text.parse()
     {
@@ -104,6 +107,43 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
     }
     let local: DateTime = text.parse().ok()?;
     TimeZone::UTC.to_timestamp(local).ok()
+}
+
+/// `2026-11-23T18:09:45.760887Z` and `2026-11-23 18:09:45.760`: what Envoy and Istio write, and a log has millions of.
+fn usual_time(bytes: &[u8]) -> Option<Timestamp> {
+    let bytes = bytes.strip_suffix(b"Z").unwrap_or(bytes);
+    if !(19..=29).contains(&bytes.len())
+        || bytes[4] != b'-'
+        || bytes[7] != b'-'
+        || bytes[13] != b':'
+        || bytes[16] != b':'
+    {
+        return None;
+    }
+    let digits = |from: usize, to: usize| {
+        bytes[from..to]
+            .iter()
+            .try_fold(0_i32, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i32::from(byte - b'0')))
+    };
+    let nanos = match bytes[19..] {
+        [] => 0,
+        [b'.', ..] if bytes.len() > 20 => digits(20, bytes.len())? * 10_i32.pow(u32::try_from(29 - bytes.len()).ok()?),
+        _ => return None,
+    };
+    let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
+    let (hour, minute, second) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
+    if hour > 23 || minute > 59 || second > 59 || !matches!(bytes[10], b'T' | b' ') {
+        return None;
+    }
+    let date = Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+    // Days since 1970 of the proleptic Gregorian calendar (Howard Hinnant's days_from_civil).
+    let shifted = i64::from(date.year()) - i64::from(date.month() <= 2);
+    let era = shifted.div_euclid(400);
+    let of_era = shifted.rem_euclid(400);
+    let month = (i64::from(date.month()) + 9) % 12;
+    let of_year = (153 * month + 2) / 5 + i64::from(date.day()) - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Timestamp::new(days * 86_400 + i64::from((hour * 60 + minute) * 60 + second), nanos).ok()
 }
 
 /// The first time in the head of a line in a layout that is not known.
@@ -328,6 +368,27 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn usual_times_are_those_of_the_library() {
+        for text in [
+            "2026-11-23T18:09:45.760887Z",
+            "1970-01-01T00:00:00Z",
+            "2000-02-29T23:59:59.999999999Z",
+            "2023-12-31 00:00:00.5",
+            "2100-03-01 00:00:01",
+            "1969-07-20T20:17:40.1Z",
+        ] {
+            let library = text.trim_end_matches('Z').parse::<DateTime>().unwrap();
+            assert_eq!(usual_time(text.as_bytes()), TimeZone::UTC.to_timestamp(library).ok(), "{text}");
+        }
+        for text in
+            ["2026-02-30T00:00:00Z", "2026-11-23T24:00:00Z", "2026-11-23T18:09:45.Z", "2026-11-23T18:09:45+01:00"]
+        {
+            assert_eq!(usual_time(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(time("2026-11-23T18:09:45+01:00").unwrap().to_string(), "2026-11-23T17:09:45Z");
     }
 
     #[test]

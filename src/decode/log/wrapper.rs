@@ -120,6 +120,8 @@ fn marks(line: &str) -> Option<Peeled<'_>> {
 
 /// `**` and backticks in the middle of a line, quotes that a word processor made round, and HTML's entities.
 fn pasted(line: &str) -> Option<Peeled<'_>> {
+    // The first bytes of all that is looked for.
+    memchr::memchr3(b'*', b'&', 0xe2, line.as_bytes())?;
     let has = |needle: &str| memchr::memmem::find(line.as_bytes(), needle.as_bytes()).is_some();
     let mut inner = Cow::Borrowed(line);
     if has("**") {
@@ -148,7 +150,8 @@ fn pasted(line: &str) -> Option<Peeled<'_>> {
 
 /// A row of a table without heading: the quoted field that holds a record, its quotes undone.
 fn table_row<'a>(line: &'a str, known: &mut Known) -> Option<Peeled<'a>> {
-    let quoted = memchr::memmem::find(line.as_bytes(), b"\"\"").is_some();
+    let first = memchr::memchr(b'"', line.as_bytes())?;
+    let quoted = memchr::memmem::find(&line.as_bytes()[first..], b"\"\"").is_some();
     if !(quoted && (known.quoted || line.starts_with('"') || line.contains(",\""))) {
         return None;
     }
@@ -273,9 +276,10 @@ fn labelled(rest: &str) -> Option<Peeled<'_>> {
 
 /// `app[web.1]: line`: heroku's Logplex.
 fn heroku(rest: &str) -> Option<Peeled<'_>> {
-    let (head, inner) = rest.split_once("]: ")?;
-    let (kind, dyno) = head.split_once('[')?;
-    (matches!(kind, "app" | "heroku") && is_name(dyno)).then(|| Peeled::inner(inner).from(head))
+    let dyno = rest.strip_prefix("app[").or_else(|| rest.strip_prefix("heroku["))?;
+    let (dyno, inner) = dyno.split_once("]: ")?;
+    let head = &rest[..rest.len() - inner.len() - 3];
+    is_name(dyno).then(|| Peeled::inner(inner).from(head))
 }
 
 /// `[APP/PROC/WEB/0] OUT line`: Cloud Foundry.
@@ -301,10 +305,10 @@ fn cf<'a>(line: &'a str, context: &TimeContext) -> Option<Peeled<'a>> {
 /// `HOST PROGRAM[12]: line`: what journald and syslog write behind their time.
 fn program(rest: &str) -> Option<Peeled<'_>> {
     let (host, behind) = rest.split_once(' ')?;
-    let (program, inner) = behind.split_once(": ").or_else(|| Some((behind.strip_suffix(':')?, "")))?;
-    let (name, pid) = program.strip_suffix(']').and_then(|program| program.split_once('['))?;
+    let (program, inner) = behind.split_once(' ').unwrap_or((behind, ""));
+    let (name, pid) = program.strip_suffix("]:").and_then(|program| program.split_once('['))?;
     let sure = !name.is_empty()
-        && !name.contains([' ', '"'])
+        && !name.contains('"')
         && !pid.is_empty()
         && pid.bytes().all(|byte| byte.is_ascii_digit())
         && !host.is_empty()

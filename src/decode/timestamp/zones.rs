@@ -45,7 +45,9 @@ fn trimmed(letters: &[u8; MAX_ABBREVIATION]) -> &[u8] {
 /// An abbreviation, with the offset that it means in practice: where several places share one, the one whose logs are
 /// met most.
 pub(super) fn abbreviation(letters: &[u8]) -> Option<Zone> {
-    let minutes = MINUTES.iter().find(|(name, _)| name.as_bytes() == letters).map(|(_, minutes)| *minutes)?;
+    // What follows a time is mostly a level.
+    let is = |name: &str| name.as_bytes().first() == letters.first() && name.as_bytes() == letters;
+    let minutes = MINUTES.iter().find(|(name, _)| is(name)).map(|(_, minutes)| *minutes)?;
     let mut kept = [0; MAX_ABBREVIATION];
     kept.get_mut(..letters.len())?.copy_from_slice(letters);
     Some(Zone::Abbreviation(kept, Offset::from_seconds(minutes * 60).ok()?))
