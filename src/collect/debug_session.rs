@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::fetch::{Extras, Ingest, read};
+use super::fetch::{Extras, Ingest, read, read_update_times};
 use super::lease::{
     Held, LeaseError, LeaseStore, Restoration, Restoring, Taking, acquire, current, read_levels, restore, set_levels,
 };
 use crate::k8s::{ApiError, Connection, LogLine, LogOptions, LogStream};
-use crate::model::{ClusterTimeouts, Levels, Proxy, ProxyId, differences};
+use crate::model::{ClusterTimeout, ClusterTimeouts, EnvoyCluster, Levels, Proxy, ProxyId, differences};
 use crate::reach::{Limits, Tunnel};
 
 /// What a session does, and for how long.
@@ -365,5 +365,10 @@ async fn read_timeouts(proxy: &Proxy, tunnel: &mut Tunnel<'_>) -> ClusterTimeout
     };
     ingest.add(Ok(reading));
     let snapshot = ingest.take().finish(Timestamp::now());
-    snapshot.clusters.iter().map(|cluster| (cluster.name.to_string(), cluster.effective_timeout())).collect()
+    let times = read_update_times(tunnel).await;
+    let timeout = |cluster: &EnvoyCluster| ClusterTimeout {
+        value: cluster.effective_timeout(),
+        since: times.get(&*cluster.name).copied(),
+    };
+    snapshot.clusters.iter().map(|cluster| (cluster.name.to_string(), timeout(cluster))).collect()
 }

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 use super::lease::read_levels;
 use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, Node};
-use crate::decode::{ElementError, Shape, stats, xds_stats};
+use crate::decode::{ElementError, Shape, last_updated, stats, xds_stats};
 use crate::model::evidence::ClusterEvidence;
 use crate::model::{
     ClusterSet, ClusterSource, EnvoyCluster, FailureCause, Proxy, ProxyId, ProxySnapshot, SkippedProxy,
@@ -356,6 +358,19 @@ async fn fetch_dump(
         Some(error) => Err(error.into()),
         None => Ok(decoder.finish()?),
     }
+}
+
+/// Since when each cluster of the control plane is as it is; nothing where the proxy does not say.
+pub(super) async fn read_update_times(source: &mut impl AdminSource) -> HashMap<String, Timestamp> {
+    let mut times = HashMap::new();
+    let each = &mut |element: &[u8], _: ClusterSource| {
+        last_updated(element, |name, time| {
+            times.insert(name.to_owned(), time);
+        });
+        Ok(())
+    };
+    let _ = fetch_dump(source, &AdminRequest::UpdateTimes, ClusterSource::Active, each).await;
+    times
 }
 
 /// Connection counters of every cluster that saw attempts.

@@ -27,7 +27,7 @@ pub use lease::{
     acquire, put_to_start, read_levels, read_start, restore, set_levels,
 };
 pub use objects::{access_log_formats, read_istio_objects};
-pub use offline::{offline, offline_objects};
+pub use offline::{offline, offline_objects, offline_timeouts};
 pub(crate) use private::PrivateFile;
 
 use crate::k8s::{ApiError, Connection, Deadline, PodSelection, Retry, select};

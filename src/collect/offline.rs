@@ -8,11 +8,12 @@ use jiff::Timestamp;
 
 use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, ReadError, Reading, TakeElement};
 use crate::decode::dump::{self, DumpDecoder, Item, Node};
+use crate::decode::last_updated;
 use crate::decode::snapshot::{self, SnapshotError};
 use crate::input::{ArchiveLimits, Entry, InputError, walk};
 use crate::model::{
-    ClusterSource, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy, UnreadProxy,
-    format_duration,
+    ClusterSource, ClusterTimeouts, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy,
+    UnreadProxy, format_duration,
 };
 
 /// Reads inputs into one snapshot. An input that cannot be read, and a file that is no dump, is an unread proxy of
@@ -109,6 +110,48 @@ pub fn offline_objects(
         Ok(())
     });
     (proxies, unread)
+}
+
+/// The connect timeouts of each proxy in the inputs, with the time since which a dump says that a cluster is as it is.
+#[must_use]
+pub fn offline_timeouts(inputs: &[String], limits: &ArchiveLimits) -> Vec<(ProxyId, ClusterTimeouts)> {
+    let mut proxies = Vec::new();
+    let mut names = BTreeSet::new();
+    each_file(inputs, limits, &mut |file| {
+        match file {
+            File::Dump { name, pod, reader } => {
+                let (mut timeouts, mut times, mut node) = (ClusterTimeouts::new(), Vec::new(), None);
+                decode(reader, &mut |element, source| {
+                    last_updated(element, |name, time| times.push((name.to_owned(), time)));
+                    dump::decode_element(element, source, |item| match item {
+                        Item::Cluster(cluster, _) => {
+                            timeouts.insert(cluster.name.to_string(), cluster.effective_timeout().into());
+                        }
+                        Item::Node(found) => node = Some(found),
+                    })?;
+                    Ok(())
+                })?;
+                for (name, time) in times {
+                    if let Some(timeout) = timeouts.get_mut(&name) {
+                        timeout.since = Some(time);
+                    }
+                }
+                let mut proxy = Proxy::named(ProxyId::new("", name));
+                describe(&mut proxy, pod, node, &mut names);
+                proxies.push((proxy.id, timeouts));
+            }
+            File::Snapshot { snapshot } => {
+                for proxy in &snapshot.proxies {
+                    let held = proxy.clusters.iter().map(|position| &snapshot.clusters[position as usize]);
+                    let timeouts = held.map(|cluster| (cluster.name.to_string(), cluster.effective_timeout().into()));
+                    proxies.push((proxy.proxy.id.clone(), timeouts.collect()));
+                }
+            }
+            File::Unread(_) | File::Skipped(_) => {}
+        }
+        Ok(())
+    });
+    proxies
 }
 
 /// What a snapshot still knows of a cluster, as an object.

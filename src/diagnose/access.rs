@@ -16,7 +16,7 @@ use super::pending::Clue;
 
 impl Diagnoser {
     pub(super) fn access(&mut self, log: u32, record: &LogRecord, line: &AccessLine) {
-        let timeout = self.timeout(log, line.cluster.as_deref());
+        let timeout = self.timeout(log, line.cluster.as_deref(), record.time);
         let mut verdict = decide::access(line, timeout);
         if verdict.is_some_and(|verdict| verdict.cause == Cause::NoHealthyUpstream) {
             verdict = Some(self.without_hosts(line.cluster.as_deref(), line.start.or(record.time)));

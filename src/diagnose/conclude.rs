@@ -61,7 +61,10 @@ impl Diagnoser {
 
     fn event(&self, failure: Failure) -> Event {
         let Failure { clue, verdict, attempts, began, rescued, proof, .. } = failure;
-        let known = self.timeout(clue.source, clue.cluster.as_deref());
+        let present = self.present_timeout(clue.source, clue.cluster.as_deref());
+        let held = present.filter(|present| present.held_at(clue.time));
+        let known = held.map(|held| held.value);
+        let changed = present.filter(|_| known.is_none()).and_then(|now| Some((now.value, now.since?)));
         let timed_out = verdict.cause == Cause::ConnectTimeout;
         let mut waited = clue.waited;
         let mut tries = clue.attempts.unwrap_or(0).max(u32::try_from(attempts.len()).unwrap_or(u32::MAX)).max(1);
@@ -107,6 +110,7 @@ impl Diagnoser {
             flags: flags(&clue.flags),
             connect_timeout: known.or(inferred),
             timeout_inferred: known.is_none() && inferred.is_some(),
+            changed,
             connected: clue.connected,
             rescued,
             own: clue.health_check

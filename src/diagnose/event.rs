@@ -76,6 +76,8 @@ pub struct Event {
     pub connect_timeout: Option<Duration>,
     /// Whether that timeout is concluded from the wait, rather than known.
     pub timeout_inferred: bool,
+    /// The connect timeout that the cluster has now, and since when, where that is after this failure.
+    pub changed: Option<(Duration, Timestamp)>,
     /// Whether the connection was established before it failed.
     pub connected: Option<bool>,
     /// Whether a later try of the same request succeeded.
@@ -116,6 +118,7 @@ impl Event {
             flags: Vec::new(),
             connect_timeout: None,
             timeout_inferred: false,
+            changed: None,
             connected: None,
             rescued: false,
             own: false,

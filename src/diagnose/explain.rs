@@ -327,6 +327,21 @@ fn connect_timeout(event: &Event, to: &str) -> (String, String) {
         "{to} did not complete the connection{each}{tries}, and the proxy gave up: its connect timeout.{handshake} {}",
         seen(event, "connection timeout")
     );
+    if let Some((now, since)) = event.changed {
+        let then = match event.connect_timeout {
+            Some(then) => format!("seems to have been {} then", format_duration(then)),
+            None => "is not known for that time".to_owned(),
+        };
+        return (
+            explanation,
+            format!(
+                "The cluster's connect timeout {then}. The proxy has had another configuration of the cluster since {}, with \
+                 {}: see whether it still fails (`kubectl meshaudit diagnose` on newer lines, `verify`).",
+                since.strftime("%Y-%m-%d %H:%M:%SZ"),
+                format_duration(now),
+            ),
+        );
+    }
     let Some(timeout) = event.connect_timeout else {
         return (
             explanation,

@@ -32,7 +32,7 @@ pub use cause::{Cause, CauseSeverity, Confidence, Verdict};
 pub use event::{Diagnosis, DiagnosisEntry, Event, Evidence, LogView, Moment, OtherEnd};
 pub use explain::remedy;
 
-use crate::model::{ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
+use crate::model::{ClusterTimeout, ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
 use calls::Calls;
 use clues::evidence;
 use connections::{ConnectionKey, Connections, clip};
@@ -45,8 +45,7 @@ use threads::{Threads, Unresolved};
 pub struct DiagnoseOptions {
     /// Connect timeouts of the clusters, where a dump or the live proxy told them.
     pub timeouts: ClusterTimeouts,
-    /// Connect timeouts of single logs, by the name that [`Diagnoser::push`] is given for them: they come before the
-    /// others for what that log says.
+    /// Connect timeouts of single proxies: see [`Diagnoser::set_timeouts_of`].
     pub of_source: HashMap<String, ClusterTimeouts>,
     /// How long to wait for the access log line of a failure, in time of the log. Envoy writes access logs every
     /// 10 s by default, Istio's every second.
@@ -81,6 +80,8 @@ struct Log {
     name: String,
     /// What the input was called from which it came.
     input: String,
+    /// The proxy whose timeouts are this log's, where there are any of its own.
+    proxy: Option<String>,
     last_thread: u64,
     now: Option<Timestamp>,
     drained: Option<Timestamp>,
@@ -160,16 +161,44 @@ impl Diagnoser {
         }
     }
 
-    /// Takes these as the connect timeouts of the log of this name, before those of all.
-    pub fn set_timeouts_of(&mut self, source: &str, timeouts: ClusterTimeouts) {
-        self.options.of_source.insert(source.to_owned(), timeouts);
+    /// Takes these as the connect timeouts of the proxy of this name (`NAMESPACE/POD`), before those of all: for the log
+    /// of that name, and for the lines of that pod by what their wrapper says.
+    pub fn set_timeouts_of(&mut self, proxy: &str, timeouts: ClusterTimeouts) {
+        self.options.of_source.insert(proxy.to_owned(), timeouts);
+        for log in 0..self.logs.len() {
+            self.logs[log].proxy = self.proxy_of(&self.logs[log].input, &self.logs[log].name);
+        }
     }
 
-    /// The connect timeout of a cluster in the proxy whose log this is.
-    fn timeout(&self, log: u32, cluster: Option<&str>) -> Option<Duration> {
+    /// The proxy whose timeouts are those of a log: the input's, or the one whose pod a wrapper names.
+    fn proxy_of(&self, input: &str, name: &str) -> Option<String> {
+        let known = &self.options.of_source;
+        if known.is_empty() || known.contains_key(input) {
+            return known.contains_key(input).then(|| input.to_owned());
+        }
+        let parts: Vec<&str> = name.split(['/', ' ', ':']).collect();
+        let pod = |proxy: &&String| proxy.rsplit('/').next().is_some_and(|pod| parts.contains(&pod));
+        let namespace = |proxy: &&String| proxy.rsplit('/').nth(1).is_some_and(|namespace| parts.contains(&namespace));
+        let mut found: Vec<&String> = known.keys().filter(pod).collect();
+        if found.len() > 1 {
+            found.retain(namespace);
+        }
+        match found[..] {
+            [one] => Some(one.clone()),
+            _ => None,
+        }
+    }
+
+    /// The connect timeout that a cluster has now in the proxy whose log this is.
+    fn present_timeout(&self, log: u32, cluster: Option<&str>) -> Option<ClusterTimeout> {
         let cluster = cluster?;
-        let own = self.options.of_source.get(&self.logs[log as usize].input);
+        let own = self.logs[log as usize].proxy.as_ref().and_then(|proxy| self.options.of_source.get(proxy));
         own.map_or_else(|| self.options.timeouts.get(cluster), |own| own.get(cluster)).copied()
+    }
+
+    /// The connect timeout that it had at this time: none where the cluster was changed since.
+    fn timeout(&self, log: u32, cluster: Option<&str>, time: Option<Timestamp>) -> Option<Duration> {
+        self.present_timeout(log, cluster).filter(|present| present.held_at(time)).map(|present| present.value)
     }
 
     /// Takes the next record, of the log it names or else of `source` (a file or pod). Returns the failures whose
@@ -252,7 +281,8 @@ impl Diagnoser {
             None => {
                 let log = u32::try_from(self.logs.len()).unwrap_or(0);
                 self.log_names.insert(name.clone(), log);
-                self.logs.push(Log { name, input: source.to_owned(), ..Log::default() });
+                let proxy = self.proxy_of(source, &name);
+                self.logs.push(Log { name, input: source.to_owned(), proxy, ..Log::default() });
                 log
             }
         };

@@ -117,7 +117,7 @@ impl Diagnoser {
             return;
         }
         let waited = line.time().and_then(|now| Duration::try_from(now.duration_since(started)).ok());
-        let timeout = self.timeout(line.log, connection.cluster.as_deref());
+        let timeout = self.timeout(line.log, connection.cluster.as_deref(), line.time());
         let fits = waited.is_some_and(|waited| match timeout {
             Some(timeout) => decide::multiple(waited, timeout) == Some(1),
             None => decide::suggested(waited).is_some(),

@@ -7,7 +7,30 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 /// Connect timeouts by cluster name, as a dump or a live proxy gives them.
-pub type ClusterTimeouts = HashMap<String, Duration>;
+pub type ClusterTimeouts = HashMap<String, ClusterTimeout>;
+
+/// A cluster's connect timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClusterTimeout {
+    /// How long it is.
+    pub value: Duration,
+    /// Since when the proxy has had the cluster as it is (`last_updated` of a config dump), where that is known.
+    pub since: Option<Timestamp>,
+}
+
+impl ClusterTimeout {
+    /// Whether it was in force at this time, as far as that is known.
+    #[must_use]
+    pub fn held_at(&self, time: Option<Timestamp>) -> bool {
+        !matches!((self.since, time), (Some(since), Some(time)) if time < since)
+    }
+}
+
+impl From<Duration> for ClusterTimeout {
+    fn from(value: Duration) -> Self {
+        Self { value, since: None }
+    }
+}
 
 /// One line of a log, without its wrappers.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ pub use duration::{
     longer_connect_timeout, parse_duration, parse_span, syn_retransmissions,
 };
 pub use istio as objects;
-pub use log::{AccessLine, ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
+pub use log::{AccessLine, ClusterTimeout, ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
 pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};

@@ -252,7 +252,7 @@ fn only(diagnosis: &Diagnosis) -> &meshaudit::diagnose::Event {
 }
 
 fn timeouts(seconds: u64) -> ClusterTimeouts {
-    ClusterTimeouts::from([(CLUSTER.to_owned(), Duration::from_secs(seconds))])
+    ClusterTimeouts::from([(CLUSTER.to_owned(), Duration::from_secs(seconds).into())])
 }
 
 #[test]
@@ -610,7 +610,7 @@ fn nothing_hostile_reaches_the_terminal() {
 #[test]
 fn what_is_written_fits_the_published_schema() {
     let path = crate::project().join("docs/schema/diagnosis.schema.json");
-    let schema = schemars::schema_for!(meshaudit::report::diagnosis::DiagnosisReport);
+    let schema = schemars::schema_for!(meshaudit::report::v1::diagnosis::DiagnosisReport);
     let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
     if std::env::var_os("MESHAUDIT_BLESS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

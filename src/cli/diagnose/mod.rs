@@ -2,6 +2,7 @@
 
 mod live;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use clap::{Args, ValueEnum};
@@ -14,7 +15,7 @@ use crate::collect;
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
-use crate::model::ClusterTimeouts;
+use crate::model::{ClusterTimeouts, ProxyId};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::document;
 use crate::report::look::Look;
@@ -92,7 +93,7 @@ enum FailOn {
 }
 
 pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failure> {
-    let (timeouts, formats) = configuration(args, console)?;
+    let Configuration { timeouts, of_proxies, formats } = configuration(args, console)?;
     let mut reading = Reading {
         diagnoser: Diagnoser::new(DiagnoseOptions {
             timeouts,
@@ -104,6 +105,9 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
         cut: 0,
         stream: (args.output == Format::Ndjson).then_some(console),
     };
+    for (proxy, timeouts) in of_proxies {
+        reading.diagnoser.set_timeouts_of(&proxy.to_string(), timeouts);
+    }
     if args.from.is_empty() {
         return super::block_on(live::run(args, reading, console));
     }
@@ -263,38 +267,50 @@ fn is_dump(beginning: &[u8]) -> bool {
         && !has(b"\"textPayload\"")
 }
 
-/// Connect timeouts and access log formats, of what was named and of the dumps that lie beside the logs.
-fn configuration(args: &DiagnoseArgs, console: &Console) -> Result<(ClusterTimeouts, Vec<AccessFormat>), Failure> {
+/// What is known of the proxies beside their logs.
+struct Configuration {
+    /// The connect timeouts that all proxies hold alike.
+    timeouts: ClusterTimeouts,
+    /// Those of each proxy.
+    of_proxies: Vec<(ProxyId, ClusterTimeouts)>,
+    formats: Vec<AccessFormat>,
+}
+
+/// The configuration that was named, and that of the dumps that lie beside the logs.
+fn configuration(args: &DiagnoseArgs, console: &Console) -> Result<Configuration, Failure> {
     let mut inputs = args.config_dump.clone();
     inputs.extend(args.from.iter().filter(|input| holds_files(input)).cloned());
+    let mut found = Configuration { timeouts: ClusterTimeouts::new(), of_proxies: Vec::new(), formats: Vec::new() };
     if inputs.is_empty() {
-        return Ok((ClusterTimeouts::new(), Vec::new()));
+        return Ok(found);
     }
-    let snapshot = collect::offline(&inputs, &ArchiveLimits::default());
-    if snapshot.proxies.is_empty() && !args.config_dump.is_empty() {
-        let why =
-            snapshot.failed.first().map(|failed| format!(": {}: {}", failed.id, failed.message)).unwrap_or_default();
+    found.of_proxies = collect::offline_timeouts(&inputs, &ArchiveLimits::default());
+    found.of_proxies.retain(|(_, timeouts)| !timeouts.is_empty());
+    if found.of_proxies.is_empty() && !args.config_dump.is_empty() {
+        let failed = collect::offline(&inputs, &ArchiveLimits::default()).failed;
+        let why = failed.first().map(|failed| format!(": {}: {}", failed.id, failed.message)).unwrap_or_default();
         return Err(Failure::cannot_run(format!("--config-dump has no configuration of a proxy{why}"))
             .hint("it reads what `/config_dump` or `istioctl proxy-config all -o json` prints, and snapshots"));
     }
-    let mut timeouts = ClusterTimeouts::new();
-    let mut disputed = Vec::new();
-    for cluster in &snapshot.clusters {
-        let timeout = cluster.effective_timeout();
-        if *timeouts.entry(cluster.name.to_string()).or_insert(timeout) != timeout {
-            disputed.push(cluster.name.clone());
+    let mut disputed = BTreeSet::new();
+    for (name, timeout) in found.of_proxies.iter().flat_map(|(_, timeouts)| timeouts) {
+        let known = found.timeouts.entry(name.clone()).or_insert(*timeout);
+        if known.value != timeout.value {
+            disputed.insert(name.clone());
         }
+        // Some proxy got it so late.
+        known.since = known.since.max(timeout.since);
     }
     if let Some(first) = disputed.first() {
         console.note(&format!(
-            "The proxies hold different connect timeouts for {} clusters ({first}, …): for these none is taken as known.",
+            "The proxies hold different connect timeouts for {} clusters ({first}, …): for these each is known for the logs \
+             of its own pod only.",
             disputed.len()
         ));
     }
-    for name in disputed {
-        timeouts.remove(&*name);
-    }
-    Ok((timeouts, formats(&args.config_dump)))
+    found.timeouts.retain(|name, _| !disputed.contains(name));
+    found.formats = formats(&args.config_dump);
+    Ok(found)
 }
 
 /// The access log formats that dumps hold. What cannot be read here was reported with its clusters.

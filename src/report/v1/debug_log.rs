@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::report::diagnosis::DiagnosisReport;
+use super::diagnosis::DiagnosisReport;
 
 /// What was done to the levels of some proxies: the object that `-o json` writes.
 #[derive(Debug, Serialize, JsonSchema)]

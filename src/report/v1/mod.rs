@@ -4,6 +4,7 @@
 pub mod audit;
 mod cause;
 mod debug_log;
+pub mod diagnosis;
 pub mod explanation;
 pub mod fix;
 mod origin;
@@ -21,7 +22,7 @@ pub const SCHEMAS: &[(&str, SchemaOf)] = &[
     ("origin-explanation", of::<explanation::OriginExplanation>),
     ("fix-plan", of::<fix::FixPlanJson>),
     ("verification", of::<super::verify::VerificationJson>),
-    ("diagnosis", of::<super::diagnosis::DiagnosisReport>),
+    ("diagnosis", of::<diagnosis::DiagnosisReport>),
     ("resets", of::<resets::ResetsReport>),
     ("debug-log", of::<DebugLogReport>),
 ];
