@@ -5,6 +5,7 @@ pub mod dump;
 mod elements;
 pub mod istio;
 pub mod istiod;
+pub mod located;
 pub mod lease;
 pub mod log;
 pub mod loggers;

@@ -3,6 +3,8 @@
 pub mod audit;
 pub mod debug_log;
 pub mod diagnosis;
+pub mod compare;
+pub mod diff;
 pub mod document;
 pub mod escape;
 pub mod export;
