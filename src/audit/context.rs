@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Policy;
-use super::policy::Applied;
 use super::finding::{Action, Finding, RuleInfo};
+use super::policy::Applied;
 use super::recommend::{Reach, Recommender};
 use super::row::Row;
 use crate::attribute::Attributor;

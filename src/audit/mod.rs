@@ -50,8 +50,15 @@ pub fn audit(snapshot: &MeshSnapshot, filter: &Filter, policy: &Policy) -> Audit
     let (mut findings, mut ignored) = (Vec::new(), 0);
     let applied = policy::Applied::new(policy, snapshot);
     let recommender = Recommender::new(snapshot, &rows, policy);
-    let context =
-        Context { snapshot, rows: &rows, policy, applied: &applied, mesh: &mesh, attributor: &attributor, recommender: &recommender };
+    let context = Context {
+        snapshot,
+        rows: &rows,
+        policy,
+        applied: &applied,
+        mesh: &mesh,
+        attributor: &attributor,
+        recommender: &recommender,
+    };
     for rule in rules::ALL {
         rule.check(&context, &mut |finding| {
             let finding = if rule.compares_values() { applied.unexpected(finding) } else { Some(finding) };

@@ -20,8 +20,7 @@ impl Baseline {
     /// Reads it.
     pub(super) fn load(file: &Path) -> Result<Self, Failure> {
         let hint = "`kubectl meshaudit timeouts -o json` writes one";
-        let unusable =
-            |why: String| Failure::cannot_run(format!("baseline {}: {why}", file.display())).hint(hint);
+        let unusable = |why: String| Failure::cannot_run(format!("baseline {}: {why}", file.display())).hint(hint);
         let mut bytes = Vec::new();
         let read = std::fs::File::open(file).and_then(|file| file.take(MAX_AUDIT + 1).read_to_end(&mut bytes));
         read.map_err(|error| unusable(error.to_string()))?;

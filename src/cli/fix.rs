@@ -59,7 +59,7 @@ struct PlanArgs {
     exit_zero: bool,
 }
 
-/// How a plan or a verification is written.
+/// How a plan is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     #[default]

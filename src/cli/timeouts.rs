@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
-use super::console::Console;
 use super::baseline::Baseline;
+use super::console::Console;
 use super::convert::{OutputFileArgs, annotate, exported};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -17,6 +17,7 @@ use crate::audit::delivery::plane_troubles;
 use crate::audit::{self, Audit, Filter, Severity, Unmatched};
 use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot, Scope};
+use crate::reach::push;
 use crate::report::audit::{self as report, Detail};
 use crate::report::look::{Look, count};
 use crate::report::{document, export, v1, verify};
@@ -111,6 +112,9 @@ pub(super) struct ReportArgs {
     output: Format,
     #[command(flatten)]
     to: OutputFileArgs,
+    /// Push the figures of -o prometheus to this Pushgateway too, as job kubectl-meshaudit
+    #[arg(long, value_name = "URL")]
+    push: Option<String>,
     /// What a row of the table is: cause (a value and what gives it) or cluster
     #[arg(long, value_name = "WHAT", value_enum, default_value_t, hide_possible_values = true)]
     by: By,
@@ -219,6 +223,14 @@ pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, 
         show(args, &snapshot, &audit, started.elapsed(), console)?;
     }
     annotate(|| v1::audit::timeout_audit(&snapshot, &audit, started.elapsed()), console)?;
+    if let Some(url) = &args.report.push {
+        let metrics =
+            exported(&v1::audit::timeout_audit(&snapshot, &audit, started.elapsed()), export::Format::Prometheus)?;
+        push(url, "kubectl-meshaudit", metrics, args.source.limits().request_timeout).await.map_err(|error| {
+            Failure::cannot_run(format!("the figures were not pushed: {error}"))
+                .hint("--push takes the address of a Pushgateway: http://HOST:9091")
+        })?;
+    }
     if args.source.is_live() {
         unread_objects(&snapshot, console);
     }
@@ -290,7 +302,8 @@ fn show(
 /// The rows and the summary. On a terminal that they would not fit into whole, only what was seen to fail is said in
 /// words.
 fn tables(args: &TimeoutsArgs, snapshot: &MeshSnapshot, audit: &Audit, console: &Console) -> (String, String) {
-    let (look, scope, everything) = (look(args, console), Scope { policy: args.policy.flag(), ..args.source.scope() }, args.filter.all_clusters);
+    let (look, scope, everything) =
+        (look(args, console), Scope { policy: args.policy.flag(), ..args.source.scope() }, args.filter.all_clusters);
     let at = |detail: Detail| {
         let rows = match (args.report.output, args.report.by) {
             (Format::Wide, _) => report::wide(snapshot, audit, look, everything),

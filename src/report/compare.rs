@@ -100,7 +100,8 @@ pub fn clusters<'a>(before: &'a Results, after: &'a Results) -> Vec<ClusterChang
 
 /// Whether it is the same value from the same place; a place that is not certain may be any.
 fn is_same_value(one: &Cluster, other: &Cluster) -> bool {
-    let origin = |cluster: &Cluster| cluster.origin.as_ref().filter(|origin| origin.certain).map(|origin| origin.text());
+    let origin =
+        |cluster: &Cluster| cluster.origin.as_ref().filter(|origin| origin.certain).map(|origin| origin.text());
     one.connect_timeout_ms == other.connect_timeout_ms
         && match (origin(one), origin(other)) {
             (Some(one), Some(other)) => one == other,

@@ -15,7 +15,8 @@ pub fn text(diff: &DiffReport, look: Look) -> String {
         let _ = writeln!(out, "{}", wrap(&text, look.width(), 4));
     };
     for mesh in &diff.mesh {
-        let of = if mesh.revision.is_empty() { String::new() } else { format!(" of revision {}", escape(&mesh.revision)) };
+        let of =
+            if mesh.revision.is_empty() { String::new() } else { format!(" of revision {}", escape(&mesh.revision)) };
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
         line(format!("~ the mesh's value{of}: {} → {}", value(&mesh.before), value(&mesh.after)));
     }
@@ -46,7 +47,10 @@ pub fn text(diff: &DiffReport, look: Look) -> String {
     for (side, which) in [(&diff.before, "before"), (&diff.after, "after")] {
         if side.failed > 0 {
             let failed = count(side.failed, "proxy", "proxies");
-            line(format!("{} {failed} could not be read {which}: what they hold is missing there", look.palette.warning("Incomplete:")));
+            line(format!(
+                "{} {failed} could not be read {which}: what they hold is missing there",
+                look.palette.warning("Incomplete:")
+            ));
         }
     }
     out

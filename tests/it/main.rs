@@ -25,6 +25,7 @@ mod offline;
 mod output;
 mod plugin;
 mod policy;
+mod push;
 mod reading;
 mod registry;
 mod resets;

@@ -25,7 +25,8 @@ impl Rule for ConnectTimeoutThin {
 
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
         let (short, thin) = (context.policy.too_short, context.policy.thin);
-        for row in context.judged().filter(|row| (row.effective_timeout() > short) && (row.effective_timeout() <= thin)) {
+        for row in context.judged().filter(|row| (row.effective_timeout() > short) && (row.effective_timeout() <= thin))
+        {
             let severity = if row.is_inbound() { Severity::Info } else { INFO.severity };
             let value = format_duration(row.effective_timeout());
             let message = match row.syn_retransmissions() {

@@ -29,7 +29,9 @@ impl Rule for ConnectTimeoutTooShort {
             let severity = if row.is_inbound() { Severity::Info } else { INFO.severity };
             let value = format_duration(row.effective_timeout());
             let message = if row.syn_retransmissions() == 0 {
-                format!("{value} is over before the first SYN retransmission (1 s): one lost packet fails the connection")
+                format!(
+                    "{value} is over before the first SYN retransmission (1 s): one lost packet fails the connection"
+                )
             } else {
                 format!("{value} is too short by the policy ({} and less)", format_duration(context.policy.too_short))
             };

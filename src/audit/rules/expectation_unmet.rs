@@ -29,16 +29,18 @@ impl Rule for ExpectationUnmet {
                 let short = expectation.min.filter(|min| held < *min);
                 let long = expectation.max.filter(|max| held > *max);
                 let Some(value) = short.or(long) else { continue };
-                let why = if expectation.reason.is_empty() { String::new() } else { format!(" ({})", expectation.reason) };
+                let why =
+                    if expectation.reason.is_empty() { String::new() } else { format!(" ({})", expectation.reason) };
                 let message =
                     format!("{} where the policy expects {}{why}", format_duration(held), wanted(expectation));
-                let to = Recommendation {
-                    value,
-                    basis: "what the policy expects".to_owned(),
-                    bounds: wanted(expectation),
+                let to =
+                    Recommendation { value, basis: "what the policy expects".to_owned(), bounds: wanted(expectation) };
+                let action = Action::SetTimeout {
+                    at: row.origin.clone(),
+                    reach: Reach::Host,
+                    or_remove: None,
+                    to: Arc::new(to),
                 };
-                let action =
-                    Action::SetTimeout { at: row.origin.clone(), reach: Reach::Host, or_remove: None, to: Arc::new(to) };
                 report(Finding::of_row(&INFO, row, message, action).with_severity(expectation.severity).on(proxies));
             }
         }

@@ -22,8 +22,7 @@ pub(in crate::cli) fn parse(text: &str) -> Read<Policy> {
     if root.value == Value::Null {
         return Ok(policy);
     }
-    let mut top =
-        Fields::of(&root, &["apiVersion", "kind", "thresholds", "severities", "expectations", "ignores"])?;
+    let mut top = Fields::of(&root, &["apiVersion", "kind", "thresholds", "severities", "expectations", "ignores"])?;
     for (key, wanted) in [("apiVersion", "meshaudit/v1"), ("kind", "Policy")] {
         if let Some(node) = top.take(key)
             && text_of(node)? != wanted
@@ -77,7 +76,11 @@ impl<'n> Fields<'n> {
 
     /// A field that is there and is not empty.
     fn take(&mut self, key: &str) -> Option<&'n Node> {
-        self.fields.iter().find(|(known, ..)| known == key).map(|(.., node)| node).filter(|node| node.value != Value::Null)
+        self.fields
+            .iter()
+            .find(|(known, ..)| known == key)
+            .map(|(.., node)| node)
+            .filter(|node| node.value != Value::Null)
     }
 
     fn text(&mut self, key: &str) -> Read<Option<String>> {
@@ -162,8 +165,7 @@ fn matcher(of: &mut Fields<'_>) -> Read<Matcher> {
 }
 
 fn expectation(node: &Node) -> Read<Expectation> {
-    let known =
-        ["host", "namespace", "workload", "direction", "connectTimeout", "min", "max", "severity", "reason"];
+    let known = ["host", "namespace", "workload", "direction", "connectTimeout", "min", "max", "severity", "reason"];
     let mut of = Fields::of(node, &known)?;
     let exact = of.take("connectTimeout").map(duration).transpose()?;
     let (min, max) = (of.take("min"), of.take("max"));
@@ -189,8 +191,7 @@ fn expectation(node: &Node) -> Read<Expectation> {
 }
 
 fn ignore(node: &Node) -> Read<Ignore> {
-    let mut of =
-        Fields::of(node, &["rule", "host", "namespace", "workload", "direction", "reason", "expires"])?;
+    let mut of = Fields::of(node, &["rule", "host", "namespace", "workload", "direction", "reason", "expires"])?;
     let code = of.take("rule").map(|node| rule(text_of(node)?, node.at)).transpose()?;
     let expires = of.take("expires").map(|node| {
         let day = text_of(node)?.parse::<Date>();
@@ -198,7 +199,9 @@ fn ignore(node: &Node) -> Read<Ignore> {
     });
     let matched = matcher(&mut of)?;
     if code.is_none() && matched == Matcher::default() {
-        return Err(of.at.mistake("this would ignore everything; name a `rule`, a `host`, a `namespace` or a `workload`"));
+        return Err(of
+            .at
+            .mistake("this would ignore everything; name a `rule`, a `host`, a `namespace` or a `workload`"));
     }
     let reason = of.text("reason")?.filter(|reason| !reason.trim().is_empty());
     Ok(Ignore {
