@@ -107,9 +107,12 @@ impl Selected {
 }
 
 /// Finds the selected proxies of one or several clusters. Of several contexts one that does not answer is lost, and
-/// said; that none answers is an error.
-pub async fn select_proxies(connections: &[Connection], selection: &PodSelection) -> Result<Selected, CollectError> {
-    let several = connections.len() > 1;
+/// said; that none answers is an error. Where there are `several`, names have their context before them.
+pub async fn select_proxies(
+    connections: &[Connection],
+    selection: &PodSelection,
+    several: bool,
+) -> Result<Selected, CollectError> {
     let name = |connection: &Connection| if several { connection.context.clone() } else { String::new() };
     let selecting = connections.iter().map(|connection| async move {
         let context = name(connection);

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
-use super::unpack::{Bounded, Packing, unpacked};
+use super::unpack::{Bounded, Packing, Unfolds, unpacked};
 
 /// Limits on what an input may unfold into.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,9 @@ const MAX_NAME: usize = 4096;
 /// Packings within packings (a `.json.gz` in a `.tar.gz`).
 const MAX_LAYERS: usize = 4;
 /// A zip archive that cannot be sought in is held in memory up to this size.
-const MAX_HELD_ZIP: u64 = 256 << 20;
+const MAX_HELD_ZIP: u64 = 64 << 20;
+/// The most padding behind an archive: tar's own blocks have 10 KiB.
+const MAX_PADDING: u64 = 1 << 20;
 /// The size of a tar header.
 const TAR_BLOCK: usize = 512;
 
@@ -55,6 +57,12 @@ pub enum InputError {
     /// It ends in the middle.
     #[error("it is cut off: its end is missing")]
     Truncated,
+    /// It is damaged: a checksum or a header is wrong.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// It grows beyond measure when it is unpacked.
+    #[error(transparent)]
+    Unfolds(Unfolds),
     /// More files than the limit.
     #[error("it has more than {0} files")]
     Entries(usize),
@@ -78,7 +86,12 @@ impl From<io::Error> for InputError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,
-            _ => Self::Io(error),
+            // What opens and reads files says otherwise; these are the words of what unpacks.
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Self::Damaged(error.to_string()),
+            _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<Unfolds>()) {
+                Some(unfolds) => Self::Unfolds(*unfolds),
+                None => Self::Io(error),
+            },
         }
     }
 }
@@ -197,7 +210,7 @@ impl Walker<'_, '_> {
                 self.unzip(name, Cursor::new(bytes), size, layer)
             }
             Packing::Gzip | Packing::Bzip2 | Packing::Xz | Packing::Zstd => {
-                let mut inner = unpacked(packing, whole, self.limits)?;
+                let mut inner = unpacked(packing, whole, self.limits, layer)?;
                 self.unfold(name, path, &mut inner, layer + 1)
             }
         }
@@ -248,6 +261,8 @@ impl Walker<'_, '_> {
             let mut whole = BufReader::new(Whole { inner: entry, left });
             self.inner(name, &inside, &mut whole, layer)?;
         }
+        // Behind an archive there is padding, and behind that the checksum of what it is packed with.
+        io::copy(&mut archive.into_inner().take(MAX_PADDING), &mut io::sink())?;
         Ok(())
     }
 
