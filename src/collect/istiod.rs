@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 
-use super::Progress;
-use super::objects::{ISTIOD_LABEL, ObjectOptions};
+use super::{ObjectOptions, Progress};
 use crate::decode::istiod::{IstiodPod, injector, istiod_pod};
 use crate::decode::{mesh_config, syncz};
 use crate::decode::bounded::weigh;
@@ -14,6 +13,9 @@ use crate::k8s::{encode, ApiError, Connection, ListQuery, Listed};
 use crate::model::objects::{ControlPlane, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectMeta};
 use crate::model::sync::{Answer, Instance};
 use crate::reach::{AdminError, AdminRequest, AdminSource, IstiodPage, Limits, Tunnel};
+
+/// The label of istiod's Deployments and pods.
+pub(super) const ISTIOD_LABEL: &str = "app=istiod";
 
 /// Ports on which istiod serves its debug pages (`pilot/cmd/pilot-discovery/app/cmd.go`): monitoring, then plain HTTP.
 const PORTS: [u16; 2] = [15014, 8080];
