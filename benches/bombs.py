@@ -42,6 +42,8 @@ def packed(pieces):
 
 
 def repeated(piece, count):
+    if not piece:
+        return
     block = piece * max(1, MIB // len(piece))
     whole = len(block) // len(piece)
     for _ in range(count // whole):
@@ -592,6 +594,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=BINARY)
     parser.add_argument("--limit", type=int, default=300, help="MiB")
+    parser.add_argument("--after", help="begin behind this one")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("name", nargs="*")
     given = parser.parse_args()
@@ -599,7 +602,10 @@ def main():
     if given.list:
         print("\n".join([*on_disk, *served]))
         return 0
-    wanted = lambda name: not given.name or any(part in name for part in given.name)
+    wanted = lambda name: not given.name or any(name == part or part.endswith("*") and name.startswith(part[:-1]) for part in given.name)
+    if given.after:
+        names = [*on_disk, *served]
+        given.name = names[names.index(given.after) + 1 :]
     over = 0
     with tempfile.TemporaryDirectory(prefix="bombs-") as directory:
         environment = {"PATH": os.environ["PATH"], "HOME": directory, "XDG_STATE_HOME": directory}

@@ -471,7 +471,9 @@ impl SourceArgs {
         }
         let between = if lines.len() > 1 { "\n  " } else { " " };
         let hint = match snapshot.failed.first().map(|failed| failed.cause) {
-            Some(FailureCause::Unreachable) if !self.is_live() => "`--from` reads config dumps, snapshots, and archives of them",
+            Some(FailureCause::Unreachable) if !self.is_live() => {
+                "`--from` reads config dumps, snapshots, and archives of them"
+            }
             Some(cause) => crate::report::look::failure_hint(cause),
             None => "",
         };
@@ -504,4 +506,3 @@ impl SourceArgs {
 
 /// How many proxies that were not read are named when none was.
 const NAMED: usize = 50;
-

@@ -473,7 +473,9 @@ impl Objects {
     pub(super) fn finish(self, outcome: Result<(), ReadError>) -> Result<Vec<ClusterObject>, ReadError> {
         match self.too_many {
             Some(bound) => Err(bound.into()),
-            None => outcome.and_then(|()| if self.found.is_empty() { Err(ReadError::NoClusters) } else { Ok(self.found) }),
+            None => {
+                outcome.and_then(|()| if self.found.is_empty() { Err(ReadError::NoClusters) } else { Ok(self.found) })
+            }
         }
     }
 }

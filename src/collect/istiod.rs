@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 
 use super::{ObjectOptions, Progress};
+use crate::decode::bounded::weigh;
 use crate::decode::istiod::{IstiodPod, injector, istiod_pod};
 use crate::decode::{mesh_config, syncz};
-use crate::decode::bounded::weigh;
-use crate::k8s::{encode, ApiError, Connection, ListQuery, Listed};
+use crate::k8s::{ApiError, Connection, ListQuery, Listed, encode};
 use crate::model::objects::{ControlPlane, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectMeta};
 use crate::model::sync::{Answer, Instance};
 use crate::reach::{AdminError, AdminRequest, AdminSource, IstiodPage, Limits, Tunnel};
@@ -32,7 +32,8 @@ pub(super) async fn add_pods(connection: &Connection, options: &ObjectOptions, o
         namespaces.dedup();
         listed = false;
         for namespace in namespaces {
-            outcome = list_pods(connection, &format!("/api/v1/namespaces/{}/pods", encode(&namespace)), &mut pods).await;
+            outcome =
+                list_pods(connection, &format!("/api/v1/namespaces/{}/pods", encode(&namespace)), &mut pods).await;
         }
     }
     if let Err(error) = outcome {

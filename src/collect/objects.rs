@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 
 use super::istiod::{self, ISTIOD_LABEL};
 use super::{ObjectOptions, Progress};
+use crate::decode::bounded::weigh_object;
 use crate::decode::istio::{Kind, Object, add};
 use crate::decode::log::AccessFormat;
-use crate::decode::bounded::weigh_object;
 use crate::k8s::{ApiError, Connection, ListQuery, Listed, encode, is_label};
 use crate::model::Proxy;
 use crate::model::istio::{ControlPlane, Coverage, IstioObjects, ObjectKind};
@@ -276,7 +276,10 @@ async fn list(
                     weight += OBJECT + weigh_object(json);
                     if weight > MAX_OF_A_KIND {
                         let of = <&str>::from(kind);
-                        return Err(ApiError::TooLarge(format!("there are more than {} MiB of {of}", MAX_OF_A_KIND >> 20)));
+                        return Err(ApiError::TooLarge(format!(
+                            "there are more than {} MiB of {of}",
+                            MAX_OF_A_KIND >> 20
+                        )));
                     }
                     add(found, kind, &String::from_utf8_lossy(json));
                 }

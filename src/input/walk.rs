@@ -266,7 +266,10 @@ impl Walker<'_, '_> {
         Ok(())
     }
 
-    fn unzip(&mut self, name: &str, reader: impl Read + Seek, size: u64, layer: usize) -> Result<(), InputError> {
+    fn unzip(&mut self, name: &str, mut reader: impl Read + Seek, size: u64, layer: usize) -> Result<(), InputError> {
+        if zip_entries(&mut reader, size)? > self.limits.entries as u64 {
+            return Err(InputError::Entries(self.limits.entries));
+        }
         let damaged = |error: zip::result::ZipError| match error {
             zip::result::ZipError::Io(error) => error.into(),
             zip::result::ZipError::InvalidArchive(_) => InputError::Truncated,
@@ -305,6 +308,26 @@ impl Walker<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// How many files a zip archive says it has, before the zip crate reads all of their names (APPNOTE.TXT, 4.3.14 and
+/// 4.3.16): the count in its last record, or in the one of ZIP64 before it where that has no room.
+fn zip_entries(reader: &mut (impl Read + Seek), size: u64) -> io::Result<u64> {
+    const TAIL: u64 = (64 << 10) + 256;
+    reader.seek(io::SeekFrom::Start(size.saturating_sub(TAIL)))?;
+    let mut tail = Vec::new();
+    reader.take(TAIL).read_to_end(&mut tail)?;
+    reader.rewind()?;
+    let field = |record: &[u8], at: usize, length: usize| {
+        let at = memchr::memmem::rfind(&tail, record)? + at;
+        let bytes = tail.get(at..at + length)?;
+        Some(bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let count = field(b"PK\x05\x06", 10, 2).unwrap_or_default();
+    // A central directory that is larger than that of so many files has names that no file has.
+    let directory = field(b"PK\x05\x06", 12, 4).unwrap_or_default();
+    let large = field(b"PK\x06\x06", 32, 8).unwrap_or_default();
+    Ok(count.max(large).max(directory.min(u64::from(u32::MAX - 1)) / 300))
 }
 
 fn is_hidden(path: &str) -> bool {

@@ -16,7 +16,9 @@ pub(crate) fn is_label(text: &str) -> bool {
     let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let bytes = text.as_bytes();
     let ends = [bytes.first(), bytes.last()];
-    bytes.len() <= 63 && bytes.iter().all(inner) && ends.into_iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
+    bytes.len() <= 63
+        && bytes.iter().all(inner)
+        && ends.into_iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
 }
 
 #[cfg(test)]
