@@ -22,10 +22,10 @@ use meshaudit::model::objects::IstioObjects;
 use meshaudit::model::{ClusterSource, LabelSelector, LevelSpec, ProxyId, format_duration, parse_duration, parse_span};
 
 /// A name, and what takes the bytes.
-pub type FuzzTarget = (&'static str, fn(&[u8]));
+pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [FuzzTarget; 20] = [
+pub(crate) const ALL: [FuzzTarget; 20] = [
     ("access_format", access_format),
     ("app_log", app_log),
     ("archive", archive),
@@ -53,7 +53,7 @@ fn utf8(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 }
 
 /// A config dump, whole and in pieces: what is found does not depend on where they end.
-pub fn dump(bytes: &[u8]) {
+pub(crate) fn dump(bytes: &[u8]) {
     let read = |size: usize| {
         let mut decoder = DumpDecoder::new(1 << 16, ClusterSource::Active);
         let mut found = Vec::new();
@@ -72,7 +72,7 @@ pub fn dump(bytes: &[u8]) {
 }
 
 /// A proxy's log, which is decoded and diagnosed.
-pub fn log(bytes: &[u8]) {
+pub(crate) fn log(bytes: &[u8]) {
     let mut decoder = LogDecoder::new(Vec::new(), Timestamp::UNIX_EPOCH);
     let mut diagnoser = Diagnoser::new(DiagnoseOptions::default());
     let Ok(text) = Text::new(bytes) else { return };
@@ -85,7 +85,7 @@ pub fn log(bytes: &[u8]) {
 }
 
 /// A log format and, behind the first line feed, a log in it.
-pub fn access_format(bytes: &[u8]) {
+pub(crate) fn access_format(bytes: &[u8]) {
     let text = utf8(bytes);
     let (format, log) = text.split_once('\n').unwrap_or((&text, ""));
     let formats = AccessFormat::text(format)
@@ -100,7 +100,7 @@ pub fn access_format(bytes: &[u8]) {
 }
 
 /// A message of Envoy, of whatever logger.
-pub fn message(bytes: &[u8]) {
+pub(crate) fn message(bytes: &[u8]) {
     for logger in ["", "pool", "filter"] {
         let _ = parse(logger, &utf8(bytes)).is_known();
     }
@@ -111,7 +111,7 @@ fn context() -> TimeContext {
 }
 
 /// An application's log, whole and in pieces.
-pub fn app_log(bytes: &[u8]) {
+pub(crate) fn app_log(bytes: &[u8]) {
     for size in [3, bytes.len().max(1)] {
         let mut reader = LogReader::new(ReaderOptions { time: context(), service_field: None });
         bytes.chunks(size).for_each(|chunk| reader.feed(chunk, &mut |_| {}));
@@ -120,7 +120,7 @@ pub fn app_log(bytes: &[u8]) {
 }
 
 /// An archive, or any other file, with all that is in it.
-pub fn archive(bytes: &[u8]) {
+pub(crate) fn archive(bytes: &[u8]) {
     let Ok(file) = tempfile::NamedTempFile::new() else { return };
     if std::fs::write(file.path(), bytes).is_err() {
         return;
@@ -136,7 +136,7 @@ pub fn archive(bytes: &[u8]) {
 }
 
 /// An object of Kubernetes or Istio, as each kind that is read, and manifests.
-pub fn objects(bytes: &[u8]) {
+pub(crate) fn objects(bytes: &[u8]) {
     let text = utf8(bytes);
     for kind in [
         Kind::DestinationRule,
@@ -161,18 +161,18 @@ pub fn objects(bytes: &[u8]) {
 }
 
 /// A mesh configuration.
-pub fn mesh_config(bytes: &[u8]) {
+pub(crate) fn mesh_config(bytes: &[u8]) {
     let _ = mesh_config::parse(&utf8(bytes));
 }
 
 /// A pod of istiod's, and an injector.
-pub fn istiod_pod(bytes: &[u8]) {
+pub(crate) fn istiod_pod(bytes: &[u8]) {
     let text = utf8(bytes);
     let _ = (istiod::istiod_pod(&text), istiod::injector(&text));
 }
 
 /// A pod.
-pub fn pod(bytes: &[u8]) {
+pub(crate) fn pod(bytes: &[u8]) {
     let _ = pod_config::admin_port(&utf8(bytes));
     if let Ok(pod) = serde_json::from_slice::<pod::Pod>(bytes) {
         let _ = (pod.name(), pod.weight(), pod.trouble("istio-proxy"), pod.proxy(ProxyId::new("a", "b")));
@@ -180,17 +180,17 @@ pub fn pod(bytes: &[u8]) {
 }
 
 /// What istiod says of its proxies.
-pub fn syncz(bytes: &[u8]) {
+pub(crate) fn syncz(bytes: &[u8]) {
     let _ = syncz::parse_syncz(&utf8(bytes));
 }
 
 /// What Envoy says when it refuses clusters.
-pub fn rejection(bytes: &[u8]) {
+pub(crate) fn rejection(bytes: &[u8]) {
     let _ = syncz::rejection(&utf8(bytes));
 }
 
 /// A snapshot.
-pub fn snapshot(bytes: &[u8]) {
+pub(crate) fn snapshot(bytes: &[u8]) {
     let _ = snapshot::is_ours(bytes);
     if let Ok(read) = snapshot::read(bytes) {
         let mut again = Vec::new();
@@ -201,7 +201,7 @@ pub fn snapshot(bytes: &[u8]) {
 }
 
 /// Counters of connections and of configuration.
-pub fn stats(bytes: &[u8]) {
+pub(crate) fn stats(bytes: &[u8]) {
     let mut decoder = stats::EndpointsDecoder::default();
     let fed = bytes.chunks(5).try_for_each(|chunk| decoder.feed(chunk));
     let mut found = if fed.is_ok() { decoder.finish().unwrap_or_default() } else { Vec::new() };
@@ -211,7 +211,7 @@ pub fn stats(bytes: &[u8]) {
 }
 
 /// Logger levels, as Envoy lists them, as people ask for them, and as a proxy says it was started with.
-pub fn levels(bytes: &[u8]) {
+pub(crate) fn levels(bytes: &[u8]) {
     let text = utf8(bytes);
     let _ = server_info::startup_log_levels(bytes);
     if let (Some(present), Ok(spec)) =
@@ -222,7 +222,7 @@ pub fn levels(bytes: &[u8]) {
 }
 
 /// A state file of debug-log.
-pub fn lease(bytes: &[u8]) {
+pub(crate) fn lease(bytes: &[u8]) {
     if let Ok(read) = lease::read(bytes) {
         let again = lease::write(&read).unwrap_or_default();
         assert_eq!(lease::read(&again), Ok(read));
@@ -230,19 +230,19 @@ pub fn lease(bytes: &[u8]) {
 }
 
 /// What Prometheus answers.
-pub fn prometheus(bytes: &[u8]) {
+pub(crate) fn prometheus(bytes: &[u8]) {
     let _ = prometheus::matrix(bytes);
 }
 
 /// A timestamp, alone and in front of a text.
-pub fn timestamp(bytes: &[u8]) {
+pub(crate) fn timestamp(bytes: &[u8]) {
     let mut context = context();
     context.look_ahead(bytes);
     let _ = timestamp::whole(&utf8(bytes), &context);
 }
 
 /// What people write into flags and targets: durations, which come back as they were, targets and selectors.
-pub fn text(bytes: &[u8]) {
+pub(crate) fn text(bytes: &[u8]) {
     let text = utf8(bytes);
     let _ = (text.parse::<Target>(), text.parse::<LabelSelector>(), parse_span(&text));
     if let Ok(duration) = parse_duration(&text) {
@@ -251,7 +251,7 @@ pub fn text(bytes: &[u8]) {
 }
 
 /// A value set in YAML, as its first line says.
-pub fn yaml_edit(bytes: &[u8]) {
+pub(crate) fn yaml_edit(bytes: &[u8]) {
     let text = utf8(bytes);
     let _ = yaml_edit::set(&text, &[&["connectTimeout", "connect_timeout"]], "10s");
     let _ = yaml_edit::set(&text, &[&["meshConfig"], &["connectTimeout"]], "10s");

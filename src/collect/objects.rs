@@ -350,7 +350,7 @@ async fn read_mesh_configs(
     planes: &[ControlPlane],
 ) -> Vec<Result<crate::decode::objects::Object, ApiError>> {
     let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
-    for plane in planes {
+    for plane in planes.iter().filter(|plane| plane.revision.is_empty() || is_label(&plane.revision)) {
         wanted.insert((plane.namespace.clone(), mesh_config_map(&plane.revision)));
         wanted.insert((plane.namespace.clone(), format!("istio-shared-configmap-{}", plane.revision)));
         if let Some(shared) = plane.istiod.as_ref().and_then(|istiod| istiod.shared_mesh_config.clone()) {
