@@ -1,6 +1,7 @@
 //! Bytes into the model. No I/O, and total on any input.
 
 pub mod app_log;
+pub mod bounded;
 pub mod dump;
 mod elements;
 pub mod istio;

@@ -13,6 +13,7 @@ use super::super::debug_log::{Explainer, Found, Manner, Suspending, listen};
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::kube_args::{KubeArgs, SelectArgs, duration};
+use super::super::leases;
 use super::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
 use crate::decode::log::{AccessFormat, LogDecoder};
@@ -72,6 +73,7 @@ pub(super) async fn run(args: &DiagnoseArgs, mut reading: Reading<'_>, console: 
         return Err(Failure::usage("diagnose reads the logs of one cluster at a time").hint("give --context once"));
     }
     let connection = live.kube.connect().await?;
+    leases::see(&connection, live.limits(), console).await;
     let found = select(&connection, &live.select.selection(&live.targets)?, "").await?;
     let Some(first) = found.skipped.first().filter(|_| found.proxies.is_empty()) else {
         if found.proxies.is_empty() {
