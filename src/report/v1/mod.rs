@@ -5,9 +5,11 @@ pub mod audit;
 mod cause;
 mod debug_log;
 pub mod diagnosis;
+pub mod diff;
 pub mod explanation;
 pub mod fix;
 mod origin;
+pub mod policy;
 pub mod resets;
 
 pub use cause::FailureCause;
@@ -25,6 +27,8 @@ pub const SCHEMAS: &[(&str, SchemaOf)] = &[
     ("diagnosis", of::<diagnosis::DiagnosisReport>),
     ("resets", of::<resets::ResetsReport>),
     ("debug-log", of::<DebugLogReport>),
+    ("policy", of::<policy::PolicyFile>),
+    ("diff", of::<diff::DiffReport>),
 ];
 
 /// Makes a document's schema.
