@@ -5,6 +5,7 @@ mod istiod;
 mod prometheus;
 mod request;
 mod tunnel;
+mod web;
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ pub use istiod::IstiodPage;
 pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};
 pub use request::{AdminRequest, Section};
 pub use tunnel::Tunnel;
+pub use web::{Authorization, Web, WebAnswer, WebError, WebFlags, WebIdentity, WebRequest};
 
 use crate::k8s::{ApiError, Deadline, TimedOut};
 use crate::model::FailureCause;
