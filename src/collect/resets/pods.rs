@@ -2,18 +2,18 @@
 
 use futures_util::StreamExt as _;
 
-use super::inputs::take;
-use crate::decode::app_log::{LogReader, ReaderOptions};
+use super::stream::LogCounter;
+use crate::decode::app_log::ReaderOptions;
 use crate::k8s::{Connection, LogError, LogSource, read_log};
 use crate::model::workload_of_pod;
-use crate::resets::{HOUR, Question, Sources, StreamCounter, Tally};
+use crate::resets::{HOUR, Question, Sources, Tally};
 
 /// Logs read at once: enough to hide the way to the API server, few enough for it not to mind.
 const AT_ONCE: usize = 16;
 
 /// Reads and counts the logs of these containers. Services are named after workloads, with the namespace in front
 /// where there are several.
-pub(super) async fn count(
+pub async fn count_pods(
     connection: &Connection,
     containers: &[LogSource],
     question: &Question,
@@ -49,19 +49,7 @@ async fn count_one(
     question: &Question,
     options: &ReaderOptions,
 ) -> (Tally, Result<u64, LogError>) {
-    let mut counter = StreamCounter::new(question, service);
-    let mut reader = LogReader::new(options.clone());
-    let mut bytes = 0;
-    let outcome = read_log(connection, source, question.since, &mut |chunk| {
-        bytes += chunk.len() as u64;
-        reader.feed(chunk, &mut |entry| take(&mut counter, &entry));
-    })
-    .await;
-    reader.finish(&mut |entry| take(&mut counter, &entry));
-    let odd = reader.oddities();
-    let reading = counter.reading();
-    reading.bytes = bytes;
-    reading.cut_lines = odd.cut_lines;
-    reading.invalid_utf8 = odd.invalid_utf8;
-    (counter.finish(), outcome)
+    let mut counter = LogCounter::new(question, service, options.clone());
+    let outcome = read_log(connection, source, question.since, &mut |chunk| counter.feed(chunk)).await;
+    (counter.finish(0).0, outcome)
 }
