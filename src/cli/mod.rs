@@ -19,6 +19,7 @@ mod leases;
 mod moment;
 mod resets;
 mod snapshot;
+mod stores;
 mod timeouts;
 mod verify;
 mod version;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 pub use direct::{Direct, DirectError};
 pub use istiod::IstiodPage;
-pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};
+pub use prometheus::{PROMETHEUS, PrometheusAuth, PrometheusServer, RangeQuery};
 pub use request::{AdminRequest, Section};
 pub use tunnel::Tunnel;
 pub use web::{Authorization, Web, WebAnswer, WebError, WebFlags, WebIdentity, WebRequest};

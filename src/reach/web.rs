@@ -258,7 +258,8 @@ impl<'c> Web<'c> {
     /// # Errors
     /// When the URL or the certificates cannot be used.
     pub fn at(url: &str, identity: WebIdentity, limits: Limits, flags: WebFlags) -> Result<Self, WebError> {
-        let invalid = |reason: &str| WebError::Url { url: crate::k8s::without_password(url), reason: reason.to_owned() };
+        let invalid =
+            |reason: &str| WebError::Url { url: crate::k8s::without_password(url), reason: reason.to_owned() };
         let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let mut base = Url::parse(&full).map_err(|error| invalid(&error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
@@ -505,4 +506,10 @@ async fn complaint(answer: &mut WebAnswer) -> Vec<u8> {
         }
     }
     body
+}
+
+/// A URL of a Prometheus without the path of its API, which some paste with it.
+pub(super) fn without_api(url: &str) -> &str {
+    let url = url.trim_end_matches('/');
+    url.strip_suffix("/api/v1").unwrap_or(url)
 }

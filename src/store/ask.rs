@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use super::Record;
 use super::fields::Fields;
+use super::record::Record;
+use crate::model::workload_of_pod;
 
 /// Which records.
 #[derive(Debug, Default)]
@@ -34,6 +35,10 @@ pub enum Condition {
     IsNot(String, Vec<String>),
     /// Begins with one of these.
     Begins(String, Vec<String>),
+    /// A pod of a workload of one of these names.
+    Workload(String, Vec<String>),
+    /// The line has this word.
+    Says(&'static str),
     /// The field is there.
     Has(String),
     /// It is not.
@@ -45,13 +50,25 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// The beginnings of names of a workload's pods.
+    #[must_use]
+    pub(super) fn beginnings(names: &[String]) -> Vec<String> {
+        names.iter().map(|name| format!("{name}-")).collect()
+    }
+
     /// The fields that it is about.
     #[must_use]
     pub fn fields(&self) -> Vec<String> {
         match self {
-            Self::Is(field, _) | Self::IsNot(field, _) | Self::Begins(field, _) | Self::Has(field) | Self::HasNot(field) => {
+            Self::Is(field, _)
+            | Self::IsNot(field, _)
+            | Self::Begins(field, _)
+            | Self::Workload(field, _)
+            | Self::Has(field)
+            | Self::HasNot(field) => {
                 vec![field.clone()]
             }
+            Self::Says(_) => Vec::new(),
             Self::Any(all) | Self::All(all) => all.iter().flat_map(Self::fields).collect(),
         }
     }
@@ -66,6 +83,17 @@ impl Condition {
             Self::Is(field, _) | Self::IsNot(field, _) | Self::Begins(field, _) if decided(field) => true,
             Self::Is(field, values) => values.iter().any(|value| *value == of(field)),
             Self::IsNot(field, values) => values.iter().all(|value| *value != of(field)),
+            Self::Workload(field, names) => {
+                let pod = of(field);
+                names.iter().any(|name| {
+                    workload_of_pod(pod) == name
+                        || pod
+                            .strip_prefix(name.as_str())
+                            .is_some_and(|rest| rest.starts_with('-') && !rest[1..].contains('-'))
+                })
+            }
+            // The store's word on it.
+            Self::Says(_) => true,
             Self::Begins(field, values) => values.iter().any(|value| of(field).starts_with(value.as_str())),
             Self::Has(field) => decided(field) || !of(field).is_empty(),
             Self::HasNot(field) => !decided(field) && of(field).is_empty(),

@@ -117,8 +117,7 @@ impl<'c> Elasticsearch<'c> {
             return;
         }
         for (path, is_open, id) in [("_search/point_in_time", true, "pit_id"), ("_pit", false, "id")] {
-            let request =
-                WebRequest::json(format!("/{}/{path}", self.index), &json!({})).with("keep_alive", KEEP);
+            let request = WebRequest::json(format!("/{}/{path}", self.index), &json!({})).with("keep_alive", KEEP);
             let Ok(body) = self.web.bytes(&request).await else { continue };
             let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
             if let Some(id) = answer[id].as_str() {
@@ -146,8 +145,21 @@ impl<'c> Elasticsearch<'c> {
             Condition::IsNot(field, values) => json!({"bool": {"must_not": [terms(field, values)]}}),
             Condition::Begins(field, values) => {
                 let field = self.exact(field);
-                let prefixes: Vec<Value> = values.iter().map(|value| json!({"prefix": {field.as_str(): value}})).collect();
+                let prefixes: Vec<Value> =
+                    values.iter().map(|value| json!({"prefix": {field.as_str(): value}})).collect();
                 json!({"bool": {"should": prefixes, "minimum_should_match": 1}})
+            }
+            Condition::Workload(field, names) => {
+                self.condition(&Condition::Begins(field.clone(), Condition::beginnings(names)))
+            }
+            Condition::Says(word) => {
+                let texts = self.known().texts;
+                let phrases: Vec<Value> = texts.iter().map(|(field, in_words)| if *in_words {
+                    json!({"match_phrase": {field.as_str(): word}})
+                } else {
+                    json!({"wildcard": {field.as_str(): {"value": format!("*{word}*"), "case_insensitive": true}}})
+                }).collect();
+                json!({"bool": {"should": phrases, "minimum_should_match": 1}})
             }
             Condition::Has(field) => json!({"exists": {"field": field}}),
             Condition::HasNot(field) => json!({"bool": {"must_not": [{"exists": {"field": field}}]}}),
@@ -158,7 +170,8 @@ impl<'c> Elasticsearch<'c> {
 
     /// A stretch of time. Dates are kept in milliseconds as a rule, so that it is a little wider.
     fn range(field: &str, from: Timestamp, until: Timestamp) -> Value {
-        let end = until.as_nanosecond().div_euclid(1_000_000) + i128::from(until.as_nanosecond().rem_euclid(1_000_000) > 0);
+        let end =
+            until.as_nanosecond().div_euclid(1_000_000) + i128::from(until.as_nanosecond().rem_euclid(1_000_000) > 0);
         let end = i64::try_from(end).unwrap_or(i64::MAX);
         json!({"range": {field: {"gte": from.as_millisecond(), "lt": end, "format": "epoch_millis"}}})
     }
@@ -171,8 +184,12 @@ impl<'c> Elasticsearch<'c> {
             Wanted::All => {}
             Wanted::Words(words) => filter.push(self.words(words)),
             Wanted::Without(phrase) => {
-                let phrases: Vec<Value> =
-                    self.known().texts.iter().map(|(field, _)| json!({"match_phrase": {field.as_str(): phrase}})).collect();
+                let phrases: Vec<Value> = self
+                    .known()
+                    .texts
+                    .iter()
+                    .map(|(field, _)| json!({"match_phrase": {field.as_str(): phrase}}))
+                    .collect();
                 filter.push(json!({"bool": {"must_not": phrases}}));
             }
             Wanted::Around(spans) => {
@@ -221,7 +238,8 @@ impl<'c> Elasticsearch<'c> {
                 Value::Object(fields) => fields,
                 _ => Map::new(),
             };
-            let mut record = Record { time: Timestamp::UNIX_EPOCH, order: hit["sort"][1].as_u64().unwrap_or(0), fields };
+            let mut record =
+                Record { time: Timestamp::UNIX_EPOCH, order: hit["sort"][1].as_u64().unwrap_or(0), fields };
             let by_store = Timestamp::from_millisecond(sorted).unwrap_or_default();
             // The source has the time as it was written, which is finer than what is sorted by.
             let own: Option<Timestamp> = record.text(&ask.fields.time).and_then(|time| time.parse().ok());
@@ -302,7 +320,8 @@ impl LogStore for Elasticsearch<'_> {
     fn sample<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
         Box::pin(async move {
             let time = if ask.fields.time.is_empty() { "@timestamp" } else { &ask.fields.time };
-            let query = ask.query.as_ref().map_or(json!({"match_all": {}}), |query| json!({"query_string": {"query": query}}));
+            let query =
+                ask.query.as_ref().map_or(json!({"match_all": {}}), |query| json!({"query_string": {"query": query}}));
             let body = json!({
                 "size": SAMPLE, "query": query, "track_total_hits": false,
                 "sort": [{time: {"order": "desc", "unmapped_type": "date"}}],
@@ -315,7 +334,8 @@ impl LogStore for Elasticsearch<'_> {
     fn learn<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let fields = &ask.fields;
-            let mut texts: Vec<String> = if fields.structured { fields.texts.clone() } else { vec![fields.text.clone()] };
+            let mut texts: Vec<String> =
+                if fields.structured { fields.texts.clone() } else { vec![fields.text.clone()] };
             texts.retain(|text| !text.is_empty());
             let mut wanted: Vec<String> = texts.clone();
             wanted.extend(fields.groups().into_iter().map(str::to_owned));
@@ -330,9 +350,9 @@ impl LogStore for Elasticsearch<'_> {
             let answer = self.ask(&request, ask).await?;
             let caps = &answer["fields"];
             let aggregatable = |name: &str| {
-                caps[name].as_object().is_some_and(|types| {
-                    !types.is_empty() && types.values().all(|one| one["aggregatable"] == true)
-                })
+                caps[name]
+                    .as_object()
+                    .is_some_and(|types| !types.is_empty() && types.values().all(|one| one["aggregatable"] == true))
             };
             let mut known = self.known();
             for name in &wanted {
@@ -344,7 +364,9 @@ impl LogStore for Elasticsearch<'_> {
                     None if *name == fields.time => {
                         return Err(StoreError::Refused {
                             store: NAME,
-                            message: format!("the field {name:?} is no time that it can sort by; --time-field names another"),
+                            message: format!(
+                                "the field {name:?} is no time that it can sort by; --time-field names another"
+                            ),
                         });
                     }
                     None => {
@@ -388,7 +410,9 @@ impl LogStore for Elasticsearch<'_> {
                     json!({format!("f{index}"): {"terms": {"field": self.exact(name), "missing_bucket": true}}})
                 })
                 .collect();
-            sources.push(json!({"t": {"date_histogram": {"field": ask.fields.time, "fixed_interval": format!("{step}s")}}}));
+            sources.push(
+                json!({"t": {"date_histogram": {"field": ask.fields.time, "fixed_interval": format!("{step}s")}}}),
+            );
             let query = self.query(ask, &Wanted::All, ask.since, ask.until);
             let mut after = Value::Null;
             let mut found = Vec::new();

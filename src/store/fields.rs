@@ -56,8 +56,20 @@ pub struct Shipped {
 }
 
 const TEXTS: [&str; 14] = [
-    "_msg", "_raw", "line", "log", "message", "body.stringValue", "body.text", "body", "event.original", "msg", "MESSAGE",
-    "log.message", "textPayload", "content",
+    "_msg",
+    "_raw",
+    "line",
+    "log",
+    "message",
+    "body.stringValue",
+    "body.text",
+    "body",
+    "event.original",
+    "msg",
+    "MESSAGE",
+    "log.message",
+    "textPayload",
+    "content",
 ];
 const NAMESPACES: [&str; 16] = [
     "kubernetes.namespace_name",
@@ -149,11 +161,52 @@ const PLACES: [(&str, &str); 3] =
 
 /// Members that shippers and stores add: a record with others beside its text is one of a program that logs objects.
 const SHIPPED: [&str; 47] = [
-    "kubernetes", "k8s", "stream", "_p", "logtag", "tag", "tags", "agent", "ecs", "host", "hostname", "container",
-    "container_name", "container_id", "containerName", "input", "file", "filename", "offset", "source_type", "docker",
-    "cluster", "node", "node_name", "orchestrator", "data_stream", "cloud", "resource", "resource_attributes",
-    "namespace", "pod", "pod_name", "app", "job", "instance", "detected_level", "service_name", "source",
-    "sourcetype", "index", "linecount", "splunk_server", "observed_timestamp", "observedTimestamp", "event", "fields",
+    "kubernetes",
+    "k8s",
+    "stream",
+    "_p",
+    "logtag",
+    "tag",
+    "tags",
+    "agent",
+    "ecs",
+    "host",
+    "hostname",
+    "container",
+    "container_name",
+    "container_id",
+    "containerName",
+    "input",
+    "file",
+    "filename",
+    "offset",
+    "source_type",
+    "docker",
+    "cluster",
+    "node",
+    "node_name",
+    "orchestrator",
+    "data_stream",
+    "cloud",
+    "resource",
+    "resource_attributes",
+    "namespace",
+    "pod",
+    "pod_name",
+    "app",
+    "job",
+    "instance",
+    "detected_level",
+    "service_name",
+    "source",
+    "sourcetype",
+    "index",
+    "linecount",
+    "splunk_server",
+    "observed_timestamp",
+    "observedTimestamp",
+    "event",
+    "fields",
     "severity_number",
 ];
 
@@ -204,12 +257,12 @@ impl Fields {
             container: first(records, &CONTAINERS),
             stream: first(records, &STREAMS),
             service: String::new(),
-            labels: labels.map(|(prefix, underscores)| {
-                Shipped { prefix: (*prefix).to_owned(), underscores: *underscores }
-            }),
-            place: PLACES.iter().find(|(file, offset)| has(file) && has(offset)).map(|(file, offset)| {
-                ((*file).to_owned(), (*offset).to_owned())
-            }),
+            labels: labels
+                .map(|(prefix, underscores)| Shipped { prefix: (*prefix).to_owned(), underscores: *underscores }),
+            place: PLACES
+                .iter()
+                .find(|(file, offset)| has(file) && has(offset))
+                .map(|(file, offset)| ((*file).to_owned(), (*offset).to_owned())),
             structured: false,
             texts: Vec::new(),
             text,
@@ -345,7 +398,11 @@ impl Fields {
     #[must_use]
     pub fn sentence(&self) -> String {
         let or = |field: &str, other: &str| if field.is_empty() { other.to_owned() } else { field.to_owned() };
-        let text = if self.structured { format!("{} and the fields beside it", or(&self.text, "all fields")) } else { or(&self.text, "none") };
+        let text = if self.structured {
+            format!("{} and the fields beside it", or(&self.text, "all fields"))
+        } else {
+            or(&self.text, "none")
+        };
         let service = match (self.service.is_empty(), self.pod.is_empty()) {
             (false, _) => self.service.clone(),
             (true, false) => format!("{} (its workload)", self.pod),

@@ -65,9 +65,8 @@ impl<'c> Loki<'c> {
         if !self.known().labels.is_empty() {
             return Ok(());
         }
-        let request = WebRequest::get("/loki/api/v1/labels")
-            .with("start", nanos(ask.since))
-            .with("end", nanos(ask.until));
+        let request =
+            WebRequest::get("/loki/api/v1/labels").with("start", nanos(ask.since)).with("end", nanos(ask.until));
         let answer = self.ask(&request, ask).await?;
         let names = answer["data"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).labels = names.collect();
@@ -87,6 +86,10 @@ impl<'c> Loki<'c> {
         for one in &ask.conditions {
             match matcher(one) {
                 Some(text) if one.fields().iter().all(|field| labels.contains(field)) => inside.push(text),
+                None if matches!(one, Condition::Says(_)) => {
+                    let Condition::Says(word) = one else { continue };
+                    behind.push_str(&format!(" |= {}", quote(word)));
+                }
                 _ => behind.push_str(&format!(" | {}", label_filter(one))),
             }
         }
@@ -98,7 +101,11 @@ impl<'c> Loki<'c> {
             let label = label.or(labels.iter().map(String::as_str).find(|name| !name.starts_with("__")));
             inside.push(format!("{}=~\".+\"", label.unwrap_or("job")));
         }
-        format!("{{{}}}{}{more}{behind}", inside.join(","), if pipeline.is_empty() { String::new() } else { format!(" {pipeline}") })
+        format!(
+            "{{{}}}{}{more}{behind}",
+            inside.join(","),
+            if pipeline.is_empty() { String::new() } else { format!(" {pipeline}") }
+        )
     }
 
     async fn entries(
@@ -184,7 +191,8 @@ fn matcher(one: &Condition) -> Option<String> {
         Condition::Begins(field, values) => format!("{field}=~{}", alternatives(values, ".*")),
         Condition::Has(field) => format!("{field}=~\".+\""),
         Condition::HasNot(field) => format!("{field}=\"\""),
-        Condition::Any(_) | Condition::All(_) => return None,
+        Condition::Workload(field, names) => format!("{field}=~{}", alternatives(&Condition::beginnings(names), ".*")),
+        Condition::Any(_) | Condition::All(_) | Condition::Says(_) => return None,
     })
 }
 
@@ -268,7 +276,10 @@ impl LogStore for Loki<'_> {
                     .with("step", step.to_string());
                 let answer = match self.ask(&request, ask).await {
                     Err(StoreError::Refused { message, .. })
-                        if length > step && (message.contains("maximum") || message.contains("limit") || message.contains("exceeded")) =>
+                        if length > step
+                            && (message.contains("maximum")
+                                || message.contains("limit")
+                                || message.contains("exceeded")) =>
                     {
                         length = (length / 2).max(step) / step * step;
                         continue;
@@ -279,7 +290,8 @@ impl LogStore for Loki<'_> {
                     let label = |name: &&str| series["metric"][*name].as_str().unwrap_or_default().to_owned();
                     let values: Vec<String> = names.iter().map(label).collect();
                     for point in series["values"].as_array().into_iter().flatten() {
-                        let (Some(second), Some(count)) = (point[0].as_f64(), point[1].as_str().and_then(|count| count.parse::<f64>().ok()))
+                        let (Some(second), Some(count)) =
+                            (point[0].as_f64(), point[1].as_str().and_then(|count| count.parse::<f64>().ok()))
                         else {
                             continue;
                         };
@@ -312,7 +324,8 @@ impl LogStore for Loki<'_> {
                 records.truncate(whole);
                 return Ok(Page { records, next: Some(last) });
             }
-            ask.told.incomplete(format!("{NAME} has more than {limit} entries of {last}, and gives no more of one moment"));
+            ask.told
+                .incomplete(format!("{NAME} has more than {limit} entries of {last}, and gives no more of one moment"));
             let next = last.checked_add(SignedDuration::from_nanos(1)).ok();
             Ok(Page { records, next })
         })

@@ -8,6 +8,7 @@ mod ask;
 mod elasticsearch;
 mod fields;
 mod loki;
+mod paste;
 mod read;
 mod record;
 mod slices;
@@ -22,10 +23,10 @@ pub use ask::{Ask, Condition, Told, Wanted, Words};
 pub use elasticsearch::Elasticsearch;
 pub use fields::{Fields, FieldsGiven, Shipped};
 pub use loki::Loki;
+pub use paste::{Pasted, Selection};
 pub use read::{Counted, ReadOptions, Reader, Select, Summary, read};
 pub use record::{Record, Source};
 pub use splunk::Splunk;
-pub use tokens::{Part, parts};
 pub use victorialogs::VictoriaLogs;
 
 use crate::reach::WebError;
@@ -124,12 +125,8 @@ pub trait LogStore: Send + Sync {
 
     /// The next records in order of time, from `from` on: those that `wanted` means, or more. A page ends where all
     /// records of its last moment are in it; `until` is where the next one begins, `None` at the end.
-    fn page<'a>(
-        &'a self,
-        ask: &'a Ask,
-        wanted: &'a Wanted,
-        from: Timestamp,
-    ) -> BoxFuture<'a, Result<Page, StoreError>>;
+    fn page<'a>(&'a self, ask: &'a Ask, wanted: &'a Wanted, from: Timestamp)
+    -> BoxFuture<'a, Result<Page, StoreError>>;
 
     /// Ends what is held open at the store.
     fn close(&self) -> BoxFuture<'_, ()> {

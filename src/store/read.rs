@@ -28,6 +28,10 @@ pub struct ReadOptions {
     pub marks: Vec<Timestamp>,
     /// What is transferred where there is more than a page.
     pub wanted: Wanted,
+    /// How far a record's own time may be from the store's: so much more is read on both sides.
+    pub slack: SignedDuration,
+    /// Whether proxies' calls are counted where not all records are read.
+    pub calls: bool,
 }
 
 /// Records that a store counted and that were not read.
@@ -41,6 +45,8 @@ pub struct Counted {
     pub end: i64,
     /// How many.
     pub count: u64,
+    /// How many of them are calls to other workloads, of a proxy's.
+    pub calls: u64,
     /// The first and the last.
     pub seen: Option<(Timestamp, Timestamp)>,
 }
@@ -121,7 +127,7 @@ async fn reading(
     if total == 0 {
         return Err(StoreError::Nothing { store: store.name(), what: nothing(ask) });
     }
-    narrow(ask, &counted);
+    narrow(ask, &counted, options.slack);
     let mut summary = Summary { fields: ask.fields.clone(), total, whole: total <= PAGE as u64, ..Summary::default() };
     let sources: HashSet<&Source> = counted.values().map(|counted| &counted.source).collect();
     summary.sources = sources.len();
@@ -145,6 +151,9 @@ async fn reading(
             store.name()
         ));
     }
+    if !matches!(wanted, Wanted::All) && options.calls && sources_of_proxies(&counted) {
+        count_calls(store, ask, options, &mut counted).await?;
+    }
     reader.begin(&summary);
     let mut feeding = Feeding { options, counted: &mut counted, states: HashMap::new(), summary: &mut summary, reader };
     if let Err(error) = pages(store, ask, wanted, around, &mut feeding).await {
@@ -155,6 +164,33 @@ async fn reading(
     }
     summary.counted = counted.into_values().filter(|counted| counted.count > 0).collect();
     Ok(summary)
+}
+
+/// The container that Istio gives its proxies.
+const PROXY: &str = "istio-proxy";
+/// What stands in an access log line of a call that a workload made: the cluster's direction.
+const OUTBOUND: &str = "outbound";
+
+fn sources_of_proxies(counts: &Counts) -> bool {
+    counts.values().any(|counted| counted.source.container == PROXY)
+}
+
+/// The calls of proxies among what was counted.
+async fn count_calls(
+    store: &dyn LogStore,
+    ask: &mut Ask,
+    options: &ReadOptions,
+    counts: &mut Counts,
+) -> Result<(), StoreError> {
+    ask.conditions.push(Condition::Says(OUTBOUND));
+    let calls = count(store, ask, options).await;
+    ask.conditions.pop();
+    for (key, calls) in calls? {
+        if let Some(counted) = counts.get_mut(&key).filter(|counted| counted.source.container == PROXY) {
+            counted.calls = calls.count.min(counted.count);
+        }
+    }
+    Ok(())
 }
 
 /// Of what there is nothing.
@@ -184,6 +220,7 @@ async fn count(store: &dyn LogStore, ask: &mut Ask, options: &ReadOptions) -> Re
                 start: group.start.max(segment[0].as_second()),
                 end: (group.start + options.step).min(segment[1].as_second().max(group.start + 1)),
                 count: group.count,
+                calls: 0,
                 seen: group.seen,
             };
             if is_meant(ask, &group.values) {
@@ -200,18 +237,21 @@ fn is_meant(ask: &Ask, values: &[String]) -> bool {
     let fields: Map<String, Value> = pairs.map(|(name, value)| (name.to_owned(), value.clone().into())).collect();
     let group = Record { time: Timestamp::UNIX_EPOCH, order: 0, fields };
     let names = ask.fields.groups();
-    let told = |condition: &&Condition| condition.fields().iter().all(|field| names.contains(&field.as_str()));
+    let told = |condition: &&Condition| {
+        let fields = condition.fields();
+        !fields.is_empty() && fields.iter().all(|field| names.contains(&field.as_str()))
+    };
     ask.conditions.iter().filter(told).all(|condition| condition.holds(&group))
 }
 
 /// Nothing outside of what was counted is asked for.
-fn narrow(ask: &mut Ask, counts: &Counts) {
+fn narrow(ask: &mut Ask, counts: &Counts, slack: SignedDuration) {
     let first = counts.values().map(|counted| counted.start).min();
     let last = counts.values().map(|counted| counted.end).max();
     let at = |second: Option<i64>| second.and_then(|second| Timestamp::from_second(second).ok());
     if let (Some(first), Some(last)) = (at(first), at(last.map(|last| last + 1))) {
-        ask.since = ask.since.max(first);
-        ask.until = ask.until.min(last);
+        ask.since = ask.since.max(first).checked_sub(slack).unwrap_or(ask.since);
+        ask.until = ask.until.min(last).checked_add(slack).unwrap_or(ask.until);
     }
 }
 
@@ -331,6 +371,9 @@ impl Feeding<'_, '_> {
         let start = record.time.as_second().div_euclid(self.options.step) * self.options.step;
         if let Some(counted) = self.counted.get_mut(&(values, segment, start)) {
             counted.count = counted.count.saturating_sub(1);
+            if counted.calls > 0 && text.contains(OUTBOUND) {
+                counted.calls -= 1;
+            }
         }
         match again {
             Again::No => {}
@@ -341,7 +384,9 @@ impl Feeding<'_, '_> {
             Again::Like => self.summary.doubtful += 1,
         }
         let stream = record.text(&ask.fields.stream).filter(|stream| matches!(*stream, "stdout" | "stderr"));
-        let head = stream.map_or_else(|| format!("{} ", record.time), |stream| format!("{} {stream} F ", record.time));
+        let head = stream.map_or_else(String::new, |stream| format!("{stream} F "));
+        // As a kubelet prints it.
+        let head = format!("{:.9} {head}", record.time);
         for line in text.trim_end_matches(['\n', '\r']).split('\n') {
             self.reader.line(&source, format!("{head}{}", line.trim_end_matches('\r')).as_bytes());
         }

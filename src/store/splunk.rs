@@ -32,7 +32,13 @@ impl<'c> Splunk<'c> {
     }
 
     /// The rows of a search. What the indexers could not say is told.
-    async fn rows(&self, search: &str, ask: &Ask, from: Timestamp, until: Timestamp) -> Result<Vec<Map<String, Value>>, StoreError> {
+    async fn rows(
+        &self,
+        search: &str,
+        ask: &Ask,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Map<String, Value>>, StoreError> {
         let (earliest, latest) = (epoch(from), epoch(until));
         let form = [
             ("search", search),
@@ -45,8 +51,10 @@ impl<'c> Splunk<'c> {
         let body = self.web.bytes(&WebRequest::form(EXPORT, &form)).await.map_err(refused)?;
         let mut rows = Vec::new();
         for line in body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-            let mut row: Value = serde_json::from_slice(line)
-                .map_err(|_| StoreError::Foreign { store: NAME, message: "a row of its answer is no JSON object".to_owned() })?;
+            let mut row: Value = serde_json::from_slice(line).map_err(|_| StoreError::Foreign {
+                store: NAME,
+                message: "a row of its answer is no JSON object".to_owned(),
+            })?;
             for message in row["messages"].as_array().into_iter().flatten() {
                 let text = crate::k8s::outside(message["text"].as_str().unwrap_or_default());
                 match message["type"].as_str() {
@@ -99,6 +107,8 @@ fn condition(one: &Condition) -> String {
         Condition::Is(field, values) => any(field, values, ""),
         Condition::IsNot(field, values) => format!("NOT {}", any(field, values, "")),
         Condition::Begins(field, values) => any(field, values, "*"),
+        Condition::Workload(field, names) => any(field, &Condition::beginnings(names), "*"),
+        Condition::Says(word) => quote(word),
         Condition::Has(field) => format!("{}=*", quote(field)),
         Condition::HasNot(field) => format!("NOT {}=*", quote(field)),
         Condition::Any(all) => format!("({})", all.iter().map(condition).collect::<Vec<_>>().join(" OR ")),
@@ -137,7 +147,8 @@ fn search(ask: &Ask, wanted: &Wanted) -> String {
         Wanted::Around(spans) => {
             let each = spans.iter().map(|span| {
                 let of = ask.fields.groups().into_iter().zip(&span.values).filter(|(_, value)| !value.is_empty());
-                let mut all: Vec<String> = of.map(|(field, value)| format!("{}={}", quote(field), quote(value))).collect();
+                let mut all: Vec<String> =
+                    of.map(|(field, value)| format!("{}={}", quote(field), quote(value))).collect();
                 all.push(format!("_time>={} _time<{}", epoch(span.from), epoch(span.until)));
                 format!("({})", all.join(" "))
             });
@@ -222,7 +233,8 @@ impl LogStore for Splunk<'_> {
         Box::pin(async move {
             let (mut from, until) = (from, wanted.until(ask));
             let names: String = ask.fields.groups().iter().map(|name| format!(", {}", quote(name))).collect();
-            let stream = if ask.fields.stream.is_empty() { String::new() } else { format!(", {}", quote(&ask.fields.stream)) };
+            let stream =
+                if ask.fields.stream.is_empty() { String::new() } else { format!(", {}", quote(&ask.fields.stream)) };
             let text = if ask.fields.text == "_raw" { String::new() } else { format!(", {}", quote(&ask.fields.text)) };
             let kept = format!("| fields _time, _raw{names}{stream}{text}");
             if let Wanted::Around(_) = wanted {

@@ -2,19 +2,19 @@
 
 /// A token that must be there, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub(super) struct Part {
     /// Its letters, in lower case.
-    pub text: String,
+    pub(super) text: String,
     /// Whether more letters may stand before it.
-    pub open_before: bool,
+    pub(super) open_before: bool,
     /// Whether more may follow.
-    pub open_after: bool,
+    pub(super) open_after: bool,
 }
 
 /// The parts of a text. Where an analyser cuts is not known but for blanks and what is no letter, digit or `_` to any of
 /// them; at the text's own ends letters may go on, and `:`, `.`, `'` may join what stands on both sides of them.
 #[must_use]
-pub fn parts(text: &str) -> Vec<Part> {
+pub(super) fn parts(text: &str) -> Vec<Part> {
     let lower = text.to_lowercase();
     let mut found: Vec<Part> = Vec::new();
     let mut current = String::new();
@@ -56,7 +56,12 @@ mod tests {
     fn what_any_analyser_keeps() {
         let shown = |text: &str| {
             let parts = parts(text).into_iter().map(|part| {
-                format!("{}{}{}", if part.open_before { "*" } else { "" }, part.text, if part.open_after { "*" } else { "" })
+                format!(
+                    "{}{}{}",
+                    if part.open_before { "*" } else { "" },
+                    part.text,
+                    if part.open_after { "*" } else { "" }
+                )
             });
             parts.collect::<Vec<_>>().join(" ")
         };

@@ -2,6 +2,8 @@
 //!
 //! Rows come in no order, so a stretch of time that holds a page at most is asked for and put in order here.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -60,7 +62,7 @@ fn quote(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-fn condition(one: &Condition) -> String {
+fn condition(one: &Condition, text: &str) -> String {
     let list = |values: &[String]| values.iter().map(|value| quote(value)).collect::<Vec<_>>().join(",");
     match one {
         Condition::Is(field, values) => format!("{}:in({})", quote(field), list(values)),
@@ -69,10 +71,18 @@ fn condition(one: &Condition) -> String {
             let each = values.iter().map(|value| format!("{}:={}*", quote(field), quote(value)));
             format!("({})", each.collect::<Vec<_>>().join(" or "))
         }
+        Condition::Workload(field, names) => {
+            condition(&Condition::Begins(field.clone(), Condition::beginnings(names)), text)
+        }
+        Condition::Says(word) => format!("{text}:{}", quote(word)),
         Condition::Has(field) => format!("{}:*", quote(field)),
         Condition::HasNot(field) => format!("{}:\"\"", quote(field)),
-        Condition::Any(all) => format!("({})", all.iter().map(condition).collect::<Vec<_>>().join(" or ")),
-        Condition::All(all) => format!("({})", all.iter().map(condition).collect::<Vec<_>>().join(" ")),
+        Condition::Any(all) => {
+            format!("({})", all.iter().map(|one| condition(one, text)).collect::<Vec<_>>().join(" or "))
+        }
+        Condition::All(all) => {
+            format!("({})", all.iter().map(|one| condition(one, text)).collect::<Vec<_>>().join(" "))
+        }
     }
 }
 
@@ -80,23 +90,32 @@ fn condition(one: &Condition) -> String {
 fn filter(ask: &Ask, from: Timestamp, until: Timestamp) -> String {
     let mut parts = vec![format!("_time:[{from}, {until})")];
     parts.extend(ask.query.as_ref().map(|query| format!("({query})")));
-    parts.extend(ask.conditions.iter().map(condition));
+    let text = text(ask);
+    parts.extend(ask.conditions.iter().map(|one| condition(one, &text)));
     parts.join(" ")
 }
 
+/// What is searched for words: the text, or all fields.
+fn text(ask: &Ask) -> String {
+    if ask.fields.structured { "*".to_owned() } else { quote(&ask.fields.text) }
+}
+
 fn wanted(ask: &Ask, wanted: &Wanted) -> String {
-    let field = if ask.fields.structured { "*".to_owned() } else { quote(&ask.fields.text) };
+    let field = text(ask);
     match wanted {
         Wanted::All => String::new(),
         Wanted::Words(words) => format!(" {field}:~{}", quote(&words.regex())),
         Wanted::Without(phrase) => format!(" !{field}:{}", quote(phrase)),
         Wanted::Around(spans) => {
-            let each = spans.iter().map(|span| {
-                let of = ask.fields.groups().into_iter().zip(&span.values);
-                let mut parts: Vec<String> =
-                    of.map(|(field, value)| format!("{}:={}", quote(field), quote(value))).collect();
-                parts.push(format!("_time:[{}, {})", span.from, span.until));
-                format!("({})", parts.join(" "))
+            let mut by_source: BTreeMap<&[String], Vec<String>> = BTreeMap::new();
+            for span in spans {
+                let times = by_source.entry(&span.values).or_default();
+                times.push(format!("_time:[{}, {})", span.from, span.until));
+            }
+            let each = by_source.into_iter().map(|(values, times)| {
+                let of = ask.fields.groups().into_iter().zip(values);
+                let parts = of.map(|(field, value)| format!("{}:={}", quote(field), quote(value)));
+                format!("({} ({}))", parts.collect::<Vec<_>>().join(" "), times.join(" or "))
             });
             format!(" ({})", each.collect::<Vec<_>>().join(" or "))
         }
@@ -130,6 +149,11 @@ impl LogStore for VictoriaLogs<'_> {
         })
     }
 
+    fn spans_at_once(&self) -> usize {
+        // A query has 16 KiB at most (`-search.maxQueryLen`).
+        50
+    }
+
     fn count<'a>(&'a self, ask: &'a Ask, step: i64) -> BoxFuture<'a, Result<Vec<Group>, StoreError>> {
         Box::pin(async move {
             let names = ask.fields.groups();
@@ -153,12 +177,7 @@ impl LogStore for VictoriaLogs<'_> {
         })
     }
 
-    fn page<'a>(
-        &'a self,
-        ask: &'a Ask,
-        what: &'a Wanted,
-        from: Timestamp,
-    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+    fn page<'a>(&'a self, ask: &'a Ask, what: &'a Wanted, from: Timestamp) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(async move {
             let (mut from, until) = (from, what.until(ask));
             if let Wanted::Around(_) = what {

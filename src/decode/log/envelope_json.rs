@@ -55,8 +55,19 @@ const OBJECTS: [&str; 14] = [
 ];
 
 /// Members that hold a line, and nothing else.
-const LINES: [&str; 10] =
-    ["textPayload", "@message", "_raw", "MESSAGE", "LogMessage", "LogEntry", "log", "line", "event.original", "Log"];
+const LINES: [&str; 11] = [
+    "_msg",
+    "textPayload",
+    "@message",
+    "_raw",
+    "MESSAGE",
+    "LogMessage",
+    "LogEntry",
+    "log",
+    "line",
+    "event.original",
+    "Log",
+];
 
 /// Members that hold a line, or the message of a record.
 const MESSAGES: [&str; 9] = ["message", "msg", "body", "Message", "short_message", "content", "text", "event", "raw"];
