@@ -56,7 +56,8 @@ impl Server {
                 let mut header = String::new();
                 while reader.read_line(&mut header).is_ok_and(|read| read > 2) {}
                 let line = header.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
-                let length = header.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                let length =
+                    header.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
                 let mut body = vec![0; length.unwrap_or(0)];
                 let _ = reader.read_exact(&mut body);
                 let asked = Asked { line, header, body: String::from_utf8(body).unwrap() };
@@ -95,9 +96,13 @@ fn parameter(asked: &Asked, name: &str) -> String {
 /// Requests without the moment at which they were made.
 fn without_now(text: &str) -> String {
     let rfc = regex::Regex::new(r"20(?:2[6-9]|[3-9]\d)-[01]\d-[0-3]\dT[0-9:.]+Z\)").unwrap();
-    let text = rfc.replace_all(text, |found: &regex::Captures<'_>| {
-        if &found[0][..10] > "2026-11-21" { "NOW)".to_owned() } else { found[0].to_owned() }
-    });
+    let text =
+        rfc.replace_all(
+            text,
+            |found: &regex::Captures<'_>| {
+                if &found[0][..10] > "2026-11-21" { "NOW)".to_owned() } else { found[0].to_owned() }
+            },
+        );
     let millis = regex::Regex::new(r#""lt":(\d{13})"#).unwrap();
     let later = |found: &regex::Captures<'_>| {
         if found[1].parse::<u64>().unwrap() > 1_795_312_000_000 { "\"lt\":NOW".to_owned() } else { found[0].to_owned() }
@@ -147,7 +152,12 @@ fn of_any_source(mut report: Value) -> Value {
 /// What is the same however little of it was transferred.
 fn counts(report: &Value) -> Value {
     json!([
-        report["buckets"], report["services"], report["total"], report["marks"], report["exceptions"], report["targets"],
+        report["buckets"],
+        report["services"],
+        report["total"],
+        report["marks"],
+        report["exceptions"],
+        report["targets"],
     ])
 }
 
@@ -163,8 +173,12 @@ fn stores_give_what_files_give() {
             if question == "resets" {
                 assert!(run.stderr.contains("the others counted by the store"), "{}", run.stderr);
                 assert_eq!(counts(&report), counts(expected), "{store}");
-                let bytes: usize =
-                    conversation["said"].as_array().unwrap().iter().map(|one| one["answer"].as_str().unwrap().len()).sum();
+                let bytes: usize = conversation["said"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|one| one["answer"].as_str().unwrap().len())
+                    .sum();
                 assert!(bytes < 400_000, "{store} {bytes}: no more than what may count is transferred");
             } else {
                 assert_eq!(of_any_source(report), of_any_source(expected.clone()), "{store} {question}");
@@ -269,7 +283,9 @@ fn lines() -> Vec<(i128, &'static str, String)> {
         let at = start + jiff::SignedDuration::from_millis(index * 9_000 + 1);
         let pod = if index % 3 == 0 { "orders-66b5d7c98f-zzzz2" } else { "checkout-7d9f8b6c5d-x2x4z" };
         let line = if index % 20 == 7 {
-            format!("{at} ERROR [http-1] c.e.Client - GET https://api.example.com: java.net.SocketException: Connection reset")
+            format!(
+                "{at} ERROR [http-1] c.e.Client - GET https://api.example.com: java.net.SocketException: Connection reset"
+            )
         } else {
             format!("{at} INFO [http-2] c.e.Client - order {index} is paid")
         };
@@ -319,7 +335,8 @@ fn loki(asked: &Asked) -> Said {
         for pod in ["orders-66b5d7c98f-zzzz2", "checkout-7d9f8b6c5d-x2x4z"] {
             let mut at = start;
             while at <= end {
-                let count = lines().iter().filter(|(time, of, _)| *of == pod && at - step < *time && *time <= at).count();
+                let count =
+                    lines().iter().filter(|(time, of, _)| *of == pod && at - step < *time && *time <= at).count();
                 if count > 0 {
                     let second = at as f64 / 1e9;
                     series.entry(pod).or_default().push(json!([second, count.to_string()]));
@@ -327,12 +344,17 @@ fn loki(asked: &Asked) -> Said {
                 at += step;
             }
         }
-        let result: Vec<Value> = series.into_iter().map(|(pod, values)| json!({"metric": labels(pod), "values": values})).collect();
+        let result: Vec<Value> =
+            series.into_iter().map(|(pod, values)| json!({"metric": labels(pod), "values": values})).collect();
         return Said::ok(json!({"status": "success", "data": {"resultType": "matrix", "result": result}}).to_string());
     }
     let limit = usize::try_from(number("limit")).unwrap();
     if limit > 100 {
-        return Said::status(400, "content-type: text/plain\r\n", &format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > 100)"));
+        return Said::status(
+            400,
+            "content-type: text/plain\r\n",
+            &format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > 100)"),
+        );
     }
     let mut entries: Vec<_> = lines().into_iter().filter(|(time, ..)| start <= *time && *time < end).collect();
     if parameter(asked, "direction") == "backward" {
@@ -343,7 +365,8 @@ fn loki(asked: &Asked) -> Said {
     for (at, pod, line) in entries {
         streams.entry(pod).or_default().push(json!([at.to_string(), line]));
     }
-    let result: Vec<Value> = streams.into_iter().map(|(pod, values)| json!({"stream": labels(pod), "values": values})).collect();
+    let result: Vec<Value> =
+        streams.into_iter().map(|(pod, values)| json!({"stream": labels(pod), "values": values})).collect();
     Said::ok(json!({"status": "success", "data": {"resultType": "streams", "result": result}}).to_string())
 }
 
@@ -356,13 +379,21 @@ fn loki_is_asked_as_it_is_documented() {
     let report: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(of_any_source(report), of_any_source(from_files()));
     let asked = server.asked();
-    assert!(decoded(&asked).contains(r#"{cluster="a",namespace="shop",container!~"istio-proxy|istio-init|istio-validation"}"#), "{asked}");
+    assert!(
+        decoded(&asked)
+            .contains(r#"{cluster="a",namespace="shop",container!~"istio-proxy|istio-init|istio-validation"}"#),
+        "{asked}"
+    );
     assert!(asked.contains("direction=forward") && asked.contains("limit=100"), "{asked}");
     // What it warns of makes the count incomplete.
     let warning = Server::start(|asked| {
         let said = loki(asked);
         let body = said.body.replacen("{\"status\"", "{\"warnings\":[\"a store did not answer\"],\"status\"", 1);
-        let body = if body.contains("warnings") { body } else { body.replacen('{', "{\"warnings\":[\"a store did not answer\"],", 1) };
+        let body = if body.contains("warnings") {
+            body
+        } else {
+            body.replacen('{', "{\"warnings\":[\"a store did not answer\"],", 1)
+        };
         Said { body, ..said }
     });
     let mut args = vec!["resets", "--loki", &warning.url, "-n", "shop"];
@@ -420,7 +451,8 @@ fn splunk_is_asked_as_it_is_documented() {
         splunk(asked)
     });
     let ask = |url: &str| {
-        let mut args = vec!["resets", "--splunk", url, "--query", "index=prod", "--store-token-file", &token, "-n", "shop"];
+        let mut args =
+            vec!["resets", "--splunk", url, "--query", "index=prod", "--store-token-file", &token, "-n", "shop"];
         args.extend(WINDOW);
         plugin(args).run()
     };
@@ -429,11 +461,13 @@ fn splunk_is_asked_as_it_is_documented() {
     assert_eq!(of_any_source(report), of_any_source(from_files()));
     let said = Server::start(|asked| {
         let mut said = splunk(asked);
-        said.body.insert_str(0, "{\"preview\":false,\"messages\":[{\"type\":\"WARN\",\"text\":\"peer idx-2 is down\"}]}\n");
+        said.body
+            .insert_str(0, "{\"preview\":false,\"messages\":[{\"type\":\"WARN\",\"text\":\"peer idx-2 is down\"}]}\n");
         said
     });
     ask(&said.url).exits(3).complains("peer idx-2 is down");
-    let fatal = Server::start(|_| Said::ok("{\"messages\":[{\"type\":\"FATAL\",\"text\":\"Unknown search command\"}]}\n"));
+    let fatal =
+        Server::start(|_| Said::ok("{\"messages\":[{\"type\":\"FATAL\",\"text\":\"Unknown search command\"}]}\n"));
     ask(&fatal.url).exits(4).complains("Unknown search command");
 }
 
@@ -467,7 +501,18 @@ fn queries_are_printed_for_every_store() {
         ("azure", &["ContainerLogV2", "matches regex", "PodNamespace == \"shop\""]),
         ("datadog", &["kube_namespace:shop", "pod_name:orders-*", "*econnreset*"]),
     ] {
-        let args = ["resets", "deploy/orders", "--print-query", store, "-n", "shop", "--since", "2026-11-20", "--query", "index=prod"];
+        let args = [
+            "resets",
+            "deploy/orders",
+            "--print-query",
+            store,
+            "-n",
+            "shop",
+            "--since",
+            "2026-11-20",
+            "--query",
+            "index=prod",
+        ];
         let run = plugin(args).run().exits(0);
         for word in words {
             assert!(run.stdout.contains(word), "{store}: {word} is not in {}", run.stdout);
