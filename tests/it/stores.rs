@@ -213,11 +213,7 @@ fn what_a_store_does_not_say_whole_is_incomplete() {
         let is_page = body.contains("limit 5001");
         Said { missing: if is_page { 100 } else { 0 }, ..Said::ok(answer) }
     });
-    run_of(&conversation, &cut).exits(4).complains("broke off");
-}
-
-fn run_of(conversation: &Value, server: &Server) -> crate::Run {
-    run(conversation, server)
+    run(&conversation, &cut).exits(4).complains("broke off");
 }
 
 #[test]

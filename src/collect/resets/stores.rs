@@ -91,8 +91,8 @@ fn step(question: &Question) -> i64 {
         By::Minutes(minutes) => gcd(i64::from(minutes) * 60, HOUR),
     };
     // Days and hours begin at a quarter of an hour of UTC in some zones.
-    let offset = question.buckets.of(Timestamp::now()).start.rem_euclid(HOUR);
-    gcd(column, if offset == 0 { HOUR } else { 900 })
+    let offset = question.buckets.of(Timestamp::now()).start.rem_euclid(column);
+    if offset == 0 { column } else { gcd(column, 900) }
 }
 
 /// As of pods: the workload, with its namespace where there are several.

@@ -8,7 +8,7 @@ use meshaudit_sandbox::mesh::{Injection, Pod, Proxy, Workload, service};
 use meshaudit_sandbox::{Mesh, Sandbox};
 use serde_json::{Value, json};
 
-use crate::{plugin, project};
+use crate::plugin;
 
 const FAILURE: [&str; 3] =
     ["call failed", "java.net.SocketException: Connection reset", "\tat java.base/java.net.X.y(X.java:1)"];
