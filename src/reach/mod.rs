@@ -3,6 +3,7 @@
 mod direct;
 mod istiod;
 mod prometheus;
+mod pushgateway;
 mod request;
 mod tunnel;
 mod web;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 pub use direct::{Direct, DirectError};
 pub use istiod::IstiodPage;
 pub use prometheus::{PROMETHEUS, PrometheusAuth, PrometheusServer, RangeQuery};
+pub use pushgateway::{PushError, push};
 pub use request::{AdminRequest, Section};
 pub use tunnel::Tunnel;
 pub use web::{Authorization, Web, WebAnswer, WebError, WebFlags, WebIdentity, WebRequest};

@@ -3,6 +3,7 @@
 //! Rows come in no order, so a stretch of time that holds a page at most is asked for and put in order here.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -17,6 +18,8 @@ use crate::reach::{Web, WebError, WebRequest};
 const NAME: &str = "VictoriaLogs";
 /// Where its API is.
 const QUERY: &str = "/select/logsql/query";
+/// A query that takes this long is about enough time to ask for at once.
+const LONG: Duration = Duration::from_secs(4);
 /// Records of a sample.
 const SAMPLE: usize = 200;
 
@@ -187,14 +190,23 @@ impl LogStore for VictoriaLogs<'_> {
             loop {
                 let end = self.slices.end(from, until);
                 let query = format!("{}{} | limit {}", filter(ask, from, end), wanted(ask, what), PAGE + 1);
-                let mut rows = self.rows(&query).await?;
+                let began = Instant::now();
+                let mut rows = match self.rows(&query).await {
+                    // Longer than a query may take (`-search.maxQueryDuration`), or than an answer may be awaited.
+                    Err(StoreError::Web(
+                        WebError::Status { code: 500..=599, .. } | WebError::Stalled(..) | WebError::Cut(..),
+                    )) if self.slices.halve() => continue,
+                    outcome => outcome?,
+                };
                 if rows.len() > PAGE {
                     if self.slices.halve() {
                         continue;
                     }
                     rows = self.rows(&format!("{}{}", filter(ask, from, end), wanted(ask, what))).await?;
                 }
-                self.slices.held(rows.len(), PAGE);
+                if began.elapsed() < LONG {
+                    self.slices.held(rows.len(), PAGE);
+                }
                 if !rows.is_empty() || end >= until {
                     return Ok(Page { records: records(rows)?, next: (end < until).then_some(end) });
                 }

@@ -13,6 +13,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs};
+use super::leases;
 use super::moment::{BadMoment, Typed};
 use super::stores::{StoreArgs, service_address};
 use crate::collect::resets::{count_files, count_pods, count_requests, expand};
@@ -362,7 +363,7 @@ impl ResetsArgs {
             return self.counts(&server, plan, console).await;
         }
         if self.from.is_empty() {
-            return self.live(plan).await;
+            return self.live(plan, console).await;
         }
         let inputs = expand(&self.from).map_err(|error| {
             Failure::cannot_run(chain(&error)).hint("--from takes log files, directories with them, or - for stdin")
@@ -374,13 +375,14 @@ impl ResetsArgs {
         Ok(tokio::task::block_in_place(|| count_files(&inputs, &plan.question, &plan.options)))
     }
 
-    async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
+    async fn live(&self, plan: &Plan, console: &Console) -> Result<(Tally, Sources), Failure> {
         let selection = self.select.selection(&self.targets)?;
         let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
         let (connections, lost) = self.kube.connect_all(self.kube.timeout).await?;
         let lost = lost.iter().map(|(context, error)| (format!("context {context}"), error.to_string()));
         sources.failed.extend(lost);
         for connection in connections {
+            leases::see(&connection, self.kube.limits(), console).await;
             let containers = log_sources(&connection, &selection, &self.container).await?;
             if containers.is_empty() {
                 continue;
