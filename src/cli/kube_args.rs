@@ -378,6 +378,7 @@ impl SourceArgs {
             selection: self.select.flags(),
             cluster: self.kube.flags(),
             source: from.chain(urls).chain(self.kube.istio_flags()).collect(),
+            policy: None,
         }
     }
 

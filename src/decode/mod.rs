@@ -7,6 +7,7 @@ mod elements;
 pub mod istio;
 pub mod istiod;
 pub mod lease;
+pub mod located;
 pub mod log;
 pub mod loggers;
 pub mod parse_error;

@@ -139,7 +139,7 @@ async fn once(
             args.live.since.map_or_else(String::new, |since| format!(" in the last {}", format_duration(since)));
         let proxies = if count == 1 { "1 proxy".to_owned() } else { format!("{count} proxies") };
         console.note(&format!("No lines{window} from {proxies}."));
-        if matches!(args.output, Format::Json | Format::Yaml) {
+        if matches!(args.output, Format::Json | Format::Yaml) || args.output.export().is_some() {
             print(args, console, &reading.diagnoser.finish(), DiagnosisInput::default())?;
         }
         return Ok(Exit::Success);
