@@ -34,6 +34,7 @@ mod resets;
 mod runbooks;
 mod secrets;
 mod selection;
+mod stores;
 mod verify;
 
 use std::ffi::OsStr;

@@ -1,6 +1,7 @@
 //! `diagnose`: why connections failed, out of proxy logs.
 
 mod live;
+mod stored;
 
 use std::io::Read;
 
@@ -11,6 +12,7 @@ use super::console::Console;
 use super::convert::{OutputFileArgs, exported};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::stores::StoreArgs;
 use crate::collect;
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
@@ -33,11 +35,14 @@ use live::LiveArgs;
   kubectl meshaudit diagnose deploy/web -n shop --tail 0 -f
   kubectl meshaudit diagnose --from proxy.log.gz --config-dump dump.json
   kubectl meshaudit diagnose --from bug-report.tar.gz -o timeline
+  kubectl meshaudit diagnose deploy/web -n shop --since 6h --victorialogs https://logs.example.com
 
 Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 3 not all was read or understood, 4 nothing could be read.")]
 pub(super) struct DiagnoseArgs {
     #[command(flatten)]
     live: LiveArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
     #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
     from: Vec<String>,
@@ -122,6 +127,9 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
         cut: 0,
         stream: (args.output == Format::Ndjson).then_some(console),
     };
+    if args.store.is_given() {
+        return super::block_on(stored::run(args, reading, console));
+    }
     if args.from.is_empty() {
         return super::block_on(live::run(args, reading, console));
     }
