@@ -9,6 +9,7 @@ use super::chosen::Chosen;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::interrupt;
 use super::kube_args::SourceArgs;
 use crate::audit::{Severity, host, nearest};
 use crate::collect::{self, ClusterObject};
@@ -120,7 +121,7 @@ async fn read(args: &ClustersArgs, taken: &mut Taken<'_>) -> Result<(), Failure>
         for url in &source.admin_url {
             let mut direct = Direct::new(url, source.limits()).map_err(|error| Failure::usage(error.to_string()))?;
             let id = ProxyId::new("", direct.name());
-            let outcome = collect::read_objects(&mut direct, &id).await;
+            let outcome = or_interrupted(&id, collect::read_objects(&mut direct, &id)).await;
             taken.outcome(Proxy::named(id), outcome)?;
         }
         return Ok(());
@@ -134,8 +135,10 @@ async fn read(args: &ClustersArgs, taken: &mut Taken<'_>) -> Result<(), Failure>
         return Err(Failure::usage("which proxy? clusters needs a target, -l or -A")
             .hint("for example `kubectl meshaudit clusters deploy/web`; `timeouts` shows a whole namespace or mesh"));
     }
-    let connection = source.kube.connect().await?;
-    let mut found = k8s::select(&connection, &select.selection(&source.targets)?, "").await?;
+    let connection = interrupt::or_end(source.kube.connect()).await?;
+    let selection = select.selection(&source.targets)?;
+    let selecting = async { Ok(k8s::select(&connection, &selection, "").await?) };
+    let mut found = interrupt::or_end(selecting).await?;
     if let ([], [first, ..]) = (found.proxies.as_slice(), found.skipped.as_slice()) {
         return Err(Failure::cannot_run(format!("{} is no proxy: {}", first.id, first.reason)).hint(format!(
             "`{}` lists the proxies and what was skipped",
@@ -150,10 +153,22 @@ async fn read(args: &ClustersArgs, taken: &mut Taken<'_>) -> Result<(), Failure>
     for proxy in found.proxies {
         let mut tunnel =
             Tunnel::new(&connection, &proxy.id.namespace, &proxy.id.name, proxy.admin_port, source.limits());
-        let outcome = collect::read_objects(&mut tunnel, &proxy.id).await;
+        let outcome = or_interrupted(&proxy.id, collect::read_objects(&mut tunnel, &proxy.id)).await;
         taken.outcome(proxy, outcome)?;
     }
     Ok(())
+}
+
+/// What a proxy answers, unless somebody asks for the end: then it, and those after it, are not read.
+async fn or_interrupted(
+    id: &ProxyId,
+    reading: impl Future<Output = Result<Vec<ClusterObject>, UnreadProxy>>,
+) -> Result<Vec<ClusterObject>, UnreadProxy> {
+    tokio::select! {
+        biased;
+        () = interrupt::ended() => Err(collect::interrupted(id.clone())),
+        outcome = reading => outcome,
+    }
 }
 
 /// What was read so far. Of Envoy's objects nothing is kept: they are written as they come, and for the table only

@@ -10,12 +10,14 @@ use super::chosen::Chosen;
 use super::complete;
 use super::console::Console;
 use super::failure::Failure;
+use super::interrupt;
 use super::leases;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
 use crate::input::ArchiveLimits;
 use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect};
 use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_span};
 use crate::reach::Limits;
+use crate::report::look::count;
 use crate::report::progress::Bar;
 
 /// Reads a duration.
@@ -364,7 +366,10 @@ impl SourceArgs {
         let earlier = self.read(console, wanted, self.limits().deadline).await?;
         let (Some(pause), true) = (wanted.watch_for, self.is_live()) else { return Ok(earlier) };
         console.note(&format!("Counting connection attempts for {}", format_duration(pause)));
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = interrupt::ended() => return Ok(earlier),
+        }
         let mut snapshot = self.read(console, wanted, self.limits().deadline.later_by(pause)).await?;
         snapshot.evidence_since(&earlier);
         Ok(snapshot)
@@ -407,27 +412,39 @@ impl SourceArgs {
             Progress::Selected(names) => bar.expect(names),
             Progress::Done(name) => bar.done(&name),
         };
+        let stop = interrupt::listen();
         if !self.admin_url.is_empty() {
-            return Ok(collect::direct(&self.admin_url, &options, &progress).await?);
+            return Ok(collect::direct(&self.admin_url, &options, &progress, stop).await?);
         }
         let selection = self.select.selection(&self.targets)?;
-        let (connections, lost) = self.kube.connect_all(deadline).await?;
+        let (connections, lost) = interrupt::or_end(self.kube.connect_all(deadline)).await?;
         for connection in &connections {
             leases::put_back_what_has_run_out(connection, self.limits(), console).await;
         }
         leases::mention(console);
-        let mut selected = collect::select_proxies(&connections, &selection).await?;
+        let selecting = async { Ok(collect::select_proxies(&connections, &selection).await?) };
+        let mut selected = interrupt::or_end(selecting).await?;
         for (context, error) in &lost {
             selected.lose(context, error);
         }
         // A proxy that hangs takes none of istiod's time, and istiod none of a proxy's.
         let objects = self.object_options(&connections, &selected, wanted);
         let objects = join_all(objects.iter().map(|(connection, context, options)| async {
-            (context.clone(), collect::read_istio_objects(connection, options, &progress).await)
+            let mut stop = stop.clone();
+            tokio::select! {
+                objects = collect::read_istio_objects(connection, options, &progress) => Some((context.clone(), objects)),
+                () = stop.reached(1) => None,
+            }
         }));
-        let (snapshot, objects) = tokio::join!(collect::live(selected, &options, &progress), objects);
+        let reading = collect::live(selected, &options, &progress, stop.clone());
+        let (snapshot, objects) = tokio::join!(reading, objects);
         let mut snapshot = snapshot?;
-        snapshot.objects.extend(objects);
+        snapshot.objects.extend(objects.into_iter().flatten());
+        if interrupt::happened() {
+            let (read, all) = (snapshot.proxies.len(), snapshot.proxies.len() + snapshot.failed.len());
+            drop(bar);
+            console.note(&format!("Interrupted: {read} of {} were read", count(all, "proxy", "proxies")));
+        }
         let counted = snapshot.proxies.iter().filter(|read| read.evidence.is_some()).count();
         if wanted.evidence && snapshot.proxies.len() > EVIDENCE_PROXIES {
             console.note(&format!(

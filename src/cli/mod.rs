@@ -14,6 +14,7 @@ mod failure;
 mod fix;
 mod habits;
 mod help;
+mod interrupt;
 mod kube_args;
 mod leases;
 mod moment;
@@ -123,6 +124,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Generate(args) => completion::generate(&args, &console),
     };
     match outcome {
+        // What was read was shown; that it is not all is what the code says.
+        Ok(_) if interrupt::happened() => ExitCode::from(Exit::Interrupted.code()),
+        Err(failure) if interrupt::happened() && failure.kind != FailureKind::ClosedPipe => {
+            console.fail(&failure);
+            ExitCode::from(Exit::Interrupted.code())
+        }
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => match failure.kind {
             FailureKind::ClosedPipe => ExitCode::SUCCESS,

@@ -2,13 +2,15 @@
 //! kubeconfig is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use jiff::Timestamp;
 
 use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, ReadError, Reading, TakeElement};
-use crate::decode::dump::{self, DumpDecoder, Item, Node};
+use crate::decode::dump::{self, DumpDecoder, DumpError, Item, Node};
+use crate::decode::dump_forms::{self, MAX_DOCUMENT, MAX_YAML, OneDump};
 use crate::decode::snapshot::{self, SnapshotError};
+use crate::decode::{ElementError, Shape};
 use crate::input::{ArchiveLimits, Entry, InputError, walk};
 use crate::model::{
     ClusterSource, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy, UnreadProxy,
@@ -23,18 +25,7 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
     let mut taken_at = None;
     let mut names = BTreeSet::new();
     each_file(inputs, limits, &mut |file| match file {
-        File::Dump { name, pod, reader } => {
-            let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
-            let outcome = decode(reader, &mut |element, source| ingest.element(&mut reading, element, source));
-            reading.check().map_err(ReadError::from)?;
-            outcome?;
-            if reading.snapshot.clusters.is_empty() {
-                return Err(ReadError::NoClusters.into());
-            }
-            describe(&mut reading.snapshot.proxy, pod, reading.node.take(), &mut names);
-            ingest.add(Ok(reading));
-            Ok(())
-        }
+        File::Dump { name, pod, reader } => read_dump(&ingest, &mut names, name, pod, reader),
         File::Snapshot { snapshot } => {
             taken_at = taken_at.min(Some(snapshot.taken_at)).or(Some(snapshot.taken_at));
             ingest.with(|builder| {
@@ -65,6 +56,90 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
     ingest.take().finish(taken_at.unwrap_or_else(Timestamp::now))
 }
 
+/// Reads one file's dump, or the dumps of several proxies that it holds. One of several that cannot be read costs
+/// the others nothing.
+fn read_dump(
+    ingest: &Ingest,
+    names: &mut BTreeSet<ProxyId>,
+    name: &str,
+    pod: Option<(&str, &str)>,
+    reader: &mut dyn BufRead,
+) -> Result<(), FileError> {
+    let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
+    let outcome = decode(reader, &mut |element, source| ingest.element(&mut reading, element, source));
+    reading.check().map_err(ReadError::from)?;
+    match outcome? {
+        Decoded::Others(dumps) => each_of(dumps, pod, &mut |pod, json| {
+            read_dump(ingest, names, name, pod, &mut json.as_bytes())
+        })
+        .map(|failed| failed.into_iter().for_each(|failed| ingest.add(Err(failed)))),
+        Decoded::One if reading.snapshot.clusters.is_empty() => Err(ReadError::NoClusters.into()),
+        Decoded::One => {
+            describe(&mut reading.snapshot.proxy, pod, reading.node.take(), names);
+            ingest.add(Ok(reading));
+            Ok(())
+        }
+    }
+}
+
+/// Gives each of a file's dumps to `read`; of those that have a name, and cannot be read, the reasons come back.
+fn each_of(
+    dumps: Vec<OneDump>,
+    pod: Option<(&str, &str)>,
+    read: &mut dyn FnMut(Option<(&str, &str)>, &str) -> Result<(), FileError>,
+) -> Result<Vec<UnreadProxy>, FileError> {
+    let mut failed = Vec::new();
+    for OneDump { proxy, json } in dumps {
+        let named = proxy.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+        match (read(named.or(pod), &json), named) {
+            (Err(error), Some((namespace, name))) => {
+                failed.push(UnreadProxy { id: ProxyId::new(namespace, name), ..error.unread("") });
+            }
+            (outcome, _) => outcome?,
+        }
+    }
+    Ok(failed)
+}
+
+/// A proxy's name as its file has it, what its dump says of it, and its clusters.
+type Objects = (Option<(String, String)>, Option<Node>, Vec<ClusterObject>);
+
+/// The clusters of one file's dump, or of the dumps that it holds, as objects.
+fn dump_objects(
+    name: &str,
+    pod: Option<(&str, &str)>,
+    reader: &mut dyn BufRead,
+) -> Result<Vec<Result<Objects, UnreadProxy>>, FileError> {
+    let (mut objects, mut node) = (Vec::new(), None);
+    let decoded = decode(reader, &mut |element, source| {
+        dump::cluster_objects(element, source, |object, source| objects.push((object, source)))?;
+        if node.is_none() && is_bootstrap(element) {
+            dump::decode_element(element, source, |item| {
+                if let Item::Node(found) = item {
+                    node = Some(found);
+                }
+            })?;
+        }
+        Ok(())
+    })?;
+    match decoded {
+        Decoded::Others(dumps) => {
+            let mut found = Vec::new();
+            let failed = each_of(dumps, pod, &mut |pod, json| {
+                found.extend(dump_objects(name, pod, &mut json.as_bytes())?);
+                Ok(())
+            })?;
+            found.extend(failed.into_iter().map(Err));
+            Ok(found)
+        }
+        Decoded::One if objects.is_empty() => Err(ReadError::NoClusters.into()),
+        Decoded::One => {
+            let pod = pod.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
+            Ok(vec![Ok((pod, node, objects))])
+        }
+    }
+}
+
 /// The clusters of each proxy in the inputs as whole objects, in istioctl's form, and what could not be read.
 #[must_use]
 pub fn offline_objects(
@@ -76,24 +151,19 @@ pub fn offline_objects(
     each_file(inputs, limits, &mut |file| {
         match file {
             File::Dump { name, pod, reader } => {
-                let (mut objects, mut node) = (Vec::new(), None);
-                decode(reader, &mut |element, source| {
-                    dump::cluster_objects(element, source, |object, source| objects.push((object, source)))?;
-                    if node.is_none() && is_bootstrap(element) {
-                        dump::decode_element(element, source, |item| {
-                            if let Item::Node(found) = item {
-                                node = Some(found);
-                            }
-                        })?;
-                    }
-                    Ok(())
-                })?;
-                if objects.is_empty() {
-                    return Err(ReadError::NoClusters.into());
+                for read in dump_objects(name, pod, reader)? {
+                    let (id, node, objects) = match read {
+                        Ok(read) => read,
+                        Err(failed) => {
+                            unread.push(failed);
+                            continue;
+                        }
+                    };
+                    let mut proxy = Proxy::named(ProxyId::new("", name));
+                    let pod = id.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+                    describe(&mut proxy, pod, node, &mut names);
+                    proxies.push((proxy, objects));
                 }
-                let mut proxy = Proxy::named(ProxyId::new("", name));
-                describe(&mut proxy, pod, node, &mut names);
-                proxies.push((proxy, objects));
             }
             File::Snapshot { snapshot } => {
                 for proxy in &snapshot.proxies {
@@ -148,6 +218,8 @@ enum FileError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    #[error("it is no sound YAML: {0}")]
+    Yaml(String),
     #[error(transparent)]
     Input(#[from] InputError),
 }
@@ -159,7 +231,7 @@ impl FileError {
             Self::Read(read @ ReadError::Dump(error)) => (read.cause(), format!("no config dump: {error}")),
             Self::Read(error) => (error.cause(), error.to_string()),
             Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
-            Self::Snapshot(_) => (FailureCause::NotEnvoy, self.to_string()),
+            Self::Snapshot(_) | Self::Yaml(_) => (FailureCause::NotEnvoy, self.to_string()),
             Self::Input(InputError::Truncated) => (FailureCause::Truncated, self.to_string()),
             Self::Input(InputError::Header { .. } | InputError::Entries(_)) => {
                 (FailureCause::TooLarge, self.to_string())
@@ -205,6 +277,9 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
                     return take(File::Snapshot { snapshot });
                 }
                 let pod = pod.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+                if dump_forms::may_be_yaml(beginning) {
+                    return yaml(name, pod, reader, take);
+                }
                 take(File::Dump { name, pod, reader })
             });
             if let Err(error) = result {
@@ -233,6 +308,31 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
             }
         }
     }
+}
+
+/// Gives the dumps that a YAML file holds.
+fn yaml(
+    name: &str,
+    pod: Option<(&str, &str)>,
+    reader: &mut dyn BufRead,
+    take: &mut dyn FnMut(File<'_>) -> Result<(), FileError>,
+) -> Result<(), FileError> {
+    let text = whole(reader, MAX_YAML)?;
+    let documents = dump_forms::yaml_documents(&text).map_err(FileError::Yaml)?;
+    if documents.is_empty() {
+        return Err(ReadError::Dump(DumpError::NotADump).into());
+    }
+    documents.iter().try_for_each(|json| take(File::Dump { name, pod, reader: &mut json.as_bytes() }))
+}
+
+/// The text of a file of at most so many bytes.
+fn whole(reader: &mut dyn BufRead, most: usize) -> Result<String, FileError> {
+    let mut text = String::new();
+    reader.take(most as u64 + 1).read_to_string(&mut text).map_err(InputError::from)?;
+    if text.len() > most {
+        return Err(ReadError::Dump(ElementError::TooLarge(most).into()).into());
+    }
+    Ok(text)
 }
 
 /// Whether a bug report's pod is a ztunnel, by its name or by what its dump begins with.
@@ -276,9 +376,18 @@ fn describe(proxy: &mut Proxy, pod: Option<(&str, &str)>, node: Option<Node>, na
     names.insert(proxy.id.clone());
 }
 
-/// Feeds a whole file to a decoder.
-fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<(), FileError> {
+/// What a file has turned out to hold.
+enum Decoded {
+    /// One proxy's dump, whose elements have been given.
+    One,
+    /// Dumps in another form, of which no element was given.
+    Others(Vec<OneDump>),
+}
+
+/// Feeds a whole file to a decoder. An object is kept for as long as it may still be a dump in another form.
+fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<Decoded, FileError> {
     let mut decoder = DumpDecoder::new(MAX_ELEMENT, ClusterSource::Active);
+    let mut kept = Some(Vec::new());
     loop {
         let chunk = reader.fill_buf().map_err(InputError::from)?;
         if chunk.is_empty() {
@@ -286,8 +395,20 @@ fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<(), Fi
         }
         let length = chunk.len();
         decoder.feed(chunk, &mut *each).map_err(ReadError::from)?;
+        kept = kept.filter(|kept: &Vec<u8>| {
+            kept.len() + length <= MAX_DOCUMENT && !matches!(decoder.shape(), Some(Shape::ConfigDump | Shape::Array))
+        });
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(chunk);
+        }
         reader.consume(length);
     }
-    decoder.finish().map_err(ReadError::from)?;
-    Ok(())
+    match decoder.finish() {
+        Ok(_) => Ok(Decoded::One),
+        Err(DumpError::NotADump) => match kept.and_then(|kept| dump_forms::of_object(&kept)) {
+            Some(dumps) => Ok(Decoded::Others(dumps)),
+            None => Err(ReadError::Dump(DumpError::NotADump).into()),
+        },
+        Err(error) => Err(ReadError::from(error).into()),
+    }
 }

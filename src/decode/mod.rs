@@ -2,6 +2,7 @@
 
 pub mod app_log;
 pub mod dump;
+pub mod dump_forms;
 mod elements;
 pub mod istio;
 pub mod istiod;

@@ -13,6 +13,7 @@ use super::super::console::Console;
 use super::super::debug_log::{Explainer, Found, Manner, Suspending, listen};
 use super::super::exit::Exit;
 use super::super::failure::Failure;
+use super::super::interrupt;
 use super::super::kube_args::{KubeArgs, SelectArgs, duration};
 use super::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
@@ -101,12 +102,16 @@ async fn once(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let limits = args.live.limits();
+    let mut stop = interrupt::listen();
     if args.config_dump.is_empty() {
         // Each failure is held against the timeout of its own pod.
         let asked = futures_util::stream::iter(&proxies)
             .map(|proxy| async move { (proxy.id.to_string(), connect_timeouts(connection, proxy, limits).await) });
         let mut answers = asked.buffer_unordered(AT_ONCE);
-        while let Some((name, timeouts)) = answers.next().await {
+        while let Some((name, timeouts)) = tokio::select! {
+            answer = answers.next() => answer,
+            () = stop.reached(1) => None,
+        } {
             reading.diagnoser.set_timeouts_of(&name, timeouts);
         }
     }
@@ -117,7 +122,14 @@ async fn once(
         let mut log = LogStream::open(connection, namespace, pod, &proxy.container, args.live.options());
         let mut decoder = LogDecoder::new(reading.formats.clone(), Timestamp::now());
         loop {
-            let next = limits.deadline.answer(limits.request_timeout, log.next()).await;
+            let next = tokio::select! {
+                biased;
+                () = stop.reached(1) => {
+                    unread.push(format!("{name}: interrupted before its end"));
+                    break;
+                }
+                next = limits.deadline.answer(limits.request_timeout, log.next()) => next,
+            };
             let next = next.unwrap_or_else(|timed_out| Err(timed_out.into()));
             match next {
                 Ok(Some(line)) => reading.line(&mut decoder, &line.stamped, &name)?,

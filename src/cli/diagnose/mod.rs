@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::interrupt::{self, Interruptible};
 use crate::collect;
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
@@ -103,6 +104,7 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
     if args.from.is_empty() {
         return super::block_on(live::run(args, reading, console));
     }
+    let _ = interrupt::listen();
     let mut unread = Vec::new();
     let mut failed = None;
     for input in &args.from {
@@ -198,7 +200,7 @@ impl Reading<'_> {
     /// Reads one log to its end.
     fn log(&mut self, reader: impl Read, source: &str) -> Result<(), ReadingError> {
         let mut decoder = LogDecoder::new(self.formats.clone(), Timestamp::now());
-        let text = Text::new(reader).map_err(|error| ReadingError::Input(error.to_string()))?;
+        let text = Text::new(Interruptible(reader)).map_err(|error| ReadingError::Input(error.to_string()))?;
         let mut lines = Lines::new(text);
         let outcome = loop {
             match lines.next_line() {
@@ -208,7 +210,11 @@ impl Reading<'_> {
                     }
                 }
                 Ok(None) => break self.end(&mut decoder, source).map_err(ReadingError::Output),
-                Err(error) => break Err(ReadingError::Input(InputError::from(error).to_string())),
+                Err(error) => {
+                    // What came before it counts.
+                    let ended = self.end(&mut decoder, source).map_err(ReadingError::Output);
+                    break ended.and(Err(ReadingError::Input(InputError::from(error).to_string())));
+                }
             }
         };
         self.counts += decoder.counts();

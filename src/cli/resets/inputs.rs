@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::super::interrupt::Interruptible;
 use crate::decode::app_log::{LogEntry, LogReader, ReaderOptions};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::workload_of_pod;
@@ -197,7 +198,7 @@ fn count_entry(
     let mut hash = std::hash::DefaultHasher::new();
     let mut bytes = 0_u64;
     let reading: &mut dyn BufRead = entry.reader;
-    let mut lines = Lines::new(Text::new(reading)?);
+    let mut lines = Lines::new(Text::new(Interruptible(reading))?);
     let failed = loop {
         match lines.next_line() {
             Ok(Some(line)) => {

@@ -15,6 +15,7 @@ use super::complete;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::interrupt;
 use super::kube_args::{KubeArgs, SelectArgs};
 use super::moment::{BadMoment, Typed};
 use crate::decode::app_log::ReaderOptions;
@@ -348,6 +349,7 @@ impl ResetsArgs {
         if inputs.is_empty() {
             return Err(Failure::cannot_run("there are no files in the input"));
         }
+        let _ = interrupt::listen();
         // Reading is work for all cores; the runtime has nothing else to do.
         Ok(tokio::task::block_in_place(|| inputs::count(&inputs, &plan.question, &plan.options)))
     }

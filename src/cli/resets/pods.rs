@@ -2,9 +2,10 @@
 
 use futures_util::StreamExt as _;
 
+use super::super::interrupt;
 use super::inputs::take;
 use crate::decode::app_log::{LogReader, ReaderOptions};
-use crate::k8s::{Connection, LogError, LogSource, read_log};
+use crate::k8s::{Connection, LogSource, read_log};
 use crate::model::workload_of_pod;
 use crate::resets::{HOUR, Question, Sources, StreamCounter, Tally};
 
@@ -33,7 +34,7 @@ pub(super) async fn count(
         let whole = outcome.is_ok();
         if let Err(error) = outcome {
             let name = format!("{}/{} ({})", source.namespace, source.pod, source.container);
-            sources.failed.push((name, error.to_string()));
+            sources.failed.push((name, error));
         }
         // What came before a log broke off counts.
         sources.count += usize::from(whole || counted.reading.bytes > 0);
@@ -48,15 +49,21 @@ async fn count_one(
     service: String,
     question: &Question,
     options: &ReaderOptions,
-) -> (Tally, Result<u64, LogError>) {
+) -> (Tally, Result<(), String>) {
     let mut counter = StreamCounter::new(question, service);
     let mut reader = LogReader::new(options.clone());
     let mut bytes = 0;
-    let outcome = read_log(connection, source, question.since, &mut |chunk| {
+    let mut take_chunk = |chunk: &[u8]| {
         bytes += chunk.len() as u64;
         reader.feed(chunk, &mut |entry| take(&mut counter, &entry));
-    })
-    .await;
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = interrupt::ended() => Err("interrupted before its end".to_owned()),
+        outcome = read_log(connection, source, question.since, &mut take_chunk) => {
+            outcome.map(drop).map_err(|error| error.to_string())
+        }
+    };
     reader.finish(&mut |entry| take(&mut counter, &entry));
     let odd = reader.oddities();
     let reading = counter.reading();
