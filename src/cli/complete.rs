@@ -90,7 +90,7 @@ fn wants_path(command: &clap::Command, words: &[OsString]) -> bool {
         .is_some_and(|arg| arg.get_action().takes_values() && arg.get_value_hint() == ValueHint::AnyPath)
 }
 
-/// Adds what completes an argument of a command where that is not written at the argument itself.
+/// Adds what completes an argument of a command. Arguments that several commands share have one name everywhere.
 pub(super) fn values(command: &str, arg: Arg) -> Arg {
     match (command, arg.get_id().as_str()) {
         ("explain", "code") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
@@ -122,13 +122,15 @@ pub(super) fn values(command: &str, arg: Arg) -> Arg {
             let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
             candidates(current, shown.map(|command| command.get_name().to_owned()).collect())
         })),
-        (_, "istio_namespace") => arg.add(namespaces()),
+        (_, "context") => arg.add(contexts()),
+        (_, "namespace" | "istio_namespace") => arg.add(namespaces()),
+        (_, "targets") => arg.add(targets()),
         _ => arg,
     }
 }
 
 /// Completes `--context`.
-pub(super) fn contexts() -> ArgValueCompleter {
+fn contexts() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let words = Words::typed();
         let contexts = kubeconfig_contexts(&words.kube.options(None)).unwrap_or_default();
@@ -137,12 +139,12 @@ pub(super) fn contexts() -> ArgValueCompleter {
 }
 
 /// Completes `--namespace`.
-pub(super) fn namespaces() -> ArgValueCompleter {
+fn namespaces() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, Words::typed().names(&[(NamesOf::Namespaces, "")])))
 }
 
 /// Completes targets: pods, and workloads with their kind.
-pub(super) fn targets() -> ArgValueCompleter {
+fn targets() -> ArgValueCompleter {
     const KINDS: [(&str, WorkloadKind); 7] = [
         ("deploy/", WorkloadKind::Deployment),
         ("sts/", WorkloadKind::StatefulSet),

@@ -1,74 +1,12 @@
-//! Ctrl-C while something is read: the first ends the reading, and what was read so far is shown; a second ends the
-//! program at once. `debug-log` and followed logs have signals of their own (`debug_log::listen`).
+//! Ctrl-C while something is read.
 
-use std::io::{self, Read};
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
-
-use super::exit::Exit;
 use super::failure::Failure;
-use crate::collect::{Stop, Stopper};
-
-static STOP: OnceLock<Stop> = OnceLock::new();
-
-/// Shells and wrappers signal a process and then its whole group: that is one wish, not two.
-const ONE_WISH: Duration = Duration::from_millis(300);
-
-/// Listens from now on. A thread of its own does, so that what blocks can be ended too.
-pub(super) fn listen() -> Stop {
-    let start = || {
-        let (stopper, stop) = Stopper::new();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            // Without one, Ctrl-C does what it does to every program.
-            if let Ok(runtime) = runtime {
-                runtime.block_on(hear(&stopper));
-            }
-        });
-        stop
-    };
-    STOP.get_or_init(start).clone()
-}
-
-async fn hear(stopper: &Stopper) {
-    let mut last: Option<Instant> = None;
-    while tokio::signal::ctrl_c().await.is_ok() {
-        if last.replace(Instant::now()).is_some_and(|last| last.elapsed() < ONE_WISH) {
-            continue;
-        }
-        if stopper.stop() > 1 {
-            #[expect(clippy::exit, reason = "whoever asks twice does not want to wait for anything")]
-            std::process::exit(Exit::Interrupted.code().into());
-        }
-    }
-}
-
-/// Whether somebody has asked for the end.
-pub(super) fn happened() -> bool {
-    STOP.get().is_some_and(|stop| stop.count() > 0)
-}
+pub(super) use crate::collect::interrupt::{ended, happened, listen};
 
 /// Waits for something that nothing can be shown without; asked for the end, it is given up.
 pub(super) async fn or_end<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::select! {
         outcome = work => outcome,
         () = ended() => Err(Failure::cannot_run("interrupted before anything was read")),
-    }
-}
-
-/// Waits for somebody to ask for the end.
-pub(super) async fn ended() {
-    listen().reached(1).await;
-}
-
-/// A reader that ends with an error once somebody has asked for the end.
-pub(super) struct Interruptible<R>(pub(super) R);
-
-impl<R: Read> Read for Interruptible<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if happened() {
-            return Err(io::Error::other("interrupted before its end"));
-        }
-        self.0.read(buffer)
     }
 }

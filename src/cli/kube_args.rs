@@ -7,7 +7,6 @@ use clap::Args;
 use futures_util::future::join_all;
 
 use super::chosen::Chosen;
-use super::complete;
 use super::console::Console;
 use super::failure::Failure;
 use super::interrupt;
@@ -51,7 +50,7 @@ pub(super) struct KubeArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
     /// The kubeconfig context; repeat it to audit several clusters at once
-    #[arg(long, value_name = "NAME", add = complete::contexts())]
+    #[arg(long, value_name = "NAME")]
     pub(super) context: Vec<String>,
     /// The kubeconfig cluster
     #[arg(long, value_name = "NAME")]
@@ -214,7 +213,7 @@ impl KubeArgs {
 #[command(next_help_heading = "Selection")]
 pub(super) struct SelectArgs {
     /// The namespace; the context's, if not given
-    #[arg(short = 'n', long, value_name = "NAME", add = complete::namespaces())]
+    #[arg(short = 'n', long, value_name = "NAME")]
     pub(super) namespace: Option<String>,
     /// All namespaces, whatever -n says
     #[arg(short = 'A', long)]
@@ -315,7 +314,7 @@ impl EvidenceArgs {
 #[command(next_help_heading = "Reading")]
 pub(super) struct SourceArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
-    #[arg(value_name = "TARGET", help_heading = None, add = complete::targets())]
+    #[arg(value_name = "TARGET", help_heading = None)]
     pub(super) targets: Vec<String>,
     /// Read files instead of a cluster: config dumps, istioctl's output, bug-report archives, snapshots; - is stdin
     #[arg(long, alias = "file", value_name = "PATH", conflicts_with_all = ["context", "admin_url"])]

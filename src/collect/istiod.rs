@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::Progress;
-use super::objects::{ISTIOD_LABEL, ObjectOptions};
+use super::{ObjectOptions, Progress};
 use crate::decode::istiod::{IstiodPod, injector, istiod_pod};
 use crate::decode::{mesh_config, syncz};
 use crate::k8s::{ApiError, Connection, ListQuery, Listed};
 use crate::model::objects::{ControlPlane, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectMeta};
 use crate::model::sync::{Answer, Instance};
 use crate::reach::{AdminError, AdminRequest, AdminSource, IstiodPage, Limits, Tunnel};
+
+/// The label of istiod's Deployments and pods.
+pub(super) const ISTIOD_LABEL: &str = "app=istiod";
 
 /// Ports on which istiod serves its debug pages (`pilot/cmd/pilot-discovery/app/cmd.go`): monitoring, then plain HTTP.
 const PORTS: [u16; 2] = [15014, 8080];

@@ -3,14 +3,16 @@
 
 mod debug_session;
 mod fetch;
+pub mod interrupt;
 mod istiod;
 mod lease;
 mod limiter;
 mod objects;
 mod offline;
 mod private;
+pub mod resets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -25,7 +27,7 @@ pub use lease::{
     AllKept, Claim, Held, Holder, Kept, LeaseError, LeaseStore, PutBack, Restoration, Restored, Restoring, Taking,
     acquire, put_to_start, read_levels, read_start, restore, set_levels,
 };
-pub use objects::{ObjectOptions, access_log_formats, read_istio_objects};
+pub use objects::{access_log_formats, read_istio_objects};
 pub use offline::{offline, offline_objects};
 pub(crate) use private::PrivateFile;
 
@@ -46,6 +48,21 @@ pub struct CollectOptions {
     pub loggers: bool,
     /// Whether connection counters are read as well: two more requests a proxy, and the larger part of its bytes.
     pub evidence: bool,
+}
+
+/// What is read of a cluster's objects.
+#[derive(Debug, Clone)]
+pub struct ObjectOptions {
+    /// `-i`: where control planes are looked for when they can't be found by their label.
+    pub istio_namespace: String,
+    /// Revisions that proxies name.
+    pub revisions: BTreeSet<String>,
+    /// Namespaces that have proxies, for users who may not list the whole cluster.
+    pub namespaces: BTreeSet<String>,
+    /// Whether istiod itself is asked, through a port-forward.
+    pub ask_istiod: bool,
+    /// Limits on each answer of istiod.
+    pub limits: Limits,
 }
 
 /// Of how many proxies, at most, connection counters are read. Those of one proxy with 2,000 clusters are 5.6 MB, ten

@@ -5,31 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 
-use super::{Progress, istiod};
+use super::istiod::{self, ISTIOD_LABEL};
+use super::{ObjectOptions, Progress};
 use crate::decode::istio::{Kind, Object, add};
 use crate::decode::log::AccessFormat;
 use crate::k8s::{ApiError, Connection, ListQuery, Listed};
 use crate::model::Proxy;
 use crate::model::istio::{ControlPlane, Coverage, IstioObjects, ObjectKind};
-use crate::reach::Limits;
-
-/// What is read of a cluster's objects.
-#[derive(Debug, Clone)]
-pub struct ObjectOptions {
-    /// `-i`: where control planes are looked for when they can't be found by their label.
-    pub istio_namespace: String,
-    /// Revisions that proxies name.
-    pub revisions: BTreeSet<String>,
-    /// Namespaces that have proxies, for users who may not list the whole cluster.
-    pub namespaces: BTreeSet<String>,
-    /// Whether istiod itself is asked, through a port-forward.
-    pub ask_istiod: bool,
-    /// Limits on each answer of istiod.
-    pub limits: Limits,
-}
-
-/// The label of istiod's Deployments and pods.
-pub(super) const ISTIOD_LABEL: &str = "app=istiod";
 
 /// The label of the control plane up to Istio 1.4.
 const PILOT_LABEL: &str = "app=pilot";

@@ -131,19 +131,8 @@ fn trim(line: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::super::pieces::Pieces;
     use super::*;
-
-    /// Gives its bytes in pieces of this size.
-    struct Pieces<'a>(&'a [u8], usize);
-
-    impl Read for Pieces<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let count = self.1.min(self.0.len()).min(buffer.len());
-            buffer[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
-    }
 
     fn lines(bytes: &[u8], piece: usize) -> (Vec<usize>, u64) {
         let mut lines = Lines::new(Pieces(bytes, piece));

@@ -4,6 +4,8 @@
 //! that into lines. All of it is bounded: what an input unfolds into, the headers of archives, the length of a line.
 
 mod lines;
+#[cfg(test)]
+mod pieces;
 mod text;
 mod unpack;
 mod walk;

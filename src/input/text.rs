@@ -163,19 +163,8 @@ fn sniff(beginning: &[u8]) -> Option<(Encoding, usize)> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::super::pieces::Pieces;
     use super::*;
-
-    /// Gives its bytes in pieces of this size.
-    struct Pieces<'a>(&'a [u8], usize);
-
-    impl Read for Pieces<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let count = self.1.min(self.0.len()).min(buffer.len());
-            buffer[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
-    }
 
     fn text(bytes: &[u8]) -> String {
         let read = |piece| {

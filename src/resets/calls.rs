@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use regex::Regex;
 
 use super::occurrence::failing_target;
+use super::text::{before, beginning, constant};
 use crate::model::{AppRecord, Call};
 
 /// How many calls one stream remembers, twice: when the newer half is full, the older is forgotten.
@@ -44,7 +45,7 @@ pub(super) struct Began {
 impl Calls {
     /// Notes a record that is no failure.
     pub(super) fn note(&mut self, call: Call<'_>, at: Timestamp, record: &AppRecord<'_>) {
-        let noted = Noted { at, text: cut(record.text, KEPT).into(), target: record.target.map(Into::into) };
+        let noted = Noted { at, text: beginning(record.text, KEPT).into(), target: record.target.map(Into::into) };
         if let Some(records) = self.newer.get_mut(call.name()) {
             if records.len() >= RECORDS {
                 records.pop_front();
@@ -101,11 +102,11 @@ fn host_of(target: &str) -> String {
 /// How long the call took, where the text of its failure says so: `failed after 1001 ms`, `took 1.003s`,
 /// `duration_ms=1001`. Not how long until the next try.
 pub(super) fn said_duration(text: &str) -> Option<Duration> {
-    let text = cut(text, 2048);
+    let text = beginning(text, 2048);
     SAID.captures_iter(text).find_map(|found| {
-        let before = cut_before(text, found.get_match().start());
+        let words = before(text, found.get_match().start(), 32);
         let unit = found.name("unit").or_else(|| found.name("key")).map_or("", |unit| unit.as_str());
-        if WAITS.is_match(before) || WAITS.is_match(found.get_match().as_str()) {
+        if WAITS.is_match(words) || WAITS.is_match(found.get_match().as_str()) {
             return None;
         }
         let number: f64 = found.name("number")?.as_str().parse().ok()?;
@@ -118,27 +119,6 @@ pub(super) fn said_duration(text: &str) -> Option<Duration> {
         };
         (0.0..=LONGEST_SECONDS as f64).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
     })
-}
-
-fn cut(text: &str, length: usize) -> &str {
-    let mut end = text.len().min(length);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-fn cut_before(text: &str, at: usize) -> &str {
-    let mut start = at.saturating_sub(32);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    &text[start..at]
-}
-
-#[expect(clippy::unwrap_used, reason = "constants, compiled by the tests")]
-fn constant(pattern: &str) -> Regex {
-    Regex::new(&pattern.replace(r"\b", r"(?-u:\b)")).unwrap()
 }
 
 /// The end of a call: a status, or how long it took.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use regex::{Regex, RegexSet};
 
 use super::class::Class;
+use super::text::{ascii_boundaries, beginning};
 use super::words::{CONNECTION_EVIDENCE, EXACT_LITERALS, HARMLESS, LITERALS, NOT_UNDERSTOOD, PATTERNS, Reason};
 use crate::model::{AppRecord, JsonRecord, Leaf, Severity};
 
@@ -66,11 +67,6 @@ fn compile(pattern: &str) -> Result<Regex, PatternError> {
 fn compile_set(patterns: &[String]) -> Result<RegexSet, PatternError> {
     RegexSet::new(patterns)
         .map_err(|source| PatternError::Invalid { pattern: patterns.join("|"), source: Box::new(source) })
-}
-
-/// Word boundaries of ASCII: with Unicode's, the fast search gives up at the first letter that is not ASCII.
-fn ascii_boundaries(pattern: &str) -> String {
-    pattern.replace(r"\b", r"(?-u:\b)")
 }
 
 impl Patterns {
@@ -161,11 +157,7 @@ impl Patterns {
         match record.severity {
             Some(severity) => severity == Severity::Quiet,
             None => {
-                let mut end = record.text.len().min(120);
-                while !record.text.is_char_boundary(end) {
-                    end -= 1;
-                }
-                let head = &record.text[..end];
+                let head = beginning(record.text, 120);
                 !self.loud.is_match(head) && self.quiet.is_match(head)
             }
         }

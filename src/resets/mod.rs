@@ -13,6 +13,7 @@ mod series;
 mod sources;
 mod stream;
 mod tally;
+mod text;
 mod time_buckets;
 mod words;
 

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::text::{before, constant};
+
 /// The exception at the root of a record's trace: its type, without the message.
 ///
 /// Java, .NET and Node print causes inwards (`Caused by:`, `--->`, `[cause]:`): the last is the root. Python and Ruby
@@ -40,7 +42,7 @@ pub(super) fn failing_target(text: &str) -> Option<String> {
                 return None;
             }
             // What is read for help, or led here, was not called.
-            if NOT_CALLED.is_match(before(text, found.get_match().start())) {
+            if NOT_CALLED.is_match(before(text, found.get_match().start(), 48)) {
                 return None;
             }
             Some(match found.name("port") {
@@ -49,21 +51,6 @@ pub(super) fn failing_target(text: &str) -> Option<String> {
             })
         })
     })
-}
-
-/// The few words before a place.
-fn before(text: &str, at: usize) -> &str {
-    let mut start = at.saturating_sub(48);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    &text[start..at]
-}
-
-#[expect(clippy::unwrap_used, reason = "constants, compiled by the tests")]
-fn constant(pattern: &str) -> Regex {
-    // Unicode's word boundaries would make the search give up at the first letter that is not ASCII.
-    Regex::new(&pattern.replace(r"\b", r"(?-u:\b)")).unwrap()
 }
 
 /// A dotted or namespaced type name that ends as exceptions do, at the beginning of a line or after what stands before

@@ -12,6 +12,7 @@ use super::class::Class;
 use super::judge::Judgement;
 use super::occurrence::{failing_target, root_exception};
 use super::tally::{Cell, Example, HOUR, MAX_CELLS, MAX_SERVICES, OTHER, Question, Reading, Tally, bump};
+use super::text::constant;
 use super::time_buckets::Stretch;
 use super::words::Reason;
 use crate::model::{AccessLine, AppRecord, ClusterName, Direction, LoggedAt};
@@ -25,12 +26,10 @@ fn host_of(field: &str) -> String {
 }
 
 /// The logger's name in a line of text: dotted names such as `c.e.Client` behind the level.
-#[expect(clippy::unwrap_used, reason = "a constant that the tests compile")]
 static LOGGER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r"(?-u:\b)(?:ERROR|WARN(?:ING)?|FATAL|SEVERE|INFO|CRITICAL|error|warn(?:ing)?)(?-u:\b)[^\n]{0,120}?[\s\[]([A-Za-z_$][A-Za-z0-9_$]*(?:\.[A-Za-z_$][A-Za-z0-9_$]*)+)[\]\s:]",
+    constant(
+        r"\b(?:ERROR|WARN(?:ING)?|FATAL|SEVERE|INFO|CRITICAL|error|warn(?:ing)?)\b[^\n]{0,120}?[\s\[]([A-Za-z_$][A-Za-z0-9_$]*(?:\.[A-Za-z_$][A-Za-z0-9_$]*)+)[\]\s:]",
     )
-    .unwrap()
 });
 
 fn logger_of(text: &str) -> Option<&str> {

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::complete;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -48,7 +47,7 @@ Exit codes: 0 done, 2 usage, 3 some proxies failed or were not put back, 4 could
 130 or 143 interrupted; the levels were put back first.")]
 pub(super) struct DebugLogArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
-    #[arg(value_name = "TARGET", add = complete::targets())]
+    #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     /// Set the levels and leave them so; prints the command that puts them back
     #[arg(long, group = "mode")]

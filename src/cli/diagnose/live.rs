@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::super::complete;
 use super::super::console::Console;
 use super::super::debug_log::{Explainer, Found, Manner, Suspending, listen};
 use super::super::exit::Exit;
@@ -28,7 +27,7 @@ use crate::report::diagnosis::DiagnosisInput;
 #[command(next_help_heading = "Running proxies")]
 pub(super) struct LiveArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
-    #[arg(value_name = "TARGET", help_heading = None, add = complete::targets(), conflicts_with = "from")]
+    #[arg(value_name = "TARGET", help_heading = None, conflicts_with = "from")]
     targets: Vec<String>,
     /// Go on with what the proxies write, until Ctrl-C
     #[arg(short, long, conflicts_with_all = ["from", "previous"])]

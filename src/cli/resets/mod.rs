@@ -1,9 +1,6 @@
 //! `resets`: connection resets by service and time, and whether a change helped.
 
-mod inputs;
 mod next;
-mod pods;
-mod request_counts;
 
 use std::path::PathBuf;
 
@@ -11,13 +8,13 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::complete;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::interrupt;
 use super::kube_args::{KubeArgs, SelectArgs};
 use super::moment::{BadMoment, Typed};
+use crate::collect::resets::{count_files, count_pods, count_requests, expand};
 use crate::decode::app_log::ReaderOptions;
 use crate::decode::timestamp::TimeContext;
 use crate::k8s::log_sources;
@@ -39,7 +36,7 @@ use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, 
 Exit codes: 0 done, 2 usage, 3 some input could not be read, 4 could not run.")]
 pub(super) struct ResetsArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
-    #[arg(value_name = "TARGET", help_heading = None, add = complete::targets())]
+    #[arg(value_name = "TARGET", help_heading = None)]
     targets: Vec<String>,
 
     /// Log files instead of pods, directories with them, or - for stdin; compressed ones too
@@ -343,7 +340,7 @@ impl ResetsArgs {
         if self.from.is_empty() {
             return self.live(plan).await;
         }
-        let inputs = inputs::expand(&self.from).map_err(|error| {
+        let inputs = expand(&self.from).map_err(|error| {
             Failure::cannot_run(chain(&error)).hint("--from takes log files, directories with them, or - for stdin")
         })?;
         if inputs.is_empty() {
@@ -351,7 +348,7 @@ impl ResetsArgs {
         }
         let _ = interrupt::listen();
         // Reading is work for all cores; the runtime has nothing else to do.
-        Ok(tokio::task::block_in_place(|| inputs::count(&inputs, &plan.question, &plan.options)))
+        Ok(tokio::task::block_in_place(|| count_files(&inputs, &plan.question, &plan.options)))
     }
 
     async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
@@ -365,7 +362,7 @@ impl ResetsArgs {
             if containers.is_empty() {
                 continue;
             }
-            let (counted, read) = pods::count(&connection, &containers, &plan.question, &plan.options).await;
+            let (counted, read) = count_pods(&connection, &containers, &plan.question, &plan.options).await;
             tally.merge(counted);
             sources.count += read.count;
             sources.failed.extend(read.failed);
@@ -379,11 +376,10 @@ impl ResetsArgs {
 
     async fn counts(&self, server: &PrometheusServer<'_>, plan: &Plan) -> Result<(Tally, Sources), Failure> {
         let namespace = self.select.namespace.as_deref();
-        let (tally, step) =
-            request_counts::count(server, &plan.question, namespace, plan.now).await.map_err(|error| {
-                Failure::cannot_run(chain(&error))
-                    .hint("does Prometheus scrape the proxies? `istio_requests_total` must be there")
-            })?;
+        let (tally, step) = count_requests(server, &plan.question, namespace, plan.now).await.map_err(|error| {
+            Failure::cannot_run(chain(&error))
+                .hint("does Prometheus scrape the proxies? `istio_requests_total` must be there")
+        })?;
         Ok((tally, Sources { count: 1, slot_seconds: step, ..Sources::default() }))
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use regex::Regex;
 
 use crate::model::ProxyEvent;
@@ -150,11 +151,22 @@ pub const SENTENCES: &[Sentence] = sentences! {
     "TCP:{}", "common/tcp_proxy/tcp_proxy.cc", "1.29-1.40" => _ => E::Ordinary;
 };
 
+/// A sentence, cut at its `{}`.
+struct Row {
+    sentence: &'static Sentence,
+    prefix: &'static [u8],
+    /// What follows each `{}`; nothing behind one that takes the rest.
+    parts: Vec<Finder<'static>>,
+}
+
 /// The rows by the first byte of their words.
-static ROWS: LazyLock<[Vec<&'static Sentence>; 128]> = LazyLock::new(|| {
+static ROWS: LazyLock<[Vec<Row>; 128]> = LazyLock::new(|| {
     let mut rows = [const { Vec::new() }; 128];
     for sentence in SENTENCES {
-        rows[usize::from(sentence.words.as_bytes()[0] & 0x7f)].push(sentence);
+        let mut parts = sentence.words.split("{}");
+        let prefix = parts.next().unwrap_or_default().as_bytes();
+        let parts = parts.map(Finder::new).collect();
+        rows[usize::from(sentence.words.as_bytes()[0] & 0x7f)].push(Row { sentence, prefix, parts });
     }
     rows
 });
@@ -163,29 +175,34 @@ static ROWS: LazyLock<[Vec<&'static Sentence>; 128]> = LazyLock::new(|| {
 #[must_use]
 pub fn parse<'a>(logger: &str, message: &'a str) -> ProxyEvent<'a> {
     let Some(&first) = message.as_bytes().first() else { return ProxyEvent::default() };
-    for sentence in &ROWS[usize::from(first & 0x7f)] {
-        if let Some(found) = matched(sentence.words, message) {
-            return (sentence.make)(found);
+    for row in &ROWS[usize::from(first & 0x7f)] {
+        if let Some(found) = row.matched(message) {
+            return (row.sentence.make)(found);
         }
     }
     ProxyEvent::Other { of_failure: speaks_of_failure(logger, message) }
 }
 
-/// The texts in the places of `{}`, where a message is this sentence.
-fn matched<'a>(words: &str, message: &'a str) -> Option<[&'a str; 2]> {
-    let mut found = [""; 2];
-    let mut parts = words.split("{}");
-    let mut rest = message.strip_prefix(parts.next()?)?;
-    let mut open = false;
-    for (index, part) in parts.enumerate() {
-        open = part.is_empty();
-        let end = if open { rest.len() } else { memchr::memmem::find(rest.as_bytes(), part.as_bytes())? };
-        if let Some(slot) = found.get_mut(index) {
-            *slot = &rest[..end];
+impl Row {
+    /// The texts in the places of `{}`, where a message is this sentence.
+    fn matched<'a>(&self, message: &'a str) -> Option<[&'a str; 2]> {
+        if !message.as_bytes().starts_with(self.prefix) {
+            return None;
         }
-        rest = &rest[(end + part.len()).min(rest.len())..];
+        let mut found = [""; 2];
+        let mut rest = &message[self.prefix.len()..];
+        let mut open = false;
+        for (index, part) in self.parts.iter().enumerate() {
+            let length = part.needle().len();
+            open = length == 0;
+            let end = if open { rest.len() } else { part.find(rest.as_bytes())? };
+            if let Some(slot) = found.get_mut(index) {
+                *slot = &rest[..end];
+            }
+            rest = &rest[end + length..];
+        }
+        (open || rest.is_empty()).then_some(found)
     }
-    (open || rest.is_empty()).then_some(found)
 }
 
 /// Envoy's loggers (`source/common/common/logger.h`).
@@ -305,8 +322,9 @@ mod tests {
     fn each_row_is_found_by_its_own_words() {
         for (index, sentence) in SENTENCES.iter().enumerate() {
             let message = sentence.words.replace("{}", "x1");
-            let found = SENTENCES.iter().position(|own| matched(own.words, &message).is_some());
-            assert_eq!(found, Some(index), "an earlier row takes {message:?}");
+            let rows = &ROWS[usize::from(message.as_bytes()[0])];
+            let found = rows.iter().find(|row| row.matched(&message).is_some()).map(|row| row.sentence.words);
+            assert_eq!(found, Some(sentence.words), "row {index}: an earlier row takes {message:?}");
             assert!(parse("pool", &message).is_known());
             assert!(!sentence.file.is_empty() && sentence.seen.starts_with('1'), "{sentence:?}");
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::hash::Hasher;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,14 +11,15 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::super::interrupt::Interruptible;
-use crate::decode::app_log::{LogEntry, LogReader, ReaderOptions};
+use super::stream::LogCounter;
+use crate::decode::app_log::ReaderOptions;
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::workload_of_pod;
-use crate::resets::{HOUR, Question, Sources, StreamCounter, Tally};
+use crate::resets::{HOUR, Question, Sources, Tally};
 
 /// Why the paths could not be expanded.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ExpandError {
+pub enum ExpandError {
     /// The path can't be looked at.
     #[error("{path} could not be opened")]
     Open {
@@ -36,7 +36,7 @@ pub(super) enum ExpandError {
 
 /// A file, an archive, or standard input.
 #[derive(Clone, Debug)]
-pub(super) struct LogInput {
+pub struct LogInput {
     path: PathBuf,
     /// Whether it was named, and not found in a directory.
     named: bool,
@@ -44,7 +44,10 @@ pub(super) struct LogInput {
 
 /// The files that the paths mean: directories with everything below them, in order of their names. They are units of
 /// work for the cores; what is in them is [`walk`]'s.
-pub(super) fn expand(paths: &[PathBuf]) -> Result<Vec<LogInput>, ExpandError> {
+///
+/// # Errors
+/// Where a path cannot be looked at, or a directory has too many files.
+pub fn expand(paths: &[PathBuf]) -> Result<Vec<LogInput>, ExpandError> {
     let mut inputs = Vec::new();
     for path in paths {
         let open = |source| ExpandError::Open { path: path.display().to_string(), source };
@@ -91,7 +94,7 @@ struct Counted {
 }
 
 /// Counts all inputs, as many at once as there are cores, and merges them in their order.
-pub(super) fn count(inputs: &[LogInput], question: &Question, options: &ReaderOptions) -> (Tally, Sources) {
+pub fn count_files(inputs: &[LogInput], question: &Question, options: &ReaderOptions) -> (Tally, Sources) {
     let next = AtomicUsize::new(0);
     let merger = Mutex::new(Merger::default());
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(inputs.len()).max(1);
@@ -192,40 +195,18 @@ fn count_entry(
     let mut options = options.clone();
     options.time.hints.written = written.filter(|_| entry.path.is_empty());
     options.time.hints.named = date_of_name(place);
-    let mut counter = StreamCounter::new(question, service);
-    let mut reader = LogReader::new(options);
-    // Not a defence against made-up collisions: those would only hide the log of who makes them.
-    let mut hash = std::hash::DefaultHasher::new();
-    let mut bytes = 0_u64;
+    let mut counter = LogCounter::new(question, service, options);
     let reading: &mut dyn BufRead = entry.reader;
     let mut lines = Lines::new(Text::new(Interruptible(reading))?);
     let failed = loop {
         match lines.next_line() {
-            Ok(Some(line)) => {
-                bytes += line.len() as u64 + 1;
-                hash.write(line);
-                hash.write_u8(b'\n');
-                reader.push(line, &mut |entry| take(&mut counter, &entry));
-            }
+            Ok(Some(line)) => counter.push(line),
             Ok(None) => break None,
             Err(error) => break Some(InputError::from(error).to_string()),
         }
     };
-    reader.finish(&mut |entry| take(&mut counter, &entry));
-    let odd = reader.oddities();
-    let reading = counter.reading();
-    reading.bytes = bytes;
-    reading.cut_lines = odd.cut_lines + lines.cut;
-    reading.invalid_utf8 = odd.invalid_utf8;
-    Ok(Counted { name, tally: counter.finish(), hash: hash.finish(), failed })
-}
-
-/// Gives an entry to its counter.
-pub(super) fn take(counter: &mut StreamCounter<'_>, entry: &LogEntry<'_>) {
-    match entry {
-        LogEntry::App(record) => counter.record(record),
-        LogEntry::Call { call, logged_at, service } => counter.call(call, *logged_at, *service),
-    }
+    let (tally, hash) = counter.finish(lines.cut);
+    Ok(Counted { name, tally, hash, failed })
 }
 
 /// The day in a file's name: `checkout-2020-07-08.log`, `checkout.log-20200708.gz`.

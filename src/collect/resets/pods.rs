@@ -3,18 +3,18 @@
 use futures_util::StreamExt as _;
 
 use super::super::interrupt;
-use super::inputs::take;
-use crate::decode::app_log::{LogReader, ReaderOptions};
+use super::stream::LogCounter;
+use crate::decode::app_log::ReaderOptions;
 use crate::k8s::{Connection, LogSource, read_log};
 use crate::model::workload_of_pod;
-use crate::resets::{HOUR, Question, Sources, StreamCounter, Tally};
+use crate::resets::{HOUR, Question, Sources, Tally};
 
 /// Logs read at once: enough to hide the way to the API server, few enough for it not to mind.
 const AT_ONCE: usize = 16;
 
 /// Reads and counts the logs of these containers. Services are named after workloads, with the namespace in front
 /// where there are several.
-pub(super) async fn count(
+pub async fn count_pods(
     connection: &Connection,
     containers: &[LogSource],
     question: &Question,
@@ -50,25 +50,14 @@ async fn count_one(
     question: &Question,
     options: &ReaderOptions,
 ) -> (Tally, Result<(), String>) {
-    let mut counter = StreamCounter::new(question, service);
-    let mut reader = LogReader::new(options.clone());
-    let mut bytes = 0;
-    let mut take_chunk = |chunk: &[u8]| {
-        bytes += chunk.len() as u64;
-        reader.feed(chunk, &mut |entry| take(&mut counter, &entry));
-    };
+    let mut counter = LogCounter::new(question, service, options.clone());
+    let mut feed = |chunk: &[u8]| counter.feed(chunk);
     let outcome = tokio::select! {
         biased;
         () = interrupt::ended() => Err("interrupted before its end".to_owned()),
-        outcome = read_log(connection, source, question.since, &mut take_chunk) => {
+        outcome = read_log(connection, source, question.since, &mut feed) => {
             outcome.map(drop).map_err(|error| error.to_string())
         }
     };
-    reader.finish(&mut |entry| take(&mut counter, &entry));
-    let odd = reader.oddities();
-    let reading = counter.reading();
-    reading.bytes = bytes;
-    reading.cut_lines = odd.cut_lines;
-    reading.invalid_utf8 = odd.invalid_utf8;
-    (counter.finish(), outcome)
+    (counter.finish(0).0, outcome)
 }

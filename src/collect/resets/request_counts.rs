@@ -18,11 +18,14 @@ const DEFAULT_RANGE: i64 = 30 * 86_400;
 
 /// Why there are no counts.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CountsError {
+pub enum CountsError {
+    /// It could not be asked.
     #[error(transparent)]
     Reach(#[from] PrometheusError),
+    /// It answered with an error, or with what is no answer.
     #[error("Prometheus refused the query")]
     Answer(#[from] PrometheusDecodeError),
+    /// It has none of Istio's counters.
     #[error(
         "Prometheus has no istio_requests_total and no istio_tcp_connections_closed_total of callers in this time{0}"
     )]
@@ -37,7 +40,10 @@ struct Step {
 }
 
 /// Asks for the time and the steps of the question. Returns the counts and the seconds of a step.
-pub(super) async fn count(
+///
+/// # Errors
+/// Where Prometheus cannot be asked, refuses, or has no such series.
+pub async fn count_requests(
     server: &PrometheusServer<'_>,
     question: &Question,
     namespace: Option<&str>,
