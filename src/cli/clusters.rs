@@ -40,7 +40,7 @@ use crate::report::table::{Layout, number, text};
   kubectl meshaudit clusters web-7d4b9.shop --fqdn api.example.com -o json")]
 pub(super) struct ClustersArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub(super) source: SourceArgs,
     /// Only clusters whose name has this host in it
     #[arg(long, value_name = "HOST", help_heading = "Filter")]
     fqdn: Option<String>,

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use terminal_size::{Height, Width, terminal_size_of};
 
 use super::failure::Failure;
+use crate::model::Scope;
 use crate::report::Palette;
 use crate::report::escape::escape;
 use crate::report::look::Look;
@@ -37,12 +38,14 @@ pub(super) struct Console {
     pub(super) quiet: bool,
     /// How often `-v` was given.
     pub(super) verbose: u8,
+    /// What printed commands need to mean the same cluster.
+    pub(super) scope: &'static Scope,
 }
 
 impl Console {
     /// Looks at both streams and the environment, once.
     #[must_use]
-    pub(super) fn new(color: ColorWhen, quiet: bool, verbose: u8) -> Self {
+    pub(super) fn new(color: ColorWhen, quiet: bool, verbose: u8, scope: Scope) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let colored = |terminal: bool| match color {
             ColorWhen::Always => true,
@@ -66,6 +69,8 @@ impl Console {
             rows: rows.filter(|rows| *rows > 0).or(columns.map(|_| 24)),
             quiet,
             verbose,
+            // Once a process: it has one command line.
+            scope: Box::leak(Box::new(scope)),
         }
     }
 
@@ -85,13 +90,13 @@ impl Console {
     /// Says something besides the result, unless `-q`.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            self.say(text);
+            self.say(&self.scope.in_prose(text));
         }
     }
 
     /// Warns of something that the result alone does not show.
     pub(super) fn warn(&self, text: &str) {
-        self.say(&format!("{} {}", self.err.warning("warning:"), escape(text)));
+        self.say(&format!("{} {}", self.err.warning("warning:"), escape(&self.scope.in_prose(text))));
     }
 
     /// Warns with a text that is safe and has its colours already.
@@ -103,7 +108,7 @@ impl Console {
     pub(super) fn fail(&self, failure: &Failure) {
         self.say(&format!("{} {}", self.err.error("error:"), escape(&failure.to_string())));
         if let Some(hint) = failure.next() {
-            self.say(&format!("{} {}", self.err.info("hint:"), escape(hint)));
+            self.say(&format!("{} {}", self.err.info("hint:"), escape(&self.scope.in_prose(hint))));
         }
     }
 

@@ -42,6 +42,9 @@ pub(super) fn deadline(duration: Duration) -> Duration {
 /// Istio's own namespace, unless it is said to be another.
 const DEFAULT_ISTIO_NAMESPACE: &str = "istio-system";
 
+/// How long a single request may take, unless it is said.
+const DEFAULT_REQUEST_TIMEOUT: &str = "15s";
+
 /// Which cluster, and as whom.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Cluster")]
@@ -95,7 +98,7 @@ pub(super) struct KubeArgs {
     #[arg(long)]
     pub(super) disable_compression: bool,
     /// Deadline of each single request, e.g. 15s; 0 means none
-    #[arg(long, alias = "kubeclient-timeout", value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    #[arg(long, alias = "kubeclient-timeout", value_name = "DURATION", default_value = DEFAULT_REQUEST_TIMEOUT, value_parser = duration)]
     pub(super) request_timeout: Duration,
     /// How long the whole command may take, e.g. 5m; 0 means no end
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = whole)]
@@ -160,6 +163,8 @@ impl KubeArgs {
         option("--tls-server-name", self.tls_server_name.as_ref());
         // What is printed may be kept where others read it: the token itself is for the reader to fill in.
         option("--token", self.token.as_ref().map(|_| "$TOKEN".to_owned()).as_ref());
+        let patience = Some(self.request_timeout).filter(|given| format_duration(*given) != DEFAULT_REQUEST_TIMEOUT);
+        flags.extend(patience.map(|given| Flag::new("--request-timeout", format_duration(given))));
         flags.extend(self.insecure_skip_tls_verify.then(|| Flag::switch("--insecure-skip-tls-verify")));
         flags
     }

@@ -33,7 +33,7 @@ use crate::report::{document, verify as report};
 Exit codes: 0 every proxy has it, 1 stragglers, 2 usage, 3 some proxies could not be read, 4 could not run.")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub(super) source: SourceArgs,
     #[command(flatten)]
     what: WhatArgs,
 }

@@ -69,10 +69,10 @@ fn read_dump(
     let outcome = decode(reader, &mut |element, source| ingest.element(&mut reading, element, source));
     reading.check().map_err(ReadError::from)?;
     match outcome? {
-        Decoded::Others(dumps) => each_of(dumps, pod, &mut |pod, json| {
-            read_dump(ingest, names, name, pod, &mut json.as_bytes())
-        })
-        .map(|failed| failed.into_iter().for_each(|failed| ingest.add(Err(failed)))),
+        Decoded::Others(dumps) => {
+            each_of(dumps, pod, &mut |pod, json| read_dump(ingest, names, name, pod, &mut json.as_bytes()))
+                .map(|failed| failed.into_iter().for_each(|failed| ingest.add(Err(failed))))
+        }
         Decoded::One if reading.snapshot.clusters.is_empty() => Err(ReadError::NoClusters.into()),
         Decoded::One => {
             describe(&mut reading.snapshot.proxy, pod, reading.node.take(), names);

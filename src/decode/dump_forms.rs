@@ -209,7 +209,10 @@ mod tests {
         let egctl = json!({"gateways": {"eg-1": all, "eg-2": section}});
         let found = of_object(egctl.to_string().as_bytes()).expect("egctl's map");
         assert_eq!((found[0].proxy.clone(), &*found[0].json), (named("gateways", "eg-1"), &*all.to_string()));
-        assert_eq!((found[1].proxy.clone(), &*found[1].json), (named("gateways", "eg-2"), &*json!([section]).to_string()));
+        assert_eq!(
+            (found[1].proxy.clone(), &*found[1].json),
+            (named("gateways", "eg-2"), &*json!([section]).to_string())
+        );
     }
 
     #[test]
@@ -221,7 +224,9 @@ mod tests {
         let two = yaml_documents(&format!("---\n{text}---\n{text}")).expect("sound");
         assert_eq!(two, [expected.clone(), expected]);
         assert!(yaml_documents("a: [").is_err());
-        for other in ["", "<html>", "[2026-01-01] info", "{\"a\": 1}", "2026-11-01T00:00:01Z ERROR failed: reset", "plain"] {
+        for other in
+            ["", "<html>", "[2026-01-01] info", "{\"a\": 1}", "2026-11-01T00:00:01Z ERROR failed: reset", "plain"]
+        {
             assert!(!may_be_yaml(other.as_bytes()), "{other}");
         }
     }

@@ -18,14 +18,14 @@ use super::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
 use crate::decode::log::{AccessFormat, LogDecoder};
 use crate::k8s::{Connection, LogOptions, LogStream, select};
-use crate::model::{Proxy, format_duration};
+use crate::model::{Proxy, Scope, format_duration};
 use crate::reach::Limits;
 use crate::report::diagnosis::DiagnosisInput;
 
 /// Which proxies, and which part of their logs.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running proxies")]
-pub(super) struct LiveArgs {
+pub(in crate::cli) struct LiveArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
     #[arg(value_name = "TARGET", help_heading = None, conflicts_with = "from")]
     targets: Vec<String>,
@@ -63,6 +63,16 @@ impl LiveArgs {
 
     fn limits(&self) -> Limits {
         self.kube.limits()
+    }
+
+    /// What printed commands need to mean the same proxies.
+    pub(in crate::cli) fn scope(&self) -> Scope {
+        Scope {
+            targets: self.targets.clone(),
+            selection: self.select.flags(),
+            cluster: self.kube.flags(),
+            source: self.kube.istio_flags(),
+        }
     }
 }
 

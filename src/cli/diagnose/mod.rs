@@ -15,7 +15,7 @@ use crate::collect::{self, interrupt::Interruptible};
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
-use crate::model::ClusterTimeouts;
+use crate::model::{ClusterTimeouts, Scope};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::document;
 use crate::report::look::Look;
@@ -37,7 +37,7 @@ use live::LiveArgs;
 Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 3 not all was read or understood, 4 nothing could be read.")]
 pub(super) struct DiagnoseArgs {
     #[command(flatten)]
-    live: LiveArgs,
+    pub(super) live: LiveArgs,
     /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
     #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
     from: Vec<String>,
@@ -359,12 +359,13 @@ pub(super) fn print(
     input: DiagnosisInput,
 ) -> Result<(), Failure> {
     let look = look(args, console);
+    let diagnosis = &in_scope(diagnosis, console.scope);
     let with_summary = |body: String| {
         if console.quiet {
             return body;
         }
         let gap = if body.is_empty() { "" } else { "\n" };
-        let summary = render::summary(diagnosis, &input, console.out);
+        let summary = console.scope.in_prose(&render::summary(diagnosis, &input, console.out));
         let fitted = summary.lines().map(|line| wrap(line, look.width(), 2) + "\n").collect::<String>();
         format!("{body}{gap}{fitted}")
     };
@@ -375,6 +376,16 @@ pub(super) fn print(
         Format::Yaml => console.print(&document::yaml(&render::report(diagnosis, input))?),
         Format::Ndjson => Ok(()),
     }
+}
+
+/// The same, with each command that it names led to the same cluster.
+fn in_scope(diagnosis: &Diagnosis, scope: &Scope) -> Diagnosis {
+    let mut diagnosis = diagnosis.clone();
+    for entry in &mut diagnosis.entries {
+        entry.event.explanation = scope.in_prose(&entry.event.explanation);
+        entry.event.remedy = scope.in_prose(&entry.event.remedy);
+    }
+    diagnosis
 }
 
 pub(super) fn exit(args: &DiagnoseArgs, diagnosis: &Diagnosis, incomplete: bool) -> Exit {
