@@ -21,7 +21,7 @@ use crate::report::{document, fix as report};
   kubectl meshaudit fix -A                           the whole mesh
   kubectl meshaudit fix -A --host api.example.com    only this host, with a DestinationRule
   kubectl meshaudit fix -A --set 15s                 another value than the recommended one
-  kubectl meshaudit fix -A -o yaml > fix.yaml        for kubectl apply --server-side, as its first lines say
+  kubectl meshaudit fix -A -o yaml > fix.yaml        a patch of each object, and the commands that use it
   kubectl meshaudit fix -A -o json > plan.json       then: kubectl meshaudit verify -A --plan plan.json
   kubectl meshaudit fix --from snapshot.tar.gz
 
