@@ -25,7 +25,7 @@ use crate::report::Palette;
 use crate::report::audit::{Marks, marks};
 use crate::report::document;
 use crate::report::escape::escape;
-use crate::report::look::{count, failure_hint, show_timeout};
+use crate::report::look::{count, failure_hint, file_hint, show_timeout};
 use crate::report::table::{Layout, number, text};
 
 /// Show a proxy's clusters: a table with the connect timeout in it, or Envoy's own objects
@@ -54,7 +54,7 @@ pub(super) struct ClustersArgs {
     /// Only clusters whose name has this subset in it
     #[arg(long, value_name = "NAME", help_heading = "Filter")]
     subset: Option<String>,
-    /// table, json or yaml (short is istioctl's word for table)
+    /// table, json, yaml or name (short is istioctl's word for table)
     #[arg(
         short,
         long,
@@ -77,6 +77,7 @@ enum Format {
     Table,
     Json,
     Yaml,
+    Name,
 }
 
 pub(super) async fn run(args: &ClustersArgs, console: &Console) -> Result<Exit, Failure> {
@@ -87,7 +88,7 @@ pub(super) async fn run(args: &ClustersArgs, console: &Console) -> Result<Exit, 
             return Err(Failure::cannot_run("there is no dump in the input"));
         };
         return Err(Failure::cannot_run(format!("nothing could be read: {}: {}", first.id, first.message))
-            .hint(failure_hint(first.cause)));
+            .hint(if args.source.is_live() { failure_hint(first.cause) } else { file_hint(first.cause) }));
     }
     if taken.kept == 0 {
         return Err(taken.nothing_matches());
@@ -185,6 +186,8 @@ struct Taken<'a> {
     /// How many proxies' clusters were written.
     written: usize,
     builder: SnapshotBuilder,
+    /// The names of the clusters that were kept, for `-o name`.
+    names: BTreeSet<String>,
     /// The names that were seen, for a filter that none has.
     hosts: BTreeSet<String>,
     unread: Vec<UnreadProxy>,
@@ -201,6 +204,7 @@ impl<'a> Taken<'a> {
             warming: 0,
             written: 0,
             builder: SnapshotBuilder::default(),
+            names: BTreeSet::new(),
             hosts: BTreeSet::new(),
             unread: Vec::new(),
         }
@@ -224,8 +228,13 @@ impl<'a> Taken<'a> {
         objects.retain(|(object, _)| self.args.keeps(name(object)));
         self.kept += objects.len();
         objects.sort_by(|(a, _), (b, _)| sort_key(name(a)).cmp(&sort_key(name(b))));
-        if self.args.output == Format::Table {
-            return self.intern(proxy, &objects);
+        match self.args.output {
+            Format::Table => return self.intern(proxy, &objects),
+            Format::Name => {
+                self.names.extend(objects.iter().map(|(object, _)| name(object).to_owned()));
+                return Ok(());
+            }
+            Format::Json | Format::Yaml => {}
         }
         // istioctl's array: what is active and what is static. A warming cluster is not in it.
         let all = objects.len();
@@ -274,6 +283,10 @@ impl<'a> Taken<'a> {
             Format::Table => {
                 let snapshot = std::mem::take(&mut self.builder).finish(Timestamp::now());
                 return table(&snapshot, self.several, self.args, self.console);
+            }
+            Format::Name => {
+                let lines = self.names.iter().map(|name| format!("{}\n", escape(name)));
+                return self.console.print(&lines.collect::<String>());
             }
             Format::Json if self.several => self.console.print(if self.written > 0 { "\n}\n" } else { "{}\n" })?,
             Format::Json | Format::Yaml => {}

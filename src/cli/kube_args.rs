@@ -16,7 +16,7 @@ use crate::input::ArchiveLimits;
 use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect};
 use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_span};
 use crate::reach::Limits;
-use crate::report::look::count;
+use crate::report::look::{count, failure_hint, file_hint};
 use crate::report::progress::Bar;
 
 /// Reads a duration.
@@ -360,7 +360,7 @@ impl SourceArgs {
         let snapshot = self.read_twice(console, wanted).await?;
         let failure = match (snapshot.proxies.is_empty(), snapshot.failed.is_empty()) {
             (false, _) => None,
-            (true, false) => Some(nothing_read(&snapshot)),
+            (true, false) => Some(nothing_read(&snapshot, self.is_live())),
             (true, true) => return Err(self.nothing_selected(&snapshot)),
         };
         Ok((snapshot, failure))
@@ -510,7 +510,7 @@ impl SourceArgs {
 const NAMED: usize = 50;
 
 /// Nothing was read, and why, of each.
-fn nothing_read(snapshot: &MeshSnapshot) -> Failure {
+fn nothing_read(snapshot: &MeshSnapshot, live: bool) -> Failure {
     let named = snapshot.failed.iter().take(NAMED).map(|failed| format!("{}: {}", failed.id, failed.message));
     let mut lines: Vec<String> = named.collect();
     let more = snapshot.failed.len().saturating_sub(NAMED);
@@ -518,6 +518,7 @@ fn nothing_read(snapshot: &MeshSnapshot) -> Failure {
         lines.push(format!("and {more} more, which -o json names"));
     }
     let between = if lines.len() > 1 { "\n  " } else { " " };
-    let first = snapshot.failed.first().map_or("", |failed| crate::report::look::failure_hint(failed.cause));
+    let hint = if live { failure_hint } else { file_hint };
+    let first = snapshot.failed.first().map_or("", |failed| hint(failed.cause));
     Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).hint(first).passing(true)
 }
