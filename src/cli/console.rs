@@ -10,6 +10,7 @@ use crate::model::Scope;
 use crate::report::Palette;
 use crate::report::escape::escape;
 use crate::report::look::Look;
+use crate::report::table::wrap;
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -32,6 +33,8 @@ pub(super) struct Console {
     pub(super) err: Palette,
     /// The columns of the terminal that stdout is, or `$COLUMNS`; `None` where it is none.
     pub(super) columns: Option<usize>,
+    /// The same of stderr.
+    err_columns: Option<usize>,
     /// Its rows, or `$LINES`.
     pub(super) rows: Option<usize>,
     /// Nothing but results and errors.
@@ -60,11 +63,14 @@ impl Console {
         // As ls(1) has it: what is exported counts, wherever the output goes.
         let exported = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok().filter(|number| *number > 0);
         let columns = exported("COLUMNS").or(size.map(|(Width(columns), _)| usize::from(columns)));
+        let err_size = terminal_size_of(io::stderr()).filter(|_| err);
+        let err_columns = exported("COLUMNS").or(err_size.map(|(Width(columns), _)| usize::from(columns)));
         let rows = exported("LINES").or(size.map(|(_, Height(rows))| usize::from(rows)));
         Self {
             out: Palette::new(colored(out)),
             err: Palette::new(colored(err)),
             columns: columns.filter(|columns| *columns > 0),
+            err_columns: err_columns.filter(|columns| *columns > 0),
             // Where only the width is known, a terminal is as high as they were made.
             rows: rows.filter(|rows| *rows > 0).or(columns.map(|_| 24)),
             quiet,
@@ -118,9 +124,14 @@ impl Console {
         !self.quiet && io::stderr().is_terminal()
     }
 
-    #[expect(clippy::unused_self, reason = "a stream is the console's, though standard streams are the process's")]
     pub(super) fn say(self, text: &str) {
+        let columns = self.err_columns.unwrap_or(usize::MAX);
+        let lines = text.lines().map(|line| {
+            let indent = line.len() - line.trim_start().len();
+            format!("{}{}", " ".repeat(indent), wrap(line.trim_start(), columns, indent + 2))
+        });
+        let fitted: Vec<String> = lines.collect();
         // Nowhere is left to say that stderr cannot be written to.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", fitted.join("\n"));
     }
 }

@@ -93,7 +93,6 @@ fn every_printed_command_works_when_pasted() {
         &["timeouts", "-n", "nowhere"],
         &["timeouts", "deploy/nothing", "-n", "shop"],
         &["clusters", "-n", "shop", "deploy/checkout"],
-        &["clusters", "-n", "shop"],
         &["clusters", "-n", "shop", "deploy/reviews-v1"],
         &["fix", "-n", "shop"],
         &["fix", "-n", "shop", "--host", "cc-api.example.io"],

@@ -56,7 +56,8 @@ pub fn text(snapshot: &MeshSnapshot, plan: &FixPlan, scope: &Scope, look: Look) 
         let rest = "It waits until every proxy has it. No restart is needed; connections that are already open keep \
                     what they had.";
         let _ = writeln!(out, "  {}", wrap(rest, width, 2));
-        let _ = writeln!(out, "{}", palette.faint("Nothing was changed: this command never writes to the cluster."));
+        let nothing = wrap("Nothing was changed: this command never writes to the cluster.", width, 2);
+        let _ = writeln!(out, "{}", palette.faint(&nothing));
     }
     out
 }
