@@ -360,7 +360,7 @@ impl SourceArgs {
         let snapshot = self.read_twice(console, wanted).await?;
         let failure = match (snapshot.proxies.is_empty(), snapshot.failed.is_empty()) {
             (false, _) => None,
-            (true, false) => Some(nothing_read(&snapshot, self.is_live())),
+            (true, false) => Some(self.nothing_read(&snapshot)),
             (true, true) => return Err(self.nothing_selected(&snapshot)),
         };
         Ok((snapshot, failure))
@@ -388,6 +388,7 @@ impl SourceArgs {
             selection: self.select.flags(),
             cluster: self.kube.flags(),
             source: from.chain(urls).chain(self.kube.istio_flags()).collect(),
+            policy: None,
         }
     }
 
@@ -423,16 +424,16 @@ impl SourceArgs {
         let selection = self.select.selection(&self.targets)?;
         let (connections, lost) = interrupt::or_end(self.kube.connect_all(deadline)).await?;
         for connection in &connections {
-            leases::put_back_what_has_run_out(connection, self.limits(), console).await;
+            leases::see(connection, self.limits(), console).await;
         }
-        leases::mention(console);
-        let selecting = async { Ok(collect::select_proxies(&connections, &selection).await?) };
+        let several = connections.len() + lost.len() > 1;
+        let selecting = async { Ok(collect::select_proxies(&connections, &selection, several).await?) };
         let mut selected = interrupt::or_end(selecting).await?;
         for (context, error) in &lost {
             selected.lose(context, error);
         }
         // A proxy that hangs takes none of istiod's time, and istiod none of a proxy's.
-        let objects = self.object_options(&connections, &selected, wanted);
+        let objects = self.object_options(&connections, several, &selected, wanted);
         let objects = join_all(objects.iter().map(|(connection, context, options)| async {
             let mut stop = stop.clone();
             tokio::select! {
@@ -464,11 +465,12 @@ impl SourceArgs {
     fn object_options<'a>(
         &self,
         connections: &'a [Connection],
+        several: bool,
         selected: &Selected,
         wanted: Wanted,
     ) -> Vec<(&'a Connection, String, ObjectOptions)> {
         let of = |connection: &'a Connection| {
-            let context = if connections.len() > 1 { connection.context.as_str() } else { "" };
+            let context = if several { connection.context.as_str() } else { "" };
             let proxies = || selected.proxies().filter(|proxy| proxy.id.context == context);
             let options = ObjectOptions {
                 istio_namespace: self.kube.istio_namespace.clone(),
@@ -480,6 +482,20 @@ impl SourceArgs {
             (connection, context.to_owned(), options)
         };
         if wanted.objects { connections.iter().map(of).collect() } else { Vec::new() }
+    }
+
+    /// Nothing was read, and why, of each.
+    fn nothing_read(&self, snapshot: &MeshSnapshot) -> Failure {
+        let named = snapshot.failed.iter().take(NAMED).map(|failed| format!("{}: {}", failed.id, failed.message));
+        let mut lines: Vec<String> = named.collect();
+        let more = snapshot.failed.len().saturating_sub(NAMED);
+        if more > 0 {
+            lines.push(format!("and {more} more, which -o json names"));
+        }
+        let between = if lines.len() > 1 { "\n  " } else { " " };
+        let hint = if self.is_live() { failure_hint } else { file_hint };
+        let hint = snapshot.failed.first().map_or("", |failed| hint(failed.cause));
+        Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).hint(hint).passing(true)
     }
 
     /// An empty selection, with what stood in the way.
@@ -508,17 +524,3 @@ impl SourceArgs {
 
 /// How many proxies that were not read are named when none was.
 const NAMED: usize = 50;
-
-/// Nothing was read, and why, of each.
-fn nothing_read(snapshot: &MeshSnapshot, live: bool) -> Failure {
-    let named = snapshot.failed.iter().take(NAMED).map(|failed| format!("{}: {}", failed.id, failed.message));
-    let mut lines: Vec<String> = named.collect();
-    let more = snapshot.failed.len().saturating_sub(NAMED);
-    if more > 0 {
-        lines.push(format!("and {more} more, which -o json names"));
-    }
-    let between = if lines.len() > 1 { "\n  " } else { " " };
-    let hint = if live { failure_hint } else { file_hint };
-    let first = snapshot.failed.first().map_or("", |failed| hint(failed.cause));
-    Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).hint(first).passing(true)
-}

@@ -1,5 +1,6 @@
 //! The command line: names, flags, dispatch. Flags only say what is wanted; the modules below do it.
 
+mod baseline;
 mod chosen;
 mod clusters;
 mod complete;
@@ -8,6 +9,7 @@ mod console;
 mod convert;
 mod debug_log;
 mod diagnose;
+mod diff;
 mod exit;
 mod explain;
 mod failure;
@@ -18,6 +20,7 @@ mod interrupt;
 mod kube_args;
 mod leases;
 mod moment;
+mod policy;
 mod resets;
 mod snapshot;
 mod timeouts;
@@ -80,7 +83,9 @@ enum Command {
     Fix(Box<fix::FixArgs>),
     Verify(Box<verify::VerifyArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
+    Diff(Box<diff::DiffArgs>),
     Convert(convert::ConvertArgs),
+    Policy(policy::PolicyCommandArgs),
     Explain(explain::ExplainArgs),
     Version(Box<version::VersionArgs>),
     Completion(completion::CompletionArgs),
@@ -105,7 +110,10 @@ impl Command {
             Self::Verify(args) => args.source.scope(),
             Self::Snapshot(args) => args.source.scope(),
             Self::Version(args) => Scope { cluster: args.kube.flags(), ..Scope::default() },
-            Self::Convert(_)
+            // Their printed commands carry their scope themselves.
+            Self::Diff(_)
+            | Self::Policy(_)
+            | Self::Convert(_)
             | Self::Explain(_)
             | Self::Completion(_)
             | Self::Options(_)
@@ -139,7 +147,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Verify(args) => block_on(verify::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
+        Command::Diff(args) => block_on(diff::run(&args, &console)),
         Command::Convert(args) => convert::run(&args, &console),
+        Command::Policy(args) => block_on(policy::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Version(args) => block_on(version::run(&args, &console)),
         Command::Completion(args) => completion::run(&args, &console),

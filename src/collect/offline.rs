@@ -6,7 +6,7 @@ use std::io::{BufRead, Read};
 
 use jiff::Timestamp;
 
-use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, ReadError, Reading, TakeElement};
+use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, Objects, ReadError, Reading, TakeElement};
 use crate::decode::dump::{self, DumpDecoder, DumpError, Item, Node};
 use crate::decode::dump_forms::{self, MAX_DOCUMENT, MAX_YAML, OneDump};
 use crate::decode::snapshot::{self, SnapshotError};
@@ -101,18 +101,15 @@ fn each_of(
     Ok(failed)
 }
 
-/// A proxy's name as its file has it, what its dump says of it, and its clusters.
-type Objects = (Option<(String, String)>, Option<Node>, Vec<ClusterObject>);
-
-/// The clusters of one file's dump, or of the dumps that it holds, as objects.
+/// The clusters of one file's dump, or of the dumps that it holds, as objects; of several, why some could not be read.
 fn dump_objects(
-    name: &str,
     pod: Option<(&str, &str)>,
     reader: &mut dyn BufRead,
-) -> Result<Vec<Result<Objects, UnreadProxy>>, FileError> {
-    let (mut objects, mut node) = (Vec::new(), None);
-    let decoded = decode(reader, &mut |element, source| {
-        dump::cluster_objects(element, source, |object, source| objects.push((object, source)))?;
+    give: &mut dyn FnMut(Option<(&str, &str)>, Option<Node>, Vec<ClusterObject>),
+) -> Result<Vec<UnreadProxy>, FileError> {
+    let (mut objects, mut node) = (Objects::default(), None);
+    let outcome = decode(reader, &mut |element, source| {
+        objects.element(element, source)?;
         if node.is_none() && is_bootstrap(element) {
             dump::decode_element(element, source, |item| {
                 if let Item::Node(found) = item {
@@ -121,55 +118,59 @@ fn dump_objects(
             })?;
         }
         Ok(())
-    })?;
-    match decoded {
-        Decoded::Others(dumps) => {
-            let mut found = Vec::new();
-            let failed = each_of(dumps, pod, &mut |pod, json| {
-                found.extend(dump_objects(name, pod, &mut json.as_bytes())?);
+    });
+    match outcome {
+        Err(FileError::Read(error)) => Ok(objects.finish(Err(error)).map(|_| Vec::new())?),
+        Err(error) => Err(error),
+        Ok(Decoded::One) => {
+            give(pod, node, objects.finish(Ok(()))?);
+            Ok(Vec::new())
+        }
+        Ok(Decoded::Others(dumps)) => {
+            let mut failed = Vec::new();
+            let unread = each_of(dumps, pod, &mut |pod, json| {
+                failed.extend(dump_objects(pod, &mut json.as_bytes(), give)?);
                 Ok(())
             })?;
-            found.extend(failed.into_iter().map(Err));
-            Ok(found)
-        }
-        Decoded::One if objects.is_empty() => Err(ReadError::NoClusters.into()),
-        Decoded::One => {
-            let pod = pod.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
-            Ok(vec![Ok((pod, node, objects))])
+            failed.extend(unread);
+            Ok(failed)
         }
     }
 }
 
-/// The clusters of each proxy in the inputs as whole objects, in istioctl's form, and what could not be read.
-#[must_use]
-pub fn offline_objects(
+/// Gives the clusters of each proxy in the inputs to `each`, as whole objects in istioctl's form, and returns what could
+/// not be read. Of several proxies only one is held at a time.
+///
+/// # Errors
+/// What `each` fails of; then no more is given to it.
+pub fn offline_objects<E>(
     inputs: &[String],
     limits: &ArchiveLimits,
-) -> (Vec<(Proxy, Vec<ClusterObject>)>, Vec<UnreadProxy>) {
-    let (mut proxies, mut unread) = (Vec::new(), Vec::new());
+    each: &mut dyn FnMut(Proxy, Vec<ClusterObject>) -> Result<(), E>,
+) -> Result<Vec<UnreadProxy>, E> {
+    let mut unread = Vec::new();
     let mut names = BTreeSet::new();
+    let mut failed = None;
     each_file(inputs, limits, &mut |file| {
+        let mut give = |proxy, objects| {
+            if failed.is_none() {
+                failed = each(proxy, objects).err();
+            }
+        };
         match file {
             File::Dump { name, pod, reader } => {
-                for read in dump_objects(name, pod, reader)? {
-                    let (id, node, objects) = match read {
-                        Ok(read) => read,
-                        Err(failed) => {
-                            unread.push(failed);
-                            continue;
-                        }
-                    };
+                let failed = dump_objects(pod, reader, &mut |pod, node, objects| {
                     let mut proxy = Proxy::named(ProxyId::new("", name));
-                    let pod = id.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
                     describe(&mut proxy, pod, node, &mut names);
-                    proxies.push((proxy, objects));
-                }
+                    give(proxy, objects);
+                })?;
+                unread.extend(failed);
             }
             File::Snapshot { snapshot } => {
                 for proxy in &snapshot.proxies {
                     let held = proxy.clusters.iter().map(|position| &snapshot.clusters[position as usize]);
-                    proxies
-                        .push((proxy.proxy.clone(), held.map(|cluster| (object(cluster), cluster.source)).collect()));
+                    let objects = held.map(|cluster| ClusterObject::new(&object(cluster), cluster.source)).collect();
+                    give(proxy.proxy.clone(), objects);
                 }
                 unread.extend(snapshot.failed);
             }
@@ -178,7 +179,7 @@ pub fn offline_objects(
         }
         Ok(())
     });
-    (proxies, unread)
+    failed.map_or(Ok(unread), Err)
 }
 
 /// What a snapshot still knows of a cluster, as an object.
@@ -231,9 +232,10 @@ impl FileError {
             Self::Read(read @ ReadError::Dump(error)) => (read.cause(), format!("no config dump: {error}")),
             Self::Read(error) => (error.cause(), error.to_string()),
             Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
+            Self::Snapshot(SnapshotError::TooLarge(_)) => (FailureCause::TooLarge, self.to_string()),
             Self::Snapshot(_) | Self::Yaml(_) => (FailureCause::NotEnvoy, self.to_string()),
-            Self::Input(InputError::Truncated) => (FailureCause::Truncated, self.to_string()),
-            Self::Input(InputError::Header { .. } | InputError::Entries(_)) => {
+            Self::Input(InputError::Truncated | InputError::Damaged(_)) => (FailureCause::Truncated, self.to_string()),
+            Self::Input(InputError::Header { .. } | InputError::Entries(_) | InputError::Unfolds(_)) => {
                 (FailureCause::TooLarge, self.to_string())
             }
             Self::Input(_) => (FailureCause::Unreachable, self.to_string()),

@@ -3,6 +3,7 @@
 mod direct;
 mod istiod;
 mod prometheus;
+mod pushgateway;
 mod request;
 mod tunnel;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 pub use direct::{Direct, DirectError};
 pub use istiod::IstiodPage;
 pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};
+pub use pushgateway::{PushError, push};
 pub use request::{AdminRequest, Section};
 pub use tunnel::Tunnel;
 

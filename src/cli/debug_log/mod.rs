@@ -105,7 +105,7 @@ impl DebugLogArgs {
             targets: self.targets.clone(),
             selection: self.select.flags(),
             cluster: self.kube.flags(),
-            source: Vec::new(),
+            ..Scope::default()
         }
     }
 }

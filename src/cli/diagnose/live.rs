@@ -14,6 +14,7 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::interrupt;
 use super::super::kube_args::{KubeArgs, SelectArgs, duration};
+use super::super::leases;
 use super::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
 use crate::decode::log::{AccessFormat, LogDecoder};
@@ -72,6 +73,7 @@ impl LiveArgs {
             selection: self.select.flags(),
             cluster: self.kube.flags(),
             source: self.kube.istio_flags(),
+            ..Scope::default()
         }
     }
 }
@@ -83,6 +85,7 @@ pub(super) async fn run(args: &DiagnoseArgs, mut reading: Reading<'_>, console: 
         return Err(Failure::usage("diagnose reads the logs of one cluster at a time").hint("give --context once"));
     }
     let connection = live.kube.connect().await?;
+    leases::see(&connection, live.limits(), console).await;
     let found = select(&connection, &live.select.selection(&live.targets)?, "").await?;
     let Some(first) = found.skipped.first().filter(|_| found.proxies.is_empty()) else {
         if found.proxies.is_empty() {
@@ -159,7 +162,7 @@ async fn once(
             args.live.since.map_or_else(String::new, |since| format!(" in the last {}", format_duration(since)));
         let proxies = if count == 1 { "1 proxy".to_owned() } else { format!("{count} proxies") };
         console.note(&format!("No lines{window} from {proxies}."));
-        if matches!(args.output, Format::Json | Format::Yaml) {
+        if matches!(args.output, Format::Json | Format::Yaml) || args.output.export().is_some() {
             print(args, console, &reading.diagnoser.finish(), DiagnosisInput::default())?;
         }
         return Ok(Exit::Success);

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::console::Console;
+use super::convert::{OutputFileArgs, exported};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::interrupt;
@@ -17,9 +18,9 @@ use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Even
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::{ClusterTimeouts, Scope};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
-use crate::report::document;
 use crate::report::look::Look;
 use crate::report::table::wrap;
+use crate::report::{document, export};
 use live::LiveArgs;
 
 /// Name the cause of every failed upstream connection in proxy logs
@@ -44,7 +45,7 @@ pub(super) struct DiagnoseArgs {
     /// Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats
     #[arg(long, value_name = "PATH")]
     pub(super) config_dump: Vec<String>,
-    /// table, timeline, json, yaml or ndjson (each failure as it is found)
+    /// table, timeline, json, yaml, ndjson (each failure as it is found), sarif, junit, markdown, html or csv
     #[arg(
         short,
         long,
@@ -55,6 +56,8 @@ pub(super) struct DiagnoseArgs {
         help_heading = "Report"
     )]
     pub(super) output: Format,
+    #[command(flatten)]
+    to: OutputFileArgs,
     /// No headings in tables
     #[arg(long, help_heading = "Report")]
     no_headers: bool,
@@ -81,6 +84,25 @@ pub(super) enum Format {
     Json,
     Yaml,
     Ndjson,
+    Sarif,
+    Junit,
+    Markdown,
+    Html,
+    Csv,
+}
+
+impl Format {
+    /// The format of others that it is, if it is one.
+    pub(super) fn export(self) -> Option<export::Format> {
+        match self {
+            Self::Sarif => Some(export::Format::Sarif),
+            Self::Junit => Some(export::Format::Junit),
+            Self::Markdown => Some(export::Format::Markdown),
+            Self::Html => Some(export::Format::Html),
+            Self::Csv => Some(export::Format::Csv),
+            Self::Table | Self::Timeline | Self::Json | Self::Yaml | Self::Ndjson => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -369,12 +391,15 @@ pub(super) fn print(
         let fitted = summary.lines().map(|line| wrap(line, look.width(), 2) + "\n").collect::<String>();
         format!("{body}{gap}{fitted}")
     };
+    if let Some(format) = args.output.export() {
+        return args.to.put(&exported(&render::report(diagnosis, input), format)?, console);
+    }
     match args.output {
-        Format::Table => console.print(&with_summary(render::table(diagnosis, look))),
-        Format::Timeline => console.print(&with_summary(render::timelines(diagnosis, look))),
-        Format::Json => console.print(&document::json(&render::report(diagnosis, input))?),
-        Format::Yaml => console.print(&document::yaml(&render::report(diagnosis, input))?),
-        Format::Ndjson => Ok(()),
+        Format::Table => args.to.put(&with_summary(render::table(diagnosis, look)), console),
+        Format::Timeline => args.to.put(&with_summary(render::timelines(diagnosis, look)), console),
+        Format::Json => args.to.put(&document::json(&render::report(diagnosis, input))?, console),
+        Format::Yaml => args.to.put(&document::yaml(&render::report(diagnosis, input))?, console),
+        _ => Ok(()),
     }
 }
 

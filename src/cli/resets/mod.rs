@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::interrupt;
 use super::kube_args::{KubeArgs, SelectArgs};
+use super::leases;
 use super::moment::{BadMoment, Typed};
 use crate::collect::resets::{count_files, count_pods, count_requests, expand};
 use crate::decode::app_log::ReaderOptions;
@@ -157,7 +158,7 @@ enum Format {
 pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Failure> {
     let now = Timestamp::now();
     let plan = args.plan(now).map_err(|error| Failure::usage(error.to_string()))?;
-    let (tally, mut sources) = args.read(&plan).await?;
+    let (tally, mut sources) = args.read(&plan, console).await?;
     args.check(&tally, &sources)?;
     sources.log_zone.clone_from(&args.counting.log_tz);
     sources.show_uncounted = args.shows_uncounted();
@@ -322,7 +323,7 @@ impl ResetsArgs {
         })
     }
 
-    async fn read(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
+    async fn read(&self, plan: &Plan, console: &Console) -> Result<(Tally, Sources), Failure> {
         if let Some(url) = &self.prometheus.prometheus {
             let server = PrometheusServer::at(url, self.prometheus.auth()?, self.kube.options(None).request_timeout)
                 .map_err(|error| Failure::usage(chain(&error)))?;
@@ -338,7 +339,7 @@ impl ResetsArgs {
             return self.counts(&server, plan).await;
         }
         if self.from.is_empty() {
-            return self.live(plan).await;
+            return self.live(plan, console).await;
         }
         let inputs = expand(&self.from).map_err(|error| {
             Failure::cannot_run(chain(&error)).hint("--from takes log files, directories with them, or - for stdin")
@@ -351,13 +352,14 @@ impl ResetsArgs {
         Ok(tokio::task::block_in_place(|| count_files(&inputs, &plan.question, &plan.options)))
     }
 
-    async fn live(&self, plan: &Plan) -> Result<(Tally, Sources), Failure> {
+    async fn live(&self, plan: &Plan, console: &Console) -> Result<(Tally, Sources), Failure> {
         let selection = self.select.selection(&self.targets)?;
         let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
         let (connections, lost) = self.kube.connect_all(self.kube.timeout).await?;
         let lost = lost.iter().map(|(context, error)| (format!("context {context}"), error.to_string()));
         sources.failed.extend(lost);
         for connection in connections {
+            leases::see(&connection, self.kube.limits(), console).await;
             let containers = log_sources(&connection, &selection, &self.container).await?;
             if containers.is_empty() {
                 continue;

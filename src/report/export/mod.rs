@@ -13,7 +13,7 @@ mod sarif;
 
 pub(in crate::report) use self::csv::harmless;
 pub use github::annotations;
-pub use results::{ConvertError, Results};
+pub use results::{Cluster, ConvertError, Finding, Level, Origin, Results};
 
 /// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -123,8 +123,13 @@ pub fn wide(report: &ResetsReport, width: Option<usize>) -> String {
                 ]
             })
             .collect();
-        let columns =
-            [col::text("SERVICE"), col::number("RESETS"), col::number("CALLS"), col::number("PROXY"), col::text("CLASSES")];
+        let columns = [
+            col::text("SERVICE"),
+            col::number("RESETS"),
+            col::number("CALLS"),
+            col::number("PROXY"),
+            col::text("CLASSES"),
+        ];
         let look = Look { palette: Palette::plain(), columns: width, headings: true, verbose: false };
         text.push('\n');
         text.push_str(&col::fit(&columns, &rows, look));
