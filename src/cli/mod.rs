@@ -23,6 +23,7 @@ mod moment;
 mod policy;
 mod resets;
 mod snapshot;
+mod stores;
 mod timeouts;
 mod verify;
 mod version;

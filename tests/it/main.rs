@@ -35,6 +35,7 @@ mod registry;
 mod resets;
 mod secrets;
 mod selection;
+mod stores;
 mod verify;
 
 use std::ffi::OsStr;

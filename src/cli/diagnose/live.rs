@@ -29,23 +29,23 @@ use crate::report::diagnosis::DiagnosisInput;
 pub(in crate::cli) struct LiveArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
     #[arg(value_name = "TARGET", help_heading = None, conflicts_with = "from")]
-    targets: Vec<String>,
+    pub(super) targets: Vec<String>,
     /// Go on with what the proxies write, until Ctrl-C
     #[arg(short, long, conflicts_with_all = ["from", "previous"])]
-    follow: bool,
+    pub(super) follow: bool,
     /// Nothing older than this, e.g. 1h
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "from")]
-    since: Option<Duration>,
+    pub(super) since: Option<Duration>,
     /// No more than the last so many lines of each proxy
     #[arg(long, value_name = "LINES", conflicts_with = "from")]
-    tail: Option<u64>,
+    pub(super) tail: Option<u64>,
     /// The log of the proxies before their last restart
     #[arg(short, long, conflicts_with = "from")]
-    previous: bool,
+    pub(super) previous: bool,
     #[command(flatten)]
-    select: SelectArgs,
+    pub(super) select: SelectArgs,
     #[command(flatten)]
-    kube: KubeArgs,
+    pub(super) kube: KubeArgs,
 }
 
 /// Logs read at once while they are followed: each is a connection to the API server.

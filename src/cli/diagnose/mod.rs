@@ -1,6 +1,7 @@
 //! `diagnose`: why connections failed, out of proxy logs.
 
 mod live;
+mod stored;
 
 use std::io::Read;
 
@@ -12,6 +13,7 @@ use super::convert::{OutputFileArgs, exported};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::interrupt;
+use super::stores::StoreArgs;
 use crate::collect::{self, interrupt::Interruptible};
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
@@ -34,11 +36,14 @@ use live::LiveArgs;
   kubectl meshaudit diagnose deploy/web -n shop --tail 0 -f
   kubectl meshaudit diagnose --from proxy.log.gz --config-dump dump.json
   kubectl meshaudit diagnose --from bug-report.tar.gz -o timeline
+  kubectl meshaudit diagnose deploy/web -n shop --since 6h --victorialogs https://logs.example.com
 
 Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 3 not all was read or understood, 4 nothing could be read.")]
 pub(super) struct DiagnoseArgs {
     #[command(flatten)]
     pub(super) live: LiveArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
     #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
     from: Vec<String>,
@@ -123,6 +128,9 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
         cut: 0,
         stream: (args.output == Format::Ndjson).then_some(console),
     };
+    if args.store.is_given() {
+        return super::block_on(stored::run(args, reading, console));
+    }
     if args.from.is_empty() {
         return super::block_on(live::run(args, reading, console));
     }
