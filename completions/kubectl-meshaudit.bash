@@ -37,6 +37,9 @@ _kubectl__meshaudit() {
             kubectl__meshaudit,diagnose)
                 cmd="kubectl__meshaudit__subcmd__diagnose"
                 ;;
+            kubectl__meshaudit,diff)
+                cmd="kubectl__meshaudit__subcmd__diff"
+                ;;
             kubectl__meshaudit,explain)
                 cmd="kubectl__meshaudit__subcmd__explain"
                 ;;
@@ -48,6 +51,9 @@ _kubectl__meshaudit() {
                 ;;
             kubectl__meshaudit,options)
                 cmd="kubectl__meshaudit__subcmd__options"
+                ;;
+            kubectl__meshaudit,policy)
+                cmd="kubectl__meshaudit__subcmd__policy"
                 ;;
             kubectl__meshaudit,resets)
                 cmd="kubectl__meshaudit__subcmd__resets"
@@ -64,6 +70,12 @@ _kubectl__meshaudit() {
             kubectl__meshaudit,version)
                 cmd="kubectl__meshaudit__subcmd__version"
                 ;;
+            kubectl__meshaudit__subcmd__policy,check)
+                cmd="kubectl__meshaudit__subcmd__policy__subcmd__check"
+                ;;
+            kubectl__meshaudit__subcmd__policy,init)
+                cmd="kubectl__meshaudit__subcmd__policy__subcmd__init"
+                ;;
             *)
                 ;;
         esac
@@ -71,7 +83,7 @@ _kubectl__meshaudit() {
 
     case "${cmd}" in
         kubectl__meshaudit)
-            opts="-q -v -h -V --color --quiet --verbose --help --version resets debug-log diagnose clusters timeouts fix verify snapshot convert explain version completion options help __complete __generate"
+            opts="-q -v -h -V --color --quiet --verbose --help --version resets debug-log diagnose clusters timeouts fix verify snapshot diff convert policy explain version completion options help __complete __generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -630,6 +642,44 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kubectl__meshaudit__subcmd__diff)
+            opts="-o -q -v -h --policy --output --output-file --fail-on --exit-zero --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml sarif junit markdown html csv prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml sarif junit markdown html csv prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                --output-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fail-on)
+                    COMPREPLY=($(compgen -W "error warning info never" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kubectl__meshaudit__subcmd__explain)
             opts="-q -v -h --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -649,7 +699,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__fix)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --no-evidence --watch-for --set --host --choose --output --exit-zero --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --no-evidence --watch-for --policy --set --host --choose --output --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -775,6 +825,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -831,6 +885,180 @@ _kubectl__meshaudit() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kubectl__meshaudit__subcmd__policy)
+            opts="-q -v -h --color --quiet --verbose --help init check"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kubectl__meshaudit__subcmd__policy__subcmd__check)
+            opts="-q -v -h --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kubectl__meshaudit__subcmd__policy__subcmd__init)
+            opts="-n -A -l -s -i -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --output-file --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --concurrency)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --field-selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --revision)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-uid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-user-extra)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate-authority)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --istio-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1191,7 +1419,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__timeouts)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --host --port --direction --subset --timeout-below --timeout-above --all-clusters --no-evidence --watch-for --output --output-file --by --no-headers --fail-on --min-coverage --exit-zero --explain-origin --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --host --port --direction --subset --timeout-below --timeout-above --all-clusters --no-evidence --watch-for --policy --baseline --output --output-file --by --no-headers --fail-on --min-coverage --exit-zero --explain-origin --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1338,6 +1566,14 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --watch-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --baseline)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -39,7 +39,9 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a 
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "fix" -d 'Print the change to make, for the way this mesh was installed, and what it would change; nothing is written'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "verify" -d 'Wait until every proxy has the expected value, and name the stragglers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "snapshot" -d 'Keep what an audit reads, for later or for another machine; every read command takes it back with --from'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "diff" -d 'Compare two audits or snapshots: what appeared, vanished, changed'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "convert" -d 'Write an earlier -o json of timeouts, diagnose or verify in another format'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "policy" -d 'Write a policy from the mesh as it is, or check one'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "explain" -d 'Print the page of a rule, or of a cause that diagnose names'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "version" -d 'Print the version of this program, of the control planes and of the proxies'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "completion" -d 'Print a completion script, or install kubectl\'s live completion'
@@ -284,6 +286,8 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand time
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout-below -d 'Only timeouts below this, e.g. 2s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout-above -d 'Only timeouts above this, e.g. 30s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l policy -d 'What is expected of the mesh; .meshaudit.yaml in the working directory, if there is one' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l baseline -d 'Report only what an earlier -o json does not have' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s o -l output -d 'table, wide, json, yaml, ndjson, sarif, junit, markdown, html, csv or prometheus' -r -f -a "table\t''
 wide\t''
 json\t''
@@ -344,6 +348,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l policy -d 'What is expected of the mesh; .meshaudit.yaml in the working directory, if there is one' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l set -d 'Set this value, not the recommended one, e.g. 15s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l host -d 'Only hosts with this in their name, and no mesh-wide change; may be repeated' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l choose -d 'With --host, change this object too, as a plan offers it: NAMESPACE/NAME; may be repeated' -r
@@ -445,6 +450,28 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snap
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s v -l verbose -d 'Say more; -vv shows each request'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -l policy -d 'What is expected of the mesh; .meshaudit.yaml in the working directory, if there is one' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -s o -l output -d 'table, json, yaml, sarif, junit, markdown, html, csv or prometheus' -r -f -a "table\t''
+json\t''
+yaml\t''
+sarif\t''
+junit\t''
+markdown\t''
+html\t''
+csv\t''
+prometheus\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -l output-file -d 'Write the report into FILE, not to stdout' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -l fail-on -d 'The severity of new findings from which on the exit code is 1: error, warning, info or never' -r -f -a "error\t''
+warning\t''
+info\t''
+never\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -s v -l verbose -d 'Say more; -vv shows each request'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -s h -l help -d 'Print help'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand convert" -s o -l output -d 'sarif, junit, markdown, html, csv or prometheus' -r -f -a "sarif\t'SARIF 2.1.0'
 junit\t'JUnit XML'
 markdown\t'Markdown'
@@ -458,6 +485,56 @@ never\t'Never'"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand convert" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand convert" -s v -l verbose -d 'Say more; -vv shows each request'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand convert" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and not __fish_seen_subcommand_from init check" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and not __fish_seen_subcommand_from init check" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and not __fish_seen_subcommand_from init check" -s v -l verbose -d 'Say more; -vv shows each request'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and not __fish_seen_subcommand_from init check" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and not __fish_seen_subcommand_from init check" -f -a "init" -d 'Write a policy by which the mesh as it is passes: what is wrong today is ignored for 90 days, what overrides the mesh is expected'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and not __fish_seen_subcommand_from init check" -f -a "check" -d 'Check a policy: mistakes, and what has run out'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l revision -d 'Only proxies of this control plane revision' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l as-user-extra -d 'Extra of the user to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s s -l server -d 'The API server\'s URL, in place of the kubeconfig\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l token -d 'Bearer token for the API server' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l certificate-authority -d 'File with the certificates of the API server\'s authorities' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l client-certificate -d 'File with a client certificate' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l client-key -d 'File with the client certificate\'s key' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l output-file -d 'Write the report into FILE, not to stdout' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s A -l all-namespaces -d 'All namespaces, whatever -n says'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate: whoever is in between can read and change everything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l disable-compression -d 'Do not ask for compressed answers'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more; -vv shows each request'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from check" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more; -vv shows each request'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand explain" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

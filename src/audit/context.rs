@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Policy;
 use super::finding::{Action, Finding, RuleInfo};
+use super::policy::Applied;
 use super::recommend::{Reach, Recommender};
 use super::row::Row;
 use crate::attribute::Attributor;
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub rows: &'a [Arc<Row>],
     /// What is expected.
     pub policy: &'a Policy,
+    /// What that means for this snapshot.
+    pub(super) applied: &'a Applied<'a>,
     /// The mesh's own values.
     pub mesh: &'a [MeshValue],
     /// Where values come from.
@@ -71,6 +74,11 @@ impl<'a> Context<'a> {
 pub trait Rule: Sync {
     /// What is fixed about it.
     fn info(&self) -> &'static RuleInfo;
+
+    /// Whether it compares values with thresholds, so that an expectation of the policy takes its place.
+    fn compares_values(&self) -> bool {
+        false
+    }
 
     /// Reports what it finds.
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding));

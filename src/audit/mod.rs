@@ -7,7 +7,7 @@ mod filter;
 mod finding;
 pub mod install;
 mod mesh;
-mod policy;
+pub mod policy;
 pub mod recommend;
 mod row;
 pub mod rules;
@@ -34,6 +34,10 @@ pub struct Audit {
     pub findings: Vec<Finding>,
     /// The mesh's value for each control plane, as far as it is known.
     pub mesh: Vec<MeshValue>,
+    /// How many findings the policy ignores.
+    pub ignored: usize,
+    /// How many findings were left out since an earlier audit had them.
+    pub known: usize,
 }
 
 /// Judges a snapshot. What is wrong with a cluster, and the value that it should have, does not hang on the filter: that
@@ -43,14 +47,25 @@ pub fn audit(snapshot: &MeshSnapshot, filter: &Filter, policy: &Policy) -> Audit
     let attributor = Attributor::new(snapshot);
     let mesh = mesh::values(snapshot, &attributor);
     let rows = row::rows(snapshot, filter, &attributor);
-    let mut findings = Vec::new();
+    let (mut findings, mut ignored) = (Vec::new(), 0);
+    let applied = policy::Applied::new(policy, snapshot);
     let recommender = Recommender::new(snapshot, &rows, policy);
-    let context =
-        Context { snapshot, rows: &rows, policy, mesh: &mesh, attributor: &attributor, recommender: &recommender };
+    let context = Context {
+        snapshot,
+        rows: &rows,
+        policy,
+        applied: &applied,
+        mesh: &mesh,
+        attributor: &attributor,
+        recommender: &recommender,
+    };
     for rule in rules::ALL {
         rule.check(&context, &mut |finding| {
-            if finding.subject.is_kept(filter) {
-                findings.push(finding);
+            let finding = if rule.compares_values() { applied.unexpected(finding) } else { Some(finding) };
+            match finding.filter(|finding| finding.subject.is_kept(filter)).and_then(|finding| applied.weigh(finding)) {
+                Some(Ok(finding)) => findings.push(finding),
+                Some(Err(())) => ignored += 1,
+                None => {}
             }
         });
     }
@@ -63,7 +78,7 @@ pub fn audit(snapshot: &MeshSnapshot, filter: &Filter, policy: &Policy) -> Audit
             .then_with(|| a.message.cmp(&b.message))
     });
     let rows = rows.into_iter().filter(|row| filter.keeps(&row.name, row.effective_timeout())).collect();
-    Audit { rows, findings, mesh }
+    Audit { rows, findings, mesh, ignored, known: 0 }
 }
 
 impl Audit {

@@ -306,7 +306,7 @@ mod tests {
         }
         let route = RouteLimit { limit: secs(2), route: "route x".into() };
         assert_eq!(asked_for(secs(3), Some(&route), &policy).value, secs(3));
-        let short = Policy { max_connect_timeout: secs(8) };
+        let short = Policy { max_connect_timeout: secs(8), ..Policy::default() };
         assert_eq!(bounded(secs(10), String::new(), None, &short).value, secs(8));
     }
 }

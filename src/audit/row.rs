@@ -10,7 +10,8 @@ use crate::model::{
     ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot, Origin, syn_retransmissions,
 };
 
-/// One distinct (cluster, value, origin), and the proxies that hold it.
+/// One distinct (cluster, value, origin), and the proxies that hold it. Proxies of which the rules would say something
+/// else, since another value should be held or another mesh's value would be in its place, are another row.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// The cluster's whole name.
@@ -88,6 +89,18 @@ impl ProxySets {
     }
 }
 
+/// What all proxies of a row have in common.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    name: Arc<str>,
+    connect_timeout: Option<Duration>,
+    origin: Origin,
+    verdict: Verdict,
+    expected: Option<Option<Duration>>,
+    /// The mesh's value, where something else than the mesh decides.
+    shadowed: Option<Duration>,
+}
+
 /// What is known of a row while it is put together.
 struct Draft {
     /// One of its clusters.
@@ -111,7 +124,7 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
             holders[position as usize].insert(proxy);
         }
     }
-    let mut grouped: HashMap<(Arc<str>, Option<Duration>, Origin), Draft> = HashMap::new();
+    let mut grouped: HashMap<Key, Draft> = HashMap::new();
     for class in attributor.classes() {
         let mesh = attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
         for position in class.clusters.intersection(&kept).iter() {
@@ -119,7 +132,14 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
             let attribution = attributor.attribute(class, position);
             let proxies = holders[position as usize].intersection(&class.proxies);
             let dropped = attribution.expected.as_ref().and_then(|expected| expected.dropped.clone());
-            let key = (Arc::clone(&cluster.name), cluster.connect_timeout, attribution.origin.clone());
+            let key = Key {
+                name: Arc::clone(&cluster.name),
+                connect_timeout: cluster.connect_timeout,
+                origin: attribution.origin.clone(),
+                verdict: attribution.verdict,
+                expected: attribution.expected.as_ref().map(|expected| expected.timeout),
+                shadowed: mesh.filter(|_| attribution.origin.kind.is_override()),
+            };
             let row = grouped.entry(key).or_insert_with(|| Draft {
                 position: position as usize,
                 proxies: ClusterSet::default(),
@@ -140,7 +160,7 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
     let mut sets = ProxySets::default();
     let mut rows: Vec<Row> = grouped
         .into_iter()
-        .map(|((name, connect_timeout, origin), mut row)| {
+        .map(|(Key { name, connect_timeout, origin, .. }, mut row)| {
             let cluster = &snapshot.clusters[row.position];
             row.proxies.shrink();
             let set = sets.intern(&Arc::new(row.proxies));
@@ -158,6 +178,10 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
             }
         })
         .collect();
-    rows.sort_by(|a, b| (&a.name, a.connect_timeout, &a.origin).cmp(&(&b.name, b.connect_timeout, &b.origin)));
+    let first_proxy = |row: &Row| row.proxies.iter().next();
+    rows.sort_by(|a, b| {
+        let key = |row: &Row| (Arc::clone(&row.name), row.connect_timeout);
+        key(a).cmp(&key(b)).then_with(|| a.origin.cmp(&b.origin)).then_with(|| first_proxy(a).cmp(&first_proxy(b)))
+    });
     rows.into_iter().map(Arc::new).collect()
 }

@@ -10,6 +10,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::SourceArgs;
+use super::leases;
 use crate::audit::{Severity, host, nearest};
 use crate::collect::{self, ClusterObject};
 use crate::decode::dump;
@@ -80,7 +81,7 @@ enum Format {
 
 pub(super) async fn run(args: &ClustersArgs, console: &Console) -> Result<Exit, Failure> {
     let mut taken = Taken::new(args, console);
-    read(args, &mut taken).await?;
+    read(args, console, &mut taken).await?;
     if taken.proxies == 0 {
         let Some(first) = taken.unread.first() else {
             return Err(Failure::cannot_run("there is no dump in the input"));
@@ -98,22 +99,22 @@ pub(super) async fn run(args: &ClustersArgs, console: &Console) -> Result<Exit, 
     Ok(if taken.unread.is_empty() { Exit::Success } else { Exit::Incomplete })
 }
 
-async fn read(args: &ClustersArgs, taken: &mut Taken<'_>) -> Result<(), Failure> {
+async fn read(args: &ClustersArgs, console: &Console, taken: &mut Taken<'_>) -> Result<(), Failure> {
     let source = &args.source;
     if !source.from.is_empty() {
         let chosen = Chosen::of(source.select.selection(&source.targets)?)?;
-        let (mut proxies, unread) = collect::offline_objects(&source.from, &ArchiveLimits::default());
-        let there: Vec<String> = proxies.iter().map(|(proxy, _)| proxy.id.to_string()).collect();
-        proxies.retain(|(proxy, _)| chosen.as_ref().is_none_or(|chosen| chosen.means(proxy)));
-        proxies.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        let mut there = Vec::new();
+        let unread = collect::offline_objects(&source.from, &ArchiveLimits::default(), &mut |proxy, objects| {
+            there.push(proxy.id.to_string());
+            if chosen.as_ref().is_none_or(|chosen| chosen.means(&proxy)) { taken.offer(proxy, objects) } else { Ok(()) }
+        })?;
         let may_mean = |id: &ProxyId| chosen.as_ref().is_none_or(|chosen| chosen.may_mean(id));
-        let unread: Vec<UnreadProxy> = unread.into_iter().filter(|unread| may_mean(&unread.id)).collect();
-        if proxies.is_empty() && unread.is_empty() && !there.is_empty() {
+        taken.unread = unread.into_iter().filter(|unread| may_mean(&unread.id)).collect();
+        taken.take_last()?;
+        if taken.proxies == 0 && taken.unread.is_empty() && !there.is_empty() {
             return Err(Chosen::nothing(&there));
         }
-        taken.several = proxies.len() + unread.len() > 1;
-        taken.unread = unread;
-        return proxies.into_iter().try_for_each(|(proxy, objects)| taken.take(proxy, objects));
+        return Ok(());
     }
     if !source.admin_url.is_empty() {
         taken.several = source.admin_url.len() > 1;
@@ -135,6 +136,7 @@ async fn read(args: &ClustersArgs, taken: &mut Taken<'_>) -> Result<(), Failure>
             .hint("for example `kubectl meshaudit clusters deploy/web`; `timeouts` shows a whole namespace or mesh"));
     }
     let connection = source.kube.connect().await?;
+    leases::see(&connection, source.limits(), console).await;
     let mut found = k8s::select(&connection, &select.selection(&source.targets)?, "").await?;
     if let ([], [first, ..]) = (found.proxies.as_slice(), found.skipped.as_slice()) {
         return Err(Failure::cannot_run(format!("{} is no proxy: {}", first.id, first.reason)).hint(format!(
@@ -156,6 +158,9 @@ async fn read(args: &ClustersArgs, taken: &mut Taken<'_>) -> Result<(), Failure>
     Ok(())
 }
 
+/// How many bytes are written at once.
+const PIECE: usize = 256 << 10;
+
 /// What was read so far. Of Envoy's objects nothing is kept: they are written as they come, and for the table only
 /// what is distinct is.
 struct Taken<'a> {
@@ -170,6 +175,8 @@ struct Taken<'a> {
     /// How many proxies' clusters were written.
     written: usize,
     builder: SnapshotBuilder,
+    /// The first proxy, while it may be the only one.
+    first: Option<(Proxy, Vec<ClusterObject>)>,
     /// The names that were seen, for a filter that none has.
     hosts: BTreeSet<String>,
     unread: Vec<UnreadProxy>,
@@ -186,6 +193,7 @@ impl<'a> Taken<'a> {
             warming: 0,
             written: 0,
             builder: SnapshotBuilder::default(),
+            first: None,
             hosts: BTreeSet::new(),
             unread: Vec::new(),
         }
@@ -201,52 +209,90 @@ impl<'a> Taken<'a> {
         }
     }
 
+    /// Takes a proxy of which nobody knows yet whether it is the only one.
+    fn offer(&mut self, proxy: Proxy, objects: Vec<ClusterObject>) -> Result<(), Failure> {
+        if self.proxies == 0 && self.first.is_none() {
+            self.first = Some((proxy, objects));
+            return Ok(());
+        }
+        self.several = true;
+        self.take_last()?;
+        self.take(proxy, objects)
+    }
+
+    /// Takes the one that was held back.
+    fn take_last(&mut self) -> Result<(), Failure> {
+        let Some((proxy, objects)) = self.first.take() else { return Ok(()) };
+        self.several |= !self.unread.is_empty();
+        self.take(proxy, objects)
+    }
+
     fn take(&mut self, proxy: Proxy, mut objects: Vec<ClusterObject>) -> Result<(), Failure> {
         self.proxies += 1;
         if self.kept == 0 {
-            self.hosts.extend(objects.iter().map(|(object, _)| host(name(object)).to_owned()));
+            self.hosts.extend(objects.iter().map(|object| host(&object.name).to_owned()));
         }
-        objects.retain(|(object, _)| self.args.keeps(name(object)));
+        objects.retain(|object| self.args.keeps(&object.name));
         self.kept += objects.len();
-        objects.sort_by(|(a, _), (b, _)| sort_key(name(a)).cmp(&sort_key(name(b))));
+        objects.sort_by(|a, b| sort_key(&a.name).cmp(&sort_key(&b.name)));
         if self.args.output == Format::Table {
             return self.intern(proxy, &objects);
         }
         // istioctl's array: what is active and what is static. A warming cluster is not in it.
         let all = objects.len();
-        objects.retain(|(_, source)| *source != ClusterSource::Warming);
+        objects.retain(|object| object.source != ClusterSource::Warming);
         self.warming += all - objects.len();
-        let objects: Vec<serde_json::Value> = objects.into_iter().map(|(object, _)| object).collect();
         if objects.is_empty() {
             return Ok(());
         }
         self.written += 1;
-        let text = match self.args.output {
-            Format::Yaml => document::yaml(&objects)?,
-            _ => document::json(&objects)?,
-        };
-        let written = if self.several { self.under_its_name(&proxy.id, &text)? } else { text };
-        self.console.print(&written)
+        let name = if self.several { Some(document::json_line(&proxy.id.to_string())?) } else { None };
+        let name = name.as_deref().map(str::trim_end);
+        match self.args.output {
+            Format::Yaml => self.write_yaml(name, &objects),
+            _ => self.write_json(name, &objects),
+        }
     }
 
-    /// One member of the object that holds the clusters of several proxies.
-    fn under_its_name(&self, id: &ProxyId, text: &str) -> Result<String, Failure> {
-        let key = document::json_line(&id.to_string())?;
-        let key = key.trim_end();
-        let indented = |by: &str| text.trim_end().replace('\n', &format!("\n{by}"));
-        Ok(match self.args.output {
-            // What cannot be written as a block is YAML's JSON form.
-            Format::Yaml if text.starts_with(['[', '{']) => format!("{key}: {}\n", indented("  ")),
-            Format::Yaml => format!("{key}:\n  {}\n", indented("  ")),
-            _ => format!("{}    {key}: {}", if self.written > 1 { ",\n" } else { "{\n" }, indented("    ")),
-        })
+    /// Writes an array piece by piece: of one proxy, or as a member of the object that holds those of several.
+    fn write_json(&self, name: Option<&str>, objects: &[ClusterObject]) -> Result<(), Failure> {
+        let (begin, by, end) = match name {
+            Some(name) => {
+                let before = if self.written > 1 { ",\n" } else { "{\n" };
+                (format!("{before}    {name}: ["), "\n        ", "\n    ]")
+            }
+            None => ("[".to_owned(), "\n    ", "\n]\n"),
+        };
+        let mut text = begin;
+        for (index, object) in objects.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text.push_str(by);
+            text.push_str(&document::json(object)?.trim_end().replace('\n', by));
+            if text.len() > PIECE {
+                self.console.print(&text)?;
+                text.clear();
+            }
+        }
+        text.push_str(end);
+        self.console.print(&text)
+    }
+
+    fn write_yaml(&self, name: Option<&str>, objects: &[ClusterObject]) -> Result<(), Failure> {
+        let text = document::yaml(&objects)?;
+        let Some(name) = name else { return self.console.print(&text) };
+        let indented = text.trim_end().replace('\n', "\n  ");
+        // What cannot be written as a block is YAML's JSON form.
+        let between = if text.starts_with(['[', '{']) { " " } else { "\n  " };
+        self.console.print(&format!("{name}:{between}{indented}\n"))
     }
 
     /// Keeps what a table shows.
     fn intern(&mut self, proxy: Proxy, objects: &[ClusterObject]) -> Result<(), Failure> {
         let mut clusters = ClusterSet::default();
-        for (object, source) in objects {
-            let cluster = dump::cluster(object, *source)
+        for object in objects {
+            let cluster = dump::cluster(&object.value(), object.source)
                 .map_err(|message| Failure::cannot_run(format!("{}: {message}", proxy.id)))?;
             clusters.insert(self.builder.intern(cluster));
         }
@@ -288,10 +334,6 @@ impl<'a> Taken<'a> {
             None => failure.hint("without a filter it shows every cluster"),
         }
     }
-}
-
-fn name(object: &serde_json::Value) -> &str {
-    object.get("name").and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
 impl ClustersArgs {
@@ -337,8 +379,12 @@ fn table(snapshot: &MeshSnapshot, several: bool, args: &ClustersArgs, console: &
     let names: Vec<String> =
         snapshot.proxies.iter().map(|read| escape(&read.proxy.id.to_string()).into_owned()).collect();
     let longest = names.iter().max_by_key(|name| name.len()).cloned().unwrap_or_default();
-    let measured: Vec<Vec<String>> = distinct.iter().map(|cells| with(longest.clone(), cells)).collect();
-    let layout = Layout::of(&columns, &measured, console.look(!args.no_headers));
+    let layout = if several {
+        let measured: Vec<Vec<String>> = distinct.iter().map(|cells| with(longest.clone(), cells)).collect();
+        Layout::of(&columns, &measured, console.look(!args.no_headers))
+    } else {
+        Layout::of(&columns, &distinct, console.look(!args.no_headers))
+    };
     console.print(&layout.head())?;
     for (read, name) in snapshot.proxies.iter().zip(&names) {
         let mut held: Vec<u32> = read.clusters.iter().collect();
@@ -346,6 +392,10 @@ fn table(snapshot: &MeshSnapshot, several: bool, args: &ClustersArgs, console: &
         let mut rows = String::new();
         for at in held {
             layout.row(&mut rows, &with(name.clone(), &distinct[at as usize]));
+            if rows.len() > PIECE {
+                console.print(&rows)?;
+                rows.clear();
+            }
         }
         console.print(&rows)?;
     }

@@ -9,9 +9,10 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
-use crate::audit::{self, Filter, Policy};
+use super::policy::PolicyArgs;
+use crate::audit::{self, Filter};
 use crate::fix::{self, FixOptions, FixPlan, Step};
-use crate::model::{MeshSnapshot, format_duration};
+use crate::model::{MeshSnapshot, Scope, format_duration};
 use crate::report::v1::fix::FixPlanJson;
 use crate::report::{document, fix as report};
 
@@ -21,7 +22,7 @@ use crate::report::{document, fix as report};
   kubectl meshaudit fix -A                           the whole mesh
   kubectl meshaudit fix -A --host api.example.com    only this host, with a DestinationRule
   kubectl meshaudit fix -A --set 15s                 another value than the recommended one
-  kubectl meshaudit fix -A -o yaml > fix.yaml        for kubectl apply --server-side, as its first lines say
+  kubectl meshaudit fix -A -o yaml > fix.yaml        a patch of each object, and the commands that use it
   kubectl meshaudit fix -A -o json > plan.json       then: kubectl meshaudit verify -A --plan plan.json
   kubectl meshaudit fix --from snapshot.tar.gz
 
@@ -31,6 +32,8 @@ pub(super) struct FixArgs {
     source: SourceArgs,
     #[command(flatten)]
     evidence: EvidenceArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
     #[command(flatten)]
     plan: PlanArgs,
 }
@@ -56,7 +59,7 @@ struct PlanArgs {
     exit_zero: bool,
 }
 
-/// How a plan or a verification is written.
+/// How a plan is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     #[default]
@@ -79,15 +82,16 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(args: &FixArgs, console: &Console) -> Result<Exit, Failure> {
+    let policy = args.policy.load(console)?;
     let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
     hosts_are_there(&snapshot, &args.plan.host)?;
-    let (filter, policy) = (Filter::default(), Policy::default());
+    let filter = Filter::default();
     let audit = audit::audit(&snapshot, &filter, &policy);
     let PlanArgs { set, host, choose, .. } = &args.plan;
     let options = FixOptions { value: *set, hosts: host.clone(), chosen: choose.clone() };
     let plan = fix::plan(&snapshot, &audit, &filter, &policy, &options);
     control_planes_take_it(&snapshot, &plan)?;
-    let scope = args.source.scope();
+    let scope = Scope { policy: args.policy.flag(), ..args.source.scope() };
     let look = console.look(true);
     console.print(&match args.plan.output {
         Format::Text => report::text(&snapshot, &plan, &scope, look),

@@ -13,7 +13,7 @@ use super::leases;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
 use crate::input::ArchiveLimits;
 use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect};
-use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_span};
+use crate::model::{FailureCause, Flag, MeshSnapshot, Scope, format_duration, parse_span};
 use crate::reach::Limits;
 use crate::report::progress::Bar;
 
@@ -353,7 +353,7 @@ impl SourceArgs {
         let snapshot = self.read_twice(console, wanted).await?;
         let failure = match (snapshot.proxies.is_empty(), snapshot.failed.is_empty()) {
             (false, _) => None,
-            (true, false) => Some(nothing_read(&snapshot)),
+            (true, false) => Some(self.nothing_read(&snapshot)),
             (true, true) => return Err(self.nothing_selected(&snapshot)),
         };
         Ok((snapshot, failure))
@@ -378,6 +378,7 @@ impl SourceArgs {
             selection: self.select.flags(),
             cluster: self.kube.flags(),
             source: from.chain(urls).chain(self.kube.istio_flags()).collect(),
+            policy: None,
         }
     }
 
@@ -412,15 +413,15 @@ impl SourceArgs {
         let selection = self.select.selection(&self.targets)?;
         let (connections, lost) = self.kube.connect_all(deadline).await?;
         for connection in &connections {
-            leases::put_back_what_has_run_out(connection, self.limits(), console).await;
+            leases::see(connection, self.limits(), console).await;
         }
-        leases::mention(console);
-        let mut selected = collect::select_proxies(&connections, &selection).await?;
+        let several = connections.len() + lost.len() > 1;
+        let mut selected = collect::select_proxies(&connections, &selection, several).await?;
         for (context, error) in &lost {
             selected.lose(context, error);
         }
         // A proxy that hangs takes none of istiod's time, and istiod none of a proxy's.
-        let objects = self.object_options(&connections, &selected, wanted);
+        let objects = self.object_options(&connections, several, &selected, wanted);
         let objects = join_all(objects.iter().map(|(connection, context, options)| async {
             (context.clone(), collect::read_istio_objects(connection, options, &progress).await)
         }));
@@ -442,11 +443,12 @@ impl SourceArgs {
     fn object_options<'a>(
         &self,
         connections: &'a [Connection],
+        several: bool,
         selected: &Selected,
         wanted: Wanted,
     ) -> Vec<(&'a Connection, String, ObjectOptions)> {
         let of = |connection: &'a Connection| {
-            let context = if connections.len() > 1 { connection.context.as_str() } else { "" };
+            let context = if several { connection.context.as_str() } else { "" };
             let proxies = || selected.proxies().filter(|proxy| proxy.id.context == context);
             let options = ObjectOptions {
                 istio_namespace: self.kube.istio_namespace.clone(),
@@ -458,6 +460,25 @@ impl SourceArgs {
             (connection, context.to_owned(), options)
         };
         if wanted.objects { connections.iter().map(of).collect() } else { Vec::new() }
+    }
+
+    /// Nothing was read, and why, of each.
+    fn nothing_read(&self, snapshot: &MeshSnapshot) -> Failure {
+        let named = snapshot.failed.iter().take(NAMED).map(|failed| format!("{}: {}", failed.id, failed.message));
+        let mut lines: Vec<String> = named.collect();
+        let more = snapshot.failed.len().saturating_sub(NAMED);
+        if more > 0 {
+            lines.push(format!("and {more} more, which -o json names"));
+        }
+        let between = if lines.len() > 1 { "\n  " } else { " " };
+        let hint = match snapshot.failed.first().map(|failed| failed.cause) {
+            Some(FailureCause::Unreachable) if !self.is_live() => {
+                "`--from` reads config dumps, snapshots, and archives of them"
+            }
+            Some(cause) => crate::report::look::failure_hint(cause),
+            None => "",
+        };
+        Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).hint(hint).passing(true)
     }
 
     /// An empty selection, with what stood in the way.
@@ -486,16 +507,3 @@ impl SourceArgs {
 
 /// How many proxies that were not read are named when none was.
 const NAMED: usize = 50;
-
-/// Nothing was read, and why, of each.
-fn nothing_read(snapshot: &MeshSnapshot) -> Failure {
-    let named = snapshot.failed.iter().take(NAMED).map(|failed| format!("{}: {}", failed.id, failed.message));
-    let mut lines: Vec<String> = named.collect();
-    let more = snapshot.failed.len().saturating_sub(NAMED);
-    if more > 0 {
-        lines.push(format!("and {more} more, which -o json names"));
-    }
-    let between = if lines.len() > 1 { "\n  " } else { " " };
-    let first = snapshot.failed.first().map_or("", |failed| crate::report::look::failure_hint(failed.cause));
-    Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).hint(first).passing(true)
-}

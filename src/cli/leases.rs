@@ -7,15 +7,21 @@ use jiff::Timestamp;
 
 use super::console::Console;
 use crate::collect::{Kept, LeaseError, LeaseStore, Restored, Restoring, restore};
-use crate::k8s::Connection;
+use crate::k8s::{Connection, Deadline};
 use crate::model::{DebugLease, LeaseTimes, MeshSnapshot, Proxy};
 use crate::reach::Limits;
 use crate::report::debug_log::moment;
 use crate::report::escape::escape;
 use crate::report::look::count;
 
-/// How long each of them is tried: whoever asked for something else should not wait for it.
+/// How long is tried in all: whoever asked for something else should not wait for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a command that has reached a cluster does first: puts back what has run out, and mentions what was left on.
+pub(super) async fn see(connection: &Connection, limits: Limits, console: &Console) {
+    put_back_what_has_run_out(connection, limits, console).await;
+    mention(console);
+}
 
 /// Puts back, in this cluster, what was set with `--on --for` or by a session that was killed, and whose time is over.
 /// What fails is mentioned, and is tried again by the next command.
@@ -23,13 +29,14 @@ pub(super) async fn put_back_what_has_run_out(connection: &Connection, limits: L
     let Ok(store) = LeaseStore::open() else { return };
     let Ok(left) = store.left() else { return };
     let now = Timestamp::now();
+    let deadline = Deadline::after(PATIENCE);
     for lease in left.leases {
         // A lease is of this cluster if it was reached at the same place; whether it is, its pod's UID says.
         if lease.has_run_out(now) && lease.cluster.server == connection.server {
             let limits = Limits { request_timeout: limits.request_timeout.min(PATIENCE), ..limits };
-            let outcome = tokio::time::timeout(PATIENCE, put_back(&store, connection, limits, &lease, now)).await;
+            let outcome = deadline.run(put_back(&store, connection, limits, &lease, now)).await;
             // What fails now is tried again by the next run, and `debug-log --show` names it.
-            if let Ok(Ok(Some(done))) = outcome {
+            if let Some(Ok(Some(done))) = outcome {
                 let (proxy, end) = (lease.proxy(), moment(lease.until.unwrap_or(now)));
                 console.note(&format!("{}: its debug levels were to end at {end}: {done}", escape(&proxy)));
             }

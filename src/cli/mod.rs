@@ -1,5 +1,6 @@
 //! The command line: names, flags, dispatch. Flags only say what is wanted; the modules below do it.
 
+mod baseline;
 mod chosen;
 mod clusters;
 mod complete;
@@ -8,6 +9,7 @@ mod console;
 mod convert;
 mod debug_log;
 mod diagnose;
+mod diff;
 mod exit;
 mod explain;
 mod failure;
@@ -17,8 +19,10 @@ mod help;
 mod kube_args;
 mod leases;
 mod moment;
+mod policy;
 mod resets;
 mod snapshot;
+mod stores;
 mod timeouts;
 mod verify;
 mod version;
@@ -78,7 +82,9 @@ enum Command {
     Fix(Box<fix::FixArgs>),
     Verify(Box<verify::VerifyArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
+    Diff(Box<diff::DiffArgs>),
     Convert(convert::ConvertArgs),
+    Policy(policy::PolicyCommandArgs),
     Explain(explain::ExplainArgs),
     Version(Box<version::VersionArgs>),
     Completion(completion::CompletionArgs),
@@ -113,7 +119,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Verify(args) => block_on(verify::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
         Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
+        Command::Diff(args) => block_on(diff::run(&args, &console)),
         Command::Convert(args) => convert::run(&args, &console),
+        Command::Policy(args) => block_on(policy::run(&args, &console)),
         Command::Explain(args) => explain::run(&args, &console),
         Command::Version(args) => block_on(version::run(&args, &console)),
         Command::Completion(args) => completion::run(&args, &console),

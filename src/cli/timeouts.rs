@@ -1,19 +1,23 @@
 //! `timeouts`: the audit.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
+use super::baseline::Baseline;
 use super::console::Console;
 use super::convert::{OutputFileArgs, annotate, exported};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
+use super::policy::PolicyArgs;
 use crate::audit::delivery::plane_troubles;
-use crate::audit::{self, Audit, Filter, Policy, Severity, Unmatched};
+use crate::audit::{self, Audit, Filter, Severity, Unmatched};
 use crate::model::objects::{Coverage, ObjectKind};
-use crate::model::{Direction, MeshSnapshot};
+use crate::model::{Direction, MeshSnapshot, Scope};
+use crate::reach::push;
 use crate::report::audit::{self as report, Detail};
 use crate::report::look::{Look, count};
 use crate::report::{document, export, v1, verify};
@@ -35,6 +39,11 @@ pub(super) struct TimeoutsArgs {
     filter: FilterArgs,
     #[command(flatten)]
     evidence: EvidenceArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Report only what an earlier -o json does not have
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
+    baseline: Option<PathBuf>,
     #[command(flatten)]
     report: ReportArgs,
     /// Show for each cluster what could have given it its timeout, and why it did or did not; best with --host
@@ -103,6 +112,9 @@ pub(super) struct ReportArgs {
     output: Format,
     #[command(flatten)]
     to: OutputFileArgs,
+    /// Push the figures of -o prometheus to this Pushgateway too, as job kubectl-meshaudit
+    #[arg(long, value_name = "URL")]
+    push: Option<String>,
     /// What a row of the table is: cause (a value and what gives it) or cluster
     #[arg(long, value_name = "WHAT", value_enum, default_value_t, hide_possible_values = true)]
     by: By,
@@ -159,7 +171,7 @@ enum By {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     #[default]
     Error,
     Warning,
@@ -167,13 +179,32 @@ enum FailOn {
     Never,
 }
 
+impl FailOn {
+    /// The severity from which on the exit code is 1.
+    pub(super) fn threshold(self) -> Option<Severity> {
+        match self {
+            Self::Error => Some(Severity::Error),
+            Self::Warning => Some(Severity::Warning),
+            Self::Info => Some(Severity::Info),
+            Self::Never => None,
+        }
+    }
+
+    /// The severity that a document's word means.
+    pub(super) fn parse(word: &str) -> Option<Severity> {
+        [Severity::Error, Severity::Warning, Severity::Info].into_iter().find(|severity| severity.as_str() == word)
+    }
+}
+
 pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, Failure> {
     let started = Instant::now();
+    let policy = args.policy.load(console)?;
+    let baseline = args.baseline.as_deref().map(Baseline::load).transpose()?;
     let (snapshot, failure) = args.source.collect_whatever(console, args.evidence.wanted()).await?;
     let filter = args.filter.filter();
     if let Some(failure) = failure {
         if matches!(args.report.output, Format::Json | Format::Yaml | Format::Ndjson) {
-            let audit = audit::audit(&snapshot, &filter, &Policy::default());
+            let audit = audit::audit(&snapshot, &filter, &policy);
             show(args, &snapshot, &audit, started.elapsed(), console)?;
         }
         return Err(failure);
@@ -181,13 +212,25 @@ pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, 
     if let Some(unmatched) = filter.unmatched(&snapshot) {
         return Err(nothing_matches(&unmatched, &snapshot));
     }
-    let audit = audit::audit(&snapshot, &filter, &Policy::default());
+    let mut audit = audit::audit(&snapshot, &filter, &policy);
+    args.policy.mention_unused(&policy, &snapshot, console);
+    if let Some(baseline) = &baseline {
+        baseline.leave_out_what_is_known(&snapshot, &mut audit)?;
+    }
     if args.explain_origin {
         console.print(&explain(args, &snapshot, &audit, console)?)?;
     } else {
         show(args, &snapshot, &audit, started.elapsed(), console)?;
     }
     annotate(|| v1::audit::timeout_audit(&snapshot, &audit, started.elapsed()), console)?;
+    if let Some(url) = &args.report.push {
+        let metrics =
+            exported(&v1::audit::timeout_audit(&snapshot, &audit, started.elapsed()), export::Format::Prometheus)?;
+        push(url, "kubectl-meshaudit", metrics, args.source.limits().request_timeout).await.map_err(|error| {
+            Failure::cannot_run(format!("the figures were not pushed: {error}"))
+                .hint("--push takes the address of a Pushgateway: http://HOST:9091")
+        })?;
+    }
     if args.source.is_live() {
         unread_objects(&snapshot, console);
     }
@@ -259,7 +302,8 @@ fn show(
 /// The rows and the summary. On a terminal that they would not fit into whole, only what was seen to fail is said in
 /// words.
 fn tables(args: &TimeoutsArgs, snapshot: &MeshSnapshot, audit: &Audit, console: &Console) -> (String, String) {
-    let (look, scope, everything) = (look(args, console), args.source.scope(), args.filter.all_clusters);
+    let (look, scope, everything) =
+        (look(args, console), Scope { policy: args.policy.flag(), ..args.source.scope() }, args.filter.all_clusters);
     let at = |detail: Detail| {
         let rows = match (args.report.output, args.report.by) {
             (Format::Wide, _) => report::wide(snapshot, audit, look, everything),
@@ -311,12 +355,7 @@ fn look(args: &TimeoutsArgs, console: &Console) -> Look {
 }
 
 fn exit(args: &ReportArgs, snapshot: &MeshSnapshot, audit: &Audit) -> Exit {
-    let threshold = match args.fail_on {
-        FailOn::Error => Some(Severity::Error),
-        FailOn::Warning => Some(Severity::Warning),
-        FailOn::Info => Some(Severity::Info),
-        FailOn::Never => None,
-    };
+    let threshold = args.fail_on.threshold();
     let (read, failed) = (snapshot.proxies.len(), snapshot.failed.len());
     if args.exit_zero {
         Exit::Success

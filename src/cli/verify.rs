@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::console::Console;
+use super::convert::{OutputFileArgs, annotate, exported};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::fix::{Format, timeout};
+use super::fix::timeout;
 use super::kube_args::{SourceArgs, Wanted, duration};
 use crate::attribute::describe;
 use crate::audit::delivery::not_in_force;
@@ -19,7 +20,7 @@ use crate::k8s::Deadline;
 use crate::model::{FailureCause, MeshSnapshot, format_duration};
 use crate::report::look::Look;
 use crate::report::v1::fix::SavedPlan;
-use crate::report::{document, verify as report};
+use crate::report::{document, export, verify as report};
 
 /// Wait until every proxy has the expected value, and name the stragglers
 #[derive(Debug, Args)]
@@ -53,15 +54,31 @@ struct WhatArgs {
     /// How long to wait between two readings
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     interval: Duration,
-    /// text, json or yaml
+    /// text, json, yaml, sarif, junit, markdown, html or csv
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     output: Format,
+    #[command(flatten)]
+    to: OutputFileArgs,
     /// No headings in tables
     #[arg(long)]
     no_headers: bool,
     /// Exit code 0 in place of 1 and 3
     #[arg(long)]
     exit_zero: bool,
+}
+
+/// How a verification is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+    Yaml,
+    Sarif,
+    Junit,
+    Markdown,
+    Html,
+    Csv,
 }
 
 /// The most that is read of a plan: one with all clusters of a large mesh has a few megabytes.
@@ -93,11 +110,18 @@ pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Fa
         verbose: console.verbose > 0,
     };
     let json = || report::verification_json(&snapshot, &verification, &expected, started.elapsed());
-    console.print(&match args.what.output {
+    let text = match args.what.output {
         Format::Text => report::text(&snapshot, &verification, &expected, look),
         Format::Json => document::json(&json())?,
         Format::Yaml => document::yaml(&json())?,
-    })?;
+        Format::Sarif => exported(&json(), export::Format::Sarif)?,
+        Format::Junit => exported(&json(), export::Format::Junit)?,
+        Format::Markdown => exported(&json(), export::Format::Markdown)?,
+        Format::Html => exported(&json(), export::Format::Html)?,
+        Format::Csv => exported(&json(), export::Format::Csv)?,
+    };
+    args.what.to.put(&text, console)?;
+    annotate(json, console)?;
     Ok(if args.what.exit_zero {
         Exit::Success
     } else if !verification.stragglers.is_empty() {

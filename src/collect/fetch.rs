@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Serialize, Serializer};
+use tokio::sync::Semaphore;
+
 use super::lease::read_levels;
-use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, Node};
+use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, MAX_CLUSTERS, Node};
 use crate::decode::{ElementError, Shape, stats, xds_stats};
 use crate::model::evidence::ClusterEvidence;
 use crate::model::{
@@ -16,13 +19,14 @@ use crate::model::{
 use crate::reach::{AdminError, AdminRequest, AdminSource, Section};
 
 /// The most bytes that one element of a dump may have: the section with all clusters, in a whole dump.
-pub(super) const MAX_ELEMENT: usize = 128 << 20;
+pub(super) const MAX_ELEMENT: usize = 64 << 20;
 
-/// The most clusters of one proxy; Envoys of the largest meshes have some ten thousand.
-const MAX_CLUSTERS: usize = 200_000;
+/// The most bytes that one element may have where a section was asked for, and each is one cluster; without a mask with
+/// all of its endpoints.
+const MAX_ENTRY: usize = 8 << 20;
 
 /// The most bytes of distinct clusters in all, by [`weight`].
-const MAX_DISTINCT: usize = 160 << 20;
+const MAX_DISTINCT: usize = 48 << 20;
 
 /// Elements up to this size, in bytes, are remembered undecoded.
 const MEMO_ELEMENT: usize = 16 << 10;
@@ -86,6 +90,8 @@ pub(super) enum TooMany {
     Clusters,
     #[error("it and the proxies read before have more than {} MiB of distinct clusters", MAX_DISTINCT >> 20)]
     Distinct,
+    #[error("its clusters have more than {} MiB", MAX_OBJECTS >> 20)]
+    Objects,
 }
 
 /// About how many bytes a distinct cluster costs.
@@ -325,11 +331,13 @@ fn section(section: Section, masked: bool) -> AdminRequest {
 }
 
 /// Whether an answer may come from an Envoy that does not know `resource` or a field of the mask: an error status,
-/// or a text with status 200. The whole dump tells whether it is Envoy at all.
+/// or a text with status 200, or everything in one element. The whole dump tells whether it is Envoy at all.
 fn is_too_old(error: &ReadError) -> bool {
     match error {
         ReadError::Admin(AdminError::Status { code, .. }) => matches!(code, 400 | 404 | 501),
-        ReadError::Dump(DumpError::Elements(ElementError::NotJson(_) | ElementError::Unexpected { .. })) => true,
+        ReadError::Dump(DumpError::Elements(
+            ElementError::NotJson(_) | ElementError::Unexpected { .. } | ElementError::TooLarge(_),
+        )) => true,
         _ => false,
     }
 }
@@ -341,7 +349,11 @@ async fn fetch_dump(
     kind: ClusterSource,
     each: &mut TakeElement<'_>,
 ) -> Result<Shape, ReadError> {
-    let mut decoder = DumpDecoder::new(MAX_ELEMENT, kind);
+    let whole = matches!(request, AdminRequest::AllClusters);
+    // Where an element has to be held as a whole, few are at once.
+    static WHOLE: Semaphore = Semaphore::const_new(2);
+    let _turn = if whole { WHOLE.acquire().await.ok() } else { None };
+    let mut decoder = DumpDecoder::new(if whole { MAX_ELEMENT } else { MAX_ENTRY }, kind);
     let mut failed = None;
     source
         .send(request, &mut |chunk| match decoder.feed(chunk, &mut *each) {
@@ -400,16 +412,79 @@ const MAX_COUNTERS: usize = 16 << 10;
 /// How many bytes of statistics are read: both of them for about 30,000 clusters.
 const MAX_STATS: usize = 16 << 20;
 
-/// A cluster as Envoy's own object, in istioctl's form, and where in the dump it stood.
-pub type ClusterObject = (serde_json::Value, ClusterSource);
+/// The most bytes of one proxy's clusters with every field: those of some 15,000.
+const MAX_OBJECTS: usize = 48 << 20;
+
+/// A cluster as Envoy's own object, in istioctl's form. It is kept as text, which costs a fraction of what its values
+/// do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterObject {
+    /// Its name.
+    pub name: String,
+    /// Where in the dump it stood.
+    pub source: ClusterSource,
+    json: Box<str>,
+}
+
+impl ClusterObject {
+    pub(super) fn new(value: &serde_json::Value, source: ClusterSource) -> Self {
+        let name = value.get("name").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        Self { name, source, json: value.to_string().into() }
+    }
+
+    /// The object.
+    #[must_use]
+    pub fn value(&self) -> serde_json::Value {
+        serde_json::from_str(&self.json).unwrap_or_default()
+    }
+}
+
+impl Serialize for ClusterObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
+}
+
+/// One proxy's clusters as they come.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    found: Vec<ClusterObject>,
+    bytes: usize,
+    too_many: Option<TooMany>,
+}
+
+impl Objects {
+    /// Takes an element of a dump.
+    pub(super) fn element(&mut self, element: &[u8], source: ClusterSource) -> Result<(), String> {
+        let Self { found, bytes, too_many } = self;
+        dump::cluster_objects(element, source, |value, source| {
+            if *bytes <= MAX_OBJECTS && found.len() < MAX_CLUSTERS {
+                let object = ClusterObject::new(&value, source);
+                *bytes += object.json.len();
+                found.push(object);
+            } else {
+                *too_many = Some(TooMany::Objects);
+            }
+        })?;
+        self.too_many.map_or(Ok(()), |bound| Err(bound.to_string()))
+    }
+
+    /// What came, unless it was more than can be, or nothing.
+    pub(super) fn finish(self, outcome: Result<(), ReadError>) -> Result<Vec<ClusterObject>, ReadError> {
+        match self.too_many {
+            Some(bound) => Err(bound.into()),
+            None => {
+                outcome.and_then(|()| if self.found.is_empty() { Err(ReadError::NoClusters) } else { Ok(self.found) })
+            }
+        }
+    }
+}
 
 /// Reads a proxy's clusters with every field, for `clusters -o json`.
 pub async fn read_objects(source: &mut impl AdminSource, id: &ProxyId) -> Result<Vec<ClusterObject>, UnreadProxy> {
-    let mut objects = Vec::new();
+    let mut objects = Objects::default();
     let read = async {
-        let each = &mut |element: &[u8], from: ClusterSource| {
-            dump::cluster_objects(element, from, |value, from| objects.push((value, from)))
-        };
+        let each = &mut |element: &[u8], from: ClusterSource| objects.element(element, from);
         let sections = [
             (Section::Static, ClusterSource::Static),
             (Section::DynamicActive, ClusterSource::Active),
@@ -427,9 +502,5 @@ pub async fn read_objects(source: &mut impl AdminSource, id: &ProxyId) -> Result
         Ok(())
     };
     let outcome: Result<(), ReadError> = read.await;
-    match outcome {
-        Ok(()) if objects.is_empty() => Err(ReadError::NoClusters.unread(id.clone())),
-        Ok(()) => Ok(objects),
-        Err(error) => Err(error.unread(id.clone())),
-    }
+    objects.finish(outcome).map_err(|error| error.unread(id.clone()))
 }

@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
 
 use super::{ObjectOptions, Progress};
+use crate::decode::bounded::weigh;
 use crate::decode::istiod::{IstiodPod, injector, istiod_pod};
 use crate::decode::{mesh_config, syncz};
-use crate::k8s::{ApiError, Connection, ListQuery, Listed};
+use crate::k8s::{ApiError, Connection, ListQuery, Listed, encode};
 use crate::model::objects::{ControlPlane, Evidence, IstioObjects, MeshConfigKind, MeshConfigSource, ObjectMeta};
 use crate::model::sync::{Answer, Instance};
 use crate::reach::{AdminError, AdminRequest, AdminSource, IstiodPage, Limits, Tunnel};
@@ -31,7 +32,8 @@ pub(super) async fn add_pods(connection: &Connection, options: &ObjectOptions, o
         namespaces.dedup();
         listed = false;
         for namespace in namespaces {
-            outcome = list_pods(connection, &format!("/api/v1/namespaces/{namespace}/pods"), &mut pods).await;
+            outcome =
+                list_pods(connection, &format!("/api/v1/namespaces/{}/pods", encode(&namespace)), &mut pods).await;
         }
     }
     if let Err(error) = outcome {
@@ -119,12 +121,14 @@ pub(super) async fn ask(
     let pods = planes.iter().enumerate().flat_map(|(plane, found)| {
         found.instances.iter().flatten().enumerate().map(move |(instance, pod)| (plane, instance, pod))
     });
-    join_all(pods.map(|(plane, instance, pod)| async move {
+    let asking = pods.map(|(plane, instance, pod)| async move {
         let (mesh, answer) = ask_pod(connection, pod, options.limits).await;
         progress(Progress::Done(name(pod)));
         Answered { plane, instance, mesh, answer }
-    }))
-    .await
+    });
+    // Replicas of all revisions are fewer than these.
+    let asking: Vec<_> = asking.collect();
+    futures_util::stream::iter(asking).buffered(AT_ONCE).collect().await
 }
 
 async fn ask_pod(connection: &Connection, pod: &Instance, limits: Limits) -> (Option<MeshConfigSource>, Answer) {
@@ -216,13 +220,32 @@ pub(super) fn add_answers(objects: &mut IstioObjects, answers: Vec<Answered>) {
     }
 }
 
+/// How many istiods are asked at once.
+const AT_ONCE: usize = 8;
+
+/// The most bytes of a mesh configuration; a ConfigMap has one.
+const MAX_MESH: usize = 2 << 20;
+
+/// The most bytes of what one istiod says of its proxies: some 20,000 of them.
+const MAX_SYNCZ: usize = 12 << 20;
+
+/// The same once it is decoded, by [`weigh`].
+const MAX_WEIGHT: usize = 48 << 20;
+
 async fn fetch(tunnel: &mut Tunnel<'_>, page: IstiodPage) -> Result<String, AdminError> {
+    let most = match page {
+        IstiodPage::Mesh => MAX_MESH,
+        IstiodPage::Syncz => MAX_SYNCZ,
+    };
     let mut body = Vec::new();
     tunnel
         .send(&AdminRequest::Istiod(page), &mut |chunk| {
             body.extend_from_slice(chunk);
-            ControlFlow::Continue(())
+            if body.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
-    Ok(String::from_utf8_lossy(&body).into_owned())
+    if body.len() > most || weigh(&body) > MAX_WEIGHT {
+        return Err(AdminError::TooLarge(most as u64));
+    }
+    Ok(String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

@@ -123,9 +123,12 @@ impl Selected {
 }
 
 /// Finds the selected proxies of one or several clusters. Of several contexts one that does not answer is lost, and
-/// said; that none answers is an error.
-pub async fn select_proxies(connections: &[Connection], selection: &PodSelection) -> Result<Selected, CollectError> {
-    let several = connections.len() > 1;
+/// said; that none answers is an error. Where there are `several`, names have their context before them.
+pub async fn select_proxies(
+    connections: &[Connection],
+    selection: &PodSelection,
+    several: bool,
+) -> Result<Selected, CollectError> {
     let name = |connection: &Connection| if several { connection.context.clone() } else { String::new() };
     let selecting = connections.iter().map(|connection| async move {
         let context = name(connection);
@@ -221,7 +224,7 @@ pub async fn direct(
                 let turn = limiter.turn().await;
                 let mut source = Watched::new(&mut source);
                 let heard = source.heard();
-                let reading = fetch::read_proxy(&mut source, Proxy::named(id.clone()), &ingest, extras);
+                let reading = Box::pin(fetch::read_proxy(&mut source, Proxy::named(id.clone()), &ingest, extras));
                 limiter.share(turn, &heard, reading).await
             };
             let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id.clone(), deadline)));
@@ -262,7 +265,8 @@ async fn read_pod(
         let mut tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
         let mut source = Watched::new(&mut tunnel);
         let heard = source.heard();
-        let reading = fetch::read(&mut source, proxy.clone(), ingest, Extras::of(options));
+        // Boxed, so that one that waits for its turn holds nothing of what it will need.
+        let reading = Box::pin(fetch::read(&mut source, proxy.clone(), ingest, Extras::of(options)));
         match limiter.share(turn, &heard, reading).await {
             Err(fetch::ReadError::Admin(AdminError::Api(busy @ ApiError::Busy { .. }))) => {
                 limiter.halve();

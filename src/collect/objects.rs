@@ -7,9 +7,10 @@ use futures_util::future::join_all;
 
 use super::istiod::{self, ISTIOD_LABEL};
 use super::{ObjectOptions, Progress};
+use crate::decode::bounded::weigh_object;
 use crate::decode::istio::{Kind, Object, add};
 use crate::decode::log::AccessFormat;
-use crate::k8s::{ApiError, Connection, ListQuery, Listed};
+use crate::k8s::{ApiError, Connection, ListQuery, Listed, encode, is_label};
 use crate::model::Proxy;
 use crate::model::istio::{ControlPlane, Coverage, IstioObjects, ObjectKind};
 
@@ -239,7 +240,7 @@ async fn list_everywhere(
     let namespaces: BTreeSet<&String> = options.namespaces.iter().chain([&options.istio_namespace]).collect();
     let mut read = 0;
     for namespace in &namespaces {
-        let path = format!("{api}/namespaces/{namespace}/{resource}");
+        let path = format!("{api}/namespaces/{}/{resource}", encode(namespace));
         match list(connection, &path, None, kind, found).await {
             Ok(()) => read += 1,
             // One refusal of many is likely followed by more; still, each namespace may differ.
@@ -253,6 +254,13 @@ async fn list_everywhere(
     Coverage::Partly(format!("{read} of {} namespaces; {refusal}", namespaces.len()))
 }
 
+/// The most bytes, by [`weigh_object`], that are kept of one kind: twenty thousand Services, or as many
+/// DestinationRules.
+const MAX_OF_A_KIND: usize = 64 << 20;
+
+/// What an object costs besides.
+const OBJECT: usize = 512;
+
 async fn list(
     connection: &Connection,
     path: &str,
@@ -260,11 +268,23 @@ async fn list(
     kind: Kind,
     found: &mut IstioObjects,
 ) -> Result<(), ApiError> {
+    let mut weight = 0;
     connection
         .list(ListQuery { path, labels, fields: None }, &mut |listed| {
             match listed {
-                Listed::Object(json) => add(found, kind, &String::from_utf8_lossy(json)),
+                Listed::Object(json) => {
+                    weight += OBJECT + weigh_object(json);
+                    if weight > MAX_OF_A_KIND {
+                        let of = <&str>::from(kind);
+                        return Err(ApiError::TooLarge(format!(
+                            "there are more than {} MiB of {of}",
+                            MAX_OF_A_KIND >> 20
+                        )));
+                    }
+                    add(found, kind, &String::from_utf8_lossy(json));
+                }
                 Listed::Restarted => {
+                    weight = 0;
                     *found = IstioObjects {
                         control_planes: std::mem::take(&mut found.control_planes),
                         ..IstioObjects::default()
@@ -287,7 +307,7 @@ async fn read_control_planes(
     let coverage = match everywhere {
         Ok(()) => Coverage::Read,
         Err(ApiError::Forbidden(refusal)) => {
-            let path = format!("/apis/apps/v1/namespaces/{}/deployments", options.istio_namespace);
+            let path = format!("/apis/apps/v1/namespaces/{}/deployments", encode(&options.istio_namespace));
             match list(connection, &path, Some(ISTIOD_LABEL), Kind::Deployment, objects).await {
                 Ok(()) => Coverage::Partly(format!("only in {}; {refusal}", options.istio_namespace)),
                 Err(error) => Coverage::Denied(error.to_string()),
@@ -296,7 +316,7 @@ async fn read_control_planes(
         Err(error) => Coverage::Denied(error.to_string()),
     };
     if objects.control_planes.is_empty() {
-        let path = format!("/apis/apps/v1/namespaces/{}/deployments", options.istio_namespace);
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments", encode(&options.istio_namespace));
         // Where there is none, or it may not be read, the ConfigMap still says what there is to say.
         let _ = list(connection, &path, Some(PILOT_LABEL), Kind::Deployment, objects).await;
     }
@@ -330,7 +350,7 @@ async fn read_mesh_configs(
     planes: &[ControlPlane],
 ) -> Vec<Result<crate::decode::objects::Object, ApiError>> {
     let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
-    for plane in planes {
+    for plane in planes.iter().filter(|plane| plane.revision.is_empty() || is_label(&plane.revision)) {
         wanted.insert((plane.namespace.clone(), mesh_config_map(&plane.revision)));
         wanted.insert((plane.namespace.clone(), format!("istio-shared-configmap-{}", plane.revision)));
         if let Some(shared) = plane.istiod.as_ref().and_then(|istiod| istiod.shared_mesh_config.clone()) {
@@ -338,7 +358,9 @@ async fn read_mesh_configs(
         }
     }
     let unknown = |revision: &&String| planes.iter().all(|plane| plane.revision != **revision);
-    for revision in options.revisions.iter().filter(unknown) {
+    // A pod's annotation may say anything; a revision is a label's value, and anything else is no control plane's.
+    let revisions = options.revisions.iter().filter(|revision| is_label(revision));
+    for revision in revisions.filter(unknown) {
         // A tag of a known control plane, or a control plane that runs elsewhere.
         wanted.insert((options.istio_namespace.clone(), mesh_config_map(revision)));
     }
@@ -346,7 +368,7 @@ async fn read_mesh_configs(
         wanted.insert((options.istio_namespace.clone(), "istio".to_owned()));
     }
     join_all(wanted.iter().map(|(namespace, name)| async move {
-        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+        let path = format!("/api/v1/namespaces/{}/configmaps/{}", encode(namespace), encode(name));
         connection.get::<crate::decode::objects::Object>(&path).await
     }))
     .await
@@ -364,9 +386,10 @@ pub async fn access_log_formats(
         #[serde(default)]
         data: BTreeMap<String, String>,
     }
-    let names: BTreeSet<String> = proxies.iter().map(|proxy| mesh_config_map(&proxy.revision)).collect();
+    let sound = proxies.iter().filter(|proxy| proxy.revision.is_empty() || is_label(&proxy.revision));
+    let names: BTreeSet<String> = sound.map(|proxy| mesh_config_map(&proxy.revision)).collect();
     let reads = names.iter().map(|name| async move {
-        let path = format!("/api/v1/namespaces/{istio_namespace}/configmaps/{name}");
+        let path = format!("/api/v1/namespaces/{}/configmaps/{}", encode(istio_namespace), encode(name));
         connection.get::<ConfigMap>(&path).await.ok()
     });
     let mut formats = Vec::new();

@@ -6,7 +6,7 @@ use std::io::BufRead;
 
 use jiff::Timestamp;
 
-use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, ReadError, Reading, TakeElement};
+use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, Objects, ReadError, Reading, TakeElement};
 use crate::decode::dump::{self, DumpDecoder, Item, Node};
 use crate::decode::snapshot::{self, SnapshotError};
 use crate::input::{ArchiveLimits, Entry, InputError, walk};
@@ -65,20 +65,30 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
     ingest.take().finish(taken_at.unwrap_or_else(Timestamp::now))
 }
 
-/// The clusters of each proxy in the inputs as whole objects, in istioctl's form, and what could not be read.
-#[must_use]
-pub fn offline_objects(
+/// Gives the clusters of each proxy in the inputs to `each`, as whole objects in istioctl's form, and returns what could
+/// not be read. Of several proxies only one is held at a time.
+///
+/// # Errors
+/// What `each` fails of; then no more is given to it.
+pub fn offline_objects<E>(
     inputs: &[String],
     limits: &ArchiveLimits,
-) -> (Vec<(Proxy, Vec<ClusterObject>)>, Vec<UnreadProxy>) {
-    let (mut proxies, mut unread) = (Vec::new(), Vec::new());
+    each: &mut dyn FnMut(Proxy, Vec<ClusterObject>) -> Result<(), E>,
+) -> Result<Vec<UnreadProxy>, E> {
+    let mut unread = Vec::new();
     let mut names = BTreeSet::new();
+    let mut failed = None;
     each_file(inputs, limits, &mut |file| {
+        let mut give = |proxy, objects| {
+            if failed.is_none() {
+                failed = each(proxy, objects).err();
+            }
+        };
         match file {
             File::Dump { name, pod, reader } => {
-                let (mut objects, mut node) = (Vec::new(), None);
-                decode(reader, &mut |element, source| {
-                    dump::cluster_objects(element, source, |object, source| objects.push((object, source)))?;
+                let (mut objects, mut node) = (Objects::default(), None);
+                let outcome = decode(reader, &mut |element, source| {
+                    objects.element(element, source)?;
                     if node.is_none() && is_bootstrap(element) {
                         dump::decode_element(element, source, |item| {
                             if let Item::Node(found) = item {
@@ -87,19 +97,20 @@ pub fn offline_objects(
                         })?;
                     }
                     Ok(())
-                })?;
-                if objects.is_empty() {
-                    return Err(ReadError::NoClusters.into());
-                }
+                });
+                let objects = match outcome {
+                    Err(FileError::Read(error)) => objects.finish(Err(error))?,
+                    other => objects.finish(other.map(|()| Ok(()))?)?,
+                };
                 let mut proxy = Proxy::named(ProxyId::new("", name));
                 describe(&mut proxy, pod, node, &mut names);
-                proxies.push((proxy, objects));
+                give(proxy, objects);
             }
             File::Snapshot { snapshot } => {
                 for proxy in &snapshot.proxies {
                     let held = proxy.clusters.iter().map(|position| &snapshot.clusters[position as usize]);
-                    proxies
-                        .push((proxy.proxy.clone(), held.map(|cluster| (object(cluster), cluster.source)).collect()));
+                    let objects = held.map(|cluster| ClusterObject::new(&object(cluster), cluster.source)).collect();
+                    give(proxy.proxy.clone(), objects);
                 }
                 unread.extend(snapshot.failed);
             }
@@ -108,7 +119,7 @@ pub fn offline_objects(
         }
         Ok(())
     });
-    (proxies, unread)
+    failed.map_or(Ok(unread), Err)
 }
 
 /// What a snapshot still knows of a cluster, as an object.
@@ -159,9 +170,10 @@ impl FileError {
             Self::Read(read @ ReadError::Dump(error)) => (read.cause(), format!("no config dump: {error}")),
             Self::Read(error) => (error.cause(), error.to_string()),
             Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
+            Self::Snapshot(SnapshotError::TooLarge(_)) => (FailureCause::TooLarge, self.to_string()),
             Self::Snapshot(_) => (FailureCause::NotEnvoy, self.to_string()),
-            Self::Input(InputError::Truncated) => (FailureCause::Truncated, self.to_string()),
-            Self::Input(InputError::Header { .. } | InputError::Entries(_)) => {
+            Self::Input(InputError::Truncated | InputError::Damaged(_)) => (FailureCause::Truncated, self.to_string()),
+            Self::Input(InputError::Header { .. } | InputError::Entries(_) | InputError::Unfolds(_)) => {
                 (FailureCause::TooLarge, self.to_string())
             }
             Self::Input(_) => (FailureCause::Unreachable, self.to_string()),

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::{ElementError, Elements, Shape};
+use super::bounded::{self, weigh};
+use super::{ElementError, Elements, Shape, parse_error};
 use crate::model::{ClusterSource, EnvoyCluster, ServiceRef, parse_duration};
 
 /// Why a dump cannot be read.
@@ -157,6 +158,10 @@ pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMu
     }
 }
 
+/// The most bytes that one cluster is to have once it is decoded, by [`weigh`]: those of some 20,000 endpoints that
+/// stand in it.
+const MAX_OBJECT: usize = 64 << 20;
+
 /// The clusters of one element as JSON objects in istioctl's form: bare, with camelCase field names by protobuf's
 /// JSON mapping. `each` is told whether a cluster is warming.
 pub fn cluster_objects(
@@ -166,6 +171,9 @@ pub fn cluster_objects(
 ) -> Result<(), String> {
     let read: Element<'_, &RawValue> = from_slice(element)?;
     let mut emit = |raw: &[u8], source| -> Result<(), String> {
+        if weigh(raw) > MAX_OBJECT {
+            return Err("one cluster is larger than any there is".to_owned());
+        }
         let mut value: serde_json::Value = from_slice(raw)?;
         if let Some(object) = value.as_object_mut() {
             object.shift_remove("@type");
@@ -198,7 +206,7 @@ pub fn cluster_objects(
 }
 
 fn from_slice<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(json).map_err(|error| error.to_string())
+    serde_json::from_slice(json).map_err(|error| parse_error::json(&error))
 }
 
 /// The model of one cluster object, in either spelling.
@@ -273,17 +281,34 @@ enum ElementKind {
     Other,
 }
 
+/// The most clusters of one proxy; Envoys of the largest meshes have some ten thousand.
+pub const MAX_CLUSTERS: usize = 100_000;
+
+/// The longest name of a cluster, in bytes: it is made of a host, a subset and a port, which have 253, 63 and 5.
+const MAX_NAME: usize = 4096;
+
+/// The most services of one cluster, and labels of one proxy: a hundred times what there are.
+const MAX_PARTS: usize = 1000;
+
 /// All kinds of elements at once, with clusters as `C`; what is not asked for is passed over without being kept.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "C: Deserialize<'de>"))]
 struct Element<'a, C> {
     #[serde(rename = "@type", borrow)]
     type_url: Option<Cow<'a, str>>,
-    #[serde(alias = "staticClusters", default = "Vec::new")]
+    #[serde(alias = "staticClusters", default = "Vec::new", deserialize_with = "bounded::list::<MAX_CLUSTERS, _, _>")]
     static_clusters: Vec<Entry<'a, C>>,
-    #[serde(alias = "dynamicActiveClusters", default = "Vec::new")]
+    #[serde(
+        alias = "dynamicActiveClusters",
+        default = "Vec::new",
+        deserialize_with = "bounded::list::<MAX_CLUSTERS, _, _>"
+    )]
     dynamic_active_clusters: Vec<Entry<'a, C>>,
-    #[serde(alias = "dynamicWarmingClusters", default = "Vec::new")]
+    #[serde(
+        alias = "dynamicWarmingClusters",
+        default = "Vec::new",
+        deserialize_with = "bounded::list::<MAX_CLUSTERS, _, _>"
+    )]
     dynamic_warming_clusters: Vec<Entry<'a, C>>,
     cluster: Option<C>,
     #[serde(alias = "versionInfo", borrow)]
@@ -396,16 +421,22 @@ struct FilterMetadata<'a> {
 struct IstioMetadata<'a> {
     #[serde(borrow)]
     config: Option<Cow<'a, str>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::list::<MAX_PARTS, _, _>")]
     services: Vec<ServiceRef>,
 }
 
 impl ClusterJson<'_> {
     fn model(self, source: ClusterSource, error: Option<Arc<str>>) -> Result<EnvoyCluster, String> {
         let name: Arc<str> = self.name.ok_or("a cluster without a name")?.into();
+        if name.len() > MAX_NAME {
+            return Err(format!("a cluster's name has {} bytes", name.len()));
+        }
         let connect_timeout = match self.connect_timeout {
             None => None,
-            Some(timeout) => Some(timeout.read().map_err(|why| format!("cluster {name:?}: connect_timeout: {why}"))?),
+            Some(timeout) => Some(timeout.read().map_err(|why| {
+                let name = &name[..name.floor_char_boundary(200)];
+                format!("cluster {name:?}: connect_timeout: {why}")
+            })?),
         };
         let metadata: Option<IstioMetadata<'_>> = self
             .metadata
@@ -544,7 +575,7 @@ struct NodeJson<'a> {
 struct NodeMetadata {
     #[serde(rename = "ISTIO_VERSION")]
     istio_version: String,
-    #[serde(rename = "LABELS")]
+    #[serde(rename = "LABELS", deserialize_with = "bounded::texts::<MAX_PARTS, _>")]
     labels: BTreeMap<String, String>,
 }
 

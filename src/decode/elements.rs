@@ -6,9 +6,9 @@ use memchr::memchr2;
 /// Why bytes are no list of elements.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ElementError {
-    /// Not JSON at all; holds what it begins with.
-    #[error("it is not JSON: it begins with {0:?}")]
-    NotJson(String),
+    /// Not JSON at all; says what it looks like.
+    #[error("it is not JSON{0}")]
+    NotJson(&'static str),
     /// JSON, but neither an object nor an array of objects.
     #[error("byte {offset}: {found:?} where {expected} should be")]
     Unexpected {
@@ -195,7 +195,7 @@ impl Elements {
                         self.state = State::Array;
                         self.shape = Some(Shape::Array);
                     }
-                    _ => return Err(ElementError::NotJson(beginning(rest)).into()),
+                    _ => return Err(ElementError::NotJson(looks_like(rest)).into()),
                 },
                 State::Key => match byte {
                     b'"' => {
@@ -316,13 +316,23 @@ impl Elements {
     }
 }
 
-/// The first characters of an input, to show what it is instead.
-fn beginning(bytes: &[u8]) -> String {
-    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
-        return "UTF-16 text; save it as UTF-8".to_owned();
+/// What an input is instead, by its beginning. That itself is not shown: it may be the wrong file, with a key in it.
+pub(crate) fn looks_like(bytes: &[u8]) -> &'static str {
+    let bytes = &bytes[..bytes.len().min(400)];
+    let begins = |with: &[u8]| bytes.get(..with.len()).is_some_and(|own| own.eq_ignore_ascii_case(with));
+    match bytes {
+        _ if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") => ": it is UTF-16, save it as UTF-8",
+        _ if begins(b"<!doctype html") || begins(b"<html") => ": it is a page of HTML",
+        [b'<', ..] => ": it is HTML or XML",
+        _ if begins(b"-----BEGIN ") => ": it is a key or a certificate",
+        _ if begins(b"apiVersion:") || begins(b"---") || begins(b"kind:") => ": it is YAML",
+        _ if begins(b"SSH-") => ": it is what an SSH server says",
+        _ if begins(b"HTTP/") => ": it is a whole HTTP answer, with its headers",
+        [b'"', ..] | [b'0'..=b'9' | b'-', ..] => " that holds a list: it is one text or number",
+        _ if begins(b"null") || begins(b"true") || begins(b"false") => " that holds a list: it is one word",
+        _ if bytes.iter().any(|byte| matches!(byte, 0..=8 | 14..=26 | 28..=31)) => ": it is not even text",
+        _ => ": it is some other text",
     }
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(120)]);
-    text.lines().next().unwrap_or_default().chars().take(40).collect()
 }
 
 #[cfg(test)]
@@ -389,7 +399,7 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong() {
-        assert_eq!(split(b"<html>", 10), Err(ElementError::NotJson("<html>".to_owned())));
+        assert_eq!(split(b"<html>", 10), Err(ElementError::NotJson(": it is a page of HTML")));
         assert!(matches!(split(br#"{"configs": [{"a": 1}, "#, 4), Err(ElementError::Truncated(_))));
         assert!(matches!(split(b"[1]", 4), Err(ElementError::Unexpected { offset: 1, found: '1', .. })));
         assert!(matches!(split(b"{} x", 4), Err(ElementError::Unexpected { offset: 3, found: 'x', .. })));

@@ -1,11 +1,13 @@
 //! Bytes into the model. No I/O, and total on any input.
 
 pub mod app_log;
+pub mod bounded;
 pub mod dump;
 mod elements;
 pub mod istio;
 pub mod istiod;
 pub mod lease;
+pub mod located;
 pub mod log;
 pub mod loggers;
 pub mod parse_error;

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::bounded::{TooHeavy, Weighed};
+use super::parse_error;
 use crate::model::MeshSnapshot;
 
 /// The version of every document that this program writes.
@@ -11,12 +13,21 @@ pub const API_VERSION: &str = "meshaudit/v1";
 
 const KIND: &str = "MeshSnapshot";
 
+/// The most that a snapshot may be in memory, in bytes: several times that of a mesh of 5,000 proxies.
+const MAX_WEIGHT: usize = 160 << 20;
+
 /// Why a document is no snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// Not the JSON that it should be.
-    #[error("it is no sound snapshot: {0}")]
+    #[error("it is no sound snapshot: {}", parse_error::json(.0))]
     Json(#[from] serde_json::Error),
+    /// More than is read of one.
+    #[error(transparent)]
+    TooLarge(TooHeavy),
+    /// Its bytes could not be read.
+    #[error("it could not be read: {0}")]
+    Read(std::io::Error),
     /// A document of ours, but of another kind or version.
     #[error("it is a {kind} of {api_version}, and a {KIND} of {API_VERSION} is needed")]
     Kind {
@@ -69,7 +80,16 @@ pub fn write(snapshot: &MeshSnapshot, out: impl Write) -> Result<(), SnapshotErr
 
 /// Reads a snapshot back.
 pub fn read(reader: impl Read) -> Result<MeshSnapshot, SnapshotError> {
-    let document: ReadBack = serde_json::from_reader(reader)?;
+    let document: ReadBack = serde_json::from_reader(Weighed::new(reader, MAX_WEIGHT)).map_err(|error| {
+        if !error.is_io() {
+            return SnapshotError::Json(error);
+        }
+        let error = std::io::Error::from(error);
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<TooHeavy>()) {
+            Some(heavy) => SnapshotError::TooLarge(*heavy),
+            None => SnapshotError::Read(error),
+        }
+    })?;
     let (ReadBack { api_version, kind, snapshot }, wanted) = (document, KIND);
     let snapshot = match snapshot {
         Some(snapshot) if kind == wanted && api_version == API_VERSION => snapshot,

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{ElementError, Elements};
+use super::bounded::weigh;
+use super::{ElementError, Elements, parse_error};
 use crate::model::evidence::{ClusterEvidence, ConnectLatency};
 
 /// The most bytes that one cluster's status may have: those of over 5,000 endpoints.
 const MAX_CLUSTER: usize = 16 << 20;
+
+/// The same once it is decoded, by [`weigh`].
+const MAX_CLUSTER_WEIGHT: usize = 96 << 20;
 
 /// The most clusters whose counters are kept of one proxy.
 const MAX_CLUSTERS: usize = 100_000;
@@ -80,8 +84,11 @@ impl EndpointsDecoder {
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), StatsError> {
         let found = &mut self.found;
         self.elements.feed(chunk, |element| {
+            if weigh(element) > MAX_CLUSTER_WEIGHT {
+                return Err(ElementError::TooLarge(MAX_CLUSTER).into());
+            }
             let raw: RawCluster =
-                serde_json::from_slice(element).map_err(|error| StatsError::Cluster(error.to_string()))?;
+                serde_json::from_slice(element).map_err(|error| StatsError::Cluster(parse_error::json(&error)))?;
             let mut evidence = ClusterEvidence { cluster: Arc::from(raw.name), ..ClusterEvidence::default() };
             for host in &raw.host_statuses {
                 let stat = |name: &str| host.stats.iter().find(|stat| stat.name == name).map_or(0, |stat| stat.value);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::parse_error;
 use crate::model::ClusterName;
 use crate::model::sync::{ClusterSync, ProxySync, Rejection};
 
@@ -45,7 +46,7 @@ struct RawResource {
 /// Reads `/debug/syncz` (`pilot/pkg/xds/debug.go`, `SyncStatus`): the proxies that are connected to this istiod, and what
 /// became of the last clusters sent to them. An answer that is no such list is an error, never an empty list.
 pub fn parse_syncz(text: &str) -> Result<Vec<ProxySync>, String> {
-    let raw: Vec<RawSync> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let raw: Vec<RawSync> = serde_json::from_str(text).map_err(|error| parse_error::json(&error))?;
     Ok(raw.into_iter().filter(|sync| !sync.proxy.is_empty()).map(RawSync::model).collect())
 }
 

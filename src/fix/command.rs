@@ -19,13 +19,25 @@ pub struct ShellCommand {
 
 impl ShellCommand {
     /// A call of kubectl.
-    pub(super) fn kubectl<'w>(args: impl IntoIterator<Item = &'w str>) -> Self {
+    pub(crate) fn kubectl<'w>(args: impl IntoIterator<Item = &'w str>) -> Self {
         Self::new(ClusterTool::Kubectl, args)
     }
 
     /// A call of a program.
     pub(super) fn new<'w>(program: ClusterTool, args: impl IntoIterator<Item = &'w str>) -> Self {
         Self { program, args: args.into_iter().map(str::to_owned).collect(), input: String::new() }
+    }
+
+    /// Of a `kubectl patch`, whatever its type and body: the same object patched by a merge patch that is yet to be
+    /// named.
+    pub(crate) fn merging(&self) -> Self {
+        let named = self.args.iter().take_while(|word| *word != "--type");
+        Self { program: self.program, args: named.cloned().collect(), input: String::new() }.with(["--type", "merge"])
+    }
+
+    fn with<'w>(mut self, args: impl IntoIterator<Item = &'w str>) -> Self {
+        self.args.extend(args.into_iter().map(str::to_owned));
+        self
     }
 
     /// The same with something to read.

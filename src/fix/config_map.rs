@@ -66,7 +66,8 @@ pub struct MeshPatch {
     pub command: ShellCommand,
     /// The change, as a unified diff of the text.
     pub diff: String,
-    /// The key and its text and nothing else, in YAML: what server-side apply takes under a field manager of its own.
+    /// The key and its text and nothing else, in YAML: a merge patch, which the API server refuses where somebody
+    /// changed the ConfigMap meanwhile.
     pub manifest: String,
 }
 
@@ -74,12 +75,14 @@ pub struct MeshPatch {
 pub(super) fn mesh_patch(source: &MeshConfigSource, key: TimeoutKey, value: std::time::Duration) -> Option<MeshPatch> {
     let edited = yaml_edit::set(&source.text, key.path(), &format_duration(value))?;
     let map = &source.meta;
-    let mut input = String::new();
     // The API server refuses it where somebody changed the ConfigMap meanwhile.
-    if !source.resource_version.is_empty() {
-        let _ = writeln!(input, "metadata:\n  resourceVersion: {}", Value::String(source.resource_version.clone()));
-    }
-    input.push_str(&data(&edited.text));
+    let read = if source.resource_version.is_empty() {
+        String::new()
+    } else {
+        format!("  resourceVersion: {}\n", Value::String(source.resource_version.clone()))
+    };
+    let metadata = if read.is_empty() { "" } else { "metadata:\n" };
+    let input = format!("{metadata}{read}{}", data(&edited.text));
     let command = ShellCommand::kubectl([
         "patch",
         "configmap",
@@ -95,7 +98,7 @@ pub(super) fn mesh_patch(source: &MeshConfigSource, key: TimeoutKey, value: std:
         command: command.reading(input),
         diff: diff(&format!("ConfigMap {map}, mesh"), &source.text, &edited.text),
         manifest: format!(
-            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\n  namespace: {}\n{}",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\n  namespace: {}\n{read}{}",
             map.name,
             map.namespace,
             data(&edited.text)

@@ -91,8 +91,7 @@ pub(super) struct Patched {
     pub(super) command: ShellCommand,
     /// What it changes, as a unified diff of the object in YAML.
     pub(super) diff: String,
-    /// The fields that it sets and nothing else, in YAML: what server-side apply takes under a field manager of its
-    /// own. A list is whole, since the API server takes lists of these kinds whole.
+    /// The fields that it sets and nothing else, in YAML: a merge patch, in which a list is whole.
     pub(super) manifest: String,
     /// The whole `spec` afterwards, as JSON.
     pub(super) spec: String,

@@ -41,7 +41,7 @@ pub struct ObjectStep {
     pub command: ShellCommand,
     /// What it changes, as a unified diff of the object in YAML.
     pub diff: String,
-    /// What it names of the object, in YAML: for server-side apply under a field manager of its own.
+    /// What it names of the object, in YAML: a merge patch, or a new object.
     pub manifest: String,
     /// The whole `spec` afterwards, as JSON.
     pub spec: String,

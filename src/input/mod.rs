@@ -12,4 +12,5 @@ mod walk;
 
 pub use lines::{Lines, MAX_LINE};
 pub use text::Text;
+pub use unpack::Unfolds;
 pub use walk::{ArchiveLimits, EachEntry, Entry, InputError, walk};

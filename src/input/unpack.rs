@@ -26,6 +26,9 @@ const TAR_MAGIC: std::ops::Range<usize> = 257..262;
 /// The largest window that a zstd or xz stream may ask for: `zstd --long` and `xz -9` stay below it.
 const MAX_WINDOW: u64 = 128 << 20;
 
+/// The same inside another packing: what packs a file twice has made the inner one with no such window.
+const MAX_INNER_WINDOW: u64 = 8 << 20;
+
 /// Small inputs may unfold as they like.
 const RATIO_FREE_BYTES: u64 = 64 << 20;
 
@@ -54,8 +57,10 @@ pub(super) fn unpacked<'a>(
     packing: Packing,
     reader: impl BufRead + 'a,
     limits: &ArchiveLimits,
+    layer: usize,
 ) -> Result<Box<dyn BufRead + 'a>, InputError> {
     let read = Rc::new(Cell::new(0));
+    let window = if layer == 0 { MAX_WINDOW } else { MAX_INNER_WINDOW };
     let counted = Counted { inner: reader, read: Rc::clone(&read) };
     let inner: Box<dyn Read + 'a> = match packing {
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(counted)),
@@ -63,9 +68,9 @@ pub(super) fn unpacked<'a>(
         Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(
             counted,
             true,
-            u32::try_from(MAX_WINDOW >> 10).unwrap_or(u32::MAX),
+            u32::try_from(window >> 10).unwrap_or(u32::MAX),
         )),
-        Packing::Zstd => Box::new(Zstd { input: Some(counted), decoder: None }),
+        Packing::Zstd => Box::new(Zstd { input: Some(counted), decoder: None, window }),
         Packing::Zip | Packing::Tar | Packing::Foreign(_) | Packing::Plain => Box::new(counted),
     };
     Ok(Box::new(BufReader::with_capacity(64 << 10, Bounded { inner, packed: read, given: 0, limits: *limits })))
@@ -75,6 +80,7 @@ pub(super) fn unpacked<'a>(
 struct Zstd<R: BufRead> {
     input: Option<R>,
     decoder: Option<Box<ruzstd::decoding::StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>>,
+    window: u64,
 }
 
 impl<R: BufRead> Read for Zstd<R> {
@@ -85,7 +91,7 @@ impl<R: BufRead> Read for Zstd<R> {
                     self.input = Some(input);
                     return Ok(0);
                 }
-                let decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(input, MAX_WINDOW);
+                let decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(input, self.window);
                 self.decoder = Some(Box::new(decoder.map_err(damaged)?));
             }
             let Some(decoder) = &mut self.decoder else { return Ok(0) };
@@ -103,6 +109,17 @@ fn damaged(error: impl std::fmt::Display) -> io::Error {
     let cut = text.contains("fill whole buffer") || text.contains("unexpected end");
     let kind = if cut { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData };
     io::Error::new(kind, text)
+}
+
+/// An input that grows beyond measure.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub enum Unfolds {
+    /// To more than so many bytes.
+    #[error("it unpacks to more than {} GiB", .0 >> 30)]
+    Beyond(u64),
+    /// To more than so many times its size.
+    #[error("it unpacks to more than {0} times its size")]
+    Times(u64),
 }
 
 /// Counts what was taken from a packed input.
@@ -151,10 +168,10 @@ impl<R: Read> Read for Bounded<R> {
         self.given += read as u64;
         let packed = self.packed.get().max(1);
         if self.given > self.limits.total_bytes {
-            return Err(io::Error::other(format!("it unpacks to more than {} GiB", self.limits.total_bytes >> 30)));
+            return Err(io::Error::other(Unfolds::Beyond(self.limits.total_bytes)));
         }
         if self.given > RATIO_FREE_BYTES && self.given / packed > self.limits.ratio {
-            return Err(io::Error::other(format!("it unpacks to more than {} times its size", self.limits.ratio)));
+            return Err(io::Error::other(Unfolds::Times(self.limits.ratio)));
         }
         Ok(read)
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
-use super::unpack::{Bounded, Packing, unpacked};
+use super::unpack::{Bounded, Packing, Unfolds, unpacked};
 
 /// Limits on what an input may unfold into.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,9 @@ const MAX_NAME: usize = 4096;
 /// Packings within packings (a `.json.gz` in a `.tar.gz`).
 const MAX_LAYERS: usize = 4;
 /// A zip archive that cannot be sought in is held in memory up to this size.
-const MAX_HELD_ZIP: u64 = 256 << 20;
+const MAX_HELD_ZIP: u64 = 64 << 20;
+/// The most padding behind an archive: tar's own blocks have 10 KiB.
+const MAX_PADDING: u64 = 1 << 20;
 /// The size of a tar header.
 const TAR_BLOCK: usize = 512;
 
@@ -55,6 +57,12 @@ pub enum InputError {
     /// It ends in the middle.
     #[error("it is cut off: its end is missing")]
     Truncated,
+    /// It is damaged: a checksum or a header is wrong.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// It grows beyond measure when it is unpacked.
+    #[error(transparent)]
+    Unfolds(Unfolds),
     /// More files than the limit.
     #[error("it has more than {0} files")]
     Entries(usize),
@@ -78,7 +86,12 @@ impl From<io::Error> for InputError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,
-            _ => Self::Io(error),
+            // What opens and reads files says otherwise; these are the words of what unpacks.
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Self::Damaged(error.to_string()),
+            _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<Unfolds>()) {
+                Some(unfolds) => Self::Unfolds(*unfolds),
+                None => Self::Io(error),
+            },
         }
     }
 }
@@ -197,7 +210,7 @@ impl Walker<'_, '_> {
                 self.unzip(name, Cursor::new(bytes), size, layer)
             }
             Packing::Gzip | Packing::Bzip2 | Packing::Xz | Packing::Zstd => {
-                let mut inner = unpacked(packing, whole, self.limits)?;
+                let mut inner = unpacked(packing, whole, self.limits, layer)?;
                 self.unfold(name, path, &mut inner, layer + 1)
             }
         }
@@ -248,10 +261,15 @@ impl Walker<'_, '_> {
             let mut whole = BufReader::new(Whole { inner: entry, left });
             self.inner(name, &inside, &mut whole, layer)?;
         }
+        // Behind an archive there is padding, and behind that the checksum of what it is packed with.
+        io::copy(&mut archive.into_inner().take(MAX_PADDING), &mut io::sink())?;
         Ok(())
     }
 
-    fn unzip(&mut self, name: &str, reader: impl Read + Seek, size: u64, layer: usize) -> Result<(), InputError> {
+    fn unzip(&mut self, name: &str, mut reader: impl Read + Seek, size: u64, layer: usize) -> Result<(), InputError> {
+        if zip_entries(&mut reader, size)? > self.limits.entries as u64 {
+            return Err(InputError::Entries(self.limits.entries));
+        }
         let damaged = |error: zip::result::ZipError| match error {
             zip::result::ZipError::Io(error) => error.into(),
             zip::result::ZipError::InvalidArchive(_) => InputError::Truncated,
@@ -290,6 +308,26 @@ impl Walker<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// How many files a zip archive says it has, before the zip crate reads all of their names (APPNOTE.TXT, 4.3.14 and
+/// 4.3.16): the count in its last record, or in the one of ZIP64 before it where that has no room.
+fn zip_entries(reader: &mut (impl Read + Seek), size: u64) -> io::Result<u64> {
+    const TAIL: u64 = (64 << 10) + 256;
+    reader.seek(io::SeekFrom::Start(size.saturating_sub(TAIL)))?;
+    let mut tail = Vec::new();
+    reader.take(TAIL).read_to_end(&mut tail)?;
+    reader.rewind()?;
+    let field = |record: &[u8], at: usize, length: usize| {
+        let at = memchr::memmem::rfind(&tail, record)? + at;
+        let bytes = tail.get(at..at + length)?;
+        Some(bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let count = field(b"PK\x05\x06", 10, 2).unwrap_or_default();
+    // A central directory that is larger than that of so many files has names that no file has.
+    let directory = field(b"PK\x05\x06", 12, 4).unwrap_or_default();
+    let large = field(b"PK\x06\x06", 32, 8).unwrap_or_default();
+    Ok(count.max(large).max(directory.min(u64::from(u32::MAX - 1)) / 300))
 }
 
 fn is_hidden(path: &str) -> bool {

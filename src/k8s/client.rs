@@ -10,6 +10,7 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, Kubeconfi
 use kube::{Client, Config};
 
 use super::deadline::Deadline;
+use super::descendants;
 use super::encode::encode;
 use super::error::{ApiError, innermost};
 use super::kubeconfig::Overrides;
@@ -115,11 +116,15 @@ async fn client(config: Config, deadline: Deadline, server: &str, plugin: Option
     match deadline.run(making).await {
         Some(Ok(made)) => made.map_err(|error| ApiError::from_transport(&error, server, plugin)),
         Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-        None => Err(ApiError::Credentials(format!(
-            "the credential plugin{} did not end within the whole command's {:?} (--timeout)",
-            secrets::name(plugin),
-            deadline.total()
-        ))),
+        None => {
+            // Nobody waits for it any more; it would be left behind when this process ends.
+            descendants::kill();
+            Err(ApiError::Credentials(format!(
+                "the credential plugin{} did not end within the whole command's {:?} (--timeout)",
+                secrets::name(plugin),
+                deadline.total()
+            )))
+        }
     }
 }
 

@@ -187,7 +187,14 @@ impl ApiError {
                 Self::Config(source.to_string().split(':').next().unwrap_or_default().to_owned())
             }
             kube::Error::InferConfig(_) | kube::Error::InferKubeconfig(_) => Self::Config(innermost(error)),
-            _ => Self::Unreachable(format!("{server}: {}", outside(&innermost(error)))),
+            _ => {
+                let cause = match innermost(error) {
+                    // The words of the timer that bounds TCP's and TLS's handshakes.
+                    elapsed if elapsed == "deadline has elapsed" => "no connection within --request-timeout".to_owned(),
+                    cause => outside(&cause),
+                };
+                Self::Unreachable(format!("{server}: {cause}"))
+            }
         }
     }
 }

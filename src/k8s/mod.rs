@@ -2,6 +2,7 @@
 
 mod client;
 mod deadline;
+mod descendants;
 mod encode;
 mod error;
 mod groups;
@@ -22,7 +23,7 @@ mod targets;
 
 pub use client::{ConnectOptions, Connection, connect, kubeconfig_contexts};
 pub use deadline::{Deadline, TimedOut};
-pub(crate) use encode::encode;
+pub(crate) use encode::{encode, is_label};
 pub(crate) use error::innermost;
 pub use error::{ApiError, NotFound};
 pub use kubeconfig::{Overrides, Token};

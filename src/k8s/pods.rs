@@ -13,7 +13,7 @@ use crate::decode::pod::Pod;
 use crate::model::{Proxy, ProxyId, SkippedProxy};
 
 /// The most bytes of pods that are kept of one list: some hundred thousand of the usual kind.
-const MAX_PODS: usize = 160 << 20;
+const MAX_PODS: usize = 112 << 20;
 
 /// Which pods are meant.
 #[derive(Debug, Clone, Default)]

@@ -6,14 +6,19 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// The text has another form.
-    #[error("{0:?} is not a duration (try 10s, 250ms or 1m30s)")]
+    #[error("{:?} is not a duration (try 10s, 250ms or 1m30s)", short(.0))]
     Form(String),
     /// Protobuf allows negative durations, a timeout cannot be one.
-    #[error("{0:?} is negative, and a timeout cannot be")]
+    #[error("{:?} is negative, and a timeout cannot be", short(.0))]
     Negative(String),
     /// More than protobuf's 10,000 years (`google/protobuf/duration.proto`).
-    #[error("{0:?} is longer than a duration can be")]
+    #[error("{:?} is longer than a duration can be", short(.0))]
     TooLong(String),
+}
+
+/// The beginning of what was meant to be a duration: it may be of any length.
+fn short(text: &str) -> &str {
+    &text[..text.floor_char_boundary(40)]
 }
 
 /// The longest duration that protobuf allows, in seconds (`google/protobuf/duration.proto`).

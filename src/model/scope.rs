@@ -15,6 +15,8 @@ pub struct Scope {
     pub cluster: Vec<Flag>,
     /// What is ours alone and decides what is read: `--from`, `--admin-url`, `--istio-namespace`, `--revision`.
     pub source: Vec<Flag>,
+    /// What only commands that audit take: `--policy`.
+    pub policy: Option<Flag>,
 }
 
 /// A flag with its value, or alone.
@@ -51,6 +53,9 @@ pub enum ClusterTool {
     Istioctl,
 }
 
+/// Commands that take a policy.
+const AUDITS: [&str; 2] = ["timeouts", "fix"];
+
 /// Flags whose value must not stand on a screen or in a shell's history.
 const SECRET: [&str; 1] = ["--token"];
 
@@ -62,6 +67,9 @@ impl Scope {
         words.extend(self.targets.iter().map(|target| quote(target)));
         words.extend(extra.into_iter().map(|word| quote(word.as_ref())));
         [&self.selection, &self.source, &self.cluster].into_iter().for_each(|flags| push(&mut words, flags));
+        if AUDITS.contains(&command) {
+            push(&mut words, self.policy.as_slice());
+        }
         words.join(" ")
     }
 
@@ -169,6 +177,7 @@ mod tests {
             selection: vec![Flag::new("-n", "shop")],
             cluster: vec![Flag::new("--kubeconfig", "/tmp/it's here"), Flag::new("--context", "prod")],
             source: Vec::new(),
+            policy: None,
         }
     }
 

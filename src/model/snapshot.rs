@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::evidence::ClusterEvidence;
@@ -19,6 +20,10 @@ use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
 pub struct ClusterSet(RoaringBitmap);
 
 impl ClusterSet {
+    /// Beyond every position of a table that is read back: a few bytes of JSON may name a run of four billion, which is
+    /// megabytes as a set.
+    const MOST: u32 = 1 << 21;
+
     /// Adds a position.
     pub fn insert(&mut self, position: u32) {
         self.0.insert(position);
@@ -98,12 +103,26 @@ impl Serialize for ClusterSet {
 
 impl<'de> Deserialize<'de> for ClusterSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let runs = Vec::<[u32; 2]>::deserialize(deserializer)?;
-        let mut set = RoaringBitmap::new();
-        for [first, last] in runs {
-            set.insert_range(first..=last);
+        struct Runs;
+        impl<'de> Visitor<'de> for Runs {
+            type Value = ClusterSet;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("runs of positions: [[first, last], …]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut runs: A) -> Result<ClusterSet, A::Error> {
+                let mut set = RoaringBitmap::new();
+                while let Some([first, last]) = runs.next_element::<[u32; 2]>()? {
+                    if last >= ClusterSet::MOST {
+                        return Err(A::Error::custom("a position that no table has"));
+                    }
+                    set.insert_range(first..=last);
+                }
+                Ok(ClusterSet(set))
+            }
         }
-        Ok(Self(set))
+        deserializer.deserialize_seq(Runs)
     }
 }
 

@@ -332,7 +332,9 @@ fn evidence(event: &Event, palette: Palette) -> String {
     out
 }
 
-fn rows(diagnosis: &Diagnosis, look: Look) -> String {
+/// The table alone: a row for each kind of failure.
+#[must_use]
+pub fn rows(diagnosis: &Diagnosis, look: Look) -> String {
     if diagnosis.entries.is_empty() {
         return String::new();
     }

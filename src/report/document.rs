@@ -56,8 +56,9 @@ impl<F: Formatter> Formatter for Harmless<F> {
         let mut rest = fragment;
         while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_hostile(*c)) {
             writer.write_all(&rest.as_bytes()[..at])?;
-            // All of them are in the basic plane: one UTF-16 unit.
-            write!(writer, "\\u{:04x}", u32::from(c))?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
             rest = &rest[at + c.len_utf8()..];
         }
         writer.write_all(rest.as_bytes())
@@ -106,9 +107,9 @@ mod tests {
 
     #[test]
     fn escapes_what_json_would_let_stand() {
-        let value = "a\u{9b}b\u{202e}c\u{1b}\"é";
+        let value = "a\u{9b}b\u{202e}c\u{1b}\"é\u{e0041}";
         let text = json_line(&value).expect("a string");
-        assert_eq!(text, "\"a\\u009bb\\u202ec\\u001b\\\"é\"\n");
+        assert_eq!(text, "\"a\\u009bb\\u202ec\\u001b\\\"é\\udb40\\udc41\"\n");
         assert_eq!(serde_json::from_str::<String>(&text).expect("the same"), value);
     }
 }

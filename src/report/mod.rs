@@ -1,8 +1,10 @@
 //! What people and machines read. Renderers are plain functions from values to text.
 
 pub mod audit;
+pub mod compare;
 pub mod debug_log;
 pub mod diagnosis;
+pub mod diff;
 pub mod document;
 pub mod escape;
 pub mod export;

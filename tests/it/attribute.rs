@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use meshaudit::attribute::{Attributor, Verdict};
+use meshaudit::audit::{Filter, Policy, audit};
 use meshaudit::decode::objects::from_manifests;
 use meshaudit::model::{
     ClusterSet, ClusterSource, EnvoyCluster, Proxy, ProxyId, ProxyRole, ProxySnapshot, ServiceRef, SnapshotBuilder,
@@ -290,4 +291,57 @@ fn what_an_older_control_plane_would_tell_apart_is_kept_apart() {
     };
     assert_eq!(classes(&filter("{track: '1'}")), 2);
     assert_eq!(classes(&filter("{app: elsewhere}")), 1);
+}
+
+/// Two control planes whose proxies hold the same value from the same rule: each is measured by its own mesh's value.
+#[test]
+fn an_override_is_held_against_the_mesh_of_its_own_control_plane() {
+    let plane = |revision: &str, mesh: &str| {
+        let name = if revision == "default" { "istio".to_owned() } else { format!("istio-{revision}") };
+        format!(
+            "kind: ConfigMap\nmetadata: {{name: {name}, namespace: istio-system}}\ndata: {{mesh: 'connectTimeout: \
+             {mesh}'}}\n---\nkind: Deployment\napiVersion: apps/v1\nmetadata: {{name: istiod-{revision}, namespace: \
+             istio-system}}\nspec: {{template: {{spec: {{containers: [{{name: discovery, image: 'pilot:1.31.0', args: \
+             [discovery], env: [{{name: REVISION, value: {revision}}}]}}]}}}}}}\n---\n"
+        )
+    };
+    let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: api, namespace: \
+                istio-system}\nspec: {host: api.example.com, trafficPolicy: {connectionPool: {tcp: {connectTimeout: \
+                500ms}}}}\n";
+    let objects = from_manifests(&format!("{}{}{rule}", plane("default", "1s"), plane("canary", "10s"))).unwrap();
+    let mut builder = SnapshotBuilder::default();
+    let held = builder.intern(EnvoyCluster {
+        name: Arc::from("outbound|443||api.example.com"),
+        discovery_type: Arc::from("STRICT_DNS"),
+        connect_timeout: parse_duration("500ms").ok(),
+        source: ClusterSource::Active,
+        error: None,
+        destination_rule_hint: None,
+        services: Vec::new(),
+    });
+    for revision in ["canary", "default"] {
+        let mut proxy = Proxy::named(ProxyId::new("shop", revision));
+        revision.clone_into(&mut proxy.revision);
+        builder.read(ProxySnapshot {
+            proxy,
+            clusters: ClusterSet::from_iter([held]),
+            version: None,
+            loggers: None,
+            xds: None,
+            evidence: None,
+        });
+    }
+    builder.objects("", objects);
+    let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
+    let found = audit(&snapshot, &Filter::default(), &Policy::default());
+    let said = |proxy: u32| -> Vec<&str> {
+        let of_proxy = |row: &&Arc<meshaudit::audit::Row>| row.proxies.contains(proxy);
+        let meshes = found.rows.iter().filter(of_proxy).filter_map(|row| row.mesh);
+        assert_eq!(meshes.collect::<Vec<_>>(), [parse_duration(["10s", "1s"][proxy as usize]).unwrap()]);
+        let findings = found.findings.iter().filter(|finding| finding.rule.code == "MA007");
+        findings.filter(|finding| finding.proxies().contains(proxy)).map(|finding| finding.message.as_str()).collect()
+    };
+    assert!(said(1)[0].ends_with("where the mesh's value is 1s: shorter still"), "{:?}", said(1));
+    assert!(said(0)[0].ends_with("where the mesh's value is 10s: 3 SYN retransmissions fewer"), "{:?}", said(0));
+    assert_eq!((said(0).len(), said(1).len()), (1, 1));
 }

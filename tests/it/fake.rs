@@ -17,6 +17,17 @@ pub(crate) struct Fake {
 impl Fake {
     /// Answers each `METHOD path` with what `answer` gives.
     pub(crate) fn start(answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+        Self::serving(move |line, mut stream| {
+            let (status, kind, body) = answer(line);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} Status\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        })
+    }
+
+    fn serving(answer: impl Fn(&str, &TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -28,6 +39,13 @@ impl Fake {
             }
         });
         Self { address, seen }
+    }
+
+    /// Answers each `METHOD path` with bytes, whatever they are, and then closes.
+    pub(crate) fn raw(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::serving(move |line, mut stream| {
+            let _ = stream.write_all(&answer(line));
+        })
     }
 
     /// Its URL.
@@ -52,16 +70,11 @@ impl Fake {
     }
 }
 
-fn serve(mut stream: &TcpStream, log: &Mutex<Vec<(Instant, String)>>, answer: &dyn Fn(&str) -> Reply) {
+fn serve(stream: &TcpStream, log: &Mutex<Vec<(Instant, String)>>, answer: &dyn Fn(&str, &TcpStream)) {
     let mut lines = BufReader::new(stream).lines();
     let Some(Ok(first)) = lines.next() else { return };
     while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
     let line = first.trim_end_matches(" HTTP/1.1").to_owned();
     log.lock().unwrap().push((Instant::now(), line.clone()));
-    let (status, kind, body) = answer(&line);
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} Status\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
+    answer(&line, stream);
 }

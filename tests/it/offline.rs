@@ -193,7 +193,11 @@ fn one_bad_file_does_not_spoil_the_others() {
     written(directory.path(), "good.json", br#"[{"name": "outbound|80||a", "connectTimeout": "10s"}]"#);
     written(directory.path(), "bad.txt", b"no dump at all");
     let run = plugin(["timeouts", "--from", directory.path().to_str().unwrap()]).run().exits(3);
-    assert!(run.stdout.contains("bad.txt") && run.stdout.contains("no dump at all"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("bad.txt") && run.stdout.contains("it is not JSON: it is some other text"),
+        "{}",
+        run.stdout
+    );
     assert!(run.stdout.contains("1 proxy not read"), "{}", run.stdout);
     assert!(!run.stdout.contains("Nothing wrong:"), "an incomplete audit never looks clean: {}", run.stdout);
     // The same file twice is two proxies: nothing is lost.

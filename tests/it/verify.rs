@@ -152,8 +152,9 @@ fn kubectl(sandbox: &Sandbox, command: &str) -> String {
         fs::create_dir(&tools).unwrap();
         std::os::unix::fs::symlink(wheel::KUBECTL.program().unwrap(), tools.join("kubectl")).unwrap();
     }
-    let output = Command::new("sh")
+    let output = Command::new("bash")
         .args(["-c", command])
+        .current_dir(sandbox.directory())
         .env("PATH", format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default()))
         .env("KUBECONFIG", sandbox.kubeconfig())
         // Discovery is cached by server address, and addresses come back.
@@ -194,6 +195,29 @@ fn without_timeouts(value: Value) -> Value {
         }
         other => other,
     }
+}
+
+/// `fix -o yaml`, used by the commands at its top as a user would.
+#[test]
+fn a_plan_in_yaml_changes_timeouts_alone() {
+    let sandbox = Sandbox::start(mesh::mesh()).unwrap();
+    let run = |args: &[&str]| plugin(args.iter().copied().chain(["--request-timeout", "5s"])).on(&sandbox).run();
+    let plan = run(&["fix", "-A", "-o", "yaml", "--no-evidence", "--exit-zero"]).exits(0).stdout;
+    fs::write(sandbox.directory().join("fix.yaml"), &plan).unwrap();
+    let commands: Vec<&str> = plan.lines().filter_map(|line| line.strip_prefix("# kubectl ")).collect();
+    let changes = plan.lines().filter(|line| line.starts_with("# change ")).count();
+    let before = everything(&sandbox);
+    let ours: Vec<_> = commands.iter().filter(|command| command.contains("fix.yaml")).collect();
+    assert!(changes > 3 && ours.len() == changes, "{plan}");
+    for command in ours {
+        kubectl(&sandbox, &format!("kubectl {command}"));
+    }
+    let after = everything(&sandbox);
+    assert_ne!(before, after);
+    assert_eq!(without_timeouts(before), without_timeouts(after));
+    let left = run(&["fix", "-A", "-o", "json", "--no-evidence", "--exit-zero"]).exits(0).stdout;
+    let left: Value = serde_json::from_str(&left).unwrap();
+    assert_eq!(left["steps"], serde_json::json!([]), "{left:#}");
 }
 
 #[test]

@@ -19,13 +19,21 @@ impl Rule for ConnectTimeoutThin {
         &INFO
     }
 
+    fn compares_values(&self) -> bool {
+        true
+    }
+
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
-        for row in context.judged().filter(|row| row.syn_retransmissions() == 1) {
+        let (short, thin) = (context.policy.too_short, context.policy.thin);
+        for row in context.judged().filter(|row| (row.effective_timeout() > short) && (row.effective_timeout() <= thin))
+        {
             let severity = if row.is_inbound() { Severity::Info } else { INFO.severity };
-            let message = format!(
-                "{} allows one SYN retransmission: two lost packets in a row fail the connection",
-                format_duration(row.effective_timeout())
-            );
+            let value = format_duration(row.effective_timeout());
+            let message = match row.syn_retransmissions() {
+                0 => format!("{value} allows no SYN retransmission, and is thin by the policy"),
+                1 => format!("{value} allows one SYN retransmission: two lost packets in a row fail the connection"),
+                _ => format!("{value} is thin by the policy ({} and less)", format_duration(context.policy.thin)),
+            };
             let action = context.set_timeout(row, Reach::Source);
             report(Finding::of_row(&INFO, row, message, action).with_severity(severity));
         }

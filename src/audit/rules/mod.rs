@@ -7,6 +7,7 @@ mod connect_timeout_too_short;
 mod connect_timeout_unset;
 mod debug_logging_left_on;
 mod default_config_trap;
+mod expectation_unmet;
 mod override_dropped;
 mod override_shadows_mesh;
 mod proxies_disagree;
@@ -35,6 +36,7 @@ pub const ALL: &[&dyn Rule] = &[
     &unexplained_timeout::UnexplainedTimeout,
     &debug_logging_left_on::DebugLoggingLeftOn,
     &timeout_exceeds_route::TimeoutExceedsRoute,
+    &expectation_unmet::ExpectationUnmet,
 ];
 
 /// The rule with a code or a name, in whatever case.

@@ -23,6 +23,10 @@ impl Rule for OverrideShadowsMesh {
         &INFO
     }
 
+    fn compares_values(&self) -> bool {
+        true
+    }
+
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
         let longest = context.policy.max_connect_timeout;
         for row in context.judged().filter(|row| row.origin.kind.is_override()) {

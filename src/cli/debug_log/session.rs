@@ -150,9 +150,9 @@ fn tell(
         if args.raw || exit.is_err() {
             return Ok(());
         }
-        // The lines that prove it were shown when it happened.
+        // What each means, and the lines that prove it, were shown when it happened.
         let look = Look { verbose: false, ..args.look(console) };
-        let table = diagnosis::table(&diagnosis, look);
+        let table = diagnosis::rows(&diagnosis, look);
         let gap = if table.is_empty() { "" } else { "\n" };
         console.print(&format!("{gap}{table}"))?;
         console.note(&format!("{gap}{}", diagnosis::summary(&diagnosis, &input, console.err).trim_end()));

@@ -142,7 +142,8 @@ pub(super) fn scope(kube: &KubeArgs, admin_port: Option<u16>, context: &str) -> 
     for flag in cluster.iter_mut().filter(|flag| flag.name == "--kubeconfig") {
         flag.value = flag.value.take().map(|path| absolute(&PathBuf::from(path)));
     }
-    let scope = Scope { targets: Vec::new(), selection: port.into_iter().collect(), cluster, source: Vec::new() };
+    let scope =
+        Scope { targets: Vec::new(), selection: port.into_iter().collect(), cluster, source: Vec::new(), policy: None };
     if context == "in-cluster" { scope } else { scope.in_context(context) }
 }
 

@@ -13,6 +13,7 @@ use super::super::debug_log::{Explainer, Found, Manner, Suspending, listen};
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::kube_args::{KubeArgs, SelectArgs, duration};
+use super::super::leases;
 use super::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
 use crate::decode::log::{AccessFormat, LogDecoder};
@@ -27,23 +28,23 @@ use crate::report::diagnosis::DiagnosisInput;
 pub(super) struct LiveArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
     #[arg(value_name = "TARGET", help_heading = None, conflicts_with = "from")]
-    targets: Vec<String>,
+    pub(super) targets: Vec<String>,
     /// Go on with what the proxies write, until Ctrl-C
     #[arg(short, long, conflicts_with_all = ["from", "previous"])]
-    follow: bool,
+    pub(super) follow: bool,
     /// Nothing older than this, e.g. 1h
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "from")]
-    since: Option<Duration>,
+    pub(super) since: Option<Duration>,
     /// No more than the last so many lines of each proxy
     #[arg(long, value_name = "LINES", conflicts_with = "from")]
-    tail: Option<u64>,
+    pub(super) tail: Option<u64>,
     /// The log of the proxies before their last restart
     #[arg(short, long, conflicts_with = "from")]
-    previous: bool,
+    pub(super) previous: bool,
     #[command(flatten)]
-    select: SelectArgs,
+    pub(super) select: SelectArgs,
     #[command(flatten)]
-    kube: KubeArgs,
+    pub(super) kube: KubeArgs,
 }
 
 /// Logs read at once while they are followed: each is a connection to the API server.
@@ -72,6 +73,7 @@ pub(super) async fn run(args: &DiagnoseArgs, mut reading: Reading<'_>, console: 
         return Err(Failure::usage("diagnose reads the logs of one cluster at a time").hint("give --context once"));
     }
     let connection = live.kube.connect().await?;
+    leases::see(&connection, live.limits(), console).await;
     let found = select(&connection, &live.select.selection(&live.targets)?, "").await?;
     let Some(first) = found.skipped.first().filter(|_| found.proxies.is_empty()) else {
         if found.proxies.is_empty() {
@@ -137,7 +139,7 @@ async fn once(
             args.live.since.map_or_else(String::new, |since| format!(" in the last {}", format_duration(since)));
         let proxies = if count == 1 { "1 proxy".to_owned() } else { format!("{count} proxies") };
         console.note(&format!("No lines{window} from {proxies}."));
-        if matches!(args.output, Format::Json | Format::Yaml) {
+        if matches!(args.output, Format::Json | Format::Yaml) || args.output.export().is_some() {
             print(args, console, &reading.diagnoser.finish(), DiagnosisInput::default())?;
         }
         return Ok(Exit::Success);

@@ -1,6 +1,7 @@
 //! `diagnose`: why connections failed, out of proxy logs.
 
 mod live;
+mod stored;
 
 use std::io::Read;
 
@@ -8,17 +9,19 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::console::Console;
+use super::convert::{OutputFileArgs, exported};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::stores::StoreArgs;
 use crate::collect;
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::ClusterTimeouts;
 use crate::report::diagnosis::{self as render, DiagnosisInput};
-use crate::report::document;
 use crate::report::look::Look;
 use crate::report::table::wrap;
+use crate::report::{document, export};
 use live::LiveArgs;
 
 /// Name the cause of every failed upstream connection in proxy logs
@@ -32,18 +35,21 @@ use live::LiveArgs;
   kubectl meshaudit diagnose deploy/web -n shop --tail 0 -f
   kubectl meshaudit diagnose --from proxy.log.gz --config-dump dump.json
   kubectl meshaudit diagnose --from bug-report.tar.gz -o timeline
+  kubectl meshaudit diagnose deploy/web -n shop --since 6h --victorialogs https://logs.example.com
 
 Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 3 not all was read or understood, 4 nothing could be read.")]
 pub(super) struct DiagnoseArgs {
     #[command(flatten)]
     live: LiveArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
     #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
     from: Vec<String>,
     /// Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats
     #[arg(long, value_name = "PATH")]
     pub(super) config_dump: Vec<String>,
-    /// table, timeline, json, yaml or ndjson (each failure as it is found)
+    /// table, timeline, json, yaml, ndjson (each failure as it is found), sarif, junit, markdown, html or csv
     #[arg(
         short,
         long,
@@ -54,6 +60,8 @@ pub(super) struct DiagnoseArgs {
         help_heading = "Report"
     )]
     pub(super) output: Format,
+    #[command(flatten)]
+    to: OutputFileArgs,
     /// No headings in tables
     #[arg(long, help_heading = "Report")]
     no_headers: bool,
@@ -80,6 +88,25 @@ pub(super) enum Format {
     Json,
     Yaml,
     Ndjson,
+    Sarif,
+    Junit,
+    Markdown,
+    Html,
+    Csv,
+}
+
+impl Format {
+    /// The format of others that it is, if it is one.
+    pub(super) fn export(self) -> Option<export::Format> {
+        match self {
+            Self::Sarif => Some(export::Format::Sarif),
+            Self::Junit => Some(export::Format::Junit),
+            Self::Markdown => Some(export::Format::Markdown),
+            Self::Html => Some(export::Format::Html),
+            Self::Csv => Some(export::Format::Csv),
+            Self::Table | Self::Timeline | Self::Json | Self::Yaml | Self::Ndjson => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -100,6 +127,9 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
         cut: 0,
         stream: (args.output == Format::Ndjson).then_some(console),
     };
+    if args.store.is_given() {
+        return super::block_on(stored::run(args, reading, console));
+    }
     if args.from.is_empty() {
         return super::block_on(live::run(args, reading, console));
     }
@@ -362,12 +392,15 @@ pub(super) fn print(
         let fitted = summary.lines().map(|line| wrap(line, look.width(), 2) + "\n").collect::<String>();
         format!("{body}{gap}{fitted}")
     };
+    if let Some(format) = args.output.export() {
+        return args.to.put(&exported(&render::report(diagnosis, input), format)?, console);
+    }
     match args.output {
-        Format::Table => console.print(&with_summary(render::table(diagnosis, look))),
-        Format::Timeline => console.print(&with_summary(render::timelines(diagnosis, look))),
-        Format::Json => console.print(&document::json(&render::report(diagnosis, input))?),
-        Format::Yaml => console.print(&document::yaml(&render::report(diagnosis, input))?),
-        Format::Ndjson => Ok(()),
+        Format::Table => args.to.put(&with_summary(render::table(diagnosis, look)), console),
+        Format::Timeline => args.to.put(&with_summary(render::timelines(diagnosis, look)), console),
+        Format::Json => args.to.put(&document::json(&render::report(diagnosis, input))?, console),
+        Format::Yaml => args.to.put(&document::yaml(&render::report(diagnosis, input))?, console),
+        _ => Ok(()),
     }
 }
 

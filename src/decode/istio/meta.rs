@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::decode::parse_error;
 use crate::model::istio::{Evidence, Labels, ObjectMeta, REVISION_LABEL, Source};
 
 /// One object, as the API server answers.
@@ -140,13 +141,13 @@ impl RawObject<'_> {
     /// The `spec`, borrowed from the object's text.
     pub(super) fn borrowed_spec<'s, T: Deserialize<'s>>(&'s self) -> Result<T, String> {
         let text = self.spec.map_or("{}", RawValue::get);
-        serde_json::from_str(text).map_err(|error| format!("spec: {error}"))
+        serde_json::from_str(text).map_err(|error| format!("spec: {}", parse_error::json(&error)))
     }
 
     /// The `spec`.
     pub(super) fn spec<T: DeserializeOwned>(&self) -> Result<T, String> {
         let text = self.spec.map_or("{}", RawValue::get);
-        serde_json::from_str(text).map_err(|error| format!("spec: {error}"))
+        serde_json::from_str(text).map_err(|error| format!("spec: {}", parse_error::json(&error)))
     }
 }
 

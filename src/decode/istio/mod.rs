@@ -103,7 +103,7 @@ impl Kind {
 /// Adds one object, given as JSON.
 pub fn add(objects: &mut IstioObjects, kind: Kind, json: &str) {
     let added = serde_json::from_str::<RawObject<'_>>(json)
-        .map_err(|error| (ObjectMeta::default(), error.to_string()))
+        .map_err(|error| (ObjectMeta::default(), parse_error::json(&error)))
         .and_then(|raw| add_raw(objects, kind, &raw).map_err(|error| (raw.metadata.meta(), error)));
     if let Err((meta, error)) = added {
         let name: &str = kind.into();

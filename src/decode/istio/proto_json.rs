@@ -98,7 +98,7 @@ fn message(name: &str, fields: &Map<String, Value>) -> Result<(), String> {
 }
 
 fn single(kind: &str, value: &Value) -> Result<(), String> {
-    let is = |right: bool, what: &str| if right { Ok(()) } else { Err(format!("{value} is no {what}")) };
+    let is = |right: bool, what: &str| if right { Ok(()) } else { Err(format!("this is no {what}")) };
     // Numbers may stand in quotes.
     let number = || match value {
         Value::String(text) => serde_json::from_str::<Value>(text).unwrap_or_default(),
@@ -121,7 +121,7 @@ fn single(kind: &str, value: &Value) -> Result<(), String> {
         "google.protobuf.Duration" => match value.as_str().map(go_duration) {
             Some(Ok(_) | Err(crate::model::DurationError::Negative(_))) => Ok(()),
             Some(Err(error)) => Err(error.to_string()),
-            None => Err(format!("{value} is no duration (a text such as \"10s\")")),
+            None => Err("this is no duration (a text such as \"10s\")".to_owned()),
         },
         kind => match (schema().enums.get(kind), value) {
             (Some(names), Value::String(name)) => is(names.contains(&name.as_str()), "value that it can have"),
@@ -133,7 +133,7 @@ fn single(kind: &str, value: &Value) -> Result<(), String> {
             }
             (None, Value::Null) => Ok(()),
             (None, Value::Object(fields)) => message(kind, fields),
-            (None, value) => Err(format!("{value} is no mapping")),
+            (None, _) => Err("this is no mapping".to_owned()),
         },
     }
 }

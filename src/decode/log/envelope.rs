@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::decode::bounded::weigh;
 use crate::decode::timestamp::TimeContext;
 use crate::model::LoggedAt;
 
@@ -26,6 +27,10 @@ const MAX_SHAPES: usize = 1024;
 const MAX_PIECES: usize = 1024;
 /// A text that came in pieces is kept up to this length.
 const MAX_TEXT: usize = 1 << 20;
+/// A document on one line that is longer is read record by record.
+const LONG: usize = 1 << 20;
+/// The most that one record may be once it is decoded, in bytes.
+const MAX_WEIGHT: usize = 32 << 20;
 
 /// One line, out of its wrappers.
 #[derive(Debug)]
@@ -218,6 +223,10 @@ impl Unwrapper {
 
     /// One object of a document of several lines.
     fn item(&mut self, text: &str, sink: &mut Sink<'_>) {
+        if weigh(text.as_bytes()) > MAX_WEIGHT {
+            self.counts.cut += 1;
+            return;
+        }
         let mended;
         let json = match Json::parse(text) {
             Ok(json) => Some(json),
@@ -329,6 +338,13 @@ impl Unwrapper {
         if !may {
             return false;
         }
+        // As one value, a list of records would cost a hundred times its size.
+        if text.len() > LONG && layer == 0 && !text.starts_with('"') {
+            return self.begin_document(text, sink);
+        }
+        if weigh(text.as_bytes()) > MAX_WEIGHT {
+            return false;
+        }
         match Json::parse(text) {
             Ok(Json::Text(inner)) => {
                 if inner.len() + 2 == text.len() && super::text::shape(&inner).is_none() {
@@ -343,22 +359,7 @@ impl Unwrapper {
             }
             Ok(_) => false,
             Err(_) if text.starts_with('"') => false,
-            Err(error) if error.is_eof() && layer == 0 => {
-                let mut document = Document::new();
-                match document.line(text) {
-                    Taken::Inside => self.document = Some(document),
-                    Taken::Items(items, ended) => {
-                        if !ended {
-                            self.document = Some(document);
-                        }
-                        for item in items {
-                            self.item(&item, sink);
-                        }
-                    }
-                    Taken::No(_) => return false,
-                }
-                true
-            }
+            Err(error) if error.is_eof() && layer == 0 => self.begin_document(text, sink),
             Err(_) => {
                 let Some(mended) = without_trailing_commas(text) else { return false };
                 let Ok(json) = Json::parse(&mended) else { return false };
@@ -366,6 +367,24 @@ impl Unwrapper {
                 true
             }
         }
+    }
+
+    /// Begins a document that is read record by record; false where this is none.
+    fn begin_document(&mut self, text: &str, sink: &mut Sink<'_>) -> bool {
+        let mut document = Document::new();
+        match document.line(text) {
+            Taken::Inside => self.document = Some(document),
+            Taken::Items(items, ended) => {
+                if !ended {
+                    self.document = Some(document);
+                }
+                for item in items {
+                    self.item(&item, sink);
+                }
+            }
+            Taken::No(_) => return false,
+        }
+        true
     }
 
     /// The service of an object. The member that the user names is before all labels, also those further inside.

@@ -59,10 +59,13 @@ const LINES: [&str; 10] =
     ["textPayload", "@message", "_raw", "MESSAGE", "LogMessage", "LogEntry", "log", "line", "event.original", "Log"];
 
 /// Members that hold a line, or the message of a record.
-const MESSAGES: [&str; 9] = ["message", "msg", "body", "Message", "short_message", "content", "text", "event", "raw"];
+const MESSAGES: [&str; 10] =
+    ["message", "_msg", "msg", "body", "Message", "short_message", "content", "text", "event", "raw"];
 
 /// Members that only an envelope has.
-const MARKS: [&str; 20] = [
+const MARKS: [&str; 21] = [
+    // VictoriaLogs.
+    "_stream_id",
     "kubernetes",
     "stream",
     "podName",
@@ -257,6 +260,7 @@ fn is_label(name: &str) -> bool {
             | "host"
             | "host.name"
             | "attributes"
+            | "fields"
             | "tags"
             | "service"
             | "service.name"
@@ -276,7 +280,8 @@ pub(super) fn time(json: &Json<'_>, context: &TimeContext) -> Option<LoggedAt> {
 
 impl<'j> Labels<'j> {
     pub(super) fn of(json: &'j Json<'_>) -> Self {
-        if !json.members().iter().any(|(name, _)| is_label(name)) {
+        let is_any = |name: &str| is_label(name) || name.starts_with("kubernetes.") || name.starts_with("k8s.");
+        if !json.members().iter().any(|(name, _)| is_any(name)) {
             return Self::default();
         }
         let resource = |name: &str| {
@@ -315,6 +320,8 @@ impl<'j> Labels<'j> {
                     "kubernetes.namespace_name",
                     "kubernetes.namespace",
                     "kubernetes.pod_namespace",
+                    "k8s.namespace.name",
+                    "fields.namespace",
                     "stream.namespace",
                     "resource.labels.namespace_name",
                     "labels.namespace",
@@ -326,6 +333,8 @@ impl<'j> Labels<'j> {
                 .text_of(&[
                     "kubernetes.pod_name",
                     "kubernetes.pod.name",
+                    "k8s.pod.name",
+                    "fields.pod",
                     "podName",
                     "pod_name",
                     "stream.pod",
@@ -343,6 +352,8 @@ impl<'j> Labels<'j> {
                 .text_of(&[
                     "kubernetes.container_name",
                     "kubernetes.container.name",
+                    "k8s.container.name",
+                    "fields.container",
                     "containerName",
                     "container_name",
                     "stream.container",

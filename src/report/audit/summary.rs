@@ -76,11 +76,17 @@ fn found(audit: &Audit, look: Look, incomplete: bool) -> String {
         .map(|(number, severity, one, many)| paint(palette, severity, &count(number, one, many)))
         .collect();
     if !found.is_empty() {
-        return format!("Found {}", found.join(", "));
+        return format!("Found {}{}", found.join(", "), left_out(audit));
     }
     let verdict =
         if incomplete { palette.warning("Nothing wrong in what was read") } else { palette.good("Nothing wrong") };
-    format!("{verdict}: {}", count(audit.rows.len(), "value", "values"))
+    format!("{verdict}: {}{}", count(audit.rows.len(), "value", "values"), left_out(audit))
+}
+
+/// What was found and is not shown.
+fn left_out(audit: &Audit) -> String {
+    let parts = [(audit.ignored, "ignored by the policy"), (audit.known, "known from the baseline")];
+    parts.iter().filter(|(number, _)| *number > 0).map(|(number, how)| format!("; {number} {how}")).collect()
 }
 
 /// One line a rule that found something: what it is called, and how often.

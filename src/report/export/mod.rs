@@ -12,7 +12,7 @@ mod results;
 mod sarif;
 
 pub use github::annotations;
-pub use results::{ConvertError, Results};
+pub use results::{Cluster, ConvertError, Finding, Level, Origin, Results};
 
 /// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ pub enum ConvertError {
         reason: &'static str,
     },
     /// JSON, but of another kind.
-    #[error("it is {0}; what can be converted is what `timeouts`, `diagnose` and `verify` write with -o json")]
+    #[error("it is {0}; what can be converted is what `timeouts`, `diagnose`, `verify` and `diff` write with -o json")]
     Kind(String),
     /// The new document cannot be written.
     #[error("the document cannot be written: {0}")]
@@ -32,7 +32,7 @@ pub enum ConvertError {
 /// A document's content, whichever command wrote it.
 #[derive(Debug, Clone)]
 pub struct Results {
-    /// `TimeoutAudit`, `Diagnosis` or `Verification`.
+    /// `TimeoutAudit`, `Diagnosis`, `Verification` or `Diff`.
     pub kind: String,
     /// What the document is, for people.
     pub title: &'static str,
@@ -134,6 +134,8 @@ pub struct Origin {
     pub name: String,
     /// Which part of it.
     pub part: String,
+    /// Whether it is proven.
+    pub certain: bool,
 }
 
 impl Origin {
@@ -202,6 +204,8 @@ pub struct Finding {
     pub subject: String,
     /// Where the value came from.
     pub origin: String,
+    /// Whether that is proven.
+    pub origin_certain: bool,
     /// The proxies concerned.
     pub proxies: Vec<String>,
     /// Lines that prove it.
@@ -311,6 +315,59 @@ struct RawStraggler {
     message: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Diff {
+    #[serde(default)]
+    tool: Tool,
+    after: RawSide,
+    #[serde(default)]
+    clusters: Vec<RawChange>,
+    findings: RawFindings,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawSide {
+    #[serde(default)]
+    started_at: String,
+    #[serde(default)]
+    audited: usize,
+}
+
+#[derive(Deserialize)]
+struct RawFindings {
+    appeared: Vec<RawDiffFinding>,
+    vanished: Vec<RawDiffFinding>,
+}
+
+#[derive(Deserialize)]
+struct RawDiffFinding {
+    code: String,
+    rule: String,
+    severity: String,
+    message: String,
+    cluster: String,
+    origin: String,
+    proxies: Vec<String>,
+    remedy: String,
+}
+
+#[derive(Deserialize)]
+struct RawChange {
+    name: String,
+    change: String,
+    before: Vec<RawHeld>,
+    after: Vec<RawHeld>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawHeld {
+    connect_timeout: String,
+    origin: String,
+}
+
 impl Results {
     /// Reads a v1 document.
     ///
@@ -331,6 +388,7 @@ impl Results {
         match kind.as_str() {
             "TimeoutAudit" if ours => Ok(audit(serde_json::from_value(document).map_err(form)?)),
             "Diagnosis" if ours => Ok(diagnosis(serde_json::from_value(document).map_err(form)?)),
+            "Diff" if ours => Ok(diff(serde_json::from_value(document).map_err(form)?)),
             "Verification" if ours => Ok(verification(serde_json::from_value(document).map_err(form)?)),
             _ if ours => Err(ConvertError::Kind(format!("of kind {kind:?}"))),
             _ => Err(ConvertError::Kind("no document of this program".to_owned())),
@@ -392,6 +450,7 @@ fn audit(audit: Audit) -> Results {
                 message: raw.message,
                 remedy: raw.remedy,
                 subject: raw.cluster,
+                origin_certain: raw.origin.as_ref().is_none_or(|origin| origin.certain),
                 origin: raw.origin.map(|origin| origin.text()).unwrap_or_default(),
                 proxies: raw.proxies,
                 evidence: Vec::new(),
@@ -413,6 +472,7 @@ fn diagnosis(document: Diagnosis) -> Results {
             remedy: raw.remedy,
             subject: named(raw.cluster).or(to).unwrap_or_default(),
             origin: String::new(),
+            origin_certain: true,
             proxies: named(raw.source).into_iter().collect(),
             evidence: raw.evidence.into_iter().map(|line| line.text).collect(),
             code: raw.cause,
@@ -439,6 +499,7 @@ fn verification(document: Verification) -> Results {
         remedy: String::new(),
         subject: raw.proxy.clone(),
         origin: String::new(),
+        origin_certain: true,
         proxies: vec![raw.proxy],
         evidence: Vec::new(),
         code: raw.reason,
@@ -459,4 +520,64 @@ fn verification(document: Verification) -> Results {
 /// A rule's page; empty for what is no rule's.
 pub(super) fn page(code: &str) -> &'static str {
     rules::find(code).map_or("", |info| info.page)
+}
+
+/// What is new is a finding as it is; what is gone, and values that differ, are worth knowing.
+fn diff(diff: Diff) -> Results {
+    let mut findings: Vec<Finding> = diff.findings.appeared.into_iter().map(new_finding).collect();
+    findings.extend(diff.clusters.into_iter().map(|raw| {
+        let held = |all: &[RawHeld]| {
+            let all: Vec<String> = all.iter().map(|one| format!("{} by {}", one.connect_timeout, one.origin)).collect();
+            if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+        };
+        Finding {
+            name: format!("value-{}", raw.change),
+            message: format!("{}: {} → {}", raw.change, held(&raw.before), held(&raw.after)),
+            code: raw.change,
+            level: Level::Info,
+            remedy: String::new(),
+            subject: raw.name,
+            origin: String::new(),
+            origin_certain: true,
+            proxies: Vec::new(),
+            evidence: Vec::new(),
+        }
+    }));
+    findings.extend(diff.findings.vanished.into_iter().map(|raw| {
+        let gone = new_finding(raw);
+        Finding {
+            name: "finding-gone".to_owned(),
+            message: format!("gone: {} {}: {}", gone.code, gone.name, gone.message),
+            code: format!("gone-{}", gone.code),
+            level: Level::Info,
+            remedy: String::new(),
+            ..gone
+        }
+    }));
+    Results {
+        kind: "Diff".to_owned(),
+        title: "What differs",
+        version: diff.tool.version,
+        started_at: diff.after.started_at,
+        duration_ms: 0,
+        coverage: Coverage { selected: diff.after.audited, audited: diff.after.audited, ..Coverage::default() },
+        mesh: Vec::new(),
+        clusters: Vec::new(),
+        findings,
+    }
+}
+
+fn new_finding(raw: RawDiffFinding) -> Finding {
+    Finding {
+        code: raw.code,
+        name: raw.rule,
+        level: Level::parse(&raw.severity),
+        message: raw.message,
+        remedy: raw.remedy,
+        subject: raw.cluster,
+        origin: raw.origin,
+        origin_certain: true,
+        proxies: raw.proxies,
+        evidence: Vec::new(),
+    }
 }

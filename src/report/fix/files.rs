@@ -1,4 +1,8 @@
-//! A plan as YAML that server-side apply takes: of each object the fields that change and nothing else.
+//! A plan as YAML, a merge patch of each object: the fields that change and nothing else.
+//!
+//! `kubectl patch` takes them, and not `kubectl apply`: where an object was made by a client-side apply, `apply`, with
+//! `--server-side` too and whatever the field manager is called, makes the fields of that apply its own
+//! (`staging/src/k8s.io/kubectl/pkg/cmd/apply/apply.go`, `migrateToSSAIfNecessary`), and takes away what is not named.
 
 use std::fmt::Write;
 
@@ -6,16 +10,34 @@ use crate::fix::{FixPlan, MeshStep, ObjectStep, ShellCommand, Step};
 use crate::model::{Scope, format_duration};
 use crate::report::escape::escape;
 
-/// A plan as files: a document for each object that is changed, everything else as comments. The way to use it stands
-/// at its top.
+/// What the file is called in the commands at its top.
+const NAME: &str = "fix.yaml";
+
+/// A plan as files: a document for each object that is changed, everything else as comments. The commands that use it
+/// stand at its top, one a document.
 #[must_use]
 pub fn files(plan: &FixPlan, scope: &Scope) -> String {
-    let mut body = String::new();
-    for step in &plan.steps {
+    let (mut body, mut commands) = (String::new(), Vec::new());
+    for (at, step) in (1..).zip(&plan.steps) {
         body.push_str("---\n");
-        match step {
+        let (start, end) = (format!("change {at} of {}", plan.steps.len()), format!("end of change {at}"));
+        comment(&mut body, &start);
+        let using = match step {
             Step::Mesh(step) => mesh(&mut body, step, scope),
-            Step::Object(step) => object(&mut body, step),
+            Step::Object(step) => {
+                object(&mut body, step);
+                Some((&step.command, &step.context, step.created))
+            }
+        };
+        // A line behind the document, so that a shell's `$(…)`, which drops line ends, leaves those of the document.
+        comment(&mut body, &end);
+        if let Some((command, context, created)) = using {
+            let part = format!("sed -n '/^# {start}$/,/^# {end}$/p' {NAME}");
+            commands.push(if created {
+                format!("{} -f <({part})", ShellCommand::kubectl(["create"]).line(scope, context))
+            } else {
+                format!("{} -p \"$({part})\"", command.merging().line(scope, context))
+            });
         }
     }
     for open in &plan.open {
@@ -23,18 +45,14 @@ pub fn files(plan: &FixPlan, scope: &Scope) -> String {
     }
     plan.notes.iter().for_each(|note| comment(&mut body, &format!("To know: {note}")));
     let mut out = String::new();
-    if !plan.steps.is_empty() {
-        // A field manager of its own for each plan: under one that is used again, server-side apply would take away what
-        // an earlier plan set and this one does not name.
-        let manager = format!("--field-manager=kubectl-meshaudit-{:08x}", digest(&body));
-        let flags = scope.cluster_flags(crate::model::ClusterTool::Kubectl, "");
+    if !commands.is_empty() {
         comment(
             &mut out,
             &format!(
-                "Saved as fix.yaml:\n\
-                 kubectl apply --server-side --force-conflicts {manager} -f fix.yaml{flags}\n\
-                 Each document names the fields that it changes and nothing else; a list is whole, since the API server \
-                 takes these lists whole. Without --server-side, kubectl would take away what is not named."
+                "Saved as {NAME}, in bash or zsh, a line for each change:\n{}\n\
+                 Each document names the fields that it changes and nothing else; a list is whole, since a merge patch \
+                 takes lists whole. Not for `kubectl apply`, which takes away what is not named.",
+                commands.join("\n")
             ),
         );
     }
@@ -54,7 +72,10 @@ fn document(out: &mut String, yaml: &str) {
     }
 }
 
-fn mesh(out: &mut String, step: &MeshStep, scope: &Scope) {
+/// The command that a document follows for, with its context, and whether it makes an object anew.
+type Using<'a> = (&'a ShellCommand, &'a String, bool);
+
+fn mesh<'a>(out: &mut String, step: &'a MeshStep, scope: &Scope) -> Option<Using<'a>> {
     let (before, after) = (format_duration(step.before), format_duration(step.after));
     let key = step.key.dotted();
     comment(
@@ -78,9 +99,9 @@ fn mesh(out: &mut String, step: &MeshStep, scope: &Scope) {
         comment(out, &format!("{} {}", fragment.what, fragment.file));
         comment(out, &fragment.content);
     }
-    if let Some(patch) = &step.patch {
-        document(out, &patch.manifest);
-    }
+    let patch = step.patch.as_ref()?;
+    document(out, &patch.manifest);
+    Some((&patch.command, &step.context, false))
 }
 
 fn object(out: &mut String, step: &ObjectStep) {
@@ -90,9 +111,4 @@ fn object(out: &mut String, step: &ObjectStep) {
     }
     step.warnings.iter().for_each(|warning| comment(out, &format!("Mind: {warning}")));
     document(out, &step.manifest);
-}
-
-/// FNV-1a, which is the same everywhere and always.
-fn digest(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -188,6 +188,8 @@ pub struct Summary {
     pub info: usize,
     /// Left out by the policy.
     pub ignored: usize,
+    /// Left out since the baseline has them.
+    pub known: usize,
 }
 
 /// Milliseconds, to the nearest one; `connectTimeout` has the value as it is written.
@@ -277,7 +279,8 @@ pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> 
             error: audit.count(Severity::Error),
             warning: audit.count(Severity::Warning),
             info: audit.count(Severity::Info),
-            ignored: 0,
+            ignored: audit.ignored,
+            known: audit.known,
         },
     }
 }

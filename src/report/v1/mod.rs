@@ -4,9 +4,11 @@
 pub mod audit;
 mod cause;
 mod debug_log;
+pub mod diff;
 pub mod explanation;
 pub mod fix;
 mod origin;
+pub mod policy;
 pub mod resets;
 
 pub use cause::FailureCause;
@@ -24,6 +26,8 @@ pub const SCHEMAS: &[(&str, SchemaOf)] = &[
     ("diagnosis", of::<super::diagnosis::DiagnosisReport>),
     ("resets", of::<resets::ResetsReport>),
     ("debug-log", of::<DebugLogReport>),
+    ("policy", of::<policy::PolicyFile>),
+    ("diff", of::<diff::DiffReport>),
 ];
 
 /// Makes a document's schema.

@@ -22,6 +22,12 @@ pub enum Fault {
     PortClosed,
     /// The pod takes the request and never answers.
     Hang,
+    /// The API server's connection is dropped after so many frames of the tunnel: 0 is right after the upgrade, 2 after
+    /// both channels have said their port.
+    Closed {
+        /// Frames sent before.
+        frames: u32,
+    },
     /// The pod resets the connection when the request arrives.
     Reset,
     /// The tunnel ends after so many bytes of answer.

@@ -39,6 +39,7 @@ pub mod incident;
 pub mod istio;
 pub mod log;
 pub mod mesh;
+pub mod odd_tls;
 mod patch;
 mod sandbox;
 pub mod selector;

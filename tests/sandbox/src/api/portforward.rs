@@ -173,15 +173,26 @@ type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 async fn channels(mut socket: Socket, pod: &Pod, ports: &[u16]) {
     let (frames, mut to_client) = mpsc::channel::<Option<Message>>(8);
     let mut writers = Vec::new();
+    let mut frames_left = match pod.fault {
+        Some(Fault::Closed { frames }) => Some(frames),
+        _ => None,
+    };
     for (index, port) in ports.iter().enumerate() {
         let Ok(data) = u8::try_from(2 * index) else {
             return;
         };
         for channel in [data, data + 1] {
             let [low, high] = port.to_le_bytes();
+            if frames_left == Some(0) {
+                return;
+            }
+            frames_left = frames_left.map(|left| left - 1);
             if socket.send(Message::binary(vec![channel, low, high])).await.is_err() {
                 return;
             }
+        }
+        if frames_left == Some(0) {
+            return;
         }
         match pod.connect(*port).await {
             Ok(stream) => {

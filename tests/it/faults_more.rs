@@ -1,0 +1,298 @@
+//! Further faults, below the level of answers: TLS, connections that end, lists that lead in circles, credential plugins
+//! that hang, and what a cluster says that becomes a path.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use meshaudit_sandbox::faults::{ApiAnswer, Fault};
+use meshaudit_sandbox::odd_tls::{OddTls, Oddity};
+use meshaudit_sandbox::{Sandbox, canned};
+use serde_json::{Value, json};
+
+use crate::fake::Fake;
+use crate::{Plugin, Run, plugin};
+
+/// The plugin with a kubeconfig of its own.
+fn with_kubeconfig(text: &str, args: &[&str]) -> (Plugin, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    fs::write(&path, text).unwrap();
+    let plugin = plugin(args).env("KUBECONFIG", &path).env("XDG_STATE_HOME", directory.path());
+    (plugin, directory)
+}
+
+fn timed(plugin: Plugin, longest: Duration) -> Run {
+    let started = Instant::now();
+    let run = plugin.run();
+    assert!(started.elapsed() < longest, "{:?}: {run:?}", started.elapsed());
+    run
+}
+
+fn kubeconfig(server: &str, cluster: &str, user: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters:\n- name: c\n  cluster: {{server: \"{server}\"{cluster}}}\n\
+         users:\n- name: u\n  user: {user}\ncontexts:\n- name: c\n  context: {{cluster: c, user: u}}\n"
+    )
+}
+
+#[test]
+fn tls_that_is_not_as_it_should_be_is_named() {
+    for (oddity, words) in [
+        (Oddity::HalfHandshake, "no connection within --request-timeout"),
+        (Oddity::CutHandshake, "cannot be reached"),
+        (Oddity::NoTls, "cannot be reached"),
+        (Oddity::Expired, "certificate expired"),
+        (Oddity::NotYet, "not valid yet"),
+        (Oddity::OtherName, "not valid for name"),
+        (Oddity::UnknownAuthority, "cannot be reached"),
+        (Oddity::None, "no pods are selected"),
+    ] {
+        let server = OddTls::start(oddity).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let authority = directory.path().join("ca.pem");
+        fs::write(&authority, &server.authority).unwrap();
+        let cluster = format!(", certificate-authority: {}", authority.display());
+        let text = kubeconfig(&server.url(), &cluster, "{token: t}");
+        let args = ["timeouts", "-A", "--request-timeout", "3s", "--timeout", "20s"];
+        let (plugin, _kept) = with_kubeconfig(&text, &args);
+        let run = timed(plugin, Duration::from_secs(25)).exits(4);
+        assert!(run.stderr.contains(words), "{oddity:?}: {words:?} is not in: {}", run.stderr);
+    }
+}
+
+/// A token that leads to one that was seen before, by whatever way round.
+#[test]
+fn lists_that_lead_in_circles_end() {
+    for length in [1, 2, 3, 7] {
+        let fake = Fake::start(move |line| {
+            let at: u32 = line.split("continue=t").nth(1).and_then(|rest| rest.parse().ok()).unwrap_or_default();
+            let page =
+                json!({"kind": "PodList", "metadata": {"continue": format!("t{}", at % length + 1)}, "items": []});
+            (200, "application/json", page.to_string())
+        });
+        let (plugin, _kept) = with_kubeconfig(&fake.kubeconfig("c"), &["timeouts", "-A", "--timeout", "60s"]);
+        timed(plugin, Duration::from_secs(30)).exits(4).complains("does not end");
+        assert_eq!(fake.times("/pods?").len(), length as usize + 1);
+    }
+}
+
+#[test]
+fn connections_that_end_in_the_middle_are_named() {
+    let list = br#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":"a"#;
+    let sized = |length: usize, body: &[u8]| {
+        [format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes(), body].concat()
+    };
+    let rows: Vec<(Vec<u8>, &str)> = vec![
+        (Vec::new(), "cannot be reached"),
+        (b"HTTP/1.1 200 O".to_vec(), "cannot be reached"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le".to_vec(), "cannot be reached"),
+        (sized(5000, list), "broke off after"),
+        (sized(list.len(), list), "ends early"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"kin".to_vec(), "broke off after"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec(), "broke off after"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8bxx".to_vec(), "broke off"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(), "cannot be reached"),
+        ([b"HTTP/1.1 200 OK\r\nX-Long: ", &vec![b'y'; 1 << 20][..], b"\r\n\r\n"].concat(), "cannot be reached"),
+        (sized(4, b"\xff\xfe{}"), "UTF-16"),
+        (sized(3, b"\xff\x00\x01"), "not JSON"),
+    ];
+    for (bytes, words) in rows {
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(100)]).into_owned();
+        let fake = Fake::raw(move |_| bytes.clone());
+        let args = ["timeouts", "-A", "--request-timeout", "5s", "--timeout", "20s"];
+        let (plugin, _kept) = with_kubeconfig(&fake.kubeconfig("c"), &args);
+        let run = timed(plugin, Duration::from_secs(25)).exits(4);
+        assert!(run.stderr.contains(words), "{shown}: {words:?} is not in: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_tunnel_that_closes_at_any_stage_is_named() {
+    let sandbox = Sandbox::start(canned::mesh(9, 3)).unwrap();
+    let audit = plugin(["timeouts", "-A", "-o", "json", "--no-evidence"]).on(&sandbox).json();
+    let names: Vec<String> = audit["proxySets"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|set| set.as_array().unwrap().clone())
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
+    let raw = |answer: &str| Fault::Raw { answer: answer.to_owned(), repeat: String::new() };
+    let rows = [
+        (Fault::Closed { frames: 0 }, "unreachable"),
+        (Fault::Closed { frames: 1 }, "unreachable"),
+        (Fault::Closed { frames: 2 }, "unreachable"),
+        (raw(""), "unreachable"),
+        (raw("HTTP/1.1 200 OK\r\nContent-"), "unreachable"),
+        (raw("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"configs\": ["), "truncated"),
+        (Fault::Truncated { bytes: 400 }, "truncated"),
+        (Fault::Huge { bytes: 1 << 30 }, "too-large"),
+    ];
+    let mut names: Vec<String> = names.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    names.truncate(rows.len());
+    for (name, (fault, _)) in names.iter().zip(&rows) {
+        let (namespace, pod) = name.split_once('/').unwrap();
+        sandbox.fault(namespace, pod, fault.clone());
+    }
+    let args = ["timeouts", "-A", "-o", "json", "--no-evidence", "--request-timeout", "60s", "--timeout", "120s"];
+    let run = timed(plugin(args).on(&sandbox), Duration::from_secs(125));
+    let audit: Value = serde_json::from_str(&run.stdout).unwrap();
+    for (name, (fault, cause)) in names.iter().zip(&rows) {
+        let failed = audit["coverage"]["failed"].as_array().unwrap().iter().find(|failed| failed["proxy"] == **name);
+        let failed = failed.unwrap_or_else(|| panic!("{fault:?}: {name} is not named: {}", audit["coverage"]));
+        assert_eq!(failed["cause"], *cause, "{fault:?}: {failed}");
+        let message = failed["message"].as_str().unwrap();
+        assert!(!message.contains("operation was canceled") && message.len() < 300, "{fault:?}: {message}");
+    }
+    assert_eq!(audit["coverage"]["audited"], 9 - rows.len());
+}
+
+#[test]
+fn a_server_that_is_busy_is_asked_again_when_it_says() {
+    let sandbox = Sandbox::start(canned::mesh(2, 2)).unwrap();
+    let busy = |status| ApiAnswer {
+        times: 2,
+        headers: vec![("retry-after", "1".to_owned())],
+        ..ApiAnswer::new("list", "pods", status, "slow down")
+    };
+    for status in [429, 503, 500] {
+        sandbox.answer(busy(status));
+        let started = Instant::now();
+        let audit = plugin(["timeouts", "-A", "-o", "json", "--no-evidence"]).on(&sandbox).json();
+        assert_eq!(audit["coverage"]["audited"], 2, "{status}");
+        assert!(started.elapsed() >= Duration::from_secs(2), "{status}: {:?}", started.elapsed());
+    }
+    // So is a port-forward.
+    let name = "load-6d8f7c9b54-00001";
+    let namespace =
+        ["team-0", "team-1"].into_iter().find(|namespace| sandbox.get("pods", namespace, name).is_some()).unwrap();
+    sandbox.fault(namespace, name, Fault::Refuse { status: 429, times: 2, retry_after: Some(1) });
+    let started = Instant::now();
+    let audit = plugin(["timeouts", "-A", "-o", "json", "--no-evidence"]).on(&sandbox).json();
+    assert_eq!(audit["coverage"]["audited"], 2, "{}", audit["coverage"]);
+    assert!(started.elapsed() >= Duration::from_secs(2));
+}
+
+#[test]
+fn what_a_pod_says_never_becomes_a_path() {
+    let hostile = "x/../../../kube-system/secrets/foo?watch=true&";
+    for revision in [hostile, "a b", "..", "%2e%2e%2fsecrets", "secrets\u{7f}"] {
+        let pod = json!({"metadata": {"name": "web-1", "namespace": "shop", "uid": "u",
+                "annotations": {"istio.io/rev": revision}, "labels": {"istio.io/rev": revision}},
+            "spec": {"containers": [{"name": "istio-proxy", "args": ["proxy", "sidecar"], "env": [{"name": "ISTIO_META_REVISION", "value": revision}]}]},
+            "status": {"phase": "Running", "containerStatuses": [{"name": "istio-proxy", "restartCount": 0, "state": {"running": {}}}]}});
+        let groups = json!({"kind": "APIGroupList", "groups": [
+            {"name": "networking.istio.io", "preferredVersion": {"groupVersion": "networking.istio.io/../../api/v1/secrets?x="}},
+            {"name": "install.istio.io", "preferredVersion": {"groupVersion": "../v1/namespaces/kube-system/secrets"}}]});
+        let fake = Fake::start(move |line| match line.split(' ').nth(1).unwrap_or_default() {
+            "/apis" => (200, "application/json", groups.to_string()),
+            path if path.starts_with("/api/v1/pods?") => {
+                (200, "application/json", json!({"kind": "PodList", "metadata": {}, "items": [pod]}).to_string())
+            }
+            _ => (404, "application/json", r#"{"kind":"Status","reason":"NotFound","message":"none"}"#.to_owned()),
+        });
+        let args = ["timeouts", "-A", "--request-timeout", "5s", "--timeout", "20s"];
+        let (plugin, _kept) = with_kubeconfig(&fake.kubeconfig("c"), &args);
+        let run = timed(plugin, Duration::from_secs(25));
+        assert!(!fake.times("deployments").is_empty(), "{revision}: {run:?}");
+        for part in ["secrets", "watch", "..", "%2e", "%2E", "%2F"] {
+            assert_eq!(fake.times(part).len(), 0, "{revision}: {part} was asked for");
+        }
+        assert!(!run.stderr.contains("is no path"), "{run:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credential_plugin_that_hangs_is_not_left_behind() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let (script, pids) = (directory.path().join("plug"), directory.path().join("pids"));
+    let text = format!("#!/bin/sh\nsleep 300 &\necho $$ $! > {}\nwait\n", pids.display());
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    let user = format!(
+        "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: {}, interactiveMode: Never}}}}",
+        script.display()
+    );
+    let text = kubeconfig("https://127.0.0.1:1", "", &user);
+    let (plugin, _kept) = with_kubeconfig(&text, &["timeouts", "-A", "--timeout", "3s"]);
+    timed(plugin, Duration::from_secs(15)).exits(4).complains("did not end within");
+    let pids = fs::read_to_string(&pids).unwrap();
+    assert_eq!(pids.split_whitespace().count(), 2, "{pids}");
+    for pid in pids.split_whitespace() {
+        let ends = (0..50).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            // A process that has ended and waits for its parent is no more than a number.
+            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !fs::exists(format!("/proc/{pid}")).unwrap() || state.contains(") Z ")
+        });
+        assert!(ends || !fs::exists("/proc/self").unwrap(), "{pid} goes on");
+    }
+}
+
+#[test]
+fn commands_mention_what_was_left_on() {
+    let fake = Fake::start(|_| {
+        (404, "application/json", r#"{"kind":"Status","reason":"NotFound","message":"none"}"#.to_owned())
+    });
+    for args in
+        [&["timeouts"][..], &["clusters", "web-1"], &["diagnose", "web-1"], &["resets", "web-1"], &["fix"], &["verify"]]
+    {
+        let (plugin, kept) = with_kubeconfig(&fake.kubeconfig("c"), args);
+        let directory = kept.path().join("kubectl-meshaudit/debug-log");
+        fs::create_dir_all(&directory).unwrap();
+        #[cfg(unix)]
+        for own in [directory.as_path(), directory.parent().unwrap()] {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(own, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let lease = json!({"apiVersion": "meshaudit/v1", "kind": "DebugLogLease", "context": "c", "namespace": "shop", "pod": "web-9",
+            "uid": "0a1b", "restartCount": 0, "adminPort": 15000, "takenAt": "2026-11-23T18:00:00Z", "levels": {"pool": "warning"}, "set": ["pool"]});
+        fs::write(directory.join("0a1b.json"), lease.to_string()).unwrap();
+        let run = plugin.run();
+        assert!(run.stderr.contains("1 proxy was left at debug levels"), "{args:?}: {run:?}");
+    }
+}
+
+/// Bombs, each small enough for a test; `benches/bombs.py` measures large ones. A process that needs more than half a
+/// gigabyte for them is ended by the system.
+#[cfg(target_os = "linux")]
+#[test]
+fn bombs_stay_small() {
+    let many = |begin: &str, piece: &str, count: usize, end: &str| [begin, &piece.repeat(count), end].concat();
+    let element = r#"{"configs":[{"@type":"x.DynamicCluster","cluster":{"name":"a","x":["#;
+    let bombs = [
+        many(r#"{"configs":[{"@type":"x.ClustersConfigDump","static_clusters":["#, "{},", 6_000_000, "{}]}]}"),
+        many(element, "[],", 2_500_000, "0]}}]}"),
+        many(element, "{},", 10_000_000, "0]}}]}"),
+        many(
+            r#"{"configs":[{"@type":"x.DynamicCluster","cluster":{"name":"a","metadata":{"filter_metadata":{"istio":{"services":["#,
+            r#"{"host":"h","name":"n","namespace":"x"},"#,
+            500_000,
+            r#"{"host":"h","name":"n","namespace":"x"}]}}}}}]}"#,
+        ),
+        many(
+            r#"{"apiVersion":"meshaudit/v1","kind":"MeshSnapshot","snapshot":{"takenAt":"2026-11-23T18:00:00Z","clusters":[],"proxies":[],"failed":[],"skipped":["#,
+            r#"{"id":{"namespace":"","name":""},"reason":""},"#,
+            2_000_000,
+            r#"{"id":{"namespace":"","name":""},"reason":""}]}}"#,
+        ),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bomb.json");
+    for (index, bomb) in bombs.iter().enumerate() {
+        fs::write(&path, bomb).unwrap();
+        for args in [&["timeouts"][..], &["clusters"], &["clusters", "-o", "json"]] {
+            let output = std::process::Command::new("sh")
+                .args(["-c", "ulimit -v 900000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_kubectl-meshaudit")])
+                .args(args)
+                .arg("--from")
+                .arg(&path)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code().is_some() && !said.contains("memory allocation"), "{index}: {args:?}: {said}");
+        }
+    }
+}
