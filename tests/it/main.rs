@@ -31,6 +31,7 @@ mod push;
 mod reading;
 mod registry;
 mod resets;
+mod runbooks;
 mod secrets;
 mod selection;
 mod stores;
