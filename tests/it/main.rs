@@ -33,6 +33,7 @@ mod push;
 mod reading;
 mod registry;
 mod resets;
+mod runbooks;
 mod secrets;
 mod selection;
 mod stores;
