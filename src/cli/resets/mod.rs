@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::interrupt;
 use super::kube_args::{KubeArgs, SelectArgs};
 use super::leases;
 use super::moment::{BadMoment, Typed};
@@ -371,6 +372,7 @@ impl ResetsArgs {
         if inputs.is_empty() {
             return Err(Failure::cannot_run("there are no files in the input"));
         }
+        let _ = interrupt::listen();
         // Reading is work for all cores; the runtime has nothing else to do.
         Ok(tokio::task::block_in_place(|| count_files(&inputs, &plan.question, &plan.options)))
     }
