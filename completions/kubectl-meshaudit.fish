@@ -184,11 +184,17 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diag
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l from -d 'Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l config-dump -d 'Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats' -r -F
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s o -l output -d 'table, timeline, json, yaml or ndjson (each failure as it is found)' -r -f -a "table\t''
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s o -l output -d 'table, timeline, json, yaml, ndjson (each failure as it is found), sarif, junit, markdown, html or csv' -r -f -a "table\t''
 timeline\t''
 json\t''
 yaml\t''
-ndjson\t''"
+ndjson\t''
+sarif\t''
+junit\t''
+markdown\t''
+html\t''
+csv\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l output-file -d 'Write the report into FILE, not to stdout' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l fail-on -d 'The severity of a cause from which on the exit code is 1: error, warning, info or never' -r -f -a "error\t''
 warning\t''
 info\t''
@@ -300,6 +306,7 @@ html\t''
 csv\t''
 prometheus\t''"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l output-file -d 'Write the report into FILE, not to stdout' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l push -d 'Push the figures of -o prometheus to this Pushgateway too, as job kubectl-meshaudit' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l by -d 'What a row of the table is: cause (a value and what gives it) or cluster' -r -f -a "cause\t''
 cluster\t''"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l fail-on -d 'The severity from which on the exit code is 1: error, warning, info or never' -r -f -a "error\t''
@@ -396,9 +403,15 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand veri
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l plan -d 'A plan that `fix -o json` wrote' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l wait -d 'Read again until every proxy has it, or this time is over, e.g. 5m' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l interval -d 'How long to wait between two readings' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s o -l output -d 'text, json or yaml' -r -f -a "text\t''
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s o -l output -d 'text, json, yaml, sarif, junit, markdown, html or csv' -r -f -a "text\t''
 json\t''
-yaml\t''"
+yaml\t''
+sarif\t''
+junit\t''
+markdown\t''
+html\t''
+csv\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l output-file -d 'Write the report into FILE, not to stdout' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

@@ -12,3 +12,4 @@ pub mod model;
 pub mod reach;
 pub mod report;
 pub mod resets;
+pub mod store;

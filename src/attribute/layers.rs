@@ -437,6 +437,10 @@ impl<'q, 'a> Question<'q, 'a> {
             first: found.map(|rule| rule.first).filter(written),
             policy: found.and_then(|rule| rule.policy.map(|(owner, _)| owner)).filter(written),
             subsets: found.map(|rule| rule.subsets.clone()).unwrap_or_default(),
+            made: found.and_then(|found| {
+                let mut merged = std::iter::once(found.first).chain(found.others.iter().copied());
+                merged.find(|rule| rule.made_of.is_some())
+            }),
             port: service.port,
             subset: service.subset.to_owned(),
             baseline: service.baseline && self.baseline().is_some(),

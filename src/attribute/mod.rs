@@ -76,7 +76,7 @@ pub struct Attribution {
 }
 
 /// What decides about a service's cluster: its host, port and subset as rules see them, and the rules merged for them.
-/// What istiod itself makes of Gateway API policies is not among these.
+/// Rules that istiod makes of Gateway API policies are only in `made`.
 #[derive(Debug, Clone, Default)]
 pub struct RuleFor<'a> {
     /// The host that rules are looked up for; empty where there is none.
@@ -91,6 +91,8 @@ pub struct RuleFor<'a> {
     pub policy: Option<&'a DestinationRule>,
     /// The subsets, and the rules that they are in.
     pub subsets: Vec<(&'a DestinationRule, &'a Subset)>,
+    /// The rule that istiod makes of Gateway API policies, where it is among those merged for the cluster.
+    pub made: Option<&'a DestinationRule>,
     /// Whether the mesh's `defaultTrafficPolicy` has a pool that counts where no rule has one.
     pub baseline: bool,
     /// The namespace of the service; empty where unknown.

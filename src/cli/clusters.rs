@@ -9,6 +9,7 @@ use super::chosen::Chosen;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::interrupt;
 use super::kube_args::SourceArgs;
 use super::leases;
 use crate::audit::{Severity, host, nearest};
@@ -25,7 +26,7 @@ use crate::report::Palette;
 use crate::report::audit::{Marks, marks};
 use crate::report::document;
 use crate::report::escape::escape;
-use crate::report::look::{count, failure_hint, show_timeout};
+use crate::report::look::{count, failure_hint, file_hint, show_timeout};
 use crate::report::table::{Layout, number, text};
 
 /// Show a proxy's clusters: a table with the connect timeout in it, or Envoy's own objects
@@ -40,7 +41,7 @@ use crate::report::table::{Layout, number, text};
   kubectl meshaudit clusters web-7d4b9.shop --fqdn api.example.com -o json")]
 pub(super) struct ClustersArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub(super) source: SourceArgs,
     /// Only clusters whose name has this host in it
     #[arg(long, value_name = "HOST", help_heading = "Filter")]
     fqdn: Option<String>,
@@ -54,7 +55,7 @@ pub(super) struct ClustersArgs {
     /// Only clusters whose name has this subset in it
     #[arg(long, value_name = "NAME", help_heading = "Filter")]
     subset: Option<String>,
-    /// table, json or yaml (short is istioctl's word for table)
+    /// table, json, yaml or name (short is istioctl's word for table)
     #[arg(
         short,
         long,
@@ -77,6 +78,7 @@ enum Format {
     Table,
     Json,
     Yaml,
+    Name,
 }
 
 pub(super) async fn run(args: &ClustersArgs, console: &Console) -> Result<Exit, Failure> {
@@ -87,7 +89,7 @@ pub(super) async fn run(args: &ClustersArgs, console: &Console) -> Result<Exit, 
             return Err(Failure::cannot_run("there is no dump in the input"));
         };
         return Err(Failure::cannot_run(format!("nothing could be read: {}: {}", first.id, first.message))
-            .hint(failure_hint(first.cause)));
+            .hint(if args.source.is_live() { failure_hint(first.cause) } else { file_hint(first.cause) }));
     }
     if taken.kept == 0 {
         return Err(taken.nothing_matches());
@@ -121,7 +123,7 @@ async fn read(args: &ClustersArgs, console: &Console, taken: &mut Taken<'_>) -> 
         for url in &source.admin_url {
             let mut direct = Direct::new(url, source.limits()).map_err(|error| Failure::usage(error.to_string()))?;
             let id = ProxyId::new("", direct.name());
-            let outcome = collect::read_objects(&mut direct, &id).await;
+            let outcome = or_interrupted(&id, collect::read_objects(&mut direct, &id)).await;
             taken.outcome(Proxy::named(id), outcome)?;
         }
         return Ok(());
@@ -135,9 +137,11 @@ async fn read(args: &ClustersArgs, console: &Console, taken: &mut Taken<'_>) -> 
         return Err(Failure::usage("which proxy? clusters needs a target, -l or -A")
             .hint("for example `kubectl meshaudit clusters deploy/web`; `timeouts` shows a whole namespace or mesh"));
     }
-    let connection = source.kube.connect().await?;
+    let connection = interrupt::or_end(source.kube.connect()).await?;
     leases::see(&connection, source.limits(), console).await;
-    let mut found = k8s::select(&connection, &select.selection(&source.targets)?, "").await?;
+    let selection = select.selection(&source.targets)?;
+    let selecting = async { Ok(k8s::select(&connection, &selection, "").await?) };
+    let mut found = interrupt::or_end(selecting).await?;
     if let ([], [first, ..]) = (found.proxies.as_slice(), found.skipped.as_slice()) {
         return Err(Failure::cannot_run(format!("{} is no proxy: {}", first.id, first.reason)).hint(format!(
             "`{}` lists the proxies and what was skipped",
@@ -152,10 +156,22 @@ async fn read(args: &ClustersArgs, console: &Console, taken: &mut Taken<'_>) -> 
     for proxy in found.proxies {
         let mut tunnel =
             Tunnel::new(&connection, &proxy.id.namespace, &proxy.id.name, proxy.admin_port, source.limits());
-        let outcome = collect::read_objects(&mut tunnel, &proxy.id).await;
+        let outcome = or_interrupted(&proxy.id, collect::read_objects(&mut tunnel, &proxy.id)).await;
         taken.outcome(proxy, outcome)?;
     }
     Ok(())
+}
+
+/// What a proxy answers, unless somebody asks for the end: then it, and those after it, are not read.
+async fn or_interrupted(
+    id: &ProxyId,
+    reading: impl Future<Output = Result<Vec<ClusterObject>, UnreadProxy>>,
+) -> Result<Vec<ClusterObject>, UnreadProxy> {
+    tokio::select! {
+        biased;
+        () = interrupt::ended() => Err(collect::interrupted(id.clone())),
+        outcome = reading => outcome,
+    }
 }
 
 /// How many bytes are written at once.
@@ -175,6 +191,8 @@ struct Taken<'a> {
     /// How many proxies' clusters were written.
     written: usize,
     builder: SnapshotBuilder,
+    /// The names of the clusters that were kept, for `-o name`.
+    names: BTreeSet<String>,
     /// The first proxy, while it may be the only one.
     first: Option<(Proxy, Vec<ClusterObject>)>,
     /// The names that were seen, for a filter that none has.
@@ -193,6 +211,7 @@ impl<'a> Taken<'a> {
             warming: 0,
             written: 0,
             builder: SnapshotBuilder::default(),
+            names: BTreeSet::new(),
             first: None,
             hosts: BTreeSet::new(),
             unread: Vec::new(),
@@ -235,8 +254,13 @@ impl<'a> Taken<'a> {
         objects.retain(|object| self.args.keeps(&object.name));
         self.kept += objects.len();
         objects.sort_by(|a, b| sort_key(&a.name).cmp(&sort_key(&b.name)));
-        if self.args.output == Format::Table {
-            return self.intern(proxy, &objects);
+        match self.args.output {
+            Format::Table => return self.intern(proxy, &objects),
+            Format::Name => {
+                self.names.extend(objects.into_iter().map(|object| object.name.to_string()));
+                return Ok(());
+            }
+            Format::Json | Format::Yaml => {}
         }
         // istioctl's array: what is active and what is static. A warming cluster is not in it.
         let all = objects.len();
@@ -305,6 +329,10 @@ impl<'a> Taken<'a> {
             Format::Table => {
                 let snapshot = std::mem::take(&mut self.builder).finish(Timestamp::now());
                 return table(&snapshot, self.several, self.args, self.console);
+            }
+            Format::Name => {
+                let lines = self.names.iter().map(|name| format!("{}\n", escape(name)));
+                return self.console.print(&lines.collect::<String>());
             }
             Format::Json if self.several => self.console.print(if self.written > 0 { "\n}\n" } else { "{}\n" })?,
             Format::Json | Format::Yaml => {}

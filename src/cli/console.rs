@@ -6,9 +6,11 @@ use clap::ValueEnum;
 use terminal_size::{Height, Width, terminal_size_of};
 
 use super::failure::Failure;
+use crate::model::Scope;
 use crate::report::Palette;
 use crate::report::escape::escape;
 use crate::report::look::Look;
+use crate::report::table::wrap;
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -31,18 +33,22 @@ pub(super) struct Console {
     pub(super) err: Palette,
     /// The columns of the terminal that stdout is, or `$COLUMNS`; `None` where it is none.
     pub(super) columns: Option<usize>,
+    /// The same of stderr.
+    err_columns: Option<usize>,
     /// Its rows, or `$LINES`.
     pub(super) rows: Option<usize>,
     /// Nothing but results and errors.
     pub(super) quiet: bool,
     /// How often `-v` was given.
     pub(super) verbose: u8,
+    /// What printed commands need to mean the same cluster.
+    pub(super) scope: &'static Scope,
 }
 
 impl Console {
     /// Looks at both streams and the environment, once.
     #[must_use]
-    pub(super) fn new(color: ColorWhen, quiet: bool, verbose: u8) -> Self {
+    pub(super) fn new(color: ColorWhen, quiet: bool, verbose: u8, scope: Scope) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let colored = |terminal: bool| match color {
             ColorWhen::Always => true,
@@ -57,15 +63,20 @@ impl Console {
         // As ls(1) has it: what is exported counts, wherever the output goes.
         let exported = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok().filter(|number| *number > 0);
         let columns = exported("COLUMNS").or(size.map(|(Width(columns), _)| usize::from(columns)));
+        let err_size = terminal_size_of(io::stderr()).filter(|_| err);
+        let err_columns = exported("COLUMNS").or(err_size.map(|(Width(columns), _)| usize::from(columns)));
         let rows = exported("LINES").or(size.map(|(_, Height(rows))| usize::from(rows)));
         Self {
             out: Palette::new(colored(out)),
             err: Palette::new(colored(err)),
             columns: columns.filter(|columns| *columns > 0),
+            err_columns: err_columns.filter(|columns| *columns > 0),
             // Where only the width is known, a terminal is as high as they were made.
             rows: rows.filter(|rows| *rows > 0).or(columns.map(|_| 24)),
             quiet,
             verbose,
+            // Once a process: it has one command line.
+            scope: Box::leak(Box::new(scope)),
         }
     }
 
@@ -85,13 +96,13 @@ impl Console {
     /// Says something besides the result, unless `-q`.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            self.say(text);
+            self.say(&self.scope.in_prose(text));
         }
     }
 
     /// Warns of something that the result alone does not show.
     pub(super) fn warn(&self, text: &str) {
-        self.say(&format!("{} {}", self.err.warning("warning:"), escape(text)));
+        self.say(&format!("{} {}", self.err.warning("warning:"), escape(&self.scope.in_prose(text))));
     }
 
     /// Warns with a text that is safe and has its colours already.
@@ -103,7 +114,7 @@ impl Console {
     pub(super) fn fail(&self, failure: &Failure) {
         self.say(&format!("{} {}", self.err.error("error:"), escape(&failure.to_string())));
         if let Some(hint) = failure.next() {
-            self.say(&format!("{} {}", self.err.info("hint:"), escape(hint)));
+            self.say(&format!("{} {}", self.err.info("hint:"), escape(&self.scope.in_prose(hint))));
         }
     }
 
@@ -113,9 +124,14 @@ impl Console {
         !self.quiet && io::stderr().is_terminal()
     }
 
-    #[expect(clippy::unused_self, reason = "a stream is the console's, though standard streams are the process's")]
     pub(super) fn say(self, text: &str) {
+        let columns = self.err_columns.unwrap_or(usize::MAX);
+        let lines = text.lines().map(|line| {
+            let indent = line.len() - line.trim_start().len();
+            format!("{}{}", " ".repeat(indent), wrap(line.trim_start(), columns, indent + 2))
+        });
+        let fitted: Vec<String> = lines.collect();
         // Nowhere is left to say that stderr cannot be written to.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", fitted.join("\n"));
     }
 }

@@ -115,7 +115,15 @@ impl From<ApiError> for Failure {
             ApiError::NotFound(missing) if matches!(&*missing.kind, "namespace" | "namespaces") => {
                 "`kubectl get namespaces` lists the ones there are".to_owned()
             }
+            ApiError::NotFound(missing) if matches!(&*missing.kind, "service" | "services") => {
+                "`kubectl get services -A` lists the ones there are".to_owned()
+            }
             ApiError::NotFound(_) => "`kubectl get pods -A` shows what there is; name the namespace with -n".to_owned(),
+            ApiError::Unreachable(error) if error.contains("certificate") => {
+                "is the server's authority the one that the kubeconfig names? --certificate-authority names another, \
+                 --tls-server-name the name that its certificate is for"
+                    .to_owned()
+            }
             ApiError::Unreachable(_) => "does `kubectl version` reach it? Is the context the right one?".to_owned(),
             ApiError::Busy { .. } => "try again, with a lower --concurrency".to_owned(),
             ApiError::Timeout(_) => "try again, or with a longer --request-timeout".to_owned(),

@@ -29,7 +29,7 @@ use crate::report::{document, fix as report};
 Exit codes: 0 done, 2 usage, 3 some proxies could not be read, 4 could not run, or no cluster has the host.")]
 pub(super) struct FixArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub(super) source: SourceArgs,
     #[command(flatten)]
     evidence: EvidenceArgs,
     #[command(flatten)]

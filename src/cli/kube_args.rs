@@ -9,12 +9,14 @@ use futures_util::future::join_all;
 use super::chosen::Chosen;
 use super::console::Console;
 use super::failure::Failure;
+use super::interrupt;
 use super::leases;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
 use crate::input::ArchiveLimits;
 use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect};
-use crate::model::{FailureCause, Flag, MeshSnapshot, Scope, format_duration, parse_span};
+use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_span};
 use crate::reach::Limits;
+use crate::report::look::{count, failure_hint, file_hint};
 use crate::report::progress::Bar;
 
 /// Reads a duration.
@@ -39,6 +41,9 @@ pub(super) fn deadline(duration: Duration) -> Duration {
 
 /// Istio's own namespace, unless it is said to be another.
 const DEFAULT_ISTIO_NAMESPACE: &str = "istio-system";
+
+/// How long a single request may take, unless it is said.
+const DEFAULT_REQUEST_TIMEOUT: &str = "15s";
 
 /// Which cluster, and as whom.
 #[derive(Debug, Clone, Args)]
@@ -93,7 +98,7 @@ pub(super) struct KubeArgs {
     #[arg(long)]
     pub(super) disable_compression: bool,
     /// Deadline of each single request, e.g. 15s; 0 means none
-    #[arg(long, alias = "kubeclient-timeout", value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    #[arg(long, alias = "kubeclient-timeout", value_name = "DURATION", default_value = DEFAULT_REQUEST_TIMEOUT, value_parser = duration)]
     pub(super) request_timeout: Duration,
     /// How long the whole command may take, e.g. 5m; 0 means no end
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = whole)]
@@ -158,6 +163,8 @@ impl KubeArgs {
         option("--tls-server-name", self.tls_server_name.as_ref());
         // What is printed may be kept where others read it: the token itself is for the reader to fill in.
         option("--token", self.token.as_ref().map(|_| "$TOKEN".to_owned()).as_ref());
+        let patience = Some(self.request_timeout).filter(|given| format_duration(*given) != DEFAULT_REQUEST_TIMEOUT);
+        flags.extend(patience.map(|given| Flag::new("--request-timeout", format_duration(given))));
         flags.extend(self.insecure_skip_tls_verify.then(|| Flag::switch("--insecure-skip-tls-verify")));
         flags
     }
@@ -363,7 +370,10 @@ impl SourceArgs {
         let earlier = self.read(console, wanted, self.limits().deadline).await?;
         let (Some(pause), true) = (wanted.watch_for, self.is_live()) else { return Ok(earlier) };
         console.note(&format!("Counting connection attempts for {}", format_duration(pause)));
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = interrupt::ended() => return Ok(earlier),
+        }
         let mut snapshot = self.read(console, wanted, self.limits().deadline.later_by(pause)).await?;
         snapshot.evidence_since(&earlier);
         Ok(snapshot)
@@ -407,27 +417,39 @@ impl SourceArgs {
             Progress::Selected(names) => bar.expect(names),
             Progress::Done(name) => bar.done(&name),
         };
+        let stop = interrupt::listen();
         if !self.admin_url.is_empty() {
-            return Ok(collect::direct(&self.admin_url, &options, &progress).await?);
+            return Ok(collect::direct(&self.admin_url, &options, &progress, stop).await?);
         }
         let selection = self.select.selection(&self.targets)?;
-        let (connections, lost) = self.kube.connect_all(deadline).await?;
+        let (connections, lost) = interrupt::or_end(self.kube.connect_all(deadline)).await?;
         for connection in &connections {
             leases::see(connection, self.limits(), console).await;
         }
         let several = connections.len() + lost.len() > 1;
-        let mut selected = collect::select_proxies(&connections, &selection, several).await?;
+        let selecting = async { Ok(collect::select_proxies(&connections, &selection, several).await?) };
+        let mut selected = interrupt::or_end(selecting).await?;
         for (context, error) in &lost {
             selected.lose(context, error);
         }
         // A proxy that hangs takes none of istiod's time, and istiod none of a proxy's.
         let objects = self.object_options(&connections, several, &selected, wanted);
         let objects = join_all(objects.iter().map(|(connection, context, options)| async {
-            (context.clone(), collect::read_istio_objects(connection, options, &progress).await)
+            let mut stop = stop.clone();
+            tokio::select! {
+                objects = collect::read_istio_objects(connection, options, &progress) => Some((context.clone(), objects)),
+                () = stop.reached(1) => None,
+            }
         }));
-        let (snapshot, objects) = tokio::join!(collect::live(selected, &options, &progress), objects);
+        let reading = collect::live(selected, &options, &progress, stop.clone());
+        let (snapshot, objects) = tokio::join!(reading, objects);
         let mut snapshot = snapshot?;
-        snapshot.objects.extend(objects);
+        snapshot.objects.extend(objects.into_iter().flatten());
+        if interrupt::happened() {
+            let (read, all) = (snapshot.proxies.len(), snapshot.proxies.len() + snapshot.failed.len());
+            drop(bar);
+            console.note(&format!("Interrupted: {read} of {} were read", count(all, "proxy", "proxies")));
+        }
         let counted = snapshot.proxies.iter().filter(|read| read.evidence.is_some()).count();
         if wanted.evidence && snapshot.proxies.len() > EVIDENCE_PROXIES {
             console.note(&format!(
@@ -471,13 +493,8 @@ impl SourceArgs {
             lines.push(format!("and {more} more, which -o json names"));
         }
         let between = if lines.len() > 1 { "\n  " } else { " " };
-        let hint = match snapshot.failed.first().map(|failed| failed.cause) {
-            Some(FailureCause::Unreachable) if !self.is_live() => {
-                "`--from` reads config dumps, snapshots, and archives of them"
-            }
-            Some(cause) => crate::report::look::failure_hint(cause),
-            None => "",
-        };
+        let hint = if self.is_live() { failure_hint } else { file_hint };
+        let hint = snapshot.failed.first().map_or("", |failed| hint(failed.cause));
         Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).hint(hint).passing(true)
     }
 

@@ -16,12 +16,14 @@ mod failure;
 mod fix;
 mod habits;
 mod help;
+mod interrupt;
 mod kube_args;
 mod leases;
 mod moment;
 mod policy;
 mod resets;
 mod snapshot;
+mod stores;
 mod timeouts;
 mod verify;
 mod version;
@@ -32,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::model::Scope;
 use console::{ColorWhen, Console};
 use exit::Exit;
 use failure::{Failure, FailureKind};
@@ -95,6 +98,33 @@ enum Command {
     Generate(completion::GenerateArgs),
 }
 
+impl Command {
+    /// What the commands that this one prints need to mean the same cluster and the same proxies.
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Resets(args) => args.scope(),
+            Self::DebugLog(args) => args.scope(),
+            Self::Diagnose(args) => args.live.scope(),
+            Self::Clusters(args) => args.source.scope(),
+            Self::Timeouts(args) => args.source.scope(),
+            Self::Fix(args) => args.source.scope(),
+            Self::Verify(args) => args.source.scope(),
+            Self::Snapshot(args) => args.source.scope(),
+            Self::Version(args) => Scope { cluster: args.kube.flags(), ..Scope::default() },
+            // Their printed commands carry their scope themselves.
+            Self::Diff(_)
+            | Self::Policy(_)
+            | Self::Convert(_)
+            | Self::Explain(_)
+            | Self::Completion(_)
+            | Self::Options(_)
+            | Self::Help(_)
+            | Self::Complete(_)
+            | Self::Generate(_) => Scope::default(),
+        }
+    }
+}
+
 /// Runs one command line.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
@@ -107,7 +137,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return help::answer(&error, name),
     };
-    let console = Console::new(cli.global.color, cli.global.quiet, cli.global.verbose);
+    let console = Console::new(cli.global.color, cli.global.quiet, cli.global.verbose, cli.command.scope());
     trace(cli.global.verbose);
     let outcome = match cli.command {
         Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
@@ -130,6 +160,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Generate(args) => completion::generate(&args, &console),
     };
     match outcome {
+        // What was read was shown; that it is not all is what the code says.
+        Ok(_) if interrupt::happened() => ExitCode::from(Exit::Interrupted.code()),
+        Err(failure) if interrupt::happened() && failure.kind != FailureKind::ClosedPipe => {
+            console.fail(&failure);
+            ExitCode::from(Exit::Interrupted.code())
+        }
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => match failure.kind {
             FailureKind::ClosedPipe => ExitCode::SUCCESS,

@@ -23,7 +23,7 @@ pub(super) struct SnapshotArgs {
     #[arg(value_name = "DIR|FILE.tar.gz")]
     to: PathBuf,
     #[command(flatten)]
-    source: SourceArgs,
+    pub(super) source: SourceArgs,
     #[command(flatten)]
     evidence: EvidenceArgs,
     /// Exit code 0 even if some proxies could not be read

@@ -34,7 +34,7 @@ use crate::report::{document, export, v1, verify};
 Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 usage, 3 incomplete, 4 could not run.")]
 pub(super) struct TimeoutsArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub(super) source: SourceArgs,
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]

@@ -12,6 +12,7 @@ use super::convert::{OutputFileArgs, annotate, exported};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::fix::timeout;
+use super::interrupt;
 use super::kube_args::{SourceArgs, Wanted, duration};
 use crate::attribute::describe;
 use crate::audit::delivery::not_in_force;
@@ -33,7 +34,7 @@ use crate::report::{document, export, verify as report};
 Exit codes: 0 every proxy has it, 1 stragglers, 2 usage, 3 some proxies could not be read, 4 could not run.")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub(super) source: SourceArgs,
     #[command(flatten)]
     what: WhatArgs,
 }
@@ -164,14 +165,14 @@ async fn wait(
                 let verification = verify(&snapshot, expectation);
                 let unknown = last.as_ref().map(|(_, last)| last.unknown);
                 let settled = is_settled(&snapshot, &verification, unknown);
-                if settled || left.is_zero() {
+                if settled || left.is_zero() || interrupt::happened() {
                     return Ok((snapshot, verification));
                 }
                 verification.troubles.iter().for_each(|trouble| tell(trouble.to_string(), left));
                 tell(report::progress(&verification), left);
                 last = Some((snapshot, verification));
             }
-            Err(failure) if left.is_zero() => match last {
+            Err(failure) if left.is_zero() || interrupt::happened() => match last {
                 Some(reading) => {
                     console.warn(&format!("the last reading failed, so this is the one before: {failure}"));
                     return Ok(reading);
@@ -181,7 +182,12 @@ async fn wait(
             Err(failure) if last.is_some() || failure.may_pass() => tell(failure.to_string(), left),
             Err(failure) => return Err(failure),
         }
-        tokio::time::sleep(args.what.interval.min(left)).await;
+        tokio::select! {
+            () = tokio::time::sleep(args.what.interval.min(left)) => {}
+            () = interrupt::ended() => {
+                return last.ok_or_else(|| Failure::cannot_run("interrupted before anything was read"));
+            }
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct VersionArgs {
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
-    kube: KubeArgs,
+    pub(super) kube: KubeArgs,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]

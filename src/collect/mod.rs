@@ -3,6 +3,7 @@
 
 mod debug_session;
 mod fetch;
+pub mod interrupt;
 mod istiod;
 mod lease;
 mod limiter;
@@ -154,11 +155,12 @@ pub async fn select_proxies(
     Ok(selected)
 }
 
-/// Reads what was selected.
+/// Reads what was selected, until somebody asks for the end.
 pub async fn live(
     selected: Selected,
     options: &CollectOptions,
     progress: &(dyn Fn(Progress) + Sync),
+    stop: Stop,
 ) -> Result<MeshSnapshot, CollectError> {
     let started = Timestamp::now();
     let ingest = Arc::new(Ingest::default());
@@ -169,15 +171,16 @@ pub async fn live(
     progress(Progress::Selected(selected.proxies.iter().map(|(_, proxy)| proxy.id.to_string()).collect()));
     let limiter = Arc::new(Limiter::new(options.concurrency));
     let mut tasks = JoinSet::new();
+    let mut pending = BTreeMap::new();
     let stride = selected.proxies.len().div_ceil(EVIDENCE_PROXIES).max(1);
     let mut troubles = selected.troubles;
     for (index, (connection, proxy)) in selected.proxies.into_iter().enumerate() {
         let (ingest, limiter) = (Arc::clone(&ingest), Arc::clone(&limiter));
         let options = CollectOptions { evidence: options.evidence && index % stride == 0, ..*options };
         let trouble = troubles.remove(&proxy.id);
-        tasks.spawn(async move {
+        let name = proxy.id.clone();
+        let task = tasks.spawn(async move {
             let id = proxy.id.clone();
-            let name = id.to_string();
             let deadline = options.limits.deadline;
             let reading = read_pod(&connection, proxy, &options, &ingest, &limiter);
             let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id, deadline)));
@@ -185,10 +188,11 @@ pub async fn live(
                 Some(trouble) => UnreadProxy { message: format!("{}; {trouble}", unread.message), ..unread },
                 None => unread,
             }));
-            name
         });
+        pending.insert(task.id(), name);
     }
-    finish(tasks, ingest, started, progress).await
+    finish(tasks, pending, &ingest, progress, stop).await;
+    Ok(ingest.take().finish(started))
 }
 
 /// A proxy whose turn did not come, or whose reading did not end, in the command's time.
@@ -197,15 +201,17 @@ fn out_of_time(id: ProxyId, deadline: Deadline) -> UnreadProxy {
     UnreadProxy { id, cause: FailureCause::Timeout, message }
 }
 
-/// Reads proxies whose admin endpoints have URLs.
+/// Reads proxies whose admin endpoints have URLs, until somebody asks for the end.
 pub async fn direct(
     urls: &[String],
     options: &CollectOptions,
     progress: &(dyn Fn(Progress) + Sync),
+    stop: Stop,
 ) -> Result<MeshSnapshot, CollectError> {
     let started = Timestamp::now();
     let ingest = Arc::new(Ingest::default());
     let mut tasks = JoinSet::new();
+    let mut pending = BTreeMap::new();
     let limiter = Arc::new(Limiter::new(options.concurrency));
     let deadline = options.limits.deadline;
     let mut sources = Vec::new();
@@ -219,7 +225,8 @@ pub async fn direct(
     progress(Progress::Selected(sources.iter().map(|(id, _)| id.to_string()).collect()));
     for (id, mut source) in sources {
         let (ingest, limiter, extras) = (Arc::clone(&ingest), Arc::clone(&limiter), Extras::of(options));
-        tasks.spawn(async move {
+        let name = id.clone();
+        let task = tasks.spawn(async move {
             let reading = async {
                 let turn = limiter.turn().await;
                 let mut source = Watched::new(&mut source);
@@ -229,25 +236,52 @@ pub async fn direct(
             };
             let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id.clone(), deadline)));
             ingest.add(outcome);
-            id.to_string()
         });
+        pending.insert(task.id(), name);
     }
-    finish(tasks, ingest, started, progress).await
+    finish(tasks, pending, &ingest, progress, stop).await;
+    Ok(ingest.take().finish(started))
 }
 
+/// Waits for all, until somebody asks for the end. What is pending by then is said not to have been read.
 async fn finish(
-    mut tasks: JoinSet<String>,
-    ingest: Arc<Ingest>,
-    started: Timestamp,
+    mut tasks: JoinSet<()>,
+    mut pending: BTreeMap<tokio::task::Id, ProxyId>,
+    ingest: &Ingest,
     progress: &(dyn Fn(Progress) + Sync),
-) -> Result<MeshSnapshot, CollectError> {
-    while let Some(done) = tasks.join_next().await {
-        match done {
-            Ok(name) => progress(Progress::Done(name)),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+    mut stop: Stop,
+) {
+    let mut ended = false;
+    loop {
+        let done = tokio::select! {
+            done = tasks.join_next_with_id() => done,
+            () = stop.reached(1), if !ended => {
+                ended = true;
+                tasks.abort_all();
+                continue;
+            }
+        };
+        let task = match done {
+            None => break,
+            Some(Ok((task, ()))) => task,
+            Some(Err(error)) if error.is_cancelled() => {
+                if let Some(id) = pending.get(&error.id()) {
+                    ingest.add(Err(interrupted(id.clone())));
+                }
+                error.id()
+            }
+            Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+        };
+        if let Some(id) = pending.remove(&task) {
+            progress(Progress::Done(id.to_string()));
         }
     }
-    Ok(ingest.take().finish(started))
+}
+
+/// A proxy that was not read when somebody asked for the end.
+#[must_use]
+pub fn interrupted(id: ProxyId) -> UnreadProxy {
+    UnreadProxy { id, cause: FailureCause::Timeout, message: "interrupted before it was read".to_owned() }
 }
 
 /// Reads one pod's proxy; while the API server is busy it waits, and fewer are read at once.

@@ -2,14 +2,16 @@
 //! kubeconfig is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use jiff::Timestamp;
 
 use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, Objects, ReadError, Reading, TakeElement};
-use crate::decode::dump::{self, DumpDecoder, Item, Node};
+use crate::decode::dump::{self, DumpDecoder, DumpError, Item, Node};
+use crate::decode::dump_forms::{self, MAX_DOCUMENT, MAX_YAML, OneDump};
 use crate::decode::last_updated;
 use crate::decode::snapshot::{self, SnapshotError};
+use crate::decode::{ElementError, Shape};
 use crate::input::{ArchiveLimits, Entry, InputError, walk};
 use crate::model::{
     ClusterSource, ClusterTimeouts, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy,
@@ -24,18 +26,7 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
     let mut taken_at = None;
     let mut names = BTreeSet::new();
     each_file(inputs, limits, &mut |file| match file {
-        File::Dump { name, pod, reader } => {
-            let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
-            let outcome = decode(reader, &mut |element, source| ingest.element(&mut reading, element, source));
-            reading.check().map_err(ReadError::from)?;
-            outcome?;
-            if reading.snapshot.clusters.is_empty() {
-                return Err(ReadError::NoClusters.into());
-            }
-            describe(&mut reading.snapshot.proxy, pod, reading.node.take(), &mut names);
-            ingest.add(Ok(reading));
-            Ok(())
-        }
+        File::Dump { name, pod, reader } => read_dump(&ingest, &mut names, name, pod, reader),
         File::Snapshot { snapshot } => {
             taken_at = taken_at.min(Some(snapshot.taken_at)).or(Some(snapshot.taken_at));
             ingest.with(|builder| {
@@ -66,6 +57,88 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
     ingest.take().finish(taken_at.unwrap_or_else(Timestamp::now))
 }
 
+/// Reads one file's dump, or the dumps of several proxies that it holds. One of several that cannot be read costs
+/// the others nothing.
+fn read_dump(
+    ingest: &Ingest,
+    names: &mut BTreeSet<ProxyId>,
+    name: &str,
+    pod: Option<(&str, &str)>,
+    reader: &mut dyn BufRead,
+) -> Result<(), FileError> {
+    let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
+    let outcome = decode(reader, &mut |element, source| ingest.element(&mut reading, element, source));
+    reading.check().map_err(ReadError::from)?;
+    match outcome? {
+        Decoded::Others(dumps) => {
+            each_of(dumps, pod, &mut |pod, json| read_dump(ingest, names, name, pod, &mut json.as_bytes()))
+                .map(|failed| failed.into_iter().for_each(|failed| ingest.add(Err(failed))))
+        }
+        Decoded::One if reading.snapshot.clusters.is_empty() => Err(ReadError::NoClusters.into()),
+        Decoded::One => {
+            describe(&mut reading.snapshot.proxy, pod, reading.node.take(), names);
+            ingest.add(Ok(reading));
+            Ok(())
+        }
+    }
+}
+
+/// Gives each of a file's dumps to `read`; of those that have a name, and cannot be read, the reasons come back.
+fn each_of(
+    dumps: Vec<OneDump>,
+    pod: Option<(&str, &str)>,
+    read: &mut dyn FnMut(Option<(&str, &str)>, &str) -> Result<(), FileError>,
+) -> Result<Vec<UnreadProxy>, FileError> {
+    let mut failed = Vec::new();
+    for OneDump { proxy, json } in dumps {
+        let named = proxy.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+        match (read(named.or(pod), &json), named) {
+            (Err(error), Some((namespace, name))) => {
+                failed.push(UnreadProxy { id: ProxyId::new(namespace, name), ..error.unread("") });
+            }
+            (outcome, _) => outcome?,
+        }
+    }
+    Ok(failed)
+}
+
+/// The clusters of one file's dump, or of the dumps that it holds, as objects; of several, why some could not be read.
+fn dump_objects(
+    pod: Option<(&str, &str)>,
+    reader: &mut dyn BufRead,
+    give: &mut dyn FnMut(Option<(&str, &str)>, Option<Node>, Vec<ClusterObject>),
+) -> Result<Vec<UnreadProxy>, FileError> {
+    let (mut objects, mut node) = (Objects::default(), None);
+    let outcome = decode(reader, &mut |element, source| {
+        objects.element(element, source)?;
+        if node.is_none() && is_bootstrap(element) {
+            dump::decode_element(element, source, |item| {
+                if let Item::Node(found) = item {
+                    node = Some(found);
+                }
+            })?;
+        }
+        Ok(())
+    });
+    match outcome {
+        Err(FileError::Read(error)) => Ok(objects.finish(Err(error)).map(|_| Vec::new())?),
+        Err(error) => Err(error),
+        Ok(Decoded::One) => {
+            give(pod, node, objects.finish(Ok(()))?);
+            Ok(Vec::new())
+        }
+        Ok(Decoded::Others(dumps)) => {
+            let mut failed = Vec::new();
+            let unread = each_of(dumps, pod, &mut |pod, json| {
+                failed.extend(dump_objects(pod, &mut json.as_bytes(), give)?);
+                Ok(())
+            })?;
+            failed.extend(unread);
+            Ok(failed)
+        }
+    }
+}
+
 /// Gives the clusters of each proxy in the inputs to `each`, as whole objects in istioctl's form, and returns what could
 /// not be read. Of several proxies only one is held at a time.
 ///
@@ -87,25 +160,12 @@ pub fn offline_objects<E>(
         };
         match file {
             File::Dump { name, pod, reader } => {
-                let (mut objects, mut node) = (Objects::default(), None);
-                let outcome = decode(reader, &mut |element, source| {
-                    objects.element(element, source)?;
-                    if node.is_none() && is_bootstrap(element) {
-                        dump::decode_element(element, source, |item| {
-                            if let Item::Node(found) = item {
-                                node = Some(found);
-                            }
-                        })?;
-                    }
-                    Ok(())
-                });
-                let objects = match outcome {
-                    Err(FileError::Read(error)) => objects.finish(Err(error))?,
-                    other => objects.finish(other.map(|()| Ok(()))?)?,
-                };
-                let mut proxy = Proxy::named(ProxyId::new("", name));
-                describe(&mut proxy, pod, node, &mut names);
-                give(proxy, objects);
+                let failed = dump_objects(pod, reader, &mut |pod, node, objects| {
+                    let mut proxy = Proxy::named(ProxyId::new("", name));
+                    describe(&mut proxy, pod, node, &mut names);
+                    give(proxy, objects);
+                })?;
+                unread.extend(failed);
             }
             File::Snapshot { snapshot } => {
                 for proxy in &snapshot.proxies {
@@ -202,6 +262,8 @@ enum FileError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    #[error("it is no sound YAML: {0}")]
+    Yaml(String),
     #[error(transparent)]
     Input(#[from] InputError),
 }
@@ -214,7 +276,7 @@ impl FileError {
             Self::Read(error) => (error.cause(), error.to_string()),
             Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
             Self::Snapshot(SnapshotError::TooLarge(_)) => (FailureCause::TooLarge, self.to_string()),
-            Self::Snapshot(_) => (FailureCause::NotEnvoy, self.to_string()),
+            Self::Snapshot(_) | Self::Yaml(_) => (FailureCause::NotEnvoy, self.to_string()),
             Self::Input(InputError::Truncated | InputError::Damaged(_)) => (FailureCause::Truncated, self.to_string()),
             Self::Input(InputError::Header { .. } | InputError::Entries(_) | InputError::Unfolds(_)) => {
                 (FailureCause::TooLarge, self.to_string())
@@ -260,6 +322,9 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
                     return take(File::Snapshot { snapshot });
                 }
                 let pod = pod.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+                if dump_forms::may_be_yaml(beginning) {
+                    return yaml(name, pod, reader, take);
+                }
                 take(File::Dump { name, pod, reader })
             });
             if let Err(error) = result {
@@ -288,6 +353,31 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
             }
         }
     }
+}
+
+/// Gives the dumps that a YAML file holds.
+fn yaml(
+    name: &str,
+    pod: Option<(&str, &str)>,
+    reader: &mut dyn BufRead,
+    take: &mut dyn FnMut(File<'_>) -> Result<(), FileError>,
+) -> Result<(), FileError> {
+    let text = whole(reader, MAX_YAML)?;
+    let documents = dump_forms::yaml_documents(&text).map_err(FileError::Yaml)?;
+    if documents.is_empty() {
+        return Err(ReadError::Dump(DumpError::NotADump).into());
+    }
+    documents.iter().try_for_each(|json| take(File::Dump { name, pod, reader: &mut json.as_bytes() }))
+}
+
+/// The text of a file of at most so many bytes.
+fn whole(reader: &mut dyn BufRead, most: usize) -> Result<String, FileError> {
+    let mut text = String::new();
+    reader.take(most as u64 + 1).read_to_string(&mut text).map_err(InputError::from)?;
+    if text.len() > most {
+        return Err(ReadError::Dump(ElementError::TooLarge(most).into()).into());
+    }
+    Ok(text)
 }
 
 /// Whether a bug report's pod is a ztunnel, by its name or by what its dump begins with.
@@ -331,9 +421,18 @@ fn describe(proxy: &mut Proxy, pod: Option<(&str, &str)>, node: Option<Node>, na
     names.insert(proxy.id.clone());
 }
 
-/// Feeds a whole file to a decoder.
-fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<(), FileError> {
+/// What a file has turned out to hold.
+enum Decoded {
+    /// One proxy's dump, whose elements have been given.
+    One,
+    /// Dumps in another form, of which no element was given.
+    Others(Vec<OneDump>),
+}
+
+/// Feeds a whole file to a decoder. An object is kept for as long as it may still be a dump in another form.
+fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<Decoded, FileError> {
     let mut decoder = DumpDecoder::new(MAX_ELEMENT, ClusterSource::Active);
+    let mut kept = Some(Vec::new());
     loop {
         let chunk = reader.fill_buf().map_err(InputError::from)?;
         if chunk.is_empty() {
@@ -341,8 +440,20 @@ fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<(), Fi
         }
         let length = chunk.len();
         decoder.feed(chunk, &mut *each).map_err(ReadError::from)?;
+        kept = kept.filter(|kept: &Vec<u8>| {
+            kept.len() + length <= MAX_DOCUMENT && !matches!(decoder.shape(), Some(Shape::ConfigDump | Shape::Array))
+        });
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(chunk);
+        }
         reader.consume(length);
     }
-    decoder.finish().map_err(ReadError::from)?;
-    Ok(())
+    match decoder.finish() {
+        Ok(_) => Ok(Decoded::One),
+        Err(DumpError::NotADump) => match kept.and_then(|kept| dump_forms::of_object(&kept)) {
+            Some(dumps) => Ok(Decoded::Others(dumps)),
+            None => Err(ReadError::Dump(DumpError::NotADump).into()),
+        },
+        Err(error) => Err(ReadError::from(error).into()),
+    }
 }

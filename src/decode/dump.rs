@@ -21,7 +21,7 @@ pub enum DumpError {
     #[error(transparent)]
     Elements(#[from] ElementError),
     /// JSON, but not a dump.
-    #[error("it is JSON, but neither a config dump (no \"configs\") nor an array of clusters")]
+    #[error("it is JSON, but neither a config dump (no \"configs\") nor clusters")]
     NotADump,
     /// An element is not what it should be.
     #[error("element {index}: {message}")]

@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn nodes_know_their_place() {
-        let node = read("# first\na:\n  - b: 1\n    c: ~\n").unwrap();
+        let node = read("# first\na:\n  - b: 1\n    c: ~\n").expect("YAML");
         let Value::Map(fields) = node.value else { panic!() };
         assert_eq!((fields[0].0.as_str(), fields[0].1), ("a", Place { line: 2, column: 1 }));
         let Value::List(list) = &fields[0].2.value else { panic!() };
@@ -160,7 +160,7 @@ mod tests {
             ("a: 1\n---\nb: s3cret\n", 2),
             ("a: s3cret: b\n", 1),
         ] {
-            let mistake = read(text).unwrap_err();
+            let mistake = read(text).expect_err("a mistake");
             assert!(mistake.at.line >= line && !mistake.to_string().contains("s3cret"), "{text}: {mistake}");
         }
         assert!(read(&"[".repeat(100_000)).is_err());

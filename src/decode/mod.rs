@@ -3,6 +3,7 @@
 pub mod app_log;
 pub mod bounded;
 pub mod dump;
+pub mod dump_forms;
 mod elements;
 pub mod istio;
 pub mod istiod;

@@ -32,6 +32,15 @@ pub enum PrometheusDecodeError {
     NotMatrix(String),
 }
 
+/// An answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Matrix {
+    /// Its series.
+    pub series: Vec<PrometheusSeries>,
+    /// What it says of itself: that a store or a replica did not answer (Thanos, Mimir), that results were cut off.
+    pub warnings: Vec<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -42,6 +51,11 @@ struct Answer {
     error_type: String,
     #[serde(default)]
     error: String,
+    #[serde(default)]
+    warnings: Vec<String>,
+    /// VictoriaMetrics' cluster: some storage nodes did not answer.
+    #[serde(default)]
+    is_partial: bool,
 }
 
 #[derive(Deserialize)]
@@ -58,21 +72,27 @@ struct Series {
     metric: BTreeMap<String, String>,
     #[serde(default)]
     values: Vec<(f64, String)>,
+    #[serde(default)]
+    value: Option<(f64, String)>,
 }
 
 /// Reads the answer of a range query.
 ///
 /// # Errors
 /// When the bytes are no such answer, or the answer is an error.
-pub fn matrix(body: &[u8]) -> Result<Vec<PrometheusSeries>, PrometheusDecodeError> {
+pub fn matrix(body: &[u8]) -> Result<Matrix, PrometheusDecodeError> {
     let answer: Answer = serde_json::from_slice(body).map_err(PrometheusDecodeError::NotPrometheus)?;
     let Some(data) = answer.data.filter(|_| answer.status == "success") else {
         return Err(PrometheusDecodeError::Refused { kind: answer.error_type, message: answer.error });
     };
-    if data.result_type != "matrix" {
+    let mut warnings = answer.warnings;
+    if answer.is_partial {
+        warnings.push("the answer is partial (isPartial)".to_owned());
+    }
+    if !matches!(data.result_type.as_str(), "matrix" | "vector") {
         return Err(PrometheusDecodeError::NotMatrix(data.result_type));
     }
-    Ok(data
+    let series = data
         .result
         .into_iter()
         .map(|series| PrometheusSeries {
@@ -80,13 +100,15 @@ pub fn matrix(body: &[u8]) -> Result<Vec<PrometheusSeries>, PrometheusDecodeErro
             points: series
                 .values
                 .into_iter()
+                .chain(series.value)
                 .filter_map(|(second, value)| {
                     let second = second.round() as i64;
                     Some((second, value.parse().ok().filter(|value: &f64| value.is_finite())?))
                 })
                 .collect(),
         })
-        .collect())
+        .collect();
+    Ok(Matrix { series, warnings })
 }
 
 #[cfg(test)]
@@ -97,7 +119,8 @@ mod tests {
     #[test]
     fn a_matrix_is_read() {
         let body = br#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"source_workload":"pay"},"values":[[1594238400,"3"],[1594242000.001,"NaN"],[1594245600,"4.5"]]}]},"warnings":["x"]}"#;
-        let series = matrix(body).unwrap();
+        let Matrix { series, warnings } = matrix(body).unwrap();
+        assert_eq!(warnings, ["x"]);
         assert_eq!(series[0].labels["source_workload"], "pay");
         assert_eq!(series[0].points, [(1_594_238_400, 3.0), (1_594_245_600, 4.5)]);
     }
@@ -107,8 +130,8 @@ mod tests {
         for (body, message) in [
             (&br#"{"status":"error","errorType":"bad_data","error":"parse error"}"#[..], "bad_data: parse error"),
             (
-                br#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,
-                "the answer is a vector, not a matrix",
+                br#"{"status":"success","data":{"resultType":"scalar","result":[]}}"#,
+                "the answer is a scalar, not a matrix",
             ),
             (b"<html>", "the answer is not one of Prometheus' HTTP API"),
         ] {

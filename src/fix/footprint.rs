@@ -210,6 +210,12 @@ impl<'s> View<'s> {
     fn policy(&self, found: &RuleFor<'_>) -> Map<String, Value> {
         let spec = found.policy.map(|rule| self.spec(rule));
         let mut blocks = spec.map(|spec| of_port(&spec["trafficPolicy"], found.port)).unwrap_or_default();
+        // What a Gateway API policy sets here (TLS) depends on whether its rule is found, and on whether a user's policy
+        // stands over it, which takes the place of its settings for single ports.
+        if let Some(made) = found.made {
+            let under = found.policy.is_some() || !found.subset.is_empty();
+            blocks.insert(BACKEND.to_owned(), json!([made.meta.to_string(), under]));
+        }
         let subset = found.subsets.iter().find(|(_, subset)| !found.subset.is_empty() && subset.name == *found.subset);
         let Some((owner, subset)) = subset else { return blocks };
         let spec = self.spec(owner);
@@ -246,6 +252,9 @@ impl<'s> View<'s> {
         written.filter_map(default_policy).next().unwrap_or_else(|| json!({ "connectionPool": UNKNOWN }))
     }
 }
+
+/// What stands for the settings of a Gateway API policy among a cluster's blocks.
+const BACKEND: &str = "backend policy";
 
 const PORTS: &str = "portLevelSettings";
 
@@ -328,6 +337,7 @@ fn block_name(name: &str) -> &'static str {
         "outlierDetection" => "outlier detection",
         "tls" => "TLS mode",
         "subset labels" => "endpoints",
+        BACKEND => "TLS of a Gateway API policy",
         _ => "traffic policy",
     }
 }

@@ -33,6 +33,6 @@ pub use log::{AccessLine, ClusterTimeout, ClusterTimeouts, LogContent, LogRecord
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};
 pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};
-pub use selector::{LabelSelector, SelectorError};
+pub use selector::{LabelSelector, Need, SelectorError};
 pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};
 pub use workload::workload_of_pod;

@@ -53,6 +53,8 @@ pub enum ClusterTool {
     Istioctl,
 }
 
+/// Those of our commands that ask no cluster.
+const NEED_NO_CLUSTER: [&str; 5] = ["explain", "convert", "completion", "options", "help"];
 /// Commands that take a policy.
 const AUDITS: [&str; 2] = ["timeouts", "fix"];
 
@@ -114,6 +116,44 @@ impl Scope {
         let mut words = vec![String::new()];
         push(&mut words, &flags);
         words.join(" ")
+    }
+
+    /// A text in which each command between backquotes is led to the same cluster. One of ours that has no words but
+    /// its name means the same proxies too; one that is only a pattern (`POD`) stays as it is.
+    #[must_use]
+    pub fn in_prose(&self, text: &str) -> String {
+        let parts: Vec<&str> = text.split('`').collect();
+        if parts.len().is_multiple_of(2) {
+            return text.to_owned();
+        }
+        let parts = parts.into_iter().enumerate();
+        let parts = parts.map(|(index, part)| if index % 2 == 1 { self.completed(part) } else { part.to_owned() });
+        parts.collect::<Vec<_>>().join("`")
+    }
+
+    fn completed(&self, command: &str) -> String {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let is_pattern = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        if words.iter().any(is_pattern) || words.iter().any(|word| word.starts_with("--context")) {
+            return command.to_owned();
+        }
+        match words.as_slice() {
+            ["kubectl", "meshaudit", name, rest @ ..] if !NEED_NO_CLUSTER.contains(name) => {
+                let mut words = vec![command.to_owned()];
+                if rest.is_empty() {
+                    words.extend(self.targets.iter().map(|target| quote(target)));
+                    push(&mut words, &self.selection);
+                }
+                push(&mut words, &self.source);
+                push(&mut words, &self.cluster);
+                words.join(" ")
+            }
+            ["kubectl", "meshaudit", ..] => command.to_owned(),
+            ["kubectl", _, ..] => command.to_owned() + &self.cluster_flags(ClusterTool::Kubectl, ""),
+            ["istioctl", _, ..] => command.to_owned() + &self.cluster_flags(ClusterTool::Istioctl, ""),
+            ["helm", _, ..] => command.to_owned() + &self.cluster_flags(ClusterTool::Helm, ""),
+            _ => command.to_owned(),
+        }
     }
 
     /// Whether files are read, and no cluster.
@@ -197,6 +237,25 @@ mod tests {
         );
         let files = Scope { source: vec![Flag::new("--from", "-x.json")], ..Scope::default() };
         assert_eq!(files.whole_mesh().command("fix", [] as [&str; 0]), "kubectl meshaudit fix --from=-x.json");
+    }
+
+    #[test]
+    fn commands_in_prose_are_led_to_the_same_cluster() {
+        let file = r#"--kubeconfig "/tmp/it's here" --context prod"#;
+        for (text, completed) in [
+            ("see `kubectl meshaudit fix`.", format!("see `kubectl meshaudit fix deploy/web -n shop {file}`.")),
+            (
+                "`kubectl meshaudit debug-log --off --all` does",
+                format!("`kubectl meshaudit debug-log --off --all {file}` does"),
+            ),
+            ("does `kubectl version` reach it?", format!("does `kubectl version {file}` reach it?")),
+            ("`kubectl logs POD` and `fix`", "`kubectl logs POD` and `fix`".to_owned()),
+            ("`kubectl meshaudit explain MA001`", "`kubectl meshaudit explain MA001`".to_owned()),
+            ("one ` alone", "one ` alone".to_owned()),
+        ] {
+            assert_eq!(scope().in_prose(text), completed);
+        }
+        assert_eq!(Scope::default().in_prose("`kubectl version`"), "`kubectl version`");
     }
 
     #[test]

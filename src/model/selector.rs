@@ -44,6 +44,34 @@ impl LabelSelector {
     }
 }
 
+/// What a label must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need<'a> {
+    /// There, whatever it is.
+    There,
+    /// Not there.
+    Absent,
+    /// One of these.
+    In(&'a [String]),
+    /// None of these.
+    NotIn(&'a [String]),
+}
+
+impl LabelSelector {
+    /// The labels that it is about, with what they must be.
+    pub fn needs(&self) -> impl Iterator<Item = (&str, Need<'_>)> {
+        self.0.iter().map(|Requirement { key, is }| {
+            let need = match is {
+                Is::There => Need::There,
+                Is::Absent => Need::Absent,
+                Is::In(values) => Need::In(values),
+                Is::NotIn(values) => Need::NotIn(values),
+            };
+            (key.as_str(), need)
+        })
+    }
+}
+
 impl FromStr for LabelSelector {
     type Err = SelectorError;
 

@@ -6,16 +6,18 @@ mod prometheus;
 mod pushgateway;
 mod request;
 mod tunnel;
+mod web;
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 pub use direct::{Direct, DirectError};
 pub use istiod::IstiodPage;
-pub use prometheus::{PrometheusAuth, PrometheusError, PrometheusServer, RangeQuery};
+pub use prometheus::{PROMETHEUS, PrometheusAuth, PrometheusServer, RangeQuery};
 pub use pushgateway::{PushError, push};
 pub use request::{AdminRequest, Section};
 pub use tunnel::Tunnel;
+pub use web::{Authorization, Web, WebAnswer, WebError, WebFlags, WebIdentity, WebRequest};
 
 use crate::k8s::{ApiError, Deadline, TimedOut};
 use crate::model::FailureCause;

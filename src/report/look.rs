@@ -85,6 +85,21 @@ pub fn failure_hint(cause: FailureCause) -> &'static str {
     }
 }
 
+/// What a reader can do about a file that could not be read.
+#[must_use]
+pub fn file_hint(cause: FailureCause) -> &'static str {
+    match cause {
+        FailureCause::NotEnvoy => {
+            "--from reads config dumps, what istioctl and egctl print of them (JSON or YAML), bug reports and snapshots"
+        }
+        FailureCause::Truncated => "it is not whole; save it again",
+        FailureCause::TooLarge => "more than the size limit",
+        FailureCause::Forbidden | FailureCause::Timeout | FailureCause::Unreachable | FailureCause::Gone => {
+            "is the path right, and may it be read?"
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,6 +117,13 @@ impl Patterns {
         })
     }
 
+    /// Words one of which each record has that is counted or that has words of a lost connection: in whatever case, as
+    /// they stand, and the user's own regular expressions.
+    #[must_use]
+    pub fn literals(&self) -> (&'static [&'static str], &'static [&'static str], Vec<String>) {
+        (LITERALS, EXACT_LITERALS, self.custom.as_ref().map(|set| set.patterns().to_vec()).unwrap_or_default())
+    }
+
     /// Whether this class was chosen.
     #[must_use]
     pub fn wants(&self, class: Class) -> bool {

@@ -316,6 +316,36 @@ impl Tally {
         }
     }
 
+    /// Places records that a log store counted and that were not read: they tell that there were logs, and of no failure.
+    /// A stretch lies in one hour and one column, and holds no mark in its inside.
+    pub fn add_counted(
+        &mut self,
+        question: &Question,
+        service: &str,
+        stretch: Stretch,
+        cell: Cell,
+        seen: Option<(Timestamp, Timestamp)>,
+    ) {
+        let Ok(start) = Timestamp::from_second(stretch.start) else { return };
+        self.reading.records += cell.records + cell.proxied;
+        if !question.is_wanted(service) {
+            self.other_service(service);
+            return;
+        }
+        let seen = seen.or_else(|| Some((start, Timestamp::from_second(stretch.end - 1).ok()?)));
+        // Between marks, whose times have fractions, a record's own time tells the side.
+        let at = seen.map_or(start, |(first, _)| first);
+        let service =
+            if self.services.len() < MAX_SERVICES || self.services.contains_key(service) { service } else { OTHER };
+        let tally = self.services.entry(service.to_owned()).or_default();
+        let hour = stretch.start.div_euclid(HOUR) * HOUR;
+        tally.buckets.entry(question.buckets.of(at)).or_default().add(cell);
+        tally.slots.entry((question.segment(at), hour)).or_default().add(cell);
+        for at in seen.into_iter().flat_map(|(first, last)| [first, last]) {
+            tally.saw(at);
+        }
+    }
+
     /// Counts failed calls of proxies by the host called.
     pub fn add_target(&mut self, target: &str, count: u64) {
         bump(&mut self.proxy_targets, target, count);

@@ -21,6 +21,7 @@ class Mesh:
     def __init__(self, name):
         self.case = {"id": name, "version": "1.31.0", "objects": [], "proxies": [], "origins": {"10s": ["MeshDefault", "", ""]}}
         self.settings, self.labels, self.count, self.age = {}, {}, 0, 0
+        self.document, self.canary, self.waypoint = None, None, False
         for namespace, mesh in NAMESPACES.items():
             self.add("v1", "Namespace", None, namespace, {}, labels={"mesh": mesh})
         self.service("shop", "web", [(80, 8080)], {"app": "web"})
@@ -36,6 +37,10 @@ class Mesh:
                 meta[key] = value
         self.case["objects"].append({"apiVersion": api, "kind": kind, "metadata": meta, "spec": spec})
         return name
+
+    def name(self, prefix):
+        self.count += 1
+        return f"{prefix}-{self.count}"
 
     def value(self, kind, namespace, name):
         self.count += 1
@@ -70,10 +75,36 @@ class Mesh:
             patch["match"] = match
         self.add("networking.istio.io/v1alpha3", "EnvoyFilter", namespace, name, {**spec, "configPatches": [patch]})
 
+    def entry(self, namespace, hosts, meta=None, **spec):
+        self.count += 1
+        body = {"hosts": hosts, "location": "MESH_EXTERNAL", "resolution": "NONE",
+                "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], **spec}
+        self.add("networking.istio.io/v1", "ServiceEntry", namespace, f"entry-{self.count}", body, **(meta or {}))
+
+    def env(self, name, value):
+        self.case.setdefault("env", {})[name] = value
+
+    def add_waypoint(self):
+        labels = {"app": "waypoint", "gateway.networking.k8s.io/gateway-name": "waypoint",
+                  "gateway.istio.io/managed": "istio.io-mesh-controller"}
+        self.env("PILOT_ENABLE_AMBIENT", "true")
+        for document in self.case["objects"]:
+            if document["kind"] == "Service" and document["metadata"]["namespace"] == "shop":
+                document["metadata"].setdefault("labels", {})["istio.io/use-waypoint"] = "waypoint"
+        spec = {"selector": {"gateway.networking.k8s.io/gateway-name": "waypoint"}, "clusterIP": "10.96.1.1",
+                "ports": [{"name": "mesh", "port": 15008, "protocol": "TCP", "appProtocol": "hbone"}]}
+        self.add("v1", "Service", "shop", "waypoint", spec, labels=labels)
+        self.add("gateway.networking.k8s.io/v1", "Gateway", "shop", "waypoint", {
+            "gatewayClassName": "istio-waypoint", "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE"}]})
+        self.case["objects"][-1]["status"] = {"addresses": [{"type": "Hostname", "value": "waypoint.shop.svc.cluster.local"}]}
+        return ("shop", "waypoint-0", "waypoint", labels)
+
     def done(self):
-        for number, (namespace, name, kind, labels) in enumerate([
-                ("shop", "web-0", "sidecar", {"app": "web"}), ("other", "client-0", "sidecar", {"app": "client"}),
-                ("edge", "gateway-0", "router", {"app": "gateway", "gateway.networking.k8s.io/gateway-name": "front"})], 1):
+        proxies = [("shop", "web-0", "sidecar", {"app": "web"}), ("other", "client-0", "sidecar", {"app": "client"}),
+                   ("edge", "gateway-0", "router", {"app": "gateway", "gateway.networking.k8s.io/gateway-name": "front"})]
+        if self.waypoint:
+            proxies.append(self.add_waypoint())
+        for number, (namespace, name, kind, labels) in enumerate(proxies, 1):
             address = f"10.0.0.{number}"
             self.case["objects"].append({
                 "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name, "labels": labels},
@@ -83,7 +114,10 @@ class Mesh:
                            "conditions": [{"type": "Ready", "status": "True"}]}})
             self.case["proxies"].append({"namespace": namespace, "name": name, "type": kind, "version": "1.31.0", "ip": address,
                                          "labels": labels})
-        self.case["mesh"] = json.dumps(self.settings)
+        self.case["mesh"] = json.dumps(self.settings) if self.document is None else self.document(json.dumps(self.settings))
+        if self.canary is not None:
+            self.case["planes"] = [{"revision": "canary", "mesh": json.dumps(self.canary)}]
+            next(proxy for proxy in self.case["proxies"] if proxy["name"] == "client-0")["revision"] = "canary"
         return self.case
 
 
@@ -99,6 +133,32 @@ def baseline(mesh):
     mesh.settings["defaultTrafficPolicy"] = mesh.value("MeshDefaultTrafficPolicy", "istio-system", "istio")
 
 
+def refused(more):
+    """A mesh configuration that Istio refuses whole."""
+    def situation(mesh):
+        mesh_value(mesh)
+        mesh.document = lambda text: json.dumps({**json.loads(text), **more})
+    return situation
+
+
+def canary(more):
+    """A second control plane, with a mesh configuration of its own, which the client's proxy is connected to."""
+    def situation(mesh):
+        mesh.canary = {"connectTimeout": pool(mesh, "MeshConfig", "istio-system", "istio-canary")["tcp"]["connectTimeout"], **more}
+    return situation
+
+
+def waypoint(mesh):
+    mesh.waypoint = True
+
+
+def traffic_policy(mesh):
+    mesh.env("PILOT_ENABLE_ALPHA_GATEWAY_API", "true")
+    mesh.add("gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy", "shop", mesh.name("traffic"), {
+        "targetRefs": [{"group": "", "kind": "Service", "name": "web"}],
+        "retryConstraint": {"budget": {"percent": 20, "interval": "10s"}}})
+
+
 def ports(port):
     return lambda mesh: mesh.rule("shop", "web", lambda name: {"trafficPolicy": {"portLevelSettings": [
         {"port": {"number": port}, **mesh.value("DestinationRule", "shop", name)}]}})
@@ -112,7 +172,7 @@ def subset(policy):
 def gateway_policy(section):
     def situation(mesh):
         target = {"group": "", "kind": "Service", "name": "web", **section}
-        mesh.add("gateway.networking.k8s.io/v1", "BackendTLSPolicy", "shop", f"tls-{mesh.count}", {
+        mesh.add("gateway.networking.k8s.io/v1", "BackendTLSPolicy", "shop", mesh.name("tls"), {
             "targetRefs": [target], "validation": {"hostname": "inner.example.com", "wellKnownCACertificates": "System"}})
     return situation
 
@@ -176,6 +236,31 @@ SITUATIONS = {
     "filter-adds": lambda mesh: mesh.filter("other", OUTBOUND, "ADD", {"name": "collector", "type": "STRICT_DNS"}),
     "filter-adds-passthrough": lambda mesh: mesh.filter("other", None, "ADD", {"name": "PassthroughCluster", "type": "STATIC"}),
     "filter-inserts": lambda mesh: mesh.filter("other", None, "INSERT_FIRST", {"name": "collector", "type": "STATIC"}),
+    "mesh-too-long": refused({"connectTimeout": "7200s"}),
+    "mesh-another-field-is-wrong": refused({"enableTracing": "maybe"}),
+    "mesh-proto-names": lambda mesh: mesh.settings.update(connect_timeout=pool(mesh, "MeshConfig", "istio-system", "istio")["tcp"]["connectTimeout"]),
+    "canary": canary({}),
+    "canary-with-another-root": canary({"rootNamespace": "data"}),
+    "canary-private-by-default": canary({"defaultDestinationRuleExportTo": ["."]}),
+    "waypoint": waypoint,
+    "filter-for-the-waypoint": lambda mesh: mesh.filter("shop", OUTBOUND, targetRefs=[{**FRONT[0], "name": "waypoint"}]),
+    "filter-for-all-waypoints": lambda mesh: mesh.filter("istio-system", OUTBOUND, targetRefs=[{"group": "gateway.networking.k8s.io", "kind": "GatewayClass", "name": "istio-waypoint"}]),
+    "filter-by-cluster": lambda mesh: mesh.filter("other", OUTBOUND, workloadSelector={"labels": {"topology.istio.io/cluster": "Kubernetes"}}),
+    "sidecar-by-cluster": lambda mesh: mesh.sidecar("shop", lambda name: {"workloadSelector": {"labels": {"topology.istio.io/cluster": "Kubernetes"}}, "inboundConnectionPool": pool(mesh, "Sidecar", "shop", name)}),
+    "rule-for-all": lambda mesh: mesh.rule("istio-system", "*"),
+    "rule-of-the-client-wildcard": lambda mesh: mesh.rule("other", "*.svc.cluster.local"),
+    "rule-exported-wildcard": lambda mesh: mesh.rule("shop", "*.local", {"exportTo": ["other", "edge"]}),
+    "rule-private-wildcard": lambda mesh: mesh.rule("shop", "*.local", {"exportTo": ["."]}),
+    "rule-with-circuit-breakers": lambda mesh: mesh.rule("shop", "web", {"trafficPolicy": {"connectionPool": {"tcp": {"maxConnections": 7}}, "outlierDetection": {"consecutive5xxErrors": 3}}}, policy=False),
+    "entry-beside": lambda mesh: mesh.entry("other", ["v1-api.example.com"], resolution="DNS", ports=[{"number": 443, "name": "tls", "protocol": "TLS"}]),
+    "entry-with-a-selector": lambda mesh: mesh.entry("shop", ["inner.example.com"], location="MESH_INTERNAL", workloadSelector={"labels": {"app": "web"}}, ports=[{"number": 80, "targetPort": 8083, "name": "http", "protocol": "HTTP"}]),
+    "rule-of-the-entry": lambda mesh: mesh.rule("shop", "inner.example.com"),
+    "entry-with-the-services-host": lambda mesh: mesh.entry("other", ["web.shop.svc.cluster.local"], resolution="DNS"),
+    "entry-dynamic": lambda mesh: mesh.entry("shop", ["*.dyn.example.com"], resolution="DYNAMIC_DNS"),
+    "rule-of-the-dynamic-entry": lambda mesh: mesh.rule("shop", "*.dyn.example.com"),
+    "no-metadata": lambda mesh: mesh.env("PILOT_ENABLE_TELEMETRY_LABEL", "false"),
+    "rules-merged": lambda mesh: mesh.env("ENABLE_ENHANCED_DESTINATIONRULE_MERGE", "false"),
+    "traffic-policy": traffic_policy,
     "policy": gateway_policy({}),
     "policy-of-a-port": gateway_policy({"sectionName": "http-80"}),
 }

@@ -194,7 +194,7 @@ fn what_a_pod_says_never_becomes_a_path() {
         let args = ["timeouts", "-A", "--request-timeout", "5s", "--timeout", "20s"];
         let (plugin, _kept) = with_kubeconfig(&fake.kubeconfig("c"), &args);
         let run = timed(plugin, Duration::from_secs(25));
-        assert!(!fake.times("configmaps").is_empty(), "{revision}: {run:?}");
+        assert!(!fake.times("deployments").is_empty(), "{revision}: {run:?}");
         for part in ["secrets", "watch", "..", "%2e", "%2E", "%2F"] {
             assert_eq!(fake.times(part).len(), 0, "{revision}: {part} was asked for");
         }

@@ -20,13 +20,14 @@ const OWNERS: [(&str, &[&str]); 11] = [
 ];
 
 /// The modules that a module may use, besides itself.
-const BELOW: [(&str, &[&str]); 13] = [
+const BELOW: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("input", &[]),
     ("decode", &["model"]),
     ("k8s", &["decode", "input", "model"]),
     ("reach", &["k8s", "model"]),
-    ("collect", &["resets", "k8s", "reach", "decode", "input", "model"]),
+    ("store", &["k8s", "reach", "model"]),
+    ("collect", &["resets", "store", "k8s", "reach", "decode", "input", "model"]),
     ("attribute", &["model"]),
     ("audit", &["attribute", "model"]),
     ("diagnose", &["model"]),
@@ -43,6 +44,7 @@ const BELOW: [(&str, &[&str]); 13] = [
             "diagnose",
             "resets",
             "collect",
+            "store",
             "reach",
             "k8s",
             "decode",

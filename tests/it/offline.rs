@@ -245,3 +245,80 @@ fn hostile_archives_do_no_harm() {
     let run = plugin(["timeouts", "--from", path.to_str().unwrap()]).run().exits(4);
     run.complains("bomb.gz");
 }
+
+#[test]
+fn every_form_of_a_dump_gives_the_same_clusters() {
+    let whole: Value = serde_json::from_slice(&real_dump("")).unwrap();
+    let configs = whole["configs"].as_array().unwrap();
+    let section =
+        configs.iter().find(|config| config["@type"].as_str().unwrap().ends_with("ClustersConfigDump")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| written(directory.path(), name, text.as_bytes());
+    let dump = file("dump.json", whole.to_string());
+    let expected = values(&audit_of(&[&dump]));
+    assert!(expected.len() > 10);
+    let clusters = plugin(["clusters", "--from", dump.to_str().unwrap(), "-o", "json"]).run().exits(0).stdout;
+    let yaml = plugin(["clusters", "--from", dump.to_str().unwrap(), "-o", "yaml"]).run().exits(0).stdout;
+    let clusters: Value = serde_json::from_str(&clusters).unwrap();
+    let all = json!({"gateways": {"eg-1": whole, "eg-2": whole}});
+    let sections = json!({"gateways": {"eg-1": section, "eg-2": section}});
+    let ours = json!({"shop/web-1": clusters, "shop/web-2": clusters});
+    let as_yaml = |value: &Value| serde_saphyr::to_string(value).unwrap();
+    for (name, text, proxies) in [
+        ("clusters.yaml", yaml.clone(), vec![]),
+        ("documents.yml", format!("# by istioctl\n---\n{yaml}"), vec![]),
+        ("dump.yaml", as_yaml(&whole), vec![]),
+        ("section.json", section.to_string(), vec![]),
+        ("section.yaml", as_yaml(section), vec![]),
+        ("egctl-all.json", all.to_string(), vec!["gateways/eg-1", "gateways/eg-2"]),
+        ("egctl-clusters.json", sections.to_string(), vec!["gateways/eg-1", "gateways/eg-2"]),
+        ("egctl-clusters.yaml", as_yaml(&sections), vec!["gateways/eg-1", "gateways/eg-2"]),
+        ("ours.json", ours.to_string(), vec!["shop/web-1", "shop/web-2"]),
+        ("ours.yaml", as_yaml(&ours), vec!["shop/web-1", "shop/web-2"]),
+    ] {
+        let path = file(name, text);
+        let audit = audit_of(&[&path]);
+        assert_eq!(values(&audit), expected, "{name}");
+        let mut names: Vec<&str> = audit["proxySets"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|set| set.as_array().unwrap())
+            .map(|name| name.as_str().unwrap())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        if !proxies.is_empty() {
+            assert_eq!(names, proxies, "{name}");
+            // One of them, chosen as from a cluster.
+            let args = ["clusters", proxies[0], "--from", path.to_str().unwrap(), "-o", "json"];
+            let (namespace, pod) = proxies[0].split_once('/').unwrap();
+            let chosen = [args[0], pod, "-n", namespace, args[2], args[3], args[4], args[5]];
+            let chosen: Value = plugin(chosen).json();
+            assert_eq!(chosen.as_array().map(Vec::len), clusters.as_array().map(Vec::len), "{name}");
+        }
+    }
+    let one = file("cluster.json", clusters[0].to_string());
+    assert_eq!(values(&audit_of(&[&one])).len(), 1);
+    // What only looks like one of these is not taken for one.
+    for (name, text) in [
+        ("package.json", json!({"name": "left-pad", "version": "1.0.0"}).to_string()),
+        ("list.json", json!({"kind": "List", "items": []}).to_string()),
+        ("values.yaml", "replicas: 1\nname: web\n".to_owned()),
+        ("broken.yaml", "a: [\n".to_owned()),
+    ] {
+        let path = file(name, text);
+        let run = plugin(["timeouts", "--from", path.to_str().unwrap()]).run().exits(4);
+        assert!(run.stderr.contains(name), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn one_proxy_of_a_map_that_cannot_be_read_costs_the_others_nothing() {
+    let map = json!({"shop/good": [{"name": "outbound|80||a", "connectTimeout": "1s"}], "shop/bad": []}).to_string();
+    let audit = plugin(["timeouts", "--from", "-", "-o", "json"]).stdin(map).json();
+    assert_eq!(
+        (&audit["coverage"]["audited"], &audit["coverage"]["failed"][0]["proxy"]),
+        (&1.into(), &"shop/bad".into())
+    );
+}

@@ -184,7 +184,10 @@ fn width(line: &str) -> usize {
 fn nothing_is_wider_than_the_terminal() {
     let fixture = |name: &str| project().join("tests/fixtures").join(name).to_str().unwrap().to_owned();
     let rules: Vec<String> = (1..=14).map(|number| fixture(&format!("rules/MA{number:03}.json"))).collect();
-    let recorded = fixture("logs/incident");
+    let (recorded, resets) = (fixture("logs/incident"), fixture("resets"));
+    let directory = tempfile::tempdir().unwrap();
+    let audit = directory.path().join("audit.json");
+    std::fs::write(&audit, offline(&["-o", "json"]).run().stdout).unwrap();
     let mut commands: Vec<Vec<&str>> = Vec::new();
     for rule in &rules {
         commands.extend([
@@ -195,19 +198,80 @@ fn nothing_is_wider_than_the_terminal() {
             vec!["timeouts", "--from", rule, "-v"],
             vec!["clusters", "--from", rule],
             vec!["verify", "--from", rule],
+            vec!["verify", "--from", rule, "--expect", "10s"],
+            vec!["fix", "--from", rule],
+            vec!["fix", "--from", rule, "--set", "12s"],
         ]);
     }
+    for format in ["chart", "table", "wide"] {
+        commands.push(vec!["resets", "--from", &resets, "-o", format]);
+    }
+    commands.push(vec![
+        "resets",
+        "--from",
+        &resets,
+        "--by",
+        "hour",
+        "--mark",
+        "2020-07-08T20:00:00Z=connectTimeout 10s",
+    ]);
+    commands.push(vec!["resets", "--from", &resets, "--show", "uncounted"]);
     commands.push(vec!["diagnose", "--from", &recorded]);
+    commands.push(vec!["diagnose", "--from", &recorded, "-o", "timeline"]);
+    commands.push(vec!["diagnose", "--from", &recorded, "-v"]);
+    commands.extend([vec!["explain"], vec!["version", "--client"], vec!["options"], vec![]]);
+    for name in
+        ["resets", "debug-log", "diagnose", "clusters", "timeouts", "fix", "verify", "snapshot", "convert", "explain"]
+    {
+        commands.extend([vec![name, "-h"], vec![name, "--help"]]);
+    }
+    let mut wide = Vec::new();
     for columns in [60, 80, 120, 200] {
         for args in &commands {
-            let run = plugin(args).env("COLUMNS", columns.to_string()).run();
-            for line in run.stdout.lines() {
-                // A path that was given is one word, and stands as it is.
-                let given = line.contains(project().to_str().unwrap()) || line.contains("tests/fixtures");
-                assert!(given || width(line) <= columns, "{args:?} in {columns} columns:\n{line}");
-            }
+            wide.extend(too_wide(args, &plugin(args).env("COLUMNS", columns.to_string()).run(), columns));
         }
     }
+    // Live: what a cluster says, too.
+    let snapshot = directory.path().join("mesh.tar.gz");
+    let live: Vec<Vec<&str>> = vec![
+        vec!["timeouts", "-A"],
+        vec!["timeouts", "-A", "-o", "wide"],
+        vec!["timeouts", "-n", "nowhere"],
+        vec!["clusters", "deploy/checkout", "-n", "shop"],
+        vec!["fix", "-A"],
+        vec!["fix", "-A", "--host", "cc-api.example.io"],
+        vec!["verify", "-A", "--no-headers"],
+        vec!["diagnose", "deploy/checkout", "-n", "shop"],
+        vec!["resets", "-n", "shop"],
+        vec!["debug-log", "deploy/cart", "-n", "shop", "--show"],
+        vec!["debug-log", "deploy/cart", "-n", "shop", "--dry-run"],
+        vec!["debug-log", "deploy/cart", "-n", "shop", "--for", "1s"],
+        vec!["version"],
+        vec!["snapshot", snapshot.to_str().unwrap(), "-n", "shop", "--force"],
+    ];
+    for columns in [60, 80, 120] {
+        for args in &live {
+            let run = on_incident(args).env("COLUMNS", columns.to_string()).run();
+            wide.extend(too_wide(args, &run, columns));
+        }
+    }
+    assert!(wide.is_empty(), "{} lines, such as:\n{}", wide.len(), wide[..wide.len().min(40)].join("\n"));
+}
+
+/// The lines of a run that are too wide. Words that cannot be broken, such as a path that was given, and the contents of
+/// files to be copied stand as they are.
+fn too_wide(args: &[&str], run: &crate::Run, columns: usize) -> Vec<String> {
+    let mut input = false;
+    let mut wide = Vec::new();
+    for line in run.stdout.lines().chain(run.stderr.lines()) {
+        let copied = input || line.trim_start().starts_with(['+', '-', '@']);
+        input = (input || line.contains("<<'EOF'")) && line != "EOF";
+        let longest = line.split_whitespace().map(width).max().unwrap_or(0);
+        if !copied && width(line) > columns && longest + 24 < columns {
+            wide.push(format!("{args:?} in {columns} columns:\n{line}"));
+        }
+    }
+    wide
 }
 
 #[test]

@@ -23,7 +23,7 @@ use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs, duration};
 use super::leases;
 use crate::k8s::{Connection, Deadline, select};
-use crate::model::{LevelSpec, Proxy};
+use crate::model::{LevelSpec, Proxy, Scope};
 use crate::report::debug_log::{self as report, DebugLogReport, LevelState, ProxyLevels};
 use crate::report::document;
 use crate::report::look::count;
@@ -96,6 +96,18 @@ pub(super) struct DebugLogArgs {
     select: SelectArgs,
     #[command(flatten)]
     kube: KubeArgs,
+}
+
+impl DebugLogArgs {
+    /// What printed commands need to mean the same proxies.
+    pub(super) fn scope(&self) -> Scope {
+        Scope {
+            targets: self.targets.clone(),
+            selection: self.select.flags(),
+            cluster: self.kube.flags(),
+            ..Scope::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

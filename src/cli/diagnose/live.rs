@@ -12,39 +12,40 @@ use super::super::console::Console;
 use super::super::debug_log::{Explainer, Found, Manner, Suspending, listen};
 use super::super::exit::Exit;
 use super::super::failure::Failure;
+use super::super::interrupt;
 use super::super::kube_args::{KubeArgs, SelectArgs, duration};
 use super::super::leases;
 use super::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
 use crate::decode::log::{AccessFormat, LogDecoder};
 use crate::k8s::{Connection, LogOptions, LogStream, select};
-use crate::model::{Proxy, format_duration};
+use crate::model::{Proxy, Scope, format_duration};
 use crate::reach::Limits;
 use crate::report::diagnosis::DiagnosisInput;
 
 /// Which proxies, and which part of their logs.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running proxies")]
-pub(super) struct LiveArgs {
+pub(in crate::cli) struct LiveArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
     #[arg(value_name = "TARGET", help_heading = None, conflicts_with = "from")]
-    targets: Vec<String>,
+    pub(super) targets: Vec<String>,
     /// Go on with what the proxies write, until Ctrl-C
     #[arg(short, long, conflicts_with_all = ["from", "previous"])]
-    follow: bool,
+    pub(super) follow: bool,
     /// Nothing older than this, e.g. 1h
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "from")]
-    since: Option<Duration>,
+    pub(super) since: Option<Duration>,
     /// No more than the last so many lines of each proxy
     #[arg(long, value_name = "LINES", conflicts_with = "from")]
-    tail: Option<u64>,
+    pub(super) tail: Option<u64>,
     /// The log of the proxies before their last restart
     #[arg(short, long, conflicts_with = "from")]
-    previous: bool,
+    pub(super) previous: bool,
     #[command(flatten)]
-    select: SelectArgs,
+    pub(super) select: SelectArgs,
     #[command(flatten)]
-    kube: KubeArgs,
+    pub(super) kube: KubeArgs,
 }
 
 /// Logs read at once while they are followed: each is a connection to the API server.
@@ -63,6 +64,17 @@ impl LiveArgs {
 
     fn limits(&self) -> Limits {
         self.kube.limits()
+    }
+
+    /// What printed commands need to mean the same proxies.
+    pub(in crate::cli) fn scope(&self) -> Scope {
+        Scope {
+            targets: self.targets.clone(),
+            selection: self.select.flags(),
+            cluster: self.kube.flags(),
+            source: self.kube.istio_flags(),
+            ..Scope::default()
+        }
     }
 }
 
@@ -102,12 +114,16 @@ async fn once(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let limits = args.live.limits();
+    let mut stop = interrupt::listen();
     if args.config_dump.is_empty() {
         // Each failure is held against the timeout of its own pod.
         let asked = futures_util::stream::iter(&proxies)
             .map(|proxy| async move { (proxy.id.to_string(), connect_timeouts(connection, proxy, limits).await) });
         let mut answers = asked.buffer_unordered(AT_ONCE);
-        while let Some((name, timeouts)) = answers.next().await {
+        while let Some((name, timeouts)) = tokio::select! {
+            answer = answers.next() => answer,
+            () = stop.reached(1) => None,
+        } {
             reading.diagnoser.set_timeouts_of(&name, timeouts);
         }
     }
@@ -118,7 +134,14 @@ async fn once(
         let mut log = LogStream::open(connection, namespace, pod, &proxy.container, args.live.options());
         let mut decoder = LogDecoder::new(reading.formats.clone(), Timestamp::now());
         loop {
-            let next = limits.deadline.answer(limits.request_timeout, log.next()).await;
+            let next = tokio::select! {
+                biased;
+                () = stop.reached(1) => {
+                    unread.push(format!("{name}: interrupted before its end"));
+                    break;
+                }
+                next = limits.deadline.answer(limits.request_timeout, log.next()) => next,
+            };
             let next = next.unwrap_or_else(|timed_out| Err(timed_out.into()));
             match next {
                 Ok(Some(line)) => reading.line(&mut decoder, &line.stamped, &name)?,

@@ -1,6 +1,7 @@
 //! `diagnose`: why connections failed, out of proxy logs.
 
 mod live;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -12,11 +13,13 @@ use super::console::Console;
 use super::convert::{OutputFileArgs, exported};
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::collect;
+use super::interrupt;
+use super::stores::StoreArgs;
+use crate::collect::{self, interrupt::Interruptible};
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
-use crate::model::{ClusterTimeouts, ProxyId};
+use crate::model::{ClusterTimeouts, ProxyId, Scope};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::look::Look;
 use crate::report::table::wrap;
@@ -34,11 +37,14 @@ use live::LiveArgs;
   kubectl meshaudit diagnose deploy/web -n shop --tail 0 -f
   kubectl meshaudit diagnose --from proxy.log.gz --config-dump dump.json
   kubectl meshaudit diagnose --from bug-report.tar.gz -o timeline
+  kubectl meshaudit diagnose deploy/web -n shop --since 6h --victorialogs https://logs.example.com
 
 Exit codes: 0 no cause at or above --fail-on, 1 some, 2 usage, 3 not all was read or understood, 4 nothing could be read.")]
 pub(super) struct DiagnoseArgs {
     #[command(flatten)]
-    live: LiveArgs,
+    pub(super) live: LiveArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
     #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
     from: Vec<String>,
@@ -130,9 +136,13 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
     for (proxy, timeouts) in of_proxies {
         reading.diagnoser.set_timeouts_of(&proxy.to_string(), timeouts);
     }
+    if args.store.is_given() {
+        return super::block_on(stored::run(args, reading, console));
+    }
     if args.from.is_empty() {
         return super::block_on(live::run(args, reading, console));
     }
+    let _ = interrupt::listen();
     let mut unread = Vec::new();
     let mut failed = None;
     for input in &args.from {
@@ -228,7 +238,7 @@ impl Reading<'_> {
     /// Reads one log to its end.
     fn log(&mut self, reader: impl Read, source: &str) -> Result<(), ReadingError> {
         let mut decoder = LogDecoder::new(self.formats.clone(), Timestamp::now());
-        let text = Text::new(reader).map_err(|error| ReadingError::Input(error.to_string()))?;
+        let text = Text::new(Interruptible(reader)).map_err(|error| ReadingError::Input(error.to_string()))?;
         let mut lines = Lines::new(text);
         let outcome = loop {
             match lines.next_line() {
@@ -238,7 +248,11 @@ impl Reading<'_> {
                     }
                 }
                 Ok(None) => break self.end(&mut decoder, source).map_err(ReadingError::Output),
-                Err(error) => break Err(ReadingError::Input(InputError::from(error).to_string())),
+                Err(error) => {
+                    // What came before it counts.
+                    let ended = self.end(&mut decoder, source).map_err(ReadingError::Output);
+                    break ended.and(Err(ReadingError::Input(InputError::from(error).to_string())));
+                }
             }
         };
         self.counts += decoder.counts();
@@ -395,12 +409,13 @@ pub(super) fn print(
     input: DiagnosisInput,
 ) -> Result<(), Failure> {
     let look = look(args, console);
+    let diagnosis = &in_scope(diagnosis, console.scope);
     let with_summary = |body: String| {
         if console.quiet {
             return body;
         }
         let gap = if body.is_empty() { "" } else { "\n" };
-        let summary = render::summary(diagnosis, &input, console.out);
+        let summary = console.scope.in_prose(&render::summary(diagnosis, &input, console.out));
         let fitted = summary.lines().map(|line| wrap(line, look.width(), 2) + "\n").collect::<String>();
         format!("{body}{gap}{fitted}")
     };
@@ -414,6 +429,16 @@ pub(super) fn print(
         Format::Yaml => args.to.put(&document::yaml(&render::report(diagnosis, input))?, console),
         _ => Ok(()),
     }
+}
+
+/// The same, with each command that it names led to the same cluster.
+fn in_scope(diagnosis: &Diagnosis, scope: &Scope) -> Diagnosis {
+    let mut diagnosis = diagnosis.clone();
+    for entry in &mut diagnosis.entries {
+        entry.event.explanation = scope.in_prose(&entry.event.explanation);
+        entry.event.remedy = scope.in_prose(&entry.event.remedy);
+    }
+    diagnosis
 }
 
 pub(super) fn exit(args: &DiagnoseArgs, diagnosis: &Diagnosis, incomplete: bool) -> Exit {

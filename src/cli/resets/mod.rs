@@ -1,6 +1,7 @@
 //! `resets`: connection resets by service and time, and whether a change helped.
 
 mod next;
+mod stored;
 
 use std::path::PathBuf;
 
@@ -11,9 +12,11 @@ use jiff::tz::TimeZone;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::interrupt;
 use super::kube_args::{KubeArgs, SelectArgs};
 use super::leases;
 use super::moment::{BadMoment, Typed};
+use super::stores::{StoreArgs, service_address};
 use crate::collect::resets::{count_files, count_pods, count_requests, expand};
 use crate::decode::app_log::ReaderOptions;
 use crate::decode::timestamp::TimeContext;
@@ -31,6 +34,8 @@ use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, 
   kubectl meshaudit resets --from /var/log/apps --mark '2020-07-08T20:00-07:00=connectTimeout 10s'
   kubectl meshaudit resets -n shop --since 24h --by hour
   kubectl meshaudit resets deploy/checkout -c istio-proxy --since 6h --by 10m
+  kubectl meshaudit resets --elasticsearch https://logs.example.com:9200 --query 'app-*' -n shop --since 30d
+  kubectl meshaudit resets --print-query splunk -n shop --since 30d
   kubectl meshaudit resets --prometheus-service istio-system/prometheus:9090 --since 30d -o html > resets.html
 
 Exit codes: 0 done, 2 usage, 3 some input could not be read, 4 could not run.")]
@@ -47,6 +52,19 @@ pub(super) struct ResetsArgs {
     #[arg(short = 'c', long, value_name = "NAME", conflicts_with = "from")]
     container: Vec<String>,
 
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Print the query to paste into a store that this machine may not reach: splunk, kql, esql, loki, victorialogs,
+    /// cloudwatch, google, azure or datadog; its export is read with --from
+    #[arg(
+        long,
+        value_name = "STORE",
+        value_enum,
+        hide_possible_values = true,
+        help_heading = "Log store",
+        conflicts_with = "from"
+    )]
+    print_query: Option<stored::PrintQuery>,
     #[command(flatten)]
     prometheus: PrometheusArgs,
     #[command(flatten)]
@@ -78,6 +96,9 @@ struct PrometheusArgs {
     /// File with the certificates (PEM) that sign Prometheus' own, beside the system's
     #[arg(long, value_name = "FILE")]
     prometheus_ca: Option<PathBuf>,
+    /// The tenant of Mimir or Cortex: X-Scope-OrgID
+    #[arg(long, value_name = "TENANT")]
+    prometheus_tenant: Option<String>,
 }
 
 /// What counts.
@@ -157,6 +178,9 @@ enum Format {
 pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Failure> {
     let now = Timestamp::now();
     let plan = args.plan(now).map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(store) = args.print_query {
+        return args.print_query(store, &plan, console);
+    }
     let (tally, mut sources) = args.read(&plan, console).await?;
     args.check(&tally, &sources)?;
     sources.log_zone.clone_from(&args.counting.log_tz);
@@ -323,19 +347,21 @@ impl ResetsArgs {
     }
 
     async fn read(&self, plan: &Plan, console: &Console) -> Result<(Tally, Sources), Failure> {
+        if self.store.is_given() {
+            return self.stored(plan, console).await;
+        }
         if let Some(url) = &self.prometheus.prometheus {
-            let server = PrometheusServer::at(url, self.prometheus.auth()?, self.kube.options(None).request_timeout)
+            let server = PrometheusServer::at(url, self.prometheus.auth()?, self.kube.limits())
                 .map_err(|error| Failure::usage(chain(&error)))?;
-            return self.counts(&server, plan).await;
+            return self.counts(&server, plan, console).await;
         }
         if let Some(service) = &self.prometheus.prometheus_service {
             let (namespace, name, port) = service_address(service)?;
             let connection = self.kube.connect().await?;
             let (pod, port) = connection.service_backend(namespace, name, port).await?;
-            let deadline = self.kube.options(None).request_timeout;
-            let server =
-                PrometheusServer::in_pod(&connection, namespace, &pod, port, self.prometheus.auth()?, deadline);
-            return self.counts(&server, plan).await;
+            let pod = (namespace, pod.as_str(), port);
+            let server = PrometheusServer::in_pod(&connection, pod, self.prometheus.auth()?, self.kube.limits());
+            return self.counts(&server, plan, console).await;
         }
         if self.from.is_empty() {
             return self.live(plan, console).await;
@@ -346,6 +372,7 @@ impl ResetsArgs {
         if inputs.is_empty() {
             return Err(Failure::cannot_run("there are no files in the input"));
         }
+        let _ = interrupt::listen();
         // Reading is work for all cores; the runtime has nothing else to do.
         Ok(tokio::task::block_in_place(|| count_files(&inputs, &plan.question, &plan.options)))
     }
@@ -374,25 +401,22 @@ impl ResetsArgs {
         Ok((tally, sources))
     }
 
-    async fn counts(&self, server: &PrometheusServer<'_>, plan: &Plan) -> Result<(Tally, Sources), Failure> {
-        let namespace = self.select.namespace.as_deref();
-        let (tally, step) = count_requests(server, &plan.question, namespace, plan.now).await.map_err(|error| {
-            Failure::cannot_run(chain(&error))
-                .hint("does Prometheus scrape the proxies? `istio_requests_total` must be there")
-        })?;
-        Ok((tally, Sources { count: 1, slot_seconds: step, ..Sources::default() }))
+    async fn counts(
+        &self,
+        server: &PrometheusServer<'_>,
+        plan: &Plan,
+        console: &Console,
+    ) -> Result<(Tally, Sources), Failure> {
+        let namespace = self.select.namespace.as_deref().filter(|name| !name.is_empty() && !self.select.all_namespaces);
+        let counted = count_requests(server, &plan.question, namespace, plan.now)
+            .await
+            .map_err(|error| Failure::cannot_run(chain(&error)).hint(error.hint()))?;
+        for remark in &counted.remarks {
+            console.note(&crate::report::escape::escape(remark));
+        }
+        let failed = counted.lacking.into_iter().map(|why| ("Prometheus".to_owned(), why)).collect();
+        Ok((counted.tally, Sources { count: 1, slot_seconds: counted.step, failed, ..Sources::default() }))
     }
-}
-
-/// `NAMESPACE/NAME[:PORT]`.
-fn service_address(text: &str) -> Result<(&str, &str, Option<&str>), Failure> {
-    let (namespace, rest) = text.split_once('/').unwrap_or_default();
-    let (name, port) = rest.split_once(':').map_or((rest, None), |(name, port)| (name, Some(port)));
-    if namespace.is_empty() || name.is_empty() || port == Some("") {
-        return Err(Failure::usage(format!("{text:?} is no service"))
-            .hint("it has the form NAMESPACE/NAME:PORT, for example istio-system/prometheus:9090"));
-    }
-    Ok((namespace, name, port))
 }
 
 impl PrometheusArgs {
@@ -415,6 +439,7 @@ impl PrometheusArgs {
                 .map(|user| Ok::<_, Failure>((user.clone(), password()?)))
                 .transpose()?,
             ca: self.prometheus_ca.as_ref().map(read).transpose()?,
+            tenant: self.prometheus_tenant.clone(),
         })
     }
 }

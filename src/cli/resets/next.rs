@@ -7,7 +7,7 @@ use crate::resets::{Basis, Tally};
 
 impl ResetsArgs {
     /// What a printed command needs to mean the same mesh: of files, the mesh that their applications are in.
-    fn scope(&self) -> Scope {
+    pub(in crate::cli) fn scope(&self) -> Scope {
         let mesh = Scope { cluster: self.kube.flags(), source: self.kube.istio_flags(), ..Scope::default() };
         if self.is_live() {
             Scope { targets: self.targets.clone(), selection: self.select.flags(), ..mesh }
@@ -28,7 +28,10 @@ impl ResetsArgs {
     }
 
     pub(super) fn is_live(&self) -> bool {
-        self.from.is_empty() && self.prometheus.prometheus.is_none() && self.prometheus.prometheus_service.is_none()
+        self.from.is_empty()
+            && !self.store.is_given()
+            && self.prometheus.prometheus.is_none()
+            && self.prometheus.prometheus_service.is_none()
     }
 
     /// The steps that lead on from what was found, the first one first.

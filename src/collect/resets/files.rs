@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::super::interrupt::Interruptible;
 use super::stream::LogCounter;
 use crate::decode::app_log::ReaderOptions;
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
@@ -196,7 +197,7 @@ fn count_entry(
     options.time.hints.named = date_of_name(place);
     let mut counter = LogCounter::new(question, service, options);
     let reading: &mut dyn BufRead = entry.reader;
-    let mut lines = Lines::new(Text::new(reading)?);
+    let mut lines = Lines::new(Text::new(Interruptible(reading))?);
     let failed = loop {
         match lines.next_line() {
             Ok(Some(line)) => counter.push(line),

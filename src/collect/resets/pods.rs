@@ -2,9 +2,10 @@
 
 use futures_util::StreamExt as _;
 
+use super::super::interrupt;
 use super::stream::LogCounter;
 use crate::decode::app_log::ReaderOptions;
-use crate::k8s::{Connection, LogError, LogSource, read_log};
+use crate::k8s::{Connection, LogSource, read_log};
 use crate::model::workload_of_pod;
 use crate::resets::{HOUR, Question, Sources, Tally};
 
@@ -33,7 +34,7 @@ pub async fn count_pods(
         let whole = outcome.is_ok();
         if let Err(error) = outcome {
             let name = format!("{}/{} ({})", source.namespace, source.pod, source.container);
-            sources.failed.push((name, error.to_string()));
+            sources.failed.push((name, error));
         }
         // What came before a log broke off counts.
         sources.count += usize::from(whole || counted.reading.bytes > 0);
@@ -48,8 +49,15 @@ async fn count_one(
     service: String,
     question: &Question,
     options: &ReaderOptions,
-) -> (Tally, Result<u64, LogError>) {
+) -> (Tally, Result<(), String>) {
     let mut counter = LogCounter::new(question, service, options.clone());
-    let outcome = read_log(connection, source, question.since, &mut |chunk| counter.feed(chunk)).await;
+    let mut feed = |chunk: &[u8]| counter.feed(chunk);
+    let outcome = tokio::select! {
+        biased;
+        () = interrupt::ended() => Err("interrupted before its end".to_owned()),
+        outcome = read_log(connection, source, question.since, &mut feed) => {
+            outcome.map(drop).map_err(|error| error.to_string())
+        }
+    };
     (counter.finish(0).0, outcome)
 }

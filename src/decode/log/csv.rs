@@ -29,8 +29,19 @@ const TIMES: [&str; 10] = [
 ];
 const SERVICES: [&str; 8] =
     ["service", "service.name", "servicename", "app", "container_name", "containername", "container", "cloud_rolename"];
-const SOURCES: [&str; 8] =
-    ["pod_name", "pod", "podname", "kubernetes.pod_name", "kubernetes.pod.name", "logstream", "@logstream", "host"];
+const SOURCES: [&str; 9] = [
+    "pod_name",
+    "pod",
+    "podname",
+    "kubernetes.pod_name",
+    "kubernetes.pod.name",
+    "k8s.pod.name",
+    "logstream",
+    "@logstream",
+    "host",
+];
+/// Those of them that are pods.
+const PODS: [&str; 6] = ["pod_name", "pod", "podname", "kubernetes.pod_name", "kubernetes.pod.name", "k8s.pod.name"];
 
 /// The longest row.
 const MAX_ROW: usize = 1 << 20;
@@ -94,7 +105,11 @@ impl Table {
             time: find(&TIMES),
             utc,
             source: find(&SOURCES),
-            service: find(&SERVICES),
+            // A pod tells its workload, which is more than its container.
+            service: find(&SERVICES[..4]).or_else(|| match find(&PODS) {
+                Some(_) => None,
+                None => find(&SERVICES[4..]),
+            }),
             columns: names.len(),
             row: String::new(),
         })

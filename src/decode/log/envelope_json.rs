@@ -59,10 +59,13 @@ const LINES: [&str; 10] =
     ["textPayload", "@message", "_raw", "MESSAGE", "LogMessage", "LogEntry", "log", "line", "event.original", "Log"];
 
 /// Members that hold a line, or the message of a record.
-const MESSAGES: [&str; 9] = ["message", "msg", "body", "Message", "short_message", "content", "text", "event", "raw"];
+const MESSAGES: [&str; 10] =
+    ["message", "_msg", "msg", "body", "Message", "short_message", "content", "text", "event", "raw"];
 
 /// Members that only an envelope has.
-const MARKS: [&str; 20] = [
+const MARKS: [&str; 21] = [
+    // VictoriaLogs.
+    "_stream_id",
     "kubernetes",
     "stream",
     "podName",
@@ -174,7 +177,7 @@ impl Names {
             lists: if has("data") { Box::new(LISTS) } else { possible(json, &LISTS) },
             objects: possible(json, &OBJECTS),
             times: possible(json, &TIMES),
-            labels: json.members().iter().any(|(name, _)| is_label(name)).then(|| LabelNames {
+            labels: json.members().iter().any(|(name, _)| is_any_label(name)).then(|| LabelNames {
                 streams: possible(json, &STREAMS),
                 services: possible(json, &SERVICES),
                 namespaces: possible(json, &NAMESPACES),
@@ -328,12 +331,18 @@ fn is_label(name: &str) -> bool {
             | "host"
             | "host.name"
             | "attributes"
+            | "fields"
             | "tags"
             | "service"
             | "service.name"
             | "log"
             | "log.iostream"
     )
+}
+
+/// A label, or one of a flattened object.
+fn is_any_label(name: &str) -> bool {
+    is_label(name) || name.starts_with("kubernetes.") || name.starts_with("k8s.")
 }
 
 /// When an envelope says that its line was written.
@@ -361,19 +370,23 @@ const SERVICES: [&str; 11] = [
     "app",
 ];
 
-const NAMESPACES: [&str; 7] = [
+const NAMESPACES: [&str; 9] = [
     "kubernetes.namespace_name",
     "kubernetes.namespace",
     "kubernetes.pod_namespace",
+    "k8s.namespace.name",
+    "fields.namespace",
     "stream.namespace",
     "resource.labels.namespace_name",
     "labels.namespace",
     "PodNamespace",
 ];
 
-const PODS: [&str; 11] = [
+const PODS: [&str; 13] = [
     "kubernetes.pod_name",
     "kubernetes.pod.name",
+    "k8s.pod.name",
+    "fields.pod",
     "podName",
     "pod_name",
     "stream.pod",
@@ -387,9 +400,11 @@ const PODS: [&str; 11] = [
 
 const MORE_PODS: [&str; 3] = ["pod", "_HOSTNAME", "host.name"];
 
-const CONTAINERS: [&str; 11] = [
+const CONTAINERS: [&str; 13] = [
     "kubernetes.container_name",
     "kubernetes.container.name",
+    "k8s.container.name",
+    "fields.container",
     "containerName",
     "container_name",
     "stream.container",

@@ -11,6 +11,7 @@ mod prometheus;
 mod results;
 mod sarif;
 
+pub(in crate::report) use self::csv::harmless;
 pub use github::annotations;
 pub use results::{Cluster, ConvertError, Finding, Level, Origin, Results};
 

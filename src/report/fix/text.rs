@@ -9,7 +9,7 @@ use crate::fix::{Change, FixPlan, HostChoices, MeshStep, ObjectStep, ShellComman
 use crate::model::{ClusterSet, MeshSnapshot, Scope, format_duration};
 use crate::report::escape::escape;
 use crate::report::look::{Look, count, show_timeout};
-use crate::report::table::wrap;
+use crate::report::table::{self, wrap};
 
 /// How many values, findings or proxies are named before the rest is counted.
 const NAMED: usize = 5;
@@ -51,11 +51,13 @@ pub fn text(snapshot: &MeshSnapshot, plan: &FixPlan, scope: &Scope, look: Look) 
         } else {
             scope.command("verify", ["--wait", "5m"])
         };
-        let _ = writeln!(out, "\n{} {}", palette.strong("Afterwards:"), escape(&verify));
+        let line = table::command(&escape(&verify), width, 12);
+        let _ = writeln!(out, "\n{} {}", palette.strong("Afterwards:"), palette.info(&line));
         let rest = "It waits until every proxy has it. No restart is needed; connections that are already open keep \
                     what they had.";
         let _ = writeln!(out, "  {}", wrap(rest, width, 2));
-        let _ = writeln!(out, "{}", palette.faint("Nothing was changed: this command never writes to the cluster."));
+        let nothing = wrap("Nothing was changed: this command never writes to the cluster.", width, 2);
+        let _ = writeln!(out, "{}", palette.faint(&nothing));
     }
     out
 }
@@ -151,8 +153,8 @@ fn object_step(
     warnings(out, &step.warnings, look);
 }
 
-/// Lines to copy: never broken, and with what they read from their input at the line's beginning, where a shell looks
-/// for its end.
+/// Lines to copy: broken as a shell reads them, and with what they read from their input at the line's beginning,
+/// where a shell looks for its end, as it is.
 fn commands(out: &mut String, label: &str, commands: &[ShellCommand], of: (&Scope, &str), look: Look) {
     if commands.is_empty() {
         return;
@@ -160,8 +162,12 @@ fn commands(out: &mut String, label: &str, commands: &[ShellCommand], of: (&Scop
     let _ = writeln!(out, "   {label}");
     for command in commands {
         let indent = if command.input.is_empty() { "     " } else { "" };
-        for line in command.line(of.0, of.1).lines() {
-            let _ = writeln!(out, "{indent}{}", look.palette.info(&escape(line)));
+        let text = command.line(of.0, of.1);
+        let (line, input) = text.split_once('\n').unwrap_or((&text, ""));
+        let line = table::command(&escape(line), look.width(), indent.len());
+        let _ = writeln!(out, "{indent}{}", look.palette.info(&line));
+        for line in input.lines() {
+            let _ = writeln!(out, "{}", look.palette.info(&escape(line)));
         }
     }
 }

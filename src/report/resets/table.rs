@@ -10,7 +10,11 @@ use unicode_width::UnicodeWidthStr;
 use super::chart::covered;
 use super::sentences::nothing;
 use super::{Bucket, ResetsReport, ServiceRow, grouped};
+use crate::report::Palette;
 use crate::report::escape::escape;
+use crate::report::export::harmless;
+use crate::report::look::Look;
+use crate::report::table as col;
 
 /// What stands where there are no logs.
 const MISSING: &str = "–";
@@ -103,26 +107,32 @@ fn matrix(report: &ResetsReport, width: Option<usize>) -> String {
 pub fn wide(report: &ResetsReport, width: Option<usize>) -> String {
     let mut text = matrix(report, width);
     if !report.buckets.is_empty() {
-        let mut builder = Builder::default();
-        builder.push_record(["SERVICE", "RESETS", "CALLS", "PROXY", "CLASSES"]);
-        for row in &report.services {
-            let or_none = |value: Option<u64>| value.map_or_else(|| MISSING.to_owned(), grouped);
-            let classes: Vec<String> =
-                row.classes.iter().map(|(class, count)| format!("{class} {}", grouped(*count))).collect();
-            builder.push_record([
-                escape(&row.name).into_owned(),
-                grouped(row.resets),
-                or_none(row.calls),
-                or_none(row.proxy_failures),
-                classes.join(", "),
-            ]);
-        }
-        let mut table = builder.build();
-        table.with(Style::empty()).with(Padding::new(0, 2, 0, 0)).modify(Columns::new(1..4), Alignment::right());
+        let or_none = |value: Option<u64>| value.map_or_else(|| MISSING.to_owned(), grouped);
+        let rows: Vec<Vec<String>> = report
+            .services
+            .iter()
+            .map(|row| {
+                let classes: Vec<String> =
+                    row.classes.iter().map(|(class, count)| format!("{class} {}", grouped(*count))).collect();
+                vec![
+                    escape(&row.name).into_owned(),
+                    grouped(row.resets),
+                    or_none(row.calls),
+                    or_none(row.proxy_failures),
+                    classes.join(", "),
+                ]
+            })
+            .collect();
+        let columns = [
+            col::text("SERVICE"),
+            col::number("RESETS"),
+            col::number("CALLS"),
+            col::number("PROXY"),
+            col::text("CLASSES"),
+        ];
+        let look = Look { palette: Palette::plain(), columns: width, headings: true, verbose: false };
         text.push('\n');
-        for line in table.to_string().lines() {
-            let _ = writeln!(text, "{}", line.trim_end());
-        }
+        text.push_str(&col::fit(&columns, &rows, look));
     }
     text.push_str(&super::chart::findings(report, width.unwrap_or(usize::MAX)));
     text
@@ -192,12 +202,6 @@ pub fn csv(report: &ResetsReport) -> Result<String, csv::Error> {
     }
     let bytes = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// A name that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection).
-fn harmless(name: &str) -> String {
-    let name = escape(name);
-    if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.into_owned() }
 }
 
 /// The matrix with times as rows, then the sentences.

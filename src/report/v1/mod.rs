@@ -41,5 +41,8 @@ fn of<T: JsonSchema>() -> Schema {
 /// The JSON Schema of a document, as it is published; `None` for a name that is none.
 pub fn schema(name: &str) -> Option<Result<String, serde_json::Error>> {
     let (_, schema) = SCHEMAS.iter().find(|(known, _)| *known == name)?;
-    Some(serde_json::to_string_pretty(&schema()).map(|text| text + "\n"))
+    let mut schema = schema();
+    // There is no address that it could be fetched from; a name is enough for one schema to refer to another.
+    schema.insert("$id".to_owned(), format!("urn:kubectl-meshaudit:v1:{name}").into());
+    Some(serde_json::to_string_pretty(&schema).map(|text| text + "\n"))
 }

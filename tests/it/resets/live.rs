@@ -8,7 +8,7 @@ use meshaudit_sandbox::mesh::{Injection, Pod, Proxy, Workload, service};
 use meshaudit_sandbox::{Mesh, Sandbox};
 use serde_json::{Value, json};
 
-use crate::{plugin, project};
+use crate::plugin;
 
 const FAILURE: [&str; 3] =
     ["call failed", "java.net.SocketException: Connection reset", "\tat java.base/java.net.X.y(X.java:1)"];
@@ -72,9 +72,7 @@ struct Recorded;
 
 impl Handler for Recorded {
     fn answer(&self, _: &http::Method, target: &str) -> Reply {
-        let file = super::prometheus::file_of(target);
-        let fixtures = project().join("tests/fixtures/resets/prometheus");
-        Reply::json(std::fs::read(fixtures.join(file)).unwrap())
+        Reply::json(super::prometheus::answer_to(target).into_bytes())
     }
 }
 
@@ -110,12 +108,12 @@ fn pods_and_services_are_read_through_the_api() {
     assert_eq!(code, 4);
     assert!(said.contains("nowhere"), "{said}");
 
-    let window = ["--since", "2020-07-08T00:00Z", "--until", "2020-07-09T06:00Z", "--by", "hour"];
+    let window = ["-n", "shop", "--since", "2020-07-08T00:00Z", "--until", "2020-07-09T06:00Z", "--by", "hour"];
     let mut args = vec!["--prometheus-service", "istio-system/prometheus:80"];
     args.extend(window);
     let (code, report, said) = with(&args);
     assert_eq!(code, 0, "{said}");
-    assert_eq!(report["services"][0]["name"], "shop/checkout", "{report:#}");
+    assert_eq!(report["services"][0]["name"], "shop/gappy", "{report:#}");
     let (code, _, said) = with(&["--prometheus-service", "istio-system/prometheus"]);
     assert_eq!(code, 4);
     assert!(said.contains("several ports"), "{said}");

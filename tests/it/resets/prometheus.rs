@@ -1,10 +1,12 @@
 //! `resets --prometheus`: a real server where Debian's `prometheus` is installed, and a conversation recorded with it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{fixtures, json};
@@ -18,7 +20,15 @@ const CHANGE: &str = "2020-07-08T20:00Z=connectTimeout 10s";
 
 /// Counters, a sample a minute, with a known answer: `checkout` fails 3 times an hour from 03:05 to 20:00, the first
 /// time with two failures between two scrapes; `orders` loses 2 TCP connections an hour in the same time; the proxy of
-/// `checkout` restarts at 10:30. `idle` never fails.
+/// `checkout` restarts at 10:30. `idle` never fails. `batch` are pods that fail three times before their first scrape and
+/// are gone twenty minutes later; `twice` was scraped by two replicas; `gappy` fails 6 times an hour and was not scraped
+/// from 10:00 to 13:20; `ambient` is told of by its waypoint. In the namespace `bare` a label was taken away.
+fn target(pod: &str) -> String {
+    // The first letters tell them apart.
+    let number: u32 = pod.bytes().map(u32::from).sum::<u32>() % 250;
+    format!("job=\"kubernetes-pods\",instance=\"10.0.0.{number}:15020\"")
+}
+
 fn openmetrics() -> String {
     let mut text = String::new();
     let mut sample = |name: &str, labels: &str, value: &dyn Fn(i64) -> i64| {
@@ -30,7 +40,6 @@ fn openmetrics() -> String {
             }
         }
     };
-    let target = |pod: &str| format!("job=\"kubernetes-pods\",instance=\"10.0.0.{}:15020\"", pod.len());
     let source = |pod: &str, host: &str, flags: &str| {
         format!(
             "{},reporter=\"source\",source_workload=\"{pod}\",source_workload_namespace=\"shop\",destination_service=\"{host}\",response_flags=\"{flags}\"",
@@ -43,7 +52,7 @@ fn openmetrics() -> String {
     };
     // Failures at :05, :25 and :45, two at once the first time.
     let failed = |minute: i64| if minute < 185 { 0 } else { (minute.min(20 * 60 - 1) - 185) / 20 + 2 };
-    for pod in ["checkout", "idle", "orders"] {
+    for pod in ["checkout", "idle", "orders", "twice", "gappy", "ambient", "bare"] {
         sample("up", &target(pod), &|_| 1);
     }
     sample("istio_requests_total", &source("checkout", "api.example.com", "-"), &|minute| {
@@ -52,6 +61,29 @@ fn openmetrics() -> String {
     sample("istio_requests_total", &source("checkout", "api.example.com", "UF,URX"), &|minute| {
         since_restart(minute, &failed)
     });
+    // The target and its counters are born together.
+    for hour in 0..24 {
+        let own_target = format!("job=\"kubernetes-pods\",instance=\"10.0.9.{hour}:15020\"");
+        let lives = move |minute: i64| (hour * 60 + 7..hour * 60 + 27).contains(&minute);
+        sample("up", &own_target, &|minute| i64::from(lives(minute)));
+        let own = source("batch", "api.example.com", "UF").replace(&target("batch"), &own_target);
+        sample("istio_requests_total", &own, &|minute| if lives(minute) { 3 } else { 0 });
+    }
+    for replica in ["a", "b"] {
+        let labels = format!("{},prometheus_replica=\"{replica}\"", source("twice", "api.example.com", "UF"));
+        sample("istio_requests_total", &labels, &|minute| minute / 30);
+        let labels = format!("{},prometheus_replica=\"{replica}\"", source("twice", "api.example.com", "-"));
+        sample("istio_requests_total", &labels, &|minute| minute * 2 + 1);
+    }
+    let scraped = |minute: i64| !(600..800).contains(&minute);
+    sample("istio_requests_total", &source("gappy", "api.example.com", "UF"), &|minute| {
+        if scraped(minute) { minute / 10 } else { 0 }
+    });
+    let waypoint = source("ambient", "api.example.com", "UC").replace("source\"", "waypoint\"");
+    sample("istio_requests_total", &waypoint, &|minute| minute / 30);
+    let bare = source("bare", "api.example.com", "").replace("namespace=\"shop", "namespace=\"bare");
+    let bare = bare.replace(",response_flags=\"\"", ",response_code=\"503\"");
+    sample("istio_requests_total", &bare, &|minute| minute / 30);
     sample("istio_requests_total", &source("idle", "api.example.com", "-"), &|minute| minute + 1);
     sample("istio_tcp_connections_closed_total", &source("orders", "db.example.net", "-"), &|minute| minute + 1);
     sample("istio_tcp_connections_closed_total", &source("orders", "db.example.net", "UF"), &|minute| {
@@ -132,19 +164,22 @@ fn check(report: &serde_json::Value) {
         services.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no {name} in {report:#}")).clone()
     };
     let checkout = total("shop/checkout");
-    // 17 hours of 3, and one more at the birth, less what the restart swallows at most.
-    let resets = checkout["resets"].as_u64().unwrap();
-    assert!((50..=53).contains(&resets), "{resets} of 52 resets");
-    let orders = total("shop/orders")["resets"].as_u64().unwrap();
-    assert!((39..=41).contains(&orders), "{orders} of 40 resets");
+    // 17 hours of 3, and one more at the birth.
+    assert_eq!(checkout["resets"], 52);
+    assert_eq!(total("shop/orders")["resets"], 40);
+    assert_eq!(total("shop/batch")["resets"], 24 * 3, "born with their targets");
+    assert_eq!(total("shop/twice")["resets"], 60, "not counted twice");
+    assert_eq!(total("shop/gappy")["resets"], 180, "what came in the gap belongs to it");
+    assert_eq!(total("shop/ambient")["resets"], 60, "waypoints count");
     let idle = total("shop/idle");
     assert_eq!(idle["resets"], 0);
     assert!(idle["perBucket"].as_array().unwrap().iter().all(|cell| *cell == 0), "quiet is zero, not missing");
-    let mark = &report["marks"][0];
-    assert_eq!(mark["all"]["after"]["resets"], 0);
-    assert_eq!(mark["all"]["moreThanNoise"], true);
-    assert!(mark["all"]["before"]["failureShare"].as_f64().unwrap() > 0.0);
-    assert_eq!(mark["all"]["after"]["failureShare"], 0.0);
+    let marked = report["marks"][0]["services"].as_array().unwrap();
+    let mark = marked.iter().find(|row| row["name"] == "shop/checkout").unwrap();
+    assert_eq!(mark["after"]["resets"], 0);
+    assert_eq!(mark["moreThanNoise"], true);
+    assert!(mark["before"]["failureShare"].as_f64().unwrap() > 0.0);
+    assert_eq!(mark["after"]["failureShare"], 0.0);
     assert_eq!(report["targets"][0]["name"], "api.example.com");
 }
 
@@ -155,7 +190,8 @@ fn the_real_server_is_asked() {
         // The recorded conversation is held either way.
         return;
     };
-    let mut args = vec!["resets", "--prometheus", &server.url, "--by", "hour", "-o", "json", "--mark", CHANGE];
+    let mut args =
+        vec!["resets", "--prometheus", &server.url, "-n", "shop", "--by", "hour", "-o", "json", "--mark", CHANGE];
     args.extend(WINDOW);
     check(&json(&args));
     if let Some(to) = std::env::var_os("MESHAUDIT_RECORD") {
@@ -163,32 +199,35 @@ fn the_real_server_is_asked() {
     }
 }
 
-/// Keeps the server's answers to what the command asks.
+/// Keeps the server's answers to what the commands ask.
 fn record(url: &str, to: &Path) {
+    let said = Arc::new(Mutex::new(BTreeMap::new()));
     let recorder = Recorder::start(Box::new({
-        let (url, to) = (url.to_owned(), to.to_owned());
+        let (url, said) = (url.to_owned(), Arc::clone(&said));
         move |target, _| {
             let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
             write!(stream, "GET {target} HTTP/1.0\r\nAccept-Encoding: identity\r\n\r\n").unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
-            std::fs::write(to.join(file_of(target)), &body).unwrap();
+            said.lock().unwrap().insert(target.to_owned(), body.clone());
             (200, body)
         }
     }));
-    let mut args = vec!["resets", "--prometheus", &recorder.url, "--by", "hour", "-o", "json"];
-    args.extend(WINDOW);
-    json(&args);
+    for namespace in ["shop", "bare"] {
+        let mut args = vec!["resets", "--prometheus", &recorder.url, "-n", namespace, "--by", "hour", "-o", "json"];
+        args.extend(WINDOW);
+        plugin(args).run();
+    }
+    let said = serde_json::to_string_pretty(&*said.lock().unwrap()).unwrap();
+    std::fs::write(to.join("conversation.json"), said + "\n").unwrap();
 }
 
-pub(super) fn file_of(target: &str) -> &'static str {
-    match (target.contains("istio_requests_total"), target.contains("offset")) {
-        (true, true) => "requests-failed.json",
-        (true, false) => "requests-all.json",
-        (false, true) => "connections-failed.json",
-        (false, false) => "connections-all.json",
-    }
+/// What the recorded server answered.
+pub(super) fn answer_to(target: &str) -> String {
+    let said = std::fs::read_to_string(fixtures().join("prometheus/conversation.json")).unwrap();
+    let said: BTreeMap<String, String> = serde_json::from_str(&said).unwrap();
+    said.get(target).unwrap_or_else(|| panic!("was never asked for {target}")).clone()
 }
 
 /// Status and body of an answer, from a request's target and header.
@@ -223,13 +262,12 @@ impl Recorder {
 }
 
 fn recorded() -> Recorder {
-    let fixtures = fixtures().join("prometheus");
     Recorder::start(Box::new(move |target, header| {
-        assert!(target.starts_with("/metrics/api/v1/query_range?"), "{target}");
+        let target = target.strip_prefix("/metrics").unwrap();
         if !header.to_lowercase().contains("authorization: bearer s3cret") {
             return (401, "no".to_owned());
         }
-        (200, std::fs::read_to_string(fixtures.join(file_of(target))).unwrap())
+        (200, answer_to(target))
     }))
 }
 
@@ -247,6 +285,8 @@ fn the_recorded_conversation_gives_the_same_answer() {
         &url,
         "--prometheus-token-file",
         &token,
+        "-n",
+        "shop",
         "--by",
         "hour",
         "-o",
@@ -256,6 +296,49 @@ fn the_recorded_conversation_gives_the_same_answer() {
     ];
     args.extend(WINDOW);
     check(&json(&args));
+    // Without the label nothing can be counted, and it is not called nothing.
+    let mut args =
+        vec!["resets", "--prometheus", &url, "--prometheus-token-file", &token, "-n", "bare", "--by", "hour"];
+    args.extend(WINDOW);
+    let run = plugin(args).run().exits(4);
+    run.complains("no label response_flags").complains("response_code 503").complains("tagOverrides");
+}
+
+/// Answers of the recorded server, changed.
+fn changed(change: fn(&str, String) -> (u16, String)) -> Recorder {
+    Recorder::start(Box::new(move |target, _| change(target, answer_to(target))))
+}
+
+#[test]
+fn a_part_of_an_answer_is_not_taken_for_the_whole() {
+    let asked = |server: &Recorder| {
+        let mut args = vec!["resets", "--prometheus", &server.url, "-n", "shop", "--by", "hour", "-o", "json"];
+        args.extend(WINDOW);
+        plugin(args).run()
+    };
+    let warned = changed(|_, body| {
+        (
+            200,
+            body.replacen(
+                "{\"status\":\"success\"",
+                "{\"status\":\"success\",\"warnings\":[\"store b: no answer\"]",
+                1,
+            ),
+        )
+    });
+    asked(&warned).exits(3).complains("store b: no answer");
+    // What is full for a moment is asked again.
+    let times = std::sync::atomic::AtomicU32::new(0);
+    let busy = Recorder::start(Box::new(move |target, _| {
+        if times.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+            (429, "slow down".to_owned())
+        } else {
+            (200, answer_to(target))
+        }
+    }));
+    asked(&busy).exits(0);
+    let away = Recorder::start(Box::new(|_, _| (302, String::new())));
+    asked(&away).exits(4).complains("sign-in page");
 }
 
 #[test]

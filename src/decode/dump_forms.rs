@@ -1,0 +1,233 @@
+//! Config dumps in other forms than Envoy's own and istioctl's array: a single `ClustersConfigDump`, one cluster or one
+//! entry of a dump, the maps of several proxies that `egctl config envoy-proxy` and `kubectl meshaudit clusters -o json`
+//! print, and all of these as YAML. Each comes out as the array of elements that [`super::dump`] reads.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::parse_error;
+
+/// The largest document that is held whole.
+pub const MAX_DOCUMENT: usize = 128 << 20;
+
+/// The largest YAML document; as values it takes many times as much.
+pub const MAX_YAML: usize = 48 << 20;
+
+/// One proxy's dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneDump {
+    /// The proxy's namespace and name, where the document names it.
+    pub proxy: Option<(String, String)>,
+    /// An array of elements, or an object with `configs`, as JSON.
+    pub json: String,
+}
+
+/// The dumps that a JSON object holds which is no `/config_dump` itself; `None` where it holds none.
+#[must_use]
+pub fn of_object(json: &[u8]) -> Option<Vec<OneDump>> {
+    let json = std::str::from_utf8(json).ok()?.trim_start_matches('\u{feff}');
+    if is_element(json) {
+        return Some(vec![OneDump { proxy: None, json: format!("[{json}]") }]);
+    }
+    let mut found = Vec::new();
+    for (key, value) in members(json)? {
+        match dump(value) {
+            // Ours: the proxies' names with their clusters.
+            Some(json) => found.push(OneDump { proxy: Some(split(&key)), json: json.into_owned() }),
+            // egctl's (`internal/cmd/egctl/config.go`): namespaces with their pods.
+            None => {
+                for (pod, value) in members(value)? {
+                    let json = dump(value)?.into_owned();
+                    found.push(OneDump { proxy: Some((key.clone(), pod)), json });
+                }
+            }
+        }
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+/// Whether a text may be YAML, so that it is worth being held whole: its first line that says something is a key or an
+/// item.
+#[must_use]
+pub fn may_be_yaml(beginning: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(beginning);
+    let says = |line: &&str| !line.is_empty() && !line.starts_with(['#', '%']) && !line.starts_with("---");
+    let Some(line) = text.trim_start_matches('\u{feff}').lines().map(str::trim).find(says) else { return false };
+    if line.starts_with(['{', '[', '<']) {
+        return false;
+    }
+    line.starts_with("- ") || line.ends_with(':') || line.split_once(": ").is_some_and(|(key, _)| is_key(key))
+}
+
+fn is_key(key: &str) -> bool {
+    let key = key.trim_matches(['"', '\'']);
+    !key.is_empty() && !key.contains([' ', '\t'])
+}
+
+/// The documents of a YAML text, as JSON.
+///
+/// # Errors
+/// What is wrong, and where, without the text itself.
+pub fn yaml_documents(text: &str) -> Result<Vec<String>, String> {
+    let budget = serde_saphyr::budget! {
+        // What a document of `MAX_YAML` can hold; aliases stay bounded as they are.
+        max_events: 20_000_000,
+        max_nodes: 10_000_000,
+    };
+    let options = serde_saphyr::options! { budget: budget };
+    let documents: Vec<serde_json::Value> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| parse_error::yaml(&error))?;
+    Ok(documents.iter().filter(|value| value.is_object() || value.is_array()).map(ToString::to_string).collect())
+}
+
+/// A value that is a dump by itself, as JSON that [`super::dump`] reads.
+fn dump(json: &str) -> Option<Cow<'_, str>> {
+    let array = json.starts_with('[');
+    if array || members(json)?.iter().any(|(key, _)| key == "configs") {
+        return Some(Cow::Borrowed(json));
+    }
+    is_element(json).then(|| Cow::Owned(format!("[{json}]")))
+}
+
+/// Fields of `ClustersConfigDump` (`envoy/admin/v3/config_dump.proto`).
+const OF_SECTION: [&str; 6] = [
+    "static_clusters",
+    "staticClusters",
+    "dynamic_active_clusters",
+    "dynamicActiveClusters",
+    "dynamic_warming_clusters",
+    "dynamicWarmingClusters",
+];
+
+/// Fields of `Cluster` (`envoy/config/cluster/v3/cluster.proto`) that hardly anything else with a name has.
+const OF_CLUSTER: [&str; 14] = [
+    "connect_timeout",
+    "connectTimeout",
+    "eds_cluster_config",
+    "edsClusterConfig",
+    "load_assignment",
+    "loadAssignment",
+    "cluster_type",
+    "clusterType",
+    "lb_policy",
+    "lbPolicy",
+    "circuit_breakers",
+    "circuitBreakers",
+    "transport_socket_matches",
+    "transportSocketMatches",
+];
+
+/// Whether an object is one element of a dump: it says so by its type, or has what only those have.
+fn is_element(json: &str) -> bool {
+    let Some(members) = members(json) else { return false };
+    let value = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+    let has = |names: &[&str]| members.iter().any(|(key, _)| names.contains(&key.as_str()));
+    if let Some(url) = value("@type") {
+        let kind = url.trim_matches('"').rsplit(['.', '/']).next();
+        return matches!(kind, Some("ClustersConfigDump" | "StaticCluster" | "DynamicCluster" | "Cluster"));
+    }
+    let cluster = |has_name: bool| has_name && has(&OF_CLUSTER);
+    cluster(value("name").is_some()) || has(&OF_SECTION) || value("cluster").is_some_and(is_element)
+}
+
+/// An object's members in their order, undecoded; `None` where it is no object.
+fn members(json: &str) -> Option<Vec<(String, &str)>> {
+    let read: Members<'_> = serde_json::from_str(json).ok()?;
+    Some(read.0.into_iter().map(|(key, value)| (key, value.get())).collect())
+}
+
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// `NAMESPACE/POD`, as this program prints it, or a pod alone. A context in front is left out.
+fn split(key: &str) -> (String, String) {
+    let mut parts = key.rsplit('/');
+    let pod = parts.next().unwrap_or_default().to_owned();
+    (parts.next().unwrap_or_default().to_owned(), pod)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn finds_what_is_a_dump() {
+        let cluster = json!({"name": "outbound|80||a", "connectTimeout": "1s"});
+        let section = json!({"dynamicActiveClusters": [{"cluster": cluster}]});
+        for element in [
+            cluster.clone(),
+            json!({"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "a"}),
+            section.clone(),
+            json!({"@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump"}),
+            json!({"version_info": "3", "cluster": cluster}),
+        ] {
+            let found = of_object(element.to_string().as_bytes()).expect("an element");
+            assert_eq!(found, [OneDump { proxy: None, json: json!([element]).to_string() }], "{element}");
+        }
+        for other in [json!({}), json!({"items": []}), json!({"name": "left-pad", "version": "1"}), json!({"a": 1})] {
+            assert_eq!(of_object(other.to_string().as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn finds_the_proxies_of_maps() {
+        let clusters = json!([{"name": "a", "connectTimeout": "1s"}]);
+        let named = |namespace: &str, pod: &str| Some((namespace.to_owned(), pod.to_owned()));
+        let ours = json!({"shop/web-1": clusters, "eu/shop/web-2": clusters});
+        let found = of_object(ours.to_string().as_bytes()).expect("a map");
+        let names: Vec<_> = found.iter().map(|one| one.proxy.clone()).collect();
+        assert_eq!(names, [named("shop", "web-1"), named("shop", "web-2")]);
+        assert_eq!(found[0].json, clusters.to_string());
+
+        let all = json!({"configs": [{"@type": "x.ClustersConfigDump"}]});
+        let section = json!({"@type": "x.ClustersConfigDump", "dynamicActiveClusters": []});
+        let egctl = json!({"gateways": {"eg-1": all, "eg-2": section}});
+        let found = of_object(egctl.to_string().as_bytes()).expect("egctl's map");
+        assert_eq!((found[0].proxy.clone(), &*found[0].json), (named("gateways", "eg-1"), &*all.to_string()));
+        assert_eq!(
+            (found[1].proxy.clone(), &*found[1].json),
+            (named("gateways", "eg-2"), &*json!([section]).to_string())
+        );
+    }
+
+    #[test]
+    fn reads_yaml_as_what_it_stands_for() {
+        let text = "# by istioctl\n- name: outbound|80||a\n  connectTimeout: 1s\n  type: EDS\n";
+        assert!(may_be_yaml(text.as_bytes()));
+        let expected = json!([{"name": "outbound|80||a", "connectTimeout": "1s", "type": "EDS"}]).to_string();
+        assert_eq!(yaml_documents(text).expect("sound"), [expected.clone()]);
+        let two = yaml_documents(&format!("---\n{text}---\n{text}")).expect("sound");
+        assert_eq!(two, [expected.clone(), expected]);
+        assert!(yaml_documents("a: [").is_err());
+        for other in
+            ["", "<html>", "[2026-01-01] info", "{\"a\": 1}", "2026-11-01T00:00:01Z ERROR failed: reset", "plain"]
+        {
+            assert!(!may_be_yaml(other.as_bytes()), "{other}");
+        }
+    }
+}

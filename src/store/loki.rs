@@ -1,0 +1,345 @@
+//! Loki: LogQL over its HTTP API (grafana.com/docs/loki/latest/reference/loki-http-api): `query_range` of streams, page by
+//! time, and of `count_over_time`.
+
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::ask::{Ask, Condition, Wanted, quote as quote_regex};
+use super::record::Record;
+use super::{Group, LogStore, PAGE, Page, StoreError};
+use crate::reach::{Web, WebError, WebRequest};
+
+const NAME: &str = "Loki";
+const RANGE: &str = "/loki/api/v1/query_range";
+/// Where the line of an entry is put among its labels.
+const LINE: &str = "line";
+const SAMPLE: usize = 200;
+/// How much time one count asks for; more than 11,000 points, or 500 series, are refused.
+const COUNTED: SignedDuration = SignedDuration::from_hours(24);
+
+/// A Loki server.
+pub struct Loki<'c> {
+    web: Web<'c>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    /// Labels of streams; what else entries have is structured metadata, and no matter of selectors.
+    labels: Vec<String>,
+    /// The most entries that the server gives at once (`max_entries_limit_per_query`).
+    limit: usize,
+}
+
+impl<'c> Loki<'c> {
+    /// At this place.
+    #[must_use]
+    pub fn new(web: Web<'c>) -> Self {
+        Self { web, known: Mutex::new(Known { labels: Vec::new(), limit: PAGE }) }
+    }
+
+    fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn ask(&self, request: &WebRequest, ask: &Ask) -> Result<Value, StoreError> {
+        let body = self.web.bytes(request).await.map_err(refused)?;
+        let answer: Value = serde_json::from_slice(&body)
+            .map_err(|_| StoreError::Foreign { store: NAME, message: "its answer is no JSON".to_owned() })?;
+        if answer["status"] != "success" {
+            return Err(StoreError::Foreign { store: NAME, message: "its answer has no status of Loki's".to_owned() });
+        }
+        for place in [&answer["warnings"], &answer["data"]["warnings"]] {
+            for warning in place.as_array().into_iter().flatten().filter_map(Value::as_str) {
+                ask.told.incomplete(format!("{NAME} warns: {}", crate::k8s::outside(warning)));
+            }
+        }
+        Ok(answer)
+    }
+
+    /// The names of streams' labels.
+    async fn labels(&self, ask: &Ask) -> Result<(), StoreError> {
+        if !self.known().labels.is_empty() {
+            return Ok(());
+        }
+        let request =
+            WebRequest::get("/loki/api/v1/labels").with("start", nanos(ask.since)).with("end", nanos(ask.until));
+        let answer = self.ask(&request, ask).await?;
+        let names = answer["data"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).labels = names.collect();
+        Ok(())
+    }
+
+    /// `{…} | …`: the selector with what can stand in it, and the rest behind.
+    fn query(&self, ask: &Ask, more: &str) -> String {
+        let labels = self.known().labels;
+        let given = ask.query.as_deref().unwrap_or_default().trim();
+        let (selector, pipeline) = split(given);
+        let mut inside: Vec<String> = Vec::new();
+        if !selector.trim().is_empty() {
+            inside.push(selector.trim().trim_end_matches(',').to_owned());
+        }
+        let mut behind = String::new();
+        for one in &ask.conditions {
+            match matcher(one) {
+                Some(text) if one.fields().iter().all(|field| labels.contains(field)) => inside.push(text),
+                None if matches!(one, Condition::Says(_)) => {
+                    let Condition::Says(word) = one else { continue };
+                    behind.push_str(&format!(" |= {}", quote(word)));
+                }
+                _ => behind.push_str(&format!(" | {}", label_filter(one))),
+            }
+        }
+        // A selector has to ask for something that is there.
+        let asks = selector.contains('=') || ask.conditions.iter().any(|one| matches!(one, Condition::Is(..)));
+        if !asks || inside.is_empty() {
+            let usual = ["namespace", "service_name", "app", "job", "container", "pod"];
+            let label = usual.iter().find(|name| labels.iter().any(|label| label == *name)).copied();
+            let label = label.or(labels.iter().map(String::as_str).find(|name| !name.starts_with("__")));
+            inside.push(format!("{}=~\".+\"", label.unwrap_or("job")));
+        }
+        format!(
+            "{{{}}}{}{more}{behind}",
+            inside.join(","),
+            if pipeline.is_empty() { String::new() } else { format!(" {pipeline}") }
+        )
+    }
+
+    async fn entries(
+        &self,
+        query: &str,
+        ask: &Ask,
+        (from, until): (Timestamp, Timestamp),
+        forward: bool,
+    ) -> Result<(Vec<Record>, usize), StoreError> {
+        loop {
+            let limit = self.known().limit;
+            let request = WebRequest::get(RANGE)
+                .with("query", query)
+                .with("start", nanos(from))
+                .with("end", nanos(until))
+                .with("limit", limit.to_string())
+                .with("direction", if forward { "forward" } else { "backward" });
+            match self.ask(&request, ask).await {
+                Ok(answer) => return Ok((records(&answer), limit)),
+                // "max entries limit per query exceeded, limit > max_entries_limit_per_query (5000 > 1000)"
+                Err(StoreError::Refused { message, .. }) if message.contains("max entries limit") && limit > 100 => {
+                    let named = message.rsplit_once("> ").and_then(|(_, rest)| {
+                        rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse::<usize>().ok()
+                    });
+                    let lower = named.filter(|named| *named > 0 && *named < limit).unwrap_or(limit / 2);
+                    self.known.lock().unwrap_or_else(PoisonError::into_inner).limit = lower;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Loki says what is wrong as plain text.
+fn refused(error: WebError) -> StoreError {
+    match error {
+        WebError::Status { code: 400 | 422 | 500, text, .. } => StoreError::Refused { store: NAME, message: text },
+        WebError::Status { code: 404, text, .. } => {
+            StoreError::Foreign { store: NAME, message: format!("{RANGE} is not there ({text})") }
+        }
+        error => error.into(),
+    }
+}
+
+fn nanos(at: Timestamp) -> String {
+    at.as_nanosecond().to_string()
+}
+
+/// The inside of a selector and the pipeline behind it.
+fn split(query: &str) -> (&str, &str) {
+    let Some(rest) = query.strip_prefix('{') else { return ("", query) };
+    let (mut quoted, mut escaped) = (None, false);
+    for (at, letter) in rest.char_indices() {
+        match (quoted, letter) {
+            (Some(_), '\\') if !escaped => {
+                escaped = true;
+                continue;
+            }
+            (Some(quote), _) if letter == quote && !escaped => quoted = None,
+            (None, '"' | '`') => quoted = Some(letter),
+            (None, '}') => return (&rest[..at], rest[at + 1..].trim()),
+            _ => {}
+        }
+        escaped = false;
+    }
+    (rest, "")
+}
+
+/// LogQL's strings are Go's.
+fn quote(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn alternatives(values: &[String], end: &str) -> String {
+    quote(&values.iter().map(|value| format!("{}{end}", quote_regex(value))).collect::<Vec<_>>().join("|"))
+}
+
+fn matcher(one: &Condition) -> Option<String> {
+    Some(match one {
+        Condition::Is(field, values) if values.len() == 1 => format!("{field}={}", quote(&values[0])),
+        Condition::Is(field, values) => format!("{field}=~{}", alternatives(values, "")),
+        Condition::IsNot(field, values) => format!("{field}!~{}", alternatives(values, "")),
+        Condition::Begins(field, values) => format!("{field}=~{}", alternatives(values, ".*")),
+        Condition::Has(field) => format!("{field}=~\".+\""),
+        Condition::HasNot(field) => format!("{field}=\"\""),
+        Condition::Workload(field, names) => format!("{field}=~{}", alternatives(&Condition::beginnings(names), ".*")),
+        Condition::Any(_) | Condition::All(_) | Condition::Says(_) => return None,
+    })
+}
+
+fn label_filter(one: &Condition) -> String {
+    match one {
+        Condition::Any(all) => format!("({})", all.iter().map(label_filter).collect::<Vec<_>>().join(" or ")),
+        Condition::All(all) => format!("({})", all.iter().map(label_filter).collect::<Vec<_>>().join(" and ")),
+        other => matcher(other).unwrap_or_default(),
+    }
+}
+
+fn line_filter(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::All | Wanted::Around(_) => String::new(),
+        Wanted::Words(words) => format!(" |~ {}", quote(&words.regex())),
+        Wanted::Without(phrase) => format!(" != {}", quote(phrase)),
+    }
+}
+
+fn records(answer: &Value) -> Vec<Record> {
+    let mut records = Vec::new();
+    for stream in answer["data"]["result"].as_array().into_iter().flatten() {
+        let labels = stream["stream"].as_object().cloned().unwrap_or_default();
+        for (order, value) in stream["values"].as_array().into_iter().flatten().enumerate() {
+            let time = value[0].as_str().and_then(|time| time.parse::<i128>().ok());
+            let Some(time) = time.and_then(|time| Timestamp::from_nanosecond(time).ok()) else { continue };
+            let mut fields: Map<String, Value> = labels.clone();
+            // Structured metadata stands beside the line in newer versions.
+            if let Some(Value::Object(more)) = value.get(2) {
+                let more = more.get("structuredMetadata").and_then(Value::as_object).unwrap_or(more);
+                fields.extend(more.clone());
+            }
+            fields.insert(LINE.to_owned(), value[1].clone());
+            records.push(Record { time, order: order as u64, fields });
+        }
+    }
+    records.sort_by_key(|record| (record.time, record.order));
+    records
+}
+
+impl LogStore for Loki<'_> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn sample<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+        Box::pin(async move {
+            self.labels(ask).await?;
+            let before = self.known().limit;
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).limit = SAMPLE;
+            let found = self.entries(&self.query(ask, ""), ask, (ask.since, ask.until), false).await;
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.limit = if known.limit < SAMPLE { known.limit } else { before };
+            drop(known);
+            Ok(found?.0)
+        })
+    }
+
+    fn spans_at_once(&self) -> usize {
+        // LogQL has one range of time a query.
+        0
+    }
+
+    fn count<'a>(&'a self, ask: &'a Ask, step: i64) -> BoxFuture<'a, Result<Vec<Group>, StoreError>> {
+        Box::pin(async move {
+            let names = ask.fields.groups();
+            let query = format!("sum by ({}) (count_over_time({}[{step}s]))", names.join(","), self.query(ask, ""));
+            let first = ask.since.as_second().div_euclid(step) * step;
+            let last = ask.until.as_second();
+            let mut length = COUNTED.as_secs().max(step) / step * step;
+            let (mut from, mut found) = (first, Vec::new());
+            while from < last {
+                let to = (from + length).min(last.div_euclid(step) * step + step);
+                // An evaluation counts what is younger than a step before it and no younger than itself: a nanosecond
+                // earlier, it counts the step from its first moment to its last.
+                let end = |second: i64| (i128::from(second) * 1_000_000_000 - 1).to_string();
+                let request = WebRequest::get(RANGE)
+                    .with("query", query.as_str())
+                    .with("start", end(from + step))
+                    .with("end", end(to))
+                    .with("step", step.to_string());
+                let answer = match self.ask(&request, ask).await {
+                    Err(StoreError::Refused { message, .. })
+                        if length > step
+                            && (message.contains("maximum")
+                                || message.contains("limit")
+                                || message.contains("exceeded")) =>
+                    {
+                        length = (length / 2).max(step) / step * step;
+                        continue;
+                    }
+                    outcome => outcome?,
+                };
+                for series in answer["data"]["result"].as_array().into_iter().flatten() {
+                    let label = |name: &&str| series["metric"][*name].as_str().unwrap_or_default().to_owned();
+                    let values: Vec<String> = names.iter().map(label).collect();
+                    for point in series["values"].as_array().into_iter().flatten() {
+                        let (Some(second), Some(count)) =
+                            (point[0].as_f64(), point[1].as_str().and_then(|count| count.parse::<f64>().ok()))
+                        else {
+                            continue;
+                        };
+                        let start = (second / step as f64).round() as i64 * step - step;
+                        if count > 0.0 {
+                            found.push(Group { values: values.clone(), start, count: count as u64, seen: None });
+                        }
+                    }
+                }
+                from = to;
+            }
+            Ok(found)
+        })
+    }
+
+    fn page<'a>(
+        &'a self,
+        ask: &'a Ask,
+        wanted: &'a Wanted,
+        from: Timestamp,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(async move {
+            let query = self.query(ask, &line_filter(wanted));
+            let (mut records, limit) = self.entries(&query, ask, (from, wanted.until(ask)), true).await?;
+            let Some(last) = records.last().map(|record| record.time).filter(|_| records.len() >= limit) else {
+                return Ok(Page { records, next: None });
+            };
+            let whole = records.partition_point(|record| record.time < last);
+            if whole > 0 {
+                records.truncate(whole);
+                return Ok(Page { records, next: Some(last) });
+            }
+            ask.told
+                .incomplete(format!("{NAME} has more than {limit} entries of {last}, and gives no more of one moment"));
+            let next = last.checked_add(SignedDuration::from_nanos(1)).ok();
+            Ok(Page { records, next })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_are_cut_from_their_pipelines() {
+        assert_eq!(split(r#"{namespace="shop"}"#), (r#"namespace="shop""#, ""));
+        assert_eq!(split(r#"{a="}\"",b=`}`} |= "x""#), (r#"a="}\"",b=`}`"#, r#"|= "x""#));
+        assert_eq!(split(""), ("", ""));
+    }
+}

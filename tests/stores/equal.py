@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Holds `resets` and `diagnose` on files against the same lines in real stores (see README.md).
+
+    equal.py BINARY [--lines N] [--diagnose] FILE…
+
+Each file becomes the log of a container: `TIME LINE`, with the kubelet's time. It is written to a file for --from, and
+loaded into both stores as Fluent Bit would. The JSON reports are compared, but for what names the source."""
+import datetime, gzip, json, pathlib, re, subprocess, sys, tempfile, urllib.parse, urllib.request
+
+VICTORIA, OPENSEARCH = "http://127.0.0.1:19428", "http://127.0.0.1:19200"
+START = datetime.datetime(2026, 11, 19, 10, 0, tzinfo=datetime.timezone.utc)
+
+
+def post(url, body, kind="application/x-ndjson", method=None):
+    request = urllib.request.Request(url, body, {"Content-Type": kind}, method=method)
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        return answer.read()
+
+
+def stamp(index):
+    at = START + datetime.timedelta(milliseconds=index)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "%03dZ" % (index % 999 + 1)
+
+
+def lines_of(path, filler):
+    raw = path.read_bytes()
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raw = raw.decode("utf-16").encode()
+    lines = [line.rstrip("\r") for line in raw.decode(errors="replace").split("\n")]
+    lines = [line for line in lines if line]
+    lines = [(START + datetime.timedelta(minutes=-1, microseconds=i), f"nothing to see here {i}") for i in range(filler)], lines
+    quiet, own = lines
+    stamped = [(at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "001Z", text) for at, text in quiet]
+    return stamped + [(stamp(index), text) for index, text in enumerate(own)]
+
+
+def load(index, namespace, pod, container, lines):
+    kube = {"namespace_name": namespace, "pod_name": pod, "container_name": container, "labels": {"app": pod.rsplit("-", 2)[0]}}
+    for at in range(0, len(lines), 5000):
+        records = [json.dumps({"@timestamp": time, "log": log, "kubernetes": kube}) for time, log in lines[at:at + 5000]]
+        post(f"{VICTORIA}/insert/jsonline?_stream_fields=kubernetes.namespace_name,kubernetes.pod_name,kubernetes.container_name"
+             "&_msg_field=log&_time_field=@timestamp", ("\n".join(records) + "\n").encode())
+        answer = json.loads(post(f"{OPENSEARCH}/{index}/_bulk", "".join('{"index":{}}\n' + one + "\n" for one in records).encode()))
+        if answer["errors"]:
+            sys.exit(f"OpenSearch refused records: {json.dumps(answer)[:400]}")
+    post(f"{OPENSEARCH}/{index}/_refresh", b"")
+    post(f"{VICTORIA}/internal/force_flush", b"")
+
+
+def report(command, about):
+    done = subprocess.run(command, capture_output=True, timeout=300)
+    try:
+        out = json.loads(done.stdout)
+    except ValueError:
+        # Nothing was found in either: the exit code says so.
+        return {"exit": done.returncode}, done.stderr.decode(errors="replace")
+    for name in ("next", "tool", "startedAt", "durationMs"):
+        out.pop(name, None)
+    if about == "resets":
+        out["input"].pop("duplicates")
+        out.get("delay", {}) and out["delay"].pop("next", None)
+    return out, done.stderr.decode(errors="replace")
+
+
+def differences(one, other, path=""):
+    if type(one) is dict and type(other) is dict:
+        return [d for key in sorted({*one, *other}) for d in differences(one.get(key), other.get(key), f"{path}.{key}")]
+    if type(one) is list and type(other) is list and len(one) == len(other):
+        return [d for at, (a, b) in enumerate(zip(one, other)) for d in differences(a, b, f"{path}[{at}]")]
+    return [] if one == other else [f"{path}: file {json.dumps(one)[:120]}, store {json.dumps(other)[:120]}"]
+
+
+def main():
+    args = sys.argv[1:]
+    binary = args.pop(0)
+    filler = int(args.pop(args.index("--lines") + 1)) if "--lines" in args else 0
+    about = "diagnose" if "--diagnose" in args else "resets"
+    files = [pathlib.Path(name) for name in args if not name.startswith("--")]
+    equal = dict.fromkeys(("VictoriaLogs", "OpenSearch"), 0)
+    run = datetime.datetime.now().strftime("%H%M%S")
+    for number, path in enumerate(files):
+        lines = lines_of(path, filler)
+        container = "istio-proxy" if about == "diagnose" else "app"
+        pod, namespace = f"case-{number}-7d9f8b6c5d-x2x4z", f"n{run}-{number}"
+        index = f"equal-{run}-{number}"
+        load(index, namespace, pod, container, lines)
+        with tempfile.TemporaryDirectory() as directory:
+            log = pathlib.Path(directory) / f"{namespace}_{pod}_0b6c2b2e-1111-2222-3333-444455556666" / container / "0.log"
+            log.parent.mkdir(parents=True)
+            log.write_text("".join(f"{time} {text}\n" for time, text in lines))
+            more = ["--by", "hour", "--top", "0"] if about == "resets" else ["--exit-zero"]
+            want, _ = report([binary, about, "--from", str(log), "-o", "json", *more], about)
+        for store, flags in (("VictoriaLogs", ["--victorialogs", VICTORIA]), ("OpenSearch", ["--elasticsearch", OPENSEARCH, "--query", index])):
+            got, said = report([binary, about, *flags, "-n", namespace, "-o", "json", *more], about)
+            if about == "diagnose":
+                for one in (want, got):
+                    for each in one.get("diagnoses", []):
+                        # A store's records name their pod.
+                        each.pop("source", None)
+                        for evidence in each.get("evidence", []):
+                            evidence.pop("source", None)
+            found = differences(want, got)
+            equal[store] += not found
+            if found:
+                print(f"{path.name} {store}: " + "; ".join(found[:6]), said.strip()[:200] if "exit" in got else "")
+        post(f"{OPENSEARCH}/{index}", None, method="DELETE")
+    for store, count in equal.items():
+        print(f"{store}: {count} of {len(files)} equal")
+    sys.exit(0 if all(count == len(files) for count in equal.values()) else 1)
+
+
+main()
