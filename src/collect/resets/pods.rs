@@ -51,5 +51,5 @@ async fn count_one(
 ) -> (Tally, Result<u64, LogError>) {
     let mut counter = LogCounter::new(question, service, options.clone());
     let outcome = read_log(connection, source, question.since, &mut |chunk| counter.feed(chunk)).await;
-    (counter.finish(0).0, outcome)
+    (counter.finish(0), outcome)
 }
