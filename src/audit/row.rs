@@ -178,10 +178,10 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
             }
         })
         .collect();
-    let first_proxy = |row: &Row| row.proxies.iter().next();
     rows.sort_by(|a, b| {
-        let key = |row: &Row| (Arc::clone(&row.name), row.connect_timeout);
-        key(a).cmp(&key(b)).then_with(|| a.origin.cmp(&b.origin)).then_with(|| first_proxy(a).cmp(&first_proxy(b)))
+        (&a.name, a.connect_timeout, &a.origin)
+            .cmp(&(&b.name, b.connect_timeout, &b.origin))
+            .then_with(|| a.proxies.iter().next().cmp(&b.proxies.iter().next()))
     });
     rows.into_iter().map(Arc::new).collect()
 }

@@ -166,11 +166,7 @@ impl Connection {
 
 /// Cuts a text at a character's boundary.
 pub(super) fn clip(text: &str, length: usize) -> &str {
-    let mut end = length.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(length)]
 }
 
 /// All connections, at most `limit` of them.

@@ -116,7 +116,9 @@ pub(super) fn reset(reason: &str, transport_reason: &str, after_response: bool) 
 
 /// What a response's details prove, as an access log or `Sending local reply with details` has them.
 pub(super) fn details(details: &str) -> Option<Verdict> {
-    let starts = |needle: &str| details.len() >= needle.len() && says(&details[..floor(details, needle.len())], needle);
+    let starts = |needle: &str| {
+        details.len() >= needle.len() && says(&details[..details.floor_char_boundary(needle.len())], needle)
+    };
     for (prefix, after) in
         [("upstream reset before response started", false), ("upstream reset after response started", true)]
     {
@@ -207,10 +209,6 @@ pub(super) fn details(details: &str) -> Option<Verdict> {
         return certain(Cause::DownstreamIdleTimeout);
     }
     None
-}
-
-fn floor(text: &str, index: usize) -> usize {
-    (0..=index).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
 /// Whether a cluster is where Istio sends what it does not know under `REGISTRY_ONLY`.

@@ -28,16 +28,17 @@ impl ShellCommand {
         Self { program, args: args.into_iter().map(str::to_owned).collect(), input: String::new() }
     }
 
-    /// Of a `kubectl patch`, whatever its type and body: the same object patched by a merge patch that is yet to be
-    /// named.
-    pub(crate) fn merging(&self) -> Self {
-        let named = self.args.iter().take_while(|word| *word != "--type");
-        Self { program: self.program, args: named.cloned().collect(), input: String::new() }.with(["--type", "merge"])
-    }
-
-    fn with<'w>(mut self, args: impl IntoIterator<Item = &'w str>) -> Self {
-        self.args.extend(args.into_iter().map(str::to_owned));
-        self
+    /// A `kubectl patch` of this type, of an object; what it is patched with is in `patch`.
+    pub(crate) fn patch<'w>(
+        resource: &str,
+        name: &str,
+        namespace: &str,
+        kind: &str,
+        patch: impl IntoIterator<Item = &'w str>,
+    ) -> Self {
+        let mut command = Self::kubectl(["patch", resource, name, "-n", namespace, "--type", kind]);
+        command.args.extend(patch.into_iter().map(str::to_owned));
+        command
     }
 
     /// The same with something to read.

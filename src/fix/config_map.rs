@@ -76,32 +76,18 @@ pub(super) fn mesh_patch(source: &MeshConfigSource, key: TimeoutKey, value: std:
     let edited = yaml_edit::set(&source.text, key.path(), &format_duration(value))?;
     let map = &source.meta;
     // The API server refuses it where somebody changed the ConfigMap meanwhile.
-    let read = if source.resource_version.is_empty() {
-        String::new()
-    } else {
-        format!("  resourceVersion: {}\n", Value::String(source.resource_version.clone()))
+    let (heading, guard) = match source.resource_version.as_str() {
+        "" => ("", String::new()),
+        version => ("metadata:\n", format!("  resourceVersion: {}\n", json!(version))),
     };
-    let metadata = if read.is_empty() { "" } else { "metadata:\n" };
-    let input = format!("{metadata}{read}{}", data(&edited.text));
-    let command = ShellCommand::kubectl([
-        "patch",
-        "configmap",
-        &map.name,
-        "-n",
-        &map.namespace,
-        "--type",
-        "merge",
-        "--patch-file",
-        "/dev/stdin",
-    ]);
+    let data = data(&edited.text);
+    let command = ShellCommand::patch("configmap", &map.name, &map.namespace, "merge", ["--patch-file", "/dev/stdin"]);
     Some(MeshPatch {
-        command: command.reading(input),
+        command: command.reading(format!("{heading}{guard}{data}")),
         diff: diff(&format!("ConfigMap {map}, mesh"), &source.text, &edited.text),
         manifest: format!(
-            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\n  namespace: {}\n{read}{}",
-            map.name,
-            map.namespace,
-            data(&edited.text)
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\n  namespace: {}\n{guard}{data}",
+            map.name, map.namespace
         ),
         map: map.clone(),
         text: edited.text,
@@ -202,9 +188,7 @@ mod tests {
              # ours\n-connectTimeout: 1s  # since the migration\n+connectTimeout: 10s  # since the migration\n \
              rootNamespace: istio-system\n"
         );
-        assert!(
-            !patch.manifest.contains("resourceVersion") && patch.manifest.contains("\ndata:\n  mesh: |\n    # ours")
-        );
+        assert!(patch.manifest.contains("resourceVersion: \"77\"\ndata:\n  mesh: |\n    # ours"), "{}", patch.manifest);
     }
 
     #[test]

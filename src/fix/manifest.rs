@@ -66,7 +66,8 @@ impl Identity {
     }
 
     /// `destinationrules.networking.istio.io`: the plural with its group, since short names may mean another's.
-    fn resource(&self) -> String {
+    #[must_use]
+    pub fn resource(&self) -> String {
         let plural = format!("{}s", self.kind.to_ascii_lowercase());
         match self.api_version.split_once('/') {
             Some((group, _)) => format!("{plural}.{group}"),
@@ -115,17 +116,7 @@ pub(super) fn patch(identity: &Identity, source: &Source, puts: &[Put]) -> Resul
         ("merge", json!({ "spec": merged }))
     };
     let (resource, body) = (identity.resource(), body.to_string());
-    let command = ShellCommand::kubectl([
-        "patch",
-        &resource,
-        &identity.name,
-        "-n",
-        &identity.namespace,
-        "--type",
-        kind,
-        "-p",
-        &body,
-    ]);
+    let command = ShellCommand::patch(&resource, &identity.name, &identity.namespace, kind, ["-p", &body]);
     let name = format!("{} {}/{}", identity.kind, identity.namespace, identity.name);
     let mut named = identity.head();
     named.insert("spec".to_owned(), only(&after["spec"], puts));

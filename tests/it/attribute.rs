@@ -68,6 +68,19 @@ fn describe(origin: &meshaudit::model::Origin) -> String {
     text
 }
 
+/// A cluster with this timeout.
+fn cluster(name: &str, connect_timeout: Option<std::time::Duration>) -> EnvoyCluster {
+    EnvoyCluster {
+        name: Arc::from(name),
+        discovery_type: Arc::from("EDS"),
+        connect_timeout,
+        source: ClusterSource::Active,
+        error: None,
+        destination_rule_hint: None,
+        services: Vec::new(),
+    }
+}
+
 fn check(group: &Group, case: &Case) -> Result<(), String> {
     let objects = from_manifests(&group.objects)?;
     if !objects.notes.is_empty() {
@@ -82,15 +95,7 @@ fn check(group: &Group, case: &Case) -> Result<(), String> {
     let services = case.service.iter().filter_map(|service| service.split_once('/')).map(|(namespace, name)| {
         ServiceRef { host: Arc::from(format!("{name}.{namespace}.svc.cluster.local")), namespace: Arc::from(namespace) }
     });
-    let cluster = EnvoyCluster {
-        name: Arc::from(case.cluster.as_str()),
-        discovery_type: Arc::from("EDS"),
-        connect_timeout: held,
-        source: ClusterSource::Active,
-        error: None,
-        destination_rule_hint: None,
-        services: services.collect(),
-    };
+    let cluster = EnvoyCluster { services: services.collect(), ..cluster(&case.cluster, held) };
     let mut builder = SnapshotBuilder::default();
     let row = builder.intern(cluster);
     let mut proxy = Proxy::named(ProxyId::new(&case.namespace, "pod"));
@@ -98,14 +103,7 @@ fn check(group: &Group, case: &Case) -> Result<(), String> {
     proxy.revision.clone_from(&case.revision);
     proxy.istio_version.clone_from(&case.version);
     proxy.labels.clone_from(&case.labels);
-    builder.read(ProxySnapshot {
-        proxy,
-        clusters: ClusterSet::from_iter([row]),
-        version: None,
-        loggers: None,
-        xds: None,
-        evidence: None,
-    });
+    builder.read(ProxySnapshot { clusters: ClusterSet::from_iter([row]), ..ProxySnapshot::named(proxy) });
     builder.objects("", objects);
     let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
     let attributor = Attributor::new(&snapshot);
@@ -228,25 +226,11 @@ fn proxies_alike_are_one_class() {
         described.labels.insert("pod".to_owned(), proxy.to_string());
         let clusters = (0..500)
             .map(|host| {
-                builder.intern(EnvoyCluster {
-                    name: Arc::from(format!("outbound|443||h{host}.example.com")),
-                    discovery_type: Arc::from("EDS"),
-                    connect_timeout: Some(std::time::Duration::from_secs(1)),
-                    source: ClusterSource::Active,
-                    error: None,
-                    destination_rule_hint: None,
-                    services: Vec::new(),
-                })
+                let name = format!("outbound|443||h{host}.example.com");
+                builder.intern(cluster(&name, Some(std::time::Duration::from_secs(1))))
             })
             .collect();
-        builder.read(ProxySnapshot {
-            proxy: described,
-            clusters,
-            version: None,
-            loggers: None,
-            xds: None,
-            evidence: None,
-        });
+        builder.read(ProxySnapshot { clusters, ..ProxySnapshot::named(described) });
     }
     builder.objects("", objects);
     let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
@@ -270,14 +254,7 @@ fn what_an_older_control_plane_would_tell_apart_is_kept_apart() {
             proxy.role = ProxyRole::Waypoint;
             proxy.labels.insert("gateway.networking.k8s.io/gateway-name".to_owned(), "waypoint".to_owned());
             proxy.labels.insert("track".to_owned(), (number % 3).to_string());
-            builder.read(ProxySnapshot {
-                proxy,
-                clusters: ClusterSet::default(),
-                version: None,
-                loggers: None,
-                xds: None,
-                evidence: None,
-            });
+            builder.read(ProxySnapshot::named(proxy));
         }
         builder.objects("", objects);
         let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
@@ -310,26 +287,11 @@ fn an_override_is_held_against_the_mesh_of_its_own_control_plane() {
                 500ms}}}}\n";
     let objects = from_manifests(&format!("{}{}{rule}", plane("default", "1s"), plane("canary", "10s"))).unwrap();
     let mut builder = SnapshotBuilder::default();
-    let held = builder.intern(EnvoyCluster {
-        name: Arc::from("outbound|443||api.example.com"),
-        discovery_type: Arc::from("STRICT_DNS"),
-        connect_timeout: parse_duration("500ms").ok(),
-        source: ClusterSource::Active,
-        error: None,
-        destination_rule_hint: None,
-        services: Vec::new(),
-    });
+    let held = builder.intern(cluster("outbound|443||api.example.com", parse_duration("500ms").ok()));
     for revision in ["canary", "default"] {
         let mut proxy = Proxy::named(ProxyId::new("shop", revision));
         revision.clone_into(&mut proxy.revision);
-        builder.read(ProxySnapshot {
-            proxy,
-            clusters: ClusterSet::from_iter([held]),
-            version: None,
-            loggers: None,
-            xds: None,
-            evidence: None,
-        });
+        builder.read(ProxySnapshot { clusters: ClusterSet::from_iter([held]), ..ProxySnapshot::named(proxy) });
     }
     builder.objects("", objects);
     let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);

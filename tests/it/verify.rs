@@ -145,14 +145,19 @@ fn apply(sandbox: &Sandbox, command: &str) {
     kubectl(sandbox, command);
 }
 
-/// Runs a command line with the real kubectl, through a shell as a user would, and gives its output back.
+/// Runs a command line with the real kubectl, through a POSIX shell as a user would, and gives its output back.
 fn kubectl(sandbox: &Sandbox, command: &str) -> String {
+    kubectl_in("sh", sandbox, command)
+}
+
+/// The same in a shell that is named.
+fn kubectl_in(shell: &str, sandbox: &Sandbox, command: &str) -> String {
     let tools = sandbox.directory().join("tools");
     if !tools.exists() {
         fs::create_dir(&tools).unwrap();
         std::os::unix::fs::symlink(wheel::KUBECTL.program().unwrap(), tools.join("kubectl")).unwrap();
     }
-    let output = Command::new("bash")
+    let output = Command::new(shell)
         .args(["-c", command])
         .current_dir(sandbox.directory())
         .env("PATH", format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default()))
@@ -210,7 +215,7 @@ fn a_plan_in_yaml_changes_timeouts_alone() {
     let ours: Vec<_> = commands.iter().filter(|command| command.contains("fix.yaml")).collect();
     assert!(changes > 3 && ours.len() == changes, "{plan}");
     for command in ours {
-        kubectl(&sandbox, &format!("kubectl {command}"));
+        kubectl_in("bash", &sandbox, &format!("kubectl {command}"));
     }
     let after = everything(&sandbox);
     assert_ne!(before, after);

@@ -59,5 +59,5 @@ async fn count_one(
             outcome.map(drop).map_err(|error| error.to_string())
         }
     };
-    (counter.finish(0).0, outcome)
+    (counter.finish(0), outcome)
 }

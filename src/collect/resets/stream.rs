@@ -1,9 +1,5 @@
 //! One stream of log lines, read and counted.
 
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::quality::{FixedState, FoldHasher};
-
 use crate::decode::app_log::{LogEntry, LogReader, ReaderOptions};
 use crate::resets::{Question, StreamCounter, Tally};
 
@@ -12,27 +8,19 @@ pub struct LogCounter<'q> {
     counter: StreamCounter<'q>,
     reader: LogReader,
     bytes: u64,
-    /// Of the lines. No defence against made-up collisions: those would only hide the log of who makes them.
-    hash: FoldHasher<'static>,
 }
 
 impl<'q> LogCounter<'q> {
     /// A counter for a stream whose records belong to `service` unless they say otherwise.
     #[must_use]
     pub fn new(question: &'q Question, service: impl Into<String>, options: ReaderOptions) -> Self {
-        Self {
-            counter: StreamCounter::new(question, service),
-            reader: LogReader::new(options),
-            bytes: 0,
-            hash: FixedState::default().build_hasher(),
-        }
+        Self { counter: StreamCounter::new(question, service), reader: LogReader::new(options), bytes: 0 }
     }
 
     /// Takes the next line, without its end.
     pub fn push(&mut self, line: &[u8]) {
         let Self { counter, reader, .. } = self;
         self.bytes += line.len() as u64 + 1;
-        self.hash.write(line);
         reader.push(line, &mut |entry| take(counter, &entry));
     }
 
@@ -40,20 +28,12 @@ impl<'q> LogCounter<'q> {
     pub fn feed(&mut self, chunk: &[u8]) {
         let Self { counter, reader, .. } = self;
         self.bytes += chunk.len() as u64;
-        self.hash.write(chunk);
         reader.feed(chunk, &mut |entry| take(counter, &entry));
     }
 
-    /// Bytes taken so far.
+    /// Ends the stream and gives its counts; `cut_lines` were cut before they came here.
     #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Ends the stream. Gives its counts, and a hash of its content by which copies are told; `cut_lines` were cut
-    /// before they came here.
-    #[must_use]
-    pub fn finish(mut self, cut_lines: u64) -> (Tally, u64) {
+    pub fn finish(mut self, cut_lines: u64) -> Tally {
         let Self { counter, reader, bytes, .. } = &mut self;
         reader.finish(&mut |entry| take(counter, &entry));
         let odd = reader.oddities();
@@ -61,7 +41,7 @@ impl<'q> LogCounter<'q> {
         reading.bytes = *bytes;
         reading.cut_lines = odd.cut_lines + cut_lines;
         reading.invalid_utf8 = odd.invalid_utf8;
-        (self.counter.finish(), self.hash.finish())
+        self.counter.finish()
     }
 }
 

@@ -303,11 +303,7 @@ fn service_of_source(source: &str) -> Option<&str> {
 
 /// A text, up to so many bytes of it.
 fn cut(text: &str, length: usize) -> &str {
-    let mut end = text.len().min(length);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(length)]
 }
 
 /// A cheap look before the whole parse: `[2020-07-08T20:00:00.000Z] "`.

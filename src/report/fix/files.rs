@@ -22,23 +22,29 @@ pub fn files(plan: &FixPlan, scope: &Scope) -> String {
         body.push_str("---\n");
         let (start, end) = (format!("change {at} of {}", plan.steps.len()), format!("end of change {at}"));
         comment(&mut body, &start);
-        let using = match step {
-            Step::Mesh(step) => mesh(&mut body, step, scope),
+        let part = format!("sed -n '/^# {start}$/,/^# {end}$/p' {NAME}");
+        let patch = |resource: &str, name: &str, namespace: &str, context: &str| {
+            let command = ShellCommand::patch(resource, name, namespace, "merge", []).line(scope, context);
+            format!("{command} -p \"$({part})\"")
+        };
+        match step {
+            Step::Mesh(step) => {
+                mesh(&mut body, step, scope);
+                let map = step.patch.as_ref().map(|patch| &patch.map);
+                commands.extend(map.map(|map| patch("configmap", &map.name, &map.namespace, &step.context)));
+            }
             Step::Object(step) => {
                 object(&mut body, step);
-                Some((&step.command, &step.context, step.created))
+                let identity = &step.identity;
+                commands.push(if step.created {
+                    format!("{} -f <({part})", ShellCommand::kubectl(["create"]).line(scope, &step.context))
+                } else {
+                    patch(&identity.resource(), &identity.name, &identity.namespace, &step.context)
+                });
             }
-        };
+        }
         // A line behind the document, so that a shell's `$(…)`, which drops line ends, leaves those of the document.
         comment(&mut body, &end);
-        if let Some((command, context, created)) = using {
-            let part = format!("sed -n '/^# {start}$/,/^# {end}$/p' {NAME}");
-            commands.push(if created {
-                format!("{} -f <({part})", ShellCommand::kubectl(["create"]).line(scope, context))
-            } else {
-                format!("{} -p \"$({part})\"", command.merging().line(scope, context))
-            });
-        }
     }
     for open in &plan.open {
         comment(&mut body, &format!("Not planned: {}. {}", open.host, open.obstacles.join("; ")));
@@ -72,10 +78,7 @@ fn document(out: &mut String, yaml: &str) {
     }
 }
 
-/// The command that a document follows for, with its context, and whether it makes an object anew.
-type Using<'a> = (&'a ShellCommand, &'a String, bool);
-
-fn mesh<'a>(out: &mut String, step: &'a MeshStep, scope: &Scope) -> Option<Using<'a>> {
+fn mesh(out: &mut String, step: &MeshStep, scope: &Scope) {
     let (before, after) = (format_duration(step.before), format_duration(step.after));
     let key = step.key.dotted();
     comment(
@@ -99,9 +102,9 @@ fn mesh<'a>(out: &mut String, step: &'a MeshStep, scope: &Scope) -> Option<Using
         comment(out, &format!("{} {}", fragment.what, fragment.file));
         comment(out, &fragment.content);
     }
-    let patch = step.patch.as_ref()?;
-    document(out, &patch.manifest);
-    Some((&patch.command, &step.context, false))
+    if let Some(patch) = &step.patch {
+        document(out, &patch.manifest);
+    }
 }
 
 fn object(out: &mut String, step: &ObjectStep) {
