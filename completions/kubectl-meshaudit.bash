@@ -276,11 +276,11 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -493,7 +493,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__diagnose)
-            opts="-f -p -n -A -l -s -i -o -q -v -h --follow --since --tail --previous --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --from --config-dump --output --output-file --no-headers --fail-on --exit-zero --color --quiet --verbose --help"
+            opts="-f -p -n -A -l -s -i -o -q -v -h --follow --since --tail --previous --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --from --config-dump --output --output-file --no-headers --fail-on --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -608,6 +608,82 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --splunk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --elasticsearch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --loki)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --victorialogs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --splunk-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --elasticsearch-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --loki-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --victorialogs-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --query)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --text-field)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --time-field)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-api-key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-tenant)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-client-certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1075,7 +1151,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__resets)
-            opts="-c -o -n -A -l -s -i -q -v -h --from --container --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --since --until --service --service-field --class --pattern --log-tz --output --by --tz --top --mark --show --namespace --all-namespaces --selector --field-selector --revision --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --admin-port --color --quiet --verbose --help"
+            opts="-c -o -n -A -l -s -i -q -v -h --from --container --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --print-query --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --prometheus-tenant --since --until --service --service-field --class --pattern --log-tz --output --by --tz --top --mark --show --namespace --all-namespaces --selector --field-selector --revision --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --admin-port --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1091,6 +1167,86 @@ _kubectl__meshaudit() {
                     ;;
                 -c)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --splunk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --elasticsearch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --loki)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --victorialogs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --splunk-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --elasticsearch-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --loki-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --victorialogs-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --query)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --text-field)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --time-field)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-api-key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-tenant)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-client-certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-client-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --print-query)
+                    COMPREPLY=($(compgen -W "splunk kql esql loki victorialogs cloudwatch google azure datadog" -- "${cur}"))
                     return 0
                     ;;
                 --prometheus)
@@ -1110,6 +1266,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --prometheus-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-tenant)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -51,11 +51,40 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a 
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "__generate" -d 'Print a generated file (for this project\'s own tests)'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l from -d 'Log files instead of pods, directories with them, or - for stdin; compressed ones too' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s c -l container -d 'Read the log of this container; else of every one but the proxy (repeatable)' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l splunk -d 'Read from Splunk, at its management port, instead of pods' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l elasticsearch -d 'Read from Elasticsearch or OpenSearch' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l loki -d 'Read from Loki' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l victorialogs -d 'Read from VictoriaLogs' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l splunk-service -d 'Splunk in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l elasticsearch-service -d 'Elasticsearch or OpenSearch in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l loki-service -d 'Loki in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l victorialogs-service -d 'VictoriaLogs in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l query -d 'Narrow it in the store\'s own words: index=prod, an index pattern, {namespace="shop"}, a filter of LogsQL' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l text-field -d 'The field that holds the line; else found in a sample' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l time-field -d 'The field that holds the time; else found in a sample' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l store-token-file -d 'File with the bearer token that the store wants; else $MESHAUDIT_STORE_TOKEN' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l store-user -d 'User for basic authentication; the password is in $MESHAUDIT_STORE_PASSWORD' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l store-password-file -d 'File with the password, in place of $MESHAUDIT_STORE_PASSWORD' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l store-api-key-file -d 'File with Elasticsearch\'s API key, encoded as it was given out; else $MESHAUDIT_STORE_API_KEY' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l store-tenant -d 'The tenant: X-Scope-OrgID of Loki, ACCOUNT[:PROJECT] of VictoriaLogs' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l store-ca -d 'File with the certificates (PEM) that sign the store\'s own, beside the system\'s' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l store-client-certificate -d 'File with a client certificate (PEM) for the store' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l store-client-key -d 'File with the client certificate\'s key (PEM)' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l print-query -d 'Print the query to paste into a store that this machine may not reach: splunk, kql, esql, loki, victorialogs, cloudwatch, google, azure or datadog; its export is read with --from' -r -f -a "splunk\t''
+kql\t''
+esql\t''
+loki\t''
+victorialogs\t''
+cloudwatch\t''
+google\t''
+azure\t''
+datadog\t''"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus -d 'Read Istio\'s request counts from Prometheus at this URL instead of logs' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus-service -d 'The same, from a service in the cluster, through a port-forward' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus-token-file -d 'File with the bearer token that Prometheus wants' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus-user -d 'User for basic authentication; the password is in MESHAUDIT_PROMETHEUS_PASSWORD' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus-ca -d 'File with the certificates (PEM) that sign Prometheus\' own, beside the system\'s' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l prometheus-tenant -d 'The tenant of Mimir or Cortex: X-Scope-OrgID' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l since -d 'Leave out what is older: a moment, a day, or a length of time before now such as 36h, 1d or 2w' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l until -d 'Leave out what is younger: a moment, a day, or a length of time before now' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l service -d 'Count only this service (repeatable)' -r
@@ -182,6 +211,25 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diag
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l splunk -d 'Read from Splunk, at its management port, instead of pods' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l elasticsearch -d 'Read from Elasticsearch or OpenSearch' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l loki -d 'Read from Loki' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l victorialogs -d 'Read from VictoriaLogs' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l splunk-service -d 'Splunk in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l elasticsearch-service -d 'Elasticsearch or OpenSearch in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l loki-service -d 'Loki in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l victorialogs-service -d 'VictoriaLogs in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l query -d 'Narrow it in the store\'s own words: index=prod, an index pattern, {namespace="shop"}, a filter of LogsQL' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l text-field -d 'The field that holds the line; else found in a sample' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l time-field -d 'The field that holds the time; else found in a sample' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l store-token-file -d 'File with the bearer token that the store wants; else $MESHAUDIT_STORE_TOKEN' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l store-user -d 'User for basic authentication; the password is in $MESHAUDIT_STORE_PASSWORD' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l store-password-file -d 'File with the password, in place of $MESHAUDIT_STORE_PASSWORD' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l store-api-key-file -d 'File with Elasticsearch\'s API key, encoded as it was given out; else $MESHAUDIT_STORE_API_KEY' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l store-tenant -d 'The tenant: X-Scope-OrgID of Loki, ACCOUNT[:PROJECT] of VictoriaLogs' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l store-ca -d 'File with the certificates (PEM) that sign the store\'s own, beside the system\'s' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l store-client-certificate -d 'File with a client certificate (PEM) for the store' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l store-client-key -d 'File with the client certificate\'s key (PEM)' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l from -d 'Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l config-dump -d 'Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s o -l output -d 'table, timeline, json, yaml, ndjson (each failure as it is found), sarif, junit, markdown, html or csv' -r -f -a "table\t''
@@ -244,9 +292,10 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clus
 inbound\t''
 inbound-vip\t''"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l subset -d 'Only clusters whose name has this subset in it' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s o -l output -d 'table, json or yaml (short is istioctl\'s word for table)' -r -f -a "table\t''
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s o -l output -d 'table, json, yaml or name (short is istioctl\'s word for table)' -r -f -a "table\t''
 json\t''
-yaml\t''"
+yaml\t''
+name\t''"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

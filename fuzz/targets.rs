@@ -12,8 +12,8 @@ use meshaudit::decode::log::message::parse;
 use meshaudit::decode::log::{AccessFormat, LogDecoder};
 use meshaudit::decode::timestamp::{self, TimeContext};
 use meshaudit::decode::{
-    istiod, lease, loggers, mesh_config, pod, pod_config, prometheus, server_info, snapshot, stats, syncz, xds_stats,
-    yaml_edit,
+    istiod, lease, located, loggers, mesh_config, pod, pod_config, prometheus, server_info, snapshot, stats, syncz,
+    xds_stats, yaml_edit,
 };
 use meshaudit::diagnose::{DiagnoseOptions, Diagnoser};
 use meshaudit::input::{ArchiveLimits, Lines, Text, walk};
@@ -25,7 +25,7 @@ use meshaudit::model::{ClusterSource, LabelSelector, LevelSpec, ProxyId, format_
 pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub(crate) const ALL: [FuzzTarget; 20] = [
+pub(crate) const ALL: [FuzzTarget; 21] = [
     ("access_format", access_format),
     ("app_log", app_log),
     ("archive", archive),
@@ -33,6 +33,7 @@ pub(crate) const ALL: [FuzzTarget; 20] = [
     ("istiod_pod", istiod_pod),
     ("lease", lease),
     ("levels", levels),
+    ("located", located),
     ("log", log),
     ("mesh_config", mesh_config),
     ("message", message),
@@ -255,4 +256,12 @@ pub(crate) fn yaml_edit(bytes: &[u8]) {
     let text = utf8(bytes);
     let _ = yaml_edit::set(&text, &[&["connectTimeout", "connect_timeout"]], "10s");
     let _ = yaml_edit::set(&text, &[&["meshConfig"], &["connectTimeout"]], "10s");
+}
+
+/// YAML that people write, read with its places: those of a mistake lie in the text.
+pub(crate) fn located(bytes: &[u8]) {
+    let text = utf8(bytes);
+    if let Err(mistake) = located::read(&text) {
+        assert!(mistake.at.line <= text.lines().count() + 1, "{mistake}");
+    }
 }

@@ -488,7 +488,8 @@ impl Objects {
         match self.too_many {
             Some(bound) => Err(bound.into()),
             None => {
-                outcome.and_then(|()| if self.found.is_empty() { Err(ReadError::NoClusters) } else { Ok(self.found) })
+                outcome?;
+                if self.found.is_empty() { Err(ReadError::NoClusters) } else { Ok(self.found) }
             }
         }
     }

@@ -83,11 +83,17 @@ fn read_dump(
     }
 }
 
+/// Reads a dump that is said to be of this pod.
+type ReadOne<'a> = dyn FnMut(Option<(&str, &str)>, &str) -> Result<(), FileError> + 'a;
+
+/// Takes the pod that a dump is said to be of, its node and its clusters.
+type GiveObjects<'a> = dyn FnMut(Option<(&str, &str)>, Option<Node>, Vec<ClusterObject>) + 'a;
+
 /// Gives each of a file's dumps to `read`; of those that have a name, and cannot be read, the reasons come back.
 fn each_of(
     dumps: Vec<OneDump>,
     pod: Option<(&str, &str)>,
-    read: &mut dyn FnMut(Option<(&str, &str)>, &str) -> Result<(), FileError>,
+    read: &mut ReadOne<'_>,
 ) -> Result<Vec<UnreadProxy>, FileError> {
     let mut failed = Vec::new();
     for OneDump { proxy, json } in dumps {
@@ -106,7 +112,7 @@ fn each_of(
 fn dump_objects(
     pod: Option<(&str, &str)>,
     reader: &mut dyn BufRead,
-    give: &mut dyn FnMut(Option<(&str, &str)>, Option<Node>, Vec<ClusterObject>),
+    give: &mut GiveObjects<'_>,
 ) -> Result<Vec<UnreadProxy>, FileError> {
     let (mut objects, mut node) = (Objects::default(), None);
     let outcome = decode(reader, &mut |element, source| {

@@ -34,13 +34,13 @@ pub fn of_object(json: &[u8]) -> Option<Vec<OneDump>> {
     }
     let mut found = Vec::new();
     for (key, value) in members(json)? {
-        match dump(value) {
+        match dump(&key, value) {
             // Ours: the proxies' names with their clusters.
             Some(json) => found.push(OneDump { proxy: Some(split(&key)), json: json.into_owned() }),
             // egctl's (`internal/cmd/egctl/config.go`): namespaces with their pods.
             None => {
                 for (pod, value) in members(value)? {
-                    let json = dump(value)?.into_owned();
+                    let json = dump(&pod, value)?.into_owned();
                     found.push(OneDump { proxy: Some((key.clone(), pod)), json });
                 }
             }
@@ -83,10 +83,15 @@ pub fn yaml_documents(text: &str) -> Result<Vec<String>, String> {
     Ok(documents.iter().filter(|value| value.is_object() || value.is_array()).map(ToString::to_string).collect())
 }
 
-/// A value that is a dump by itself, as JSON that [`super::dump`] reads.
-fn dump(json: &str) -> Option<Cow<'_, str>> {
-    let array = json.starts_with('[');
-    if array || members(json)?.iter().any(|(key, _)| key == "configs") {
+/// A value that is a dump by itself, as JSON that [`super::dump`] reads. An array without clusters is one only where its
+/// key is a proxy's name.
+fn dump<'a>(key: &str, json: &'a str) -> Option<Cow<'a, str>> {
+    if json.starts_with('[') {
+        let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+        let is_dump = elements.first().map_or(key.contains('/'), |first| is_element(first.get()));
+        return is_dump.then_some(Cow::Borrowed(json));
+    }
+    if members(json)?.iter().any(|(key, _)| key == "configs") {
         return Some(Cow::Borrowed(json));
     }
     is_element(json).then(|| Cow::Owned(format!("[{json}]")))
@@ -189,7 +194,13 @@ mod tests {
             let found = of_object(element.to_string().as_bytes()).expect("an element");
             assert_eq!(found, [OneDump { proxy: None, json: json!([element]).to_string() }], "{element}");
         }
-        for other in [json!({}), json!({"items": []}), json!({"name": "left-pad", "version": "1"}), json!({"a": 1})] {
+        for other in [
+            json!({}),
+            json!({"items": []}),
+            json!({"items": [{"kind": "Pod"}]}),
+            json!({"name": "left-pad", "version": "1"}),
+            json!({"a": 1}),
+        ] {
             assert_eq!(of_object(other.to_string().as_bytes()), None, "{other}");
         }
     }
@@ -220,7 +231,7 @@ mod tests {
         let text = "# by istioctl\n- name: outbound|80||a\n  connectTimeout: 1s\n  type: EDS\n";
         assert!(may_be_yaml(text.as_bytes()));
         let expected = json!([{"name": "outbound|80||a", "connectTimeout": "1s", "type": "EDS"}]).to_string();
-        assert_eq!(yaml_documents(text).expect("sound"), [expected.clone()]);
+        assert_eq!(yaml_documents(text).expect("sound"), std::slice::from_ref(&expected));
         let two = yaml_documents(&format!("---\n{text}---\n{text}")).expect("sound");
         assert_eq!(two, [expected.clone(), expected]);
         assert!(yaml_documents("a: [").is_err());

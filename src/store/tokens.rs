@@ -19,8 +19,7 @@ pub(super) fn parts(text: &str) -> Vec<Part> {
     let mut found: Vec<Part> = Vec::new();
     let mut current = String::new();
     let mut open_before = true;
-    let mut letters = lower.chars().peekable();
-    while let Some(letter) = letters.next() {
+    for letter in lower.chars() {
         if is_single(letter) {
             push(&mut found, &mut current, open_before, true);
             found.push(Part { text: letter.to_string(), open_before: true, open_after: true });

@@ -335,6 +335,7 @@ fn each_installation_has_its_words() {
         let text = text(&snapshot, &plan, &scope, look);
         // Each line that is to be run says which cluster.
         for line in text
+            .replace("\\\n", " ")
             .lines()
             .filter(|line| ["kubectl ", "helm ", "istioctl "].iter().any(|tool| line.trim_start().starts_with(tool)))
         {

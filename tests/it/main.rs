@@ -162,6 +162,12 @@ pub(crate) fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A published JSON Schema; `generated` holds it to the types.
+fn published_schema(name: &str) -> jsonschema::Validator {
+    let text = std::fs::read_to_string(project().join(format!("docs/schema/{name}.schema.json"))).unwrap();
+    jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
+}
+
 /// Compares a generated file with the one in the project; `MESHAUDIT_BLESS=1` rewrites that.
 #[track_caller]
 pub(crate) fn is_as_committed(path: &str, text: &str) {

@@ -56,11 +56,7 @@ fn colour_is_for_terminals_and_for_those_who_ask() {
 
 #[test]
 fn json_follows_its_schema() {
-    let schema: Value = serde_json::from_str(
-        &std::fs::read_to_string(crate::project().join("docs/schema/timeout-audit.schema.json")).unwrap(),
-    )
-    .unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
+    let validator = crate::published_schema("timeout-audit");
     for audit in
         [offline(&["-o", "json"]).json(), on_incident(["timeouts", "-A", "-o", "json", "--all-clusters"]).json()]
     {

@@ -129,8 +129,7 @@ fn a_policy_in_the_working_directory_counts() {
 
 #[test]
 fn the_schema_takes_what_init_writes_and_refuses_mistakes() {
-    let schema = std::fs::read(project().join("docs/schema/policy.schema.json")).unwrap();
-    let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    let schema = crate::published_schema("policy");
     let yaml = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap();
     let written = plugin(["policy", "init", "--from", FIXTURE]).run().exits(0).stdout;
     let errors: Vec<String> = schema.iter_errors(&yaml(&written)).map(|error| error.to_string()).collect();

@@ -95,6 +95,9 @@ impl CountsError {
     }
 }
 
+/// One counter, whoever scraped it: caller, callee, class and its other labels.
+type Counter = (String, String, Class, BTreeMap<String, String>);
+
 /// What was counted.
 pub struct RequestCounts {
     /// The counts.
@@ -326,9 +329,7 @@ impl Asking<'_, '_> {
         series: &BTreeMap<BTreeMap<String, String>, Vec<(i64, f64)>>,
         pulse: &BTreeMap<String, BTreeSet<i64>>,
     ) {
-        /// One counter, whoever scraped it.
-        type Key = (String, String, Class, BTreeMap<String, String>);
-        let mut counters: BTreeMap<Key, BTreeMap<i64, u64>> = BTreeMap::new();
+        let mut counters: BTreeMap<Counter, BTreeMap<i64, u64>> = BTreeMap::new();
         let (mut unknown, mut over_gaps) = (0, 0);
         for (labels, points) in series {
             let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
@@ -389,7 +390,7 @@ impl Asking<'_, '_> {
 
     /// Sums counters of each caller, callee and class. A call through a waypoint is told of by the caller's sidecar and by
     /// the waypoint: of both the larger count is taken.
-    fn sum(&mut self, counters: BTreeMap<(String, String, Class, BTreeMap<String, String>), BTreeMap<i64, u64>>) {
+    fn sum(&mut self, counters: BTreeMap<Counter, BTreeMap<i64, u64>>) {
         let mut sides: BTreeMap<(String, String, Class, i64), [u64; 2]> = BTreeMap::new();
         for ((service, target, class, labels), counts) in counters {
             let side = usize::from(labels.get("reporter").is_some_and(|reporter| reporter == "waypoint"));
