@@ -260,7 +260,10 @@ fn too_wide(args: &[&str], run: &crate::Run, columns: usize) -> Vec<String> {
     let mut input = false;
     let mut wide = Vec::new();
     for line in run.stdout.lines().chain(run.stderr.lines()) {
-        let copied = input || line.trim_start().starts_with(['+', '-', '@']);
+        // clap's usage is one line; a quoted line of a log stands as it was written, for who looks for it there.
+        let quoted = line.starts_with("Usage: ")
+            || line.split_once(" [").is_some_and(|(number, _)| number.trim().parse::<u32>().is_ok());
+        let copied = input || quoted || line.trim_start().starts_with(['+', '-', '@']);
         input = (input || line.contains("<<'EOF'")) && line != "EOF";
         let longest = line.split_whitespace().map(width).max().unwrap_or(0);
         if !copied && width(line) > columns && longest + 24 < columns {
