@@ -22,6 +22,9 @@ struct Asked {
     body: String,
 }
 
+/// The status of an answer that is none: the connection is closed.
+const CLOSED: u16 = 0;
+
 /// An answer.
 struct Said {
     status: u16,
@@ -66,6 +69,9 @@ impl Server {
                 let asked = Asked { line, header, body: String::from_utf8(body).unwrap() };
                 log.lock().unwrap().push(format!("{} {}", asked.line, decoded(&asked.body)));
                 let said = answer(&asked);
+                if said.status == CLOSED {
+                    continue;
+                }
                 let _ = write!(
                     &stream,
                     "HTTP/1.1 {} Status\r\n{}content-length: {}\r\nconnection: close\r\n\r\n{}",
@@ -427,6 +433,55 @@ fn loki_is_asked_as_it_is_documented() {
     plugin(args).run().exits(3).complains("a store did not answer");
 }
 
+/// VictoriaLogs' rows. It takes too long for more than an hour, and closes the connection then
+/// (`-search.maxQueryDuration`), or says 503 where it has begun no answer.
+fn victorialogs(asked: &Asked) -> Said {
+    let query = parameter(asked, "query");
+    let (from, rest) = query.strip_prefix("_time:[").unwrap().split_once(", ").unwrap();
+    let until = rest.split_once(')').unwrap().0;
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    let (from, until) = (at(from), at(until));
+    let is_sample = query.ends_with("limit 200");
+    let counts = query.contains("| stats by");
+    if !is_sample && from.duration_until(until) > jiff::SignedDuration::from_hours(1) {
+        return if counts { Said::status(503, "", "maxQueryDuration") } else { Said::status(CLOSED, "", "") };
+    }
+    let within = |nanos: i128| (from.as_nanosecond()..until.as_nanosecond()).contains(&nanos);
+    let found: Vec<_> = lines().into_iter().filter(|(nanos, ..)| within(*nanos)).collect();
+    let time = |nanos: i128| format!("{:.9}", jiff::Timestamp::from_nanosecond(nanos).unwrap());
+    let mut rows = Vec::new();
+    if counts {
+        let (_, step) = query.split_once("_time:").unwrap().1.split_once("_time:").unwrap();
+        let step = step.split_once("s)").unwrap().0.parse::<i128>().unwrap() * 1_000_000_000;
+        let mut groups: BTreeMap<(i128, &str), Vec<i128>> = BTreeMap::new();
+        for (nanos, pod, _) in &found {
+            groups.entry((nanos.div_euclid(step) * step, pod)).or_default().push(*nanos);
+        }
+        for ((start, pod), times) in groups {
+            rows.push(json!({
+                "_time": time(start), "pod": pod, "container": "app", "namespace": "shop",
+                "ma_count": times.len().to_string(), "ma_first": time(times[0]), "ma_last": time(*times.last().unwrap()),
+            }));
+        }
+    } else {
+        for (nanos, pod, line) in found.iter().rev().take(if is_sample { 200 } else { usize::MAX }) {
+            rows.push(json!({
+                "_time": time(*nanos), "pod": pod, "container": "app", "namespace": "shop", "_msg": line,
+            }));
+        }
+    }
+    Said::ok(rows.iter().map(|row| format!("{row}\n")).collect::<String>())
+}
+
+#[test]
+fn what_takes_too_long_is_asked_for_in_parts() {
+    let server = Server::start(victorialogs);
+    let mut args = vec!["resets", "--victorialogs", &server.url, "-n", "shop"];
+    args.extend(WINDOW);
+    let report: Value = serde_json::from_str(&plugin(args).run().exits(0).stdout).unwrap();
+    assert_eq!(of_any_source(report), of_any_source(from_files()));
+}
+
 /// Splunk's export: one object a line, the youngest event first.
 fn splunk(asked: &Asked) -> Said {
     assert_eq!(asked.line, "POST /services/search/v2/jobs/export");
@@ -522,7 +577,10 @@ fn queries_are_printed_for_every_store() {
         ("kql", &["kubernetes.namespace_name", "(*connection and reset*)", "@timestamp >="]),
         ("esql", &["FROM index=prod", "KQL(", "SORT @timestamp ASC"]),
         ("loki", &["namespace=\"shop\"", "pod=~\"(orders-.*)\"", "|~", "connection reset"]),
-        ("victorialogs", &["_time:[", "\"kubernetes.namespace_name\":=\"shop\"", "*:~"]),
+        (
+            "victorialogs",
+            &["_time:[", "\"kubernetes.namespace_name\":=\"shop\"", "| pack_json as", "contains_any(\"UF\""],
+        ),
         ("cloudwatch", &["fields @timestamp", "like /(?i)(", "sort @timestamp asc"]),
         ("google", &["resource.type=\"k8s_container\"", "textPayload=~"]),
         ("azure", &["ContainerLogV2", "matches regex", "PodNamespace == \"shop\""]),
