@@ -439,6 +439,9 @@ pub(super) fn failure(error: &StoreError) -> Failure {
         StoreError::Web(WebError::Unauthorized(..)) => {
             Some("--store-token-file, --store-user or --store-api-key-file say who asks".to_owned())
         }
+        StoreError::Web(WebError::ClientCertificate(..)) => {
+            Some("--store-client-certificate and --store-client-key name the certificate and its key (PEM)".to_owned())
+        }
         StoreError::Web(web) => web.hint(WebFlags { service: "", ca: "--store-ca" }),
         StoreError::Nothing { .. } => {
             Some("-n, -l, targets, --query, --since and --until select records; -A takes all namespaces".to_owned())

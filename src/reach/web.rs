@@ -118,6 +118,9 @@ pub enum WebError {
     /// Its certificate does not hold.
     #[error("the certificate of {0} cannot be trusted: {1}")]
     Certificate(&'static str, String),
+    /// It wants to know who asks by a certificate, or does not accept the one that it was given.
+    #[error("{0} wants a client certificate that it accepts: {1}")]
+    ClientCertificate(&'static str, String),
     /// 401 or 403.
     #[error("{0} does not accept these credentials ({1})")]
     Unauthorized(&'static str, u16),
@@ -456,15 +459,20 @@ impl<'c> Web<'c> {
     fn broken(&self, error: &reqwest::Error) -> WebError {
         let message = outside(&innermost(error));
         let mut next: Option<&dyn std::error::Error> = Some(error);
-        let (mut of_certificate, mut cut) = (false, false);
+        let (mut of_certificate, mut of_client, mut cut) = (false, false, false);
         while let Some(error) = next {
             let text = error.to_string();
             of_certificate |= text.contains("invalid peer certificate") || text.contains("UnknownIssuer");
+            // What the other side says of a certificate is about the client's.
+            of_client |=
+                text.contains("received fatal alert") && (text.contains("Certificate") || text.contains("UnknownCA"));
             cut |= error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
             next = error.source();
         }
         if of_certificate {
             WebError::Certificate(self.flags.service, message)
+        } else if of_client {
+            WebError::ClientCertificate(self.flags.service, message)
         } else if cut {
             // It took the question, and closed the connection instead of an answer.
             WebError::Cut(self.flags.service, message)
