@@ -8,12 +8,13 @@ use jiff::tz::TimeZone;
 use meshaudit::decode::app_log::{LogReader, ReaderOptions};
 use meshaudit::decode::dump::{DumpDecoder, cluster_objects, decode_element};
 use meshaudit::decode::istio::{self, Kind};
+use meshaudit::decode::last_updated;
 use meshaudit::decode::log::message::parse;
 use meshaudit::decode::log::{AccessFormat, LogDecoder};
 use meshaudit::decode::timestamp::{self, TimeContext};
 use meshaudit::decode::{
-    istiod, lease, located, loggers, mesh_config, pod, pod_config, prometheus, server_info, snapshot, stats, syncz,
-    xds_stats, yaml_edit,
+    dump_forms, istiod, lease, located, loggers, mesh_config, pod, pod_config, prometheus, server_info, snapshot,
+    stats, syncz, xds_stats, yaml_edit,
 };
 use meshaudit::diagnose::{DiagnoseOptions, Diagnoser};
 use meshaudit::input::{ArchiveLimits, Lines, Text, walk};
@@ -61,6 +62,7 @@ pub(crate) fn dump(bytes: &[u8]) {
         let fed = bytes.chunks(size).try_for_each(|chunk| {
             decoder.feed(chunk, |element, source| {
                 cluster_objects(element, source, |_, _| {})?;
+                last_updated(element, |_, _| {});
                 decode_element(element, source, |item| found.push(item)).map(|_| ())
             })
         });
@@ -69,6 +71,11 @@ pub(crate) fn dump(bytes: &[u8]) {
     let whole = read(bytes.len().max(1));
     for size in [1, 7] {
         assert_eq!(read(size), whole, "in pieces of {size}");
+    }
+    // The other forms that dumps are in.
+    let _ = dump_forms::of_object(bytes);
+    if dump_forms::may_be_yaml(bytes) {
+        let _ = dump_forms::yaml_documents(&utf8(bytes));
     }
 }
 

@@ -247,11 +247,8 @@ impl<'q, 'a> Question<'q, 'a> {
         let resolved = policy::resolve(rule, service.port, service.subset);
         self.apply_baseline(baseline, resolved.winner.is_some() || resolved.clears_baseline, resolution);
         apply_rule(rule, place, &resolved, resolution);
-        let by_port = |policy: Option<(&DestinationRule, &crate::model::istio::TrafficPolicy)>| {
-            policy.is_some_and(|(_, policy)| !policy.port_level.is_empty())
-        };
         if let Some(doubt) = &service.port_doubt
-            && (by_port(rule.policy) || by_port(rule.backend))
+            && rule.policies.iter().chain(&rule.backend).any(|(_, policy)| !policy.port_level.is_empty())
         {
             resolution.doubt(doubt.as_str());
         }
@@ -435,7 +432,7 @@ impl<'q, 'a> Question<'q, 'a> {
         Some(RuleFor {
             host: service.host.to_owned(),
             first: found.map(|rule| rule.first).filter(written),
-            policy: found.and_then(|rule| rule.policy.map(|(owner, _)| owner)).filter(written),
+            policy: found.and_then(MergedRule::policy_owner).filter(written),
             subsets: found.map(|rule| rule.subsets.clone()).unwrap_or_default(),
             made: found.and_then(|found| {
                 let mut merged = std::iter::once(found.first).chain(found.others.iter().copied());
@@ -486,7 +483,8 @@ impl<'q, 'a> Question<'q, 'a> {
             let used = found.filter(|found| is(found.first) || found.others.iter().any(|other| is(other)));
             let reason = match (used, found) {
                 (Some(merged), _) => {
-                    let loses = !is(merged.first) && merged.policy.is_some_and(|(owner, _)| !is(owner));
+                    let counts = merged.policies.is_empty() || merged.policies.iter().any(|(owner, _)| is(owner));
+                    let loses = !is(merged.first) && !counts;
                     if !loses || rule.traffic_policy.is_none() {
                         continue;
                     }

@@ -66,18 +66,23 @@ fn at_port(policy: &TrafficPolicy, port: u16) -> Option<Option<ConnectionPool>> 
 /// Works a merged rule out for a port and a subset; empty for none.
 pub(super) fn resolve<'a>(rule: &MergedRule<'a>, port: u16, subset: &str) -> Resolved<'a> {
     let mut resolved = Resolved { is_policy: rule.has_policy(), ..Resolved::default() };
-    if let Some((owner, policy)) = rule.policy {
+    for (owner, policy) in &rule.policies {
         resolved.push(owner, RulePart::Policy, policy.connection_pool, false);
-        // The port's settings stand for the whole policy, whether or not they have a pool.
-        if let Some(pool) = at_port(policy, port) {
-            resolved.push(owner, RulePart::Port(port), pool, true);
-        }
     }
     if let Some((owner, policy)) = rule.backend
         && at_port(policy, port).is_some()
-        && rule.policy.is_none_or(|(_, policy)| at_port(policy, port).is_none())
+        && rule.policies.iter().all(|(_, policy)| at_port(policy, port).is_none())
     {
         resolved.push(owner, RulePart::Port(port), None, true);
+    }
+    // A port's settings stand for the whole policy, whether or not they have a pool; those of a stronger policy without
+    // one leave the weaker one's.
+    let mut replaces = true;
+    for (owner, policy) in &rule.policies {
+        if let Some(pool) = at_port(policy, port) {
+            resolved.push(owner, RulePart::Port(port), pool, replaces);
+            replaces = false;
+        }
     }
     if subset.is_empty() {
         return resolved;

@@ -18,8 +18,9 @@ pub(super) struct MergedRule<'a> {
     pub(super) others: Vec<&'a DestinationRule>,
     export_to: BTreeSet<&'a str>,
     pub(super) selector: Option<&'a Labels>,
-    /// The policy, and whose it is.
-    pub(super) policy: Option<(&'a DestinationRule, &'a TrafficPolicy)>,
+    /// The policies that count, and whose they are, weakest first: the first one alone, or, on top of what a Gateway API
+    /// policy was made into (from 1.31), each with its blocks in place of those before.
+    pub(super) policies: Vec<(&'a DestinationRule, &'a TrafficPolicy)>,
     /// What a Gateway API policy adds below it (from 1.31; before, it is a policy like any other).
     pub(super) backend: Option<(&'a DestinationRule, &'a TrafficPolicy)>,
     /// The subsets, and whose they are.
@@ -33,7 +34,7 @@ impl<'a> MergedRule<'a> {
             others: Vec::new(),
             export_to,
             selector: rule.workload_selector.as_ref(),
-            policy: None,
+            policies: Vec::new(),
             backend: None,
             subsets: rule.subsets.iter().map(|subset| (rule, subset)).collect(),
         };
@@ -42,13 +43,21 @@ impl<'a> MergedRule<'a> {
     }
 
     fn add_policy(&mut self, rule: &'a DestinationRule, users_first: bool) {
-        let slot = if users_first && rule.made_of.is_some() { &mut self.backend } else { &mut self.policy };
-        if slot.is_none() {
-            *slot = rule.traffic_policy.as_ref().map(|policy| (rule, policy));
+        let Some(policy) = &rule.traffic_policy else { return };
+        if users_first && rule.made_of.is_some() {
+            self.backend.get_or_insert((rule, policy));
+        } else if self.policies.is_empty() || (users_first && self.first.made_of.is_some()) {
+            self.policies.push((rule, policy));
         }
     }
 
-    /// The first policy wins whole; subsets of new names are added.
+    /// Whose policy gives the top level's `connectionPool`; without one, whose is the strongest.
+    pub(super) fn policy_owner(&self) -> Option<&'a DestinationRule> {
+        let with_pool = self.policies.iter().rfind(|(_, policy)| policy.connection_pool.is_some());
+        with_pool.or(self.policies.last()).map(|(owner, _)| *owner)
+    }
+
+    /// Adds another rule's policy; subsets of new names are added.
     fn merge(&mut self, rule: &'a DestinationRule, users_first: bool) {
         for subset in &rule.subsets {
             if !self.subsets.iter().any(|(_, known)| known.name == subset.name) {
@@ -61,7 +70,7 @@ impl<'a> MergedRule<'a> {
 
     /// Whether it has a `trafficPolicy`, of whatever origin.
     pub(super) fn has_policy(&self) -> bool {
-        self.policy.is_some() || self.backend.is_some()
+        !self.policies.is_empty() || self.backend.is_some()
     }
 
     fn is_exported_to(&self, namespace: &str) -> bool {

@@ -4,13 +4,14 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use terminal_size::{Height, Width, terminal_size_of};
+use unicode_width::UnicodeWidthStr;
 
 use super::failure::Failure;
 use crate::model::Scope;
 use crate::report::Palette;
 use crate::report::escape::escape;
 use crate::report::look::Look;
-use crate::report::table::wrap;
+use crate::report::table::{self, wrap};
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -126,12 +127,49 @@ impl Console {
 
     pub(super) fn say(self, text: &str) {
         let columns = self.err_columns.unwrap_or(usize::MAX);
-        let lines = text.lines().map(|line| {
-            let indent = line.len() - line.trim_start().len();
-            format!("{}{}", " ".repeat(indent), wrap(line.trim_start(), columns, indent + 2))
-        });
-        let fitted: Vec<String> = lines.collect();
+        let fitted: Vec<String> = text.lines().map(|line| fit(line, columns)).collect();
         // Nowhere is left to say that stderr cannot be written to.
         let _ = writeln!(io::stderr(), "{}", fitted.join("\n"));
+    }
+}
+
+/// A line of prose, broken to fit; a command that it is, or ends with, can still be pasted.
+fn fit(line: &str, columns: usize) -> String {
+    let text = line.trim_start();
+    let indent = line.len() - text.len();
+    let blanks = " ".repeat(indent);
+    if indent + text.width() <= columns {
+        return line.to_owned();
+    }
+    if TOOLS.iter().any(|tool| text.starts_with(tool)) {
+        return format!("{blanks}{}", table::command(text, columns, indent));
+    }
+    let command = TOOLS.iter().filter_map(|tool| text.rfind(&format!(": {tool}"))).max().map(|colon| colon + 1);
+    match command.filter(|at| !text[*at..].contains('`')) {
+        Some(at) => {
+            let (prose, command) = text.split_at(at);
+            let indented = " ".repeat(indent + 2);
+            let command = table::command(command.trim_start(), columns, indent + 2);
+            format!("{blanks}{}\n{indented}{command}", wrap(prose, columns, indent + 2))
+        }
+        None => format!("{blanks}{}", wrap(text, columns, indent + 2)),
+    }
+}
+
+/// What commands to be pasted begin with.
+const TOOLS: [&str; 3] = ["kubectl ", "helm ", "istioctl "];
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn commands_can_be_pasted_however_narrow_it_is() {
+        let prose = "  Where each value comes from: kubectl meshaudit timeouts -n shop";
+        assert_eq!(fit(prose, 80), prose);
+        let expected = "  Where each value\n    comes from:\n    kubectl meshaudit \\\n      timeouts -n shop";
+        assert_eq!(fit(prose, 25), expected);
+        assert_eq!(fit("kubectl meshaudit timeouts -n shop", 25), "kubectl meshaudit \\\n  timeouts -n shop");
+        assert_eq!(fit("it says: `kubectl version` or so", 20), "it says: `kubectl\n  version` or so");
     }
 }

@@ -3,7 +3,7 @@
 //! What every such service has in common is held here: identity, trust, deadlines, limits, and that one that is full
 //! is asked again when it says.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
@@ -23,6 +23,8 @@ const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause that a service may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A service that says after so much time that it cannot answer did not turn the question away.
+const AT_WORK: Duration = Duration::from_secs(5);
 /// What is kept of an answer that says what went wrong.
 const MAX_COMPLAINT: usize = 64 << 10;
 
@@ -116,6 +118,9 @@ pub enum WebError {
     /// Its certificate does not hold.
     #[error("the certificate of {0} cannot be trusted: {1}")]
     Certificate(&'static str, String),
+    /// It wants to know who asks by a certificate, or does not accept the one that it was given.
+    #[error("{0} wants a client certificate that it accepts: {1}")]
+    ClientCertificate(&'static str, String),
     /// 401 or 403.
     #[error("{0} does not accept these credentials ({1})")]
     Unauthorized(&'static str, u16),
@@ -325,11 +330,14 @@ impl<'c> Web<'c> {
     pub async fn send(&self, request: &WebRequest) -> Result<WebAnswer, WebError> {
         let mut pause = PAUSE;
         for attempt in 1.. {
+            let began = Instant::now();
             let (outcome, wished) = self.once(request).await;
-            let may_pass = matches!(
-                &outcome,
-                Err(WebError::Status { code: 429 | 502 | 503 | 504, .. } | WebError::Unreachable(..))
-            );
+            let may_pass = match &outcome {
+                // What it was at work on before it gave up is too much for it, now and later.
+                Err(WebError::Status { code: 502 | 503 | 504, .. }) => wished.is_some() || began.elapsed() < AT_WORK,
+                Err(WebError::Status { code: 429, .. } | WebError::Unreachable(..)) => true,
+                _ => false,
+            };
             let wait = wished.unwrap_or(pause).min(LONGEST_PAUSE);
             if !may_pass || attempt >= TRIES || wait >= self.limits.deadline.left() {
                 return outcome;
@@ -347,9 +355,14 @@ impl<'c> Web<'c> {
     pub async fn bytes(&self, request: &WebRequest) -> Result<Vec<u8>, WebError> {
         let mut again = true;
         loop {
-            match self.send(request).await?.bytes().await {
-                // Questions change nothing, and may be asked twice.
-                Err(WebError::Cut(..)) if std::mem::take(&mut again) => {}
+            let began = Instant::now();
+            let outcome = match self.send(request).await {
+                Ok(answer) => answer.bytes().await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                // Questions change nothing, and may be asked twice; what takes long would be cut again.
+                Err(WebError::Cut(..)) if began.elapsed() < AT_WORK && std::mem::take(&mut again) => {}
                 outcome => return outcome,
             }
         }
@@ -365,7 +378,7 @@ impl<'c> Web<'c> {
                         .await
                         .map_err(|error| WebError::Open(self.flags.service, error))?;
                     self.by_tunnel(stream, *port, request).await.map_err(|error| match (error, errors.take()) {
-                        (WebError::Unreachable(service, _), Some(message)) => {
+                        (WebError::Unreachable(service, _) | WebError::Cut(service, _), Some(message)) => {
                             WebError::Unreachable(service, outside(&message))
                         }
                         (error, _) => error,
@@ -446,14 +459,23 @@ impl<'c> Web<'c> {
     fn broken(&self, error: &reqwest::Error) -> WebError {
         let message = outside(&innermost(error));
         let mut next: Option<&dyn std::error::Error> = Some(error);
-        let mut of_certificate = false;
+        let (mut of_certificate, mut of_client, mut cut) = (false, false, false);
         while let Some(error) = next {
             let text = error.to_string();
             of_certificate |= text.contains("invalid peer certificate") || text.contains("UnknownIssuer");
+            // What the other side says of a certificate is about the client's.
+            of_client |=
+                text.contains("received fatal alert") && (text.contains("Certificate") || text.contains("UnknownCA"));
+            cut |= error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
             next = error.source();
         }
         if of_certificate {
             WebError::Certificate(self.flags.service, message)
+        } else if of_client {
+            WebError::ClientCertificate(self.flags.service, message)
+        } else if cut {
+            // It took the question, and closed the connection instead of an answer.
+            WebError::Cut(self.flags.service, message)
         } else {
             WebError::Unreachable(self.flags.service, message)
         }
@@ -465,7 +487,14 @@ impl<'c> Web<'c> {
         port: u16,
         request: &WebRequest,
     ) -> Result<(u16, WebAnswer), WebError> {
-        let broken = |error: hyper::Error| WebError::Unreachable(self.flags.service, innermost(&error));
+        let broken = |error: hyper::Error| {
+            let message = innermost(&error);
+            if error.is_incomplete_message() {
+                WebError::Cut(self.flags.service, message)
+            } else {
+                WebError::Unreachable(self.flags.service, message)
+            }
+        };
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Its error reaches the request that is under way; it ends with the answer.
         tokio::spawn(async move {

@@ -95,11 +95,11 @@ fn section(out: &mut String, events: &[&Event], again: bool, look: Look) {
     let Some(event) = events.first() else { return };
     let width = look.columns.unwrap_or(PROSE).min(PROSE);
     let (cluster, upstream) = place(event);
-    let _ = write!(out, "\n{} {}", paint(look.palette, event), look.palette.strong(&cluster));
+    let mut heading = format!("{} {}", paint(look.palette, event), look.palette.strong(&cluster));
     if upstream != "-" {
-        let _ = write!(out, " {upstream}");
+        let _ = write!(heading, " {upstream}");
     }
-    out.push('\n');
+    let _ = writeln!(out, "\n{}", table::wrap(&heading, width, 4));
     for words in std::iter::once(&event.explanation).chain((!again).then_some(&event.remedy)) {
         let _ = writeln!(out, "  {}", table::wrap(&escape(words), width, 2));
     }
@@ -267,12 +267,12 @@ pub fn timelines(diagnosis: &Diagnosis, look: Look) -> String {
 #[must_use]
 pub fn timeline(event: &Event, look: Look) -> String {
     let (cluster, upstream) = place(event);
-    let mut out =
+    let mut heading =
         format!("{} ({}) {}", paint(look.palette, event), event.confidence.as_str(), look.palette.strong(&cluster));
     if upstream != "-" {
-        let _ = write!(out, " {upstream}");
+        let _ = write!(heading, " {upstream}");
     }
-    out.push('\n');
+    let mut out = table::wrap(&heading, look.width(), 4) + "\n";
     let start = event.timeline.iter().find_map(|moment| moment.time);
     if let Some(start) = start {
         let source = if event.source.is_empty() { String::new() } else { format!(", {}", escape(&event.source)) };

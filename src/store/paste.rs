@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::ask::{Words, quote as quote_regex};
-use super::splunk;
 use super::tokens::parts;
+use super::{splunk, victorialogs};
 
 /// Where a query is pasted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,8 +231,12 @@ impl Selection {
             let names: Vec<String> = self.containers.iter().map(|name| quoted(name)).collect();
             all.push(any(containers, &format!("in({})", names.join(","))));
         }
-        all.push(format!("*:~{}", quoted(&self.words.regex())));
-        format!("{} | sort by (_time)", all.join(" "))
+        let filter = if all.is_empty() { "*".to_owned() } else { all.join(" ") };
+        format!(
+            "{filter}{} | delete {} | sort by (_time)",
+            victorialogs::search(&self.words, None),
+            victorialogs::LOWER
+        )
     }
 
     fn insights(&self) -> String {

@@ -15,6 +15,8 @@ use super::{LogStore, PAGE, StoreError};
 /// it.
 const BEFORE: SignedDuration = SignedDuration::from_secs(11);
 const BEHIND: SignedDuration = SignedDuration::from_secs(1);
+/// The longest stretch around failures that is asked for as one.
+const LONGEST: SignedDuration = SignedDuration::from_mins(1);
 /// Places in files that are remembered of one source, to know a record that was shipped again.
 const MAX_PLACES: usize = 100_000;
 
@@ -265,29 +267,20 @@ async fn pages(
     let mut from = ask.since;
     loop {
         let page = store.page(ask, wanted, from).await?;
-        let mut records = page.records;
-        records.retain(|record| ask.conditions.iter().all(|condition| condition.holds(record)));
-        let mut ends: HashMap<Vec<String>, Timestamp> = HashMap::new();
-        if around && !records.is_empty() {
-            let spans = spans(ask, &records);
-            for span in &spans {
-                let end = ends.entry(span.values.clone()).or_insert(span.until);
-                *end = (*end).max(span.until);
-            }
-            records = surroundings(store, ask, spans).await?;
-        }
-        if let Some(last) = records.last() {
-            feeding.reader.progress(last.time);
-        }
-        for record in &records {
-            feeding.take(ask, record);
-        }
-        for (values, end) in ends {
-            feeding.state(ask, values).fed_until = Some(end);
+        if around {
+            let mut records = page.records;
+            records.retain(|record| is_wanted(ask, record));
+            surroundings(store, ask, spans(ask, &records), feeding).await?;
+        } else {
+            feeding.take_all(ask, &page.records, |_| true);
         }
         let Some(next) = page.next else { return Ok(()) };
         from = next;
     }
+}
+
+fn is_wanted(ask: &Ask, record: &Record) -> bool {
+    ask.conditions.iter().all(|condition| condition.holds(record))
 }
 
 /// The stretches around records, by source and time, none overlapping another.
@@ -299,8 +292,15 @@ fn spans(ask: &Ask, records: &[Record]) -> Vec<Span> {
         let until = record.time.checked_add(BEHIND).unwrap_or(record.time);
         let spans = by_source.entry(values.clone()).or_default();
         match spans.last_mut() {
-            Some(last) if last.until >= from => last.until = until,
-            _ => spans.push(Span { values, from, until }),
+            Some(last) if last.until < from => spans.push(Span { values, from, until }),
+            Some(last) if last.until >= until => {}
+            // What follows one another without end is asked for piece by piece.
+            Some(last) if last.from.duration_until(last.until) >= LONGEST => {
+                let from = last.until;
+                spans.push(Span { values, from, until });
+            }
+            Some(last) => last.until = until,
+            None => spans.push(Span { values, from, until }),
         }
     }
     let mut spans: Vec<Span> = by_source.into_values().flatten().collect();
@@ -308,21 +308,32 @@ fn spans(ask: &Ask, records: &[Record]) -> Vec<Span> {
     spans
 }
 
-async fn surroundings(store: &dyn LogStore, ask: &Ask, spans: Vec<Span>) -> Result<Vec<Record>, StoreError> {
-    let mut found = Vec::new();
+/// Reads what lies in the stretches, some of them at a time: those of one source come in order.
+async fn surroundings(
+    store: &dyn LogStore,
+    ask: &Ask,
+    spans: Vec<Span>,
+    feeding: &mut Feeding<'_, '_>,
+) -> Result<(), StoreError> {
     for some in spans.chunks(store.spans_at_once().max(1)) {
         let wanted = Wanted::Around(some.to_vec());
         let mut from = some.first().map_or(ask.since, |span| span.from).max(ask.since);
         loop {
             let page = store.page(ask, &wanted, from).await?;
-            found.extend(page.records);
+            // A store may know milliseconds only, so that two stretches seem to share one.
+            feeding.take_all(ask, &page.records, |record| {
+                let within = |span: &&Span| span.from <= record.time && record.time < span.until;
+                some.iter().filter(within).any(|span| span.values == ask.fields.values(record))
+            });
             let Some(next) = page.next else { break };
             from = next;
         }
     }
-    found.retain(|record| ask.conditions.iter().all(|condition| condition.holds(record)));
-    found.sort_by_key(|record| (record.time, record.order));
-    Ok(found)
+    for span in spans {
+        let fed_until = &mut feeding.state(ask, span.values).fed_until;
+        *fed_until = Some(fed_until.map_or(span.until, |until| until.max(span.until)));
+    }
+    Ok(())
 }
 
 /// What was given of one source.
@@ -354,6 +365,16 @@ impl Feeding<'_, '_> {
             texts: Vec::new(),
             places: HashSet::new(),
         })
+    }
+
+    /// Takes those records that are meant, in order of time.
+    fn take_all(&mut self, ask: &Ask, records: &[Record], meant: impl Fn(&Record) -> bool) {
+        if let Some(last) = records.last() {
+            self.reader.progress(last.time);
+        }
+        for record in records.iter().filter(|record| is_wanted(ask, record) && meant(record)) {
+            self.take(ask, record);
+        }
     }
 
     fn take(&mut self, ask: &Ask, record: &Record) {

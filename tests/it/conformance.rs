@@ -116,6 +116,20 @@ fn random_meshes_are_as_istio_has_them() {
 }
 
 #[test]
+fn meshes_of_every_kind_of_object_are_as_istio_has_them() {
+    // Of one mesh, whose configuration is refused, no cluster shows what was in force before.
+    let mut tally = check_recording("wide.jsonl.gz");
+    assert!(tally.unsure <= 14, "{} of {} unsure", tally.unsure, tally.clusters);
+    tally.unsure = 0;
+    agrees(&tally, 6000);
+}
+
+#[test]
+fn pairs_of_situations_are_as_istio_has_them() {
+    agrees(&check_recording("pairs.jsonl.gz"), 6000);
+}
+
+#[test]
 fn ambient_meshes_are_as_istio_has_them() {
     agrees(&check_recording("ambient.jsonl.gz"), 1500);
 }

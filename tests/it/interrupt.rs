@@ -58,7 +58,7 @@ fn what_was_read_is_shown() {
     let failed = audit["coverage"]["failed"].as_array().unwrap();
     assert!(failed.iter().any(|failed| failed["message"].as_str().unwrap().contains("interrupted")), "{failed:#?}");
 
-    let (code, out, _) = interrupted_after(&["verify", "-A", "--wait", "10m"], "/config_dump", 6);
+    let (code, out, _) = interrupted_after(&["verify", "-A", "--wait", "10m", "--expect", "10s"], "/stats", 10);
     assert_eq!(code, 130);
     assert!(out.contains("proxies have it"), "{out}");
 }

@@ -28,6 +28,8 @@ fn printed(text: &str) -> BTreeSet<String> {
         if !is_command(&command) {
             continue;
         }
+        // What is said of a command stands behind three blanks.
+        let mut command = command.split("   ").next().unwrap_or_default().to_owned();
         while command.ends_with('\\') {
             let next = lines.next().expect("a line that goes on");
             command = format!("{}\n{next}", command);
@@ -40,8 +42,6 @@ fn printed(text: &str) -> BTreeSet<String> {
                 }
             }
         }
-        // What is said of a command stands behind three blanks.
-        let command = command.split("   ").next().unwrap_or_default().to_owned();
         found.insert(command);
     }
     let prose = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
@@ -132,9 +132,9 @@ fn every_printed_command_works_when_pasted() {
     let distinct: BTreeSet<&String> = commands.iter().map(|(command, _)| command).collect();
     assert!(distinct.len() >= 12, "{distinct:#?}");
     // Reading first, changing last.
-    let (changing, mut reading): (Vec<_>, Vec<_>) = commands
-        .iter()
-        .partition(|(command, _)| command.contains("kubectl patch") || command.contains("kubectl apply"));
+    let (changing, mut reading): (Vec<_>, Vec<_>) = commands.iter().partition(|(command, _)| {
+        ["kubectl patch", "kubectl apply", "debug-log"].iter().any(|part| command.contains(part))
+    });
     assert!(changing.len() >= 4, "{changing:#?}");
     reading.dedup_by_key(|(command, _)| command.clone());
     let wrong = Mutex::new(Vec::new());
@@ -147,8 +147,12 @@ fn every_printed_command_works_when_pasted() {
             }
             return;
         }
-        // Nobody waits for a straggler here.
-        let (code, stderr) = paste(&sandbox, &command.replace("--wait 5m", "--wait 1s"));
+        // Nobody waits for a straggler here, nor for the end of a session.
+        let mut line = command.replace("--wait 5m", "--wait 1s");
+        if line.contains("debug-log") && !["--on", "--off", "--show", "--for"].iter().any(|end| line.contains(end)) {
+            line = line.replace("debug-log", "debug-log --for 1s");
+        }
+        let (code, stderr) = paste(&sandbox, &line);
         // A command for the cluster of files, which is not known, names none.
         let of_files = from.ends_with("--from") && !command.contains("--from");
         if !of_files && !matches!(code, 0 | 1 | 3) {

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """A month of records in both stores, one in a hundred of them a reset (see README.md).
 
-    month.py BINARY RECORDS [--load-only]
+    month.py BINARY RECORDS [--only VictoriaLogs|OpenSearch] [--loaded]
 
 Loads RECORDS records of 20 workloads with 3 pods each, runs `resets` on the whole month through a counting proxy, and
-prints bytes, requests, time and peak memory, beside the number of resets that were loaded."""
+prints bytes, requests, time and peak memory, beside the number of resets that were loaded. `--loaded` takes what an
+earlier run loaded. VictoriaLogs must hold no other month."""
 import datetime, http.client, json, pathlib, random, resource, socketserver, subprocess, sys, threading, time, urllib.request
 
 VICTORIA, OPENSEARCH = ("127.0.0.1", 19428), ("127.0.0.1", 19200)
@@ -18,17 +19,17 @@ def post(place, path, body, kind="application/x-ndjson"):
         return answer.read()
 
 
-def load(total, index):
+def load(total, index, stores, loaded):
     random.seed(7)
     pods = [f"svc{s:02}-7d9f8b6c5d-{p}" for s in range(20) for p in ("x2x4z", "q9q9q", "b5b5b")]
     resets, batch = 0, []
 
     def flush():
-        if not batch:
-            return
-        post(VICTORIA, "/insert/jsonline?_stream_fields=kubernetes.namespace_name,kubernetes.pod_name,kubernetes.container_name"
-             "&_msg_field=log&_time_field=@timestamp", ("\n".join(batch) + "\n").encode())
-        post(OPENSEARCH, f"/{index}/_bulk?filter_path=errors", "".join('{"index":{}}\n' + one + "\n" for one in batch).encode())
+        if "VictoriaLogs" in stores and not loaded:
+            post(VICTORIA, "/insert/jsonline?_stream_fields=kubernetes.namespace_name,kubernetes.pod_name,kubernetes.container_name"
+                 "&_msg_field=log&_time_field=@timestamp", ("\n".join(batch) + "\n").encode())
+        if "OpenSearch" in stores and not loaded:
+            post(OPENSEARCH, f"/{index}/_bulk?filter_path=errors", "".join('{"index":{}}\n' + one + "\n" for one in batch).encode())
         batch.clear()
 
     for n in range(total):
@@ -45,8 +46,10 @@ def load(total, index):
         if len(batch) >= 10000:
             flush()
     flush()
-    post(OPENSEARCH, f"/{index}/_refresh", b"")
-    post(VICTORIA, "/internal/force_flush", b"")
+    if "OpenSearch" in stores:
+        post(OPENSEARCH, f"/{index}/_refresh", b"")
+    if "VictoriaLogs" in stores:
+        post(VICTORIA, "/internal/force_flush", b"")
     return resets
 
 
@@ -77,11 +80,15 @@ def counting(place, counts):
 
 def main():
     binary, total = sys.argv[1], int(sys.argv[2])
+    stores = [sys.argv[sys.argv.index("--only") + 1]] if "--only" in sys.argv else ["VictoriaLogs", "OpenSearch"]
+    loaded = "--loaded" in sys.argv
     index = f"month{total}"
     began = time.time()
-    expected = load(total, index)
-    print(f"loaded {total} records, {expected} resets, in {time.time() - began:.0f} s", flush=True)
+    expected = load(total, index, stores, loaded)
+    print(f"{'expected' if loaded else 'loaded'} {total} records, {expected} resets, in {time.time() - began:.0f} s", flush=True)
     for name, place, flags in (("VictoriaLogs", VICTORIA, ["--victorialogs", "URL"]), ("OpenSearch", OPENSEARCH, ["--elasticsearch", "URL", "--query", index])):
+        if name not in stores:
+            continue
         counts = {"up": 0, "down": 0, "requests": 0}
         server = counting(place, counts)
         flags = [flag.replace("URL", f"http://127.0.0.1:{server.server_address[1]}") for flag in flags]
@@ -93,7 +100,7 @@ def main():
         out = json.loads(done.stdout) if done.stdout else {"total": {"resets": None}, "input": {"records": None}}
         said = done.stderr.decode().strip().split("\n")
         print(f"{name}: exit {done.returncode}, {out['total']['resets']} resets of {out['input']['records']} records, {counts['down'] / 1e6:.1f} MB down, "
-              f"{counts['up'] / 1e6:.1f} MB up, {counts['requests']} requests, {took:.0f} s, {int(said[-1]) / 1024:.0f} MiB resident; {said[0]}", flush=True)
+              f"{counts['up'] / 1e6:.1f} MB up, {counts['requests']} requests, {took:.0f} s, {int(said[-1]) / 1024:.0f} MiB resident; {' '.join(said[:-1])}", flush=True)
 
 
 main()

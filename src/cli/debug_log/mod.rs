@@ -229,7 +229,7 @@ fn finish(args: &DebugLogArgs, console: &Console, report: DebugLogReport) -> Res
     }
     let mut out = String::new();
     for item in &report.proxies {
-        out.push_str(&report::sentence(item, report.dry_run, console.out));
+        out.push_str(&report::sentence(item, report.dry_run, console.out, console.look(true).width()));
         out.push('\n');
     }
     console.print(&out)?;

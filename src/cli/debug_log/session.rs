@@ -141,7 +141,7 @@ fn tell(
             write_report(args, console, &report)
         });
         for item in items.iter().filter(|item| item.state == LevelState::NotRestored) {
-            console.warn_as_is(&report::sentence(item, false, console.err));
+            console.warn_as_is(&report::sentence(item, false, console.err, usize::MAX));
         }
         // A reader that has gone is no failure, but levels that are not as they were are one.
         return if left { exit } else { written.and(exit) };
@@ -160,7 +160,7 @@ fn tell(
     });
     if exit.is_ok() || items.len() > 1 {
         for item in &items {
-            let words = report::sentence(item, false, console.err);
+            let words = report::sentence(item, false, console.err, usize::MAX);
             // What is not as it was has to be said, -q or not.
             if item.state == LevelState::NotRestored { console.warn_as_is(&words) } else { console.note(&words) }
         }

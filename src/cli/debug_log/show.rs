@@ -22,7 +22,7 @@ pub(super) async fn run(site: &Site<'_>, proxies: Vec<Proxy>) -> Result<Exit, Fa
     for item in items.iter().filter(|item| item.state == LevelState::Failed || !item.messages.is_empty()) {
         let short = ProxyLevels { levels: Vec::new(), ..item.clone() };
         let words = if item.state == LevelState::Failed {
-            report::sentence(&short, false, console.err)
+            report::sentence(&short, false, console.err, usize::MAX)
         } else {
             let command =
                 item.command.as_ref().map_or_else(String::new, |command| format!("; put back with\n  {command}"));

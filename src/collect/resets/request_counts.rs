@@ -334,7 +334,7 @@ impl Asking<'_, '_> {
         for (labels, points) in series {
             let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
             let flags = label("response_flags");
-            // ztunnel's own word for an attempt that failed.
+            // ztunnel's own word for a connection upstream that failed (istio/ztunnel src/proxy/metrics.rs, `ResponseFlags`).
             let class = if flags == "CONNECT" {
                 Some(Class::ProxyConnectFailure)
             } else {

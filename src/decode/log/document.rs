@@ -2,6 +2,8 @@
 
 use std::mem;
 
+use serde_json::Value;
+
 use super::envelope_json::LISTS;
 
 /// The largest object that is put together.
@@ -34,6 +36,8 @@ pub(super) struct Document {
     too_large: bool,
     /// The last string, for the name of a list.
     last: String,
+    /// The names of a row's members, of a table (`columns` before `values`: ES|QL).
+    columns: Vec<String>,
     /// The last byte that is no blank.
     before: u8,
     held: Vec<String>,
@@ -92,17 +96,7 @@ impl Document {
                     at = end;
                 }
                 b'{' | b'[' => {
-                    let is_list = byte == b'['
-                        && match self.open.last() {
-                            None => true,
-                            Some(b'{') => {
-                                self.before == b':'
-                                    && self.open[self.outside.min(self.open.len())..].iter().all(|open| *open == b'{')
-                                    && LISTS.contains(&self.last.as_str())
-                                    && self.text.len() + at - from < 64 << 10
-                            }
-                            _ => false,
-                        };
+                    let is_list = byte == b'[' && self.begins_list(&line[from..at]);
                     if self.begins_item(byte) {
                         self.text.clear();
                         self.too_large = false;
@@ -126,7 +120,7 @@ impl Document {
                         from = at + 1;
                         let text = mem::take(&mut self.text);
                         if !mem::take(&mut self.too_large) {
-                            items.push(text);
+                            items.push(self.named(text));
                         }
                     }
                     if self.open.is_empty() {
@@ -155,6 +149,39 @@ impl Document {
         Some(false)
     }
 
+    /// Whether the bracket behind `part` of the line opens the list that holds the records.
+    fn begins_list(&mut self, part: &str) -> bool {
+        let before = self.text.len() + part.len();
+        match self.open.as_slice() {
+            [] => true,
+            [b'{'] if self.before == b':' && self.last == "values" && before < MAX_HELD => {
+                self.columns = columns(&format!("{}{part}", self.text));
+                !self.columns.is_empty()
+            }
+            [.., b'{'] => {
+                self.before == b':'
+                    && self.open[self.outside.min(self.open.len())..].iter().all(|open| *open == b'{')
+                    && LISTS.contains(&self.last.as_str())
+                    && before < MAX_HELD
+            }
+            _ => false,
+        }
+    }
+
+    /// The row of a table as an object; anything else as it is.
+    fn named(&self, text: String) -> String {
+        if self.columns.is_empty() {
+            return text;
+        }
+        match serde_json::from_str::<Vec<Value>>(&text) {
+            Ok(row) if row.len() == self.columns.len() => {
+                let pairs = self.columns.iter().cloned().zip(row).filter(|(_, value)| !value.is_null());
+                Value::Object(pairs.collect()).to_string()
+            }
+            _ => text,
+        }
+    }
+
     /// Whether what opens (or opened) here is a record: an object or a row in the list, or an object with nothing around
     /// it. What stands beside the list, such as a store's statistics, is none.
     fn begins_item(&self, byte: u8) -> bool {
@@ -168,6 +195,13 @@ impl Document {
             self.text.push_str(part);
         }
     }
+}
+
+/// The names of the columns that the beginning of a table tells, up to its rows.
+fn columns(beginning: &str) -> Vec<String> {
+    let whole: Value = serde_json::from_str(&format!("{beginning}null}}")).unwrap_or_default();
+    let columns = whole["columns"].as_array().into_iter().flatten();
+    columns.map(|column| column["name"].as_str().map(str::to_owned)).collect::<Option<_>>().unwrap_or_default()
 }
 
 /// Where a string that begins here ends; `None` where it does not end on its line, which no JSON string may.
@@ -221,6 +255,18 @@ mod tests {
         ] {
             assert_eq!(items(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn rows_of_a_table_have_the_names_of_its_columns() {
+        let expected = [r#"{"@timestamp":"1","message":"[a]"}"#, r#"{"message":"b","tags":["x","y"]}"#];
+        for text in [
+            r#"{"took":3,"columns":[{"name":"@timestamp","type":"date"},{"name":"message","type":"text"},{"name":"tags","type":"keyword"}],"values":[["1","[a]",null],[null,"b",["x","y"]]]}"#,
+            "{\n\"is_partial\": false,\n\"columns\": [\n{\"name\": \"@timestamp\"},\n{\"name\": \"message\"},{\"name\": \"tags\"}\n],\n\"values\": [\n[\n\"1\",\n\"[a]\",\nnull\n],\n[null, \"b\", [\"x\", \"y\"]]\n]\n}",
+        ] {
+            assert_eq!(items(text), expected, "{text}");
+        }
+        assert_eq!(items(r#"{"values":[["1","a"]]}"#), [r#"{"values":[["1","a"]]}"#], "no table");
     }
 
     #[test]

@@ -363,8 +363,8 @@ impl Unwrapper {
         if !may {
             return false;
         }
-        // As one value, a list of records would cost a hundred times its size.
-        if text.len() > LONG && layer == 0 && !text.starts_with('"') {
+        // As one value, a list of records would cost a hundred times its size; a table's rows have no names of their own.
+        if layer == 0 && !text.starts_with('"') && (text.len() > LONG || (self.counts.lines == 1 && is_table(text))) {
             return self.begin_document(text, sink);
         }
         if weigh(text.as_bytes()) > MAX_WEIGHT {
@@ -589,6 +589,12 @@ fn insights_row<'j>(items: &'j [Json<'_>]) -> Option<(Option<&'j str>, &'j str)>
         items.iter().find(|item| item.text_of(&["field"]) == Some(name)).and_then(|item| item.get("value")?.text())
     };
     Some((value("@timestamp"), value("@message")?))
+}
+
+/// Whether this is the beginning of a table of ES|QL's JSON: `columns`, and `values` behind it.
+fn is_table(text: &str) -> bool {
+    let Some((before, behind)) = text.split_once("\"columns\"") else { return false };
+    before.len() < 1_024 && behind.starts_with(':') && behind.contains("\"values\":[")
 }
 
 /// Fluentd's file output: `TIME TAB TAG TAB JSON`. Its time, and its JSON.

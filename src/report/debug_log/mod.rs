@@ -14,6 +14,7 @@ pub use levels::levels;
 use super::escape::escape;
 use super::look::count;
 use super::palette::Palette;
+use super::table::{command, wrap};
 pub use super::v1::{DebugLogReport, LevelBasis, LevelState, LoggerLevel, ProxyLevels};
 
 /// Loggers by the change they see, for one line.
@@ -85,9 +86,9 @@ fn assumed(item: &ProxyLevels) -> String {
     )
 }
 
-/// What has become of a proxy's levels, as a sentence or two.
+/// What has become of a proxy's levels, as a sentence or two, in lines of at most `width` columns.
 #[must_use]
-pub fn sentence(item: &ProxyLevels, dry_run: bool, palette: Palette) -> String {
+pub fn sentence(item: &ProxyLevels, dry_run: bool, palette: Palette, width: usize) -> String {
     let loggers = item.loggers.unwrap_or_default();
     let mut words = match item.state {
         LevelState::On => format!("{} {}", palette.warning("on:"), changes(&item.levels, " -> ")),
@@ -111,9 +112,9 @@ pub fn sentence(item: &ProxyLevels, dry_run: bool, palette: Palette) -> String {
         let glue = if words.ends_with(':') && index == 0 { " " } else { "; " };
         let _ = write!(words, "{glue}{}", escape(message));
     }
-    let mut out = format!("{}: {words}", palette.strong(&escape(&item.proxy)));
-    if let Some(command) = &item.command {
-        let _ = write!(out, "\n  {}", palette.strong(&escape(command)));
+    let mut out = wrap(&format!("{}: {words}", palette.strong(&escape(&item.proxy))), width, 2);
+    if let Some(line) = &item.command {
+        let _ = write!(out, "\n  {}", palette.strong(&command(&escape(line), width, 2)));
     }
     out
 }

@@ -251,11 +251,13 @@ fn effect(out: &mut String, snapshot: &MeshSnapshot, plan: &FixPlan, scope: &Sco
         }
     }
     if !effect.vanish.is_empty() {
-        let _ = writeln!(out, "  {} {}", palette.good("findings that vanish:"), tally(effect.vanish.iter()));
+        let line = format!("{} {}", palette.good("findings that vanish:"), tally(effect.vanish.iter()));
+        let _ = writeln!(out, "  {}", wrap(&line, width, 4));
     }
     if !effect.remain.is_empty() {
         let all = tally(effect.remain.iter().map(|remaining| &remaining.finding));
-        let _ = writeln!(out, "  {} {all}", palette.warning("findings that stay:"));
+        let line = format!("{} {all}", palette.warning("findings that stay:"));
+        let _ = writeln!(out, "  {}", wrap(&line, width, 4));
         let mut reasons: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
         for remaining in &effect.remain {
             reasons.entry(&remaining.reason).or_default().push(&remaining.finding);
@@ -266,7 +268,8 @@ fn effect(out: &mut String, snapshot: &MeshSnapshot, plan: &FixPlan, scope: &Sco
         }
     }
     if !effect.appear.is_empty() {
-        let _ = writeln!(out, "  {} {}", palette.warning("findings that would be new:"), tally(effect.appear.iter()));
+        let line = format!("{} {}", palette.warning("findings that would be new:"), tally(effect.appear.iter()));
+        let _ = writeln!(out, "  {}", wrap(&line, width, 4));
         for finding in effect.appear.iter().take(NAMED) {
             let subject = if finding.cluster().is_empty() {
                 names(snapshot, finding.proxies())

@@ -9,7 +9,7 @@ use super::sentences::nothing;
 use super::{Bucket, ResetsReport, grouped};
 use crate::report::Palette;
 use crate::report::escape::escape;
-use crate::report::table::wrap;
+use crate::report::table::{command, wrap};
 
 /// One for each service that the chart tells apart; the last is for all others.
 const PATTERNS: [char; 6] = ['█', '▒', '▚', '░', '═', '·'];
@@ -226,10 +226,9 @@ pub(super) fn findings(report: &ResetsReport, width: usize) -> String {
     if let Some(rhythm) = &report.rhythm {
         paragraph(&rhythm.sentence);
     }
-    // A command is never broken: it is pasted.
     for (index, step) in report.next.iter().enumerate() {
         let head = if index == 0 { "\nNext: " } else { "  or: " };
-        let _ = writeln!(text, "{head}{}", escape(&step.command));
+        let _ = writeln!(text, "{head}{}", command(&escape(&step.command), width, 6));
         let _ = writeln!(text, "      {}", wrap(&step.why, width, 6));
     }
     text

@@ -223,11 +223,15 @@ fn record(url: &str, to: &Path) {
     std::fs::write(to.join("conversation.json"), said + "\n").unwrap();
 }
 
-/// What the recorded server answered.
+/// What the recorded server answered. A blank is `+` in the queries of one client and `%20` in another's.
 pub(super) fn answer_to(target: &str) -> String {
     let said = std::fs::read_to_string(fixtures().join("prometheus/conversation.json")).unwrap();
     let said: BTreeMap<String, String> = serde_json::from_str(&said).unwrap();
-    said.get(target).unwrap_or_else(|| panic!("was never asked for {target}")).clone()
+    let decoded =
+        |target: &str| percent_encoding::percent_decode_str(&target.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let wanted = decoded(target);
+    let found = said.into_iter().find(|(asked, _)| decoded(asked) == wanted);
+    found.unwrap_or_else(|| panic!("was never asked for {wanted}")).1
 }
 
 /// Status and body of an answer, from a request's target and header.

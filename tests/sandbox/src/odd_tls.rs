@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::Error;
 
@@ -29,6 +30,8 @@ pub enum Oddity {
     OtherName,
     /// An authority that the client does not know.
     UnknownAuthority,
+    /// It wants a client's certificate of its authority.
+    ClientCertificate,
     /// Nothing.
     None,
 }
@@ -38,6 +41,8 @@ pub struct OddTls {
     address: SocketAddr,
     /// The authority to trust, in PEM.
     pub authority: String,
+    /// A client's certificate and its key, in PEM, where it wants one.
+    pub client: Option<(String, String)>,
 }
 
 impl OddTls {
@@ -48,7 +53,7 @@ impl OddTls {
     pub fn start(oddity: Oddity) -> Result<Self, Error> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::server)?;
         let address = listener.local_addr().map_err(Error::server)?;
-        let (authority, config) = certified(oddity)?;
+        let Certified { authority, client, config } = certified(oddity)?;
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let config = Arc::clone(&config);
@@ -56,7 +61,7 @@ impl OddTls {
                 std::thread::spawn(move || serve(stream, oddity, config));
             }
         });
-        Ok(Self { address, authority })
+        Ok(Self { address, authority, client })
     }
 
     /// Its URL.
@@ -66,7 +71,13 @@ impl OddTls {
     }
 }
 
-fn certified(oddity: Oddity) -> Result<(String, Arc<ServerConfig>), Error> {
+struct Certified {
+    authority: String,
+    client: Option<(String, String)>,
+    config: Arc<ServerConfig>,
+}
+
+fn certified(oddity: Oddity) -> Result<Certified, Error> {
     let authority = |key: &KeyPair| {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -86,14 +97,26 @@ fn certified(oddity: Oddity) -> Result<(String, Arc<ServerConfig>), Error> {
     let key = KeyPair::generate().map_err(Error::server)?;
     let leaf = params.signed_by(&key, &issuer).map_err(Error::server)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(Error::server)?
-        .with_no_client_auth()
+        .map_err(Error::server)?;
+    let (builder, client) = if oddity == Oddity::ClientCertificate {
+        let mut known = RootCertStore::empty();
+        known.add(certificate.der().clone()).map_err(Error::server)?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(known), provider).build();
+        let key = KeyPair::generate().map_err(Error::server)?;
+        let params = CertificateParams::new(["client".to_owned()]).map_err(Error::server)?;
+        let client = params.signed_by(&key, &issuer).map_err(Error::server)?;
+        let verified = builder.with_client_cert_verifier(verifier.map_err(Error::server)?);
+        (verified, Some((client.pem(), key.serialize_pem())))
+    } else {
+        (builder.with_no_client_auth(), None)
+    };
+    let config = builder
         .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
         .map_err(Error::server)?;
     let trusted = if oddity == Oddity::UnknownAuthority { stranger } else { certificate };
-    Ok((trusted.pem(), Arc::new(config)))
+    Ok(Certified { authority: trusted.pem(), client, config: Arc::new(config) })
 }
 
 fn serve(mut stream: TcpStream, oddity: Oddity, config: Arc<ServerConfig>) {

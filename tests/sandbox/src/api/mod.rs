@@ -64,6 +64,12 @@ pub enum Endpoint {
 pub trait Handler: Send + Sync {
     /// Answers `METHOD target`, where the target is path and query.
     fn answer(&self, method: &Method, target: &str) -> Reply;
+
+    /// The same, for one that reads what it is sent.
+    fn answer_to(&self, method: &Method, target: &str, body: &[u8]) -> Reply {
+        let _ = body;
+        self.answer(method, target)
+    }
 }
 
 /// What a [`Handler`] answers.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Collected};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -489,7 +490,9 @@ async fn serve_http(stream: DuplexStream, handler: Arc<dyn Handler>) {
         let handler = Arc::clone(&handler);
         async move {
             let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-            let reply = handler.answer(request.method(), &target);
+            let method = request.method().clone();
+            let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+            let reply = handler.answer_to(&method, &target, &body);
             let mut response = json_response(reply.status, &serde_json::Value::Null);
             *response.body_mut() = full(reply.body);
             response.headers_mut().insert("content-type", HeaderValue::from_static(reply.content_type));

@@ -1,0 +1,256 @@
+//! Stores as their documentation has them, on lines of two pods.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Asked, CLOSED, Said, Server, decoded, of_any_source, parameter};
+use crate::plugin;
+
+/// Lines of two pods in an hour, some of them resets: time in nanoseconds, pod, line.
+fn lines() -> Vec<(i128, &'static str, String)> {
+    let start: jiff::Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+    let mut found = Vec::new();
+    for index in 0..400_i64 {
+        let at = start + jiff::SignedDuration::from_millis(index * 9_000 + 1);
+        let pod = if index % 3 == 0 { "orders-66b5d7c98f-zzzz2" } else { "checkout-7d9f8b6c5d-x2x4z" };
+        let line = if index % 20 == 7 {
+            format!(
+                "{at} ERROR [http-1] c.e.Client - GET https://api.example.com: java.net.SocketException: Connection reset"
+            )
+        } else {
+            format!("{at} INFO [http-2] c.e.Client - order {index} is paid")
+        };
+        found.push((at.as_nanosecond() + i128::from(index) + 1, pod, line));
+    }
+    found
+}
+
+/// The same lines as a node keeps them.
+fn write_pods(directory: &Path) {
+    let mut logs: BTreeMap<&str, String> = BTreeMap::new();
+    for (at, pod, line) in lines() {
+        let at = jiff::Timestamp::from_nanosecond(at).unwrap();
+        logs.entry(pod).or_default().push_str(&format!("{at:.9} {line}\n"));
+    }
+    for (pod, log) in logs {
+        let place = directory.join(format!("shop_{pod}_0b6c2b2e-1111-2222-3333-444455556666/app"));
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("0.log"), log).unwrap();
+    }
+}
+
+pub(super) const WINDOW: [&str; 8] =
+    ["--since", "2026-11-20T09:00Z", "--until", "2026-11-20T12:00Z", "--by", "10m", "-o", "json"];
+
+pub(super) fn from_files() -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    write_pods(directory.path());
+    let from = directory.path().display().to_string();
+    let mut args = vec!["resets", "--from", &from];
+    args.extend(WINDOW);
+    serde_json::from_str(&plugin(args).run().exits(0).stdout).unwrap()
+}
+
+/// Loki's answers, as its documentation has them; entries no more than `limit` at once.
+fn loki(asked: &Asked) -> Said {
+    if asked.line.starts_with("GET /loki/api/v1/labels") {
+        return Said::ok(json!({"status": "success", "data": ["container", "namespace", "pod"]}).to_string());
+    }
+    let query = parameter(asked, "query");
+    let number = |name: &str| parameter(asked, name).parse::<i128>().unwrap();
+    let (start, end) = (number("start"), number("end"));
+    let labels = |pod: &str| json!({"namespace": "shop", "pod": pod, "container": "app"});
+    if let Some(step) = query.strip_prefix("sum by (namespace,pod,container) (count_over_time({") {
+        assert!(step.contains("namespace=\"shop\""), "{query}");
+        let step = number("step") * 1_000_000_000;
+        let mut series: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for pod in ["orders-66b5d7c98f-zzzz2", "checkout-7d9f8b6c5d-x2x4z"] {
+            let mut at = start;
+            while at <= end {
+                let count =
+                    lines().iter().filter(|(time, of, _)| *of == pod && at - step < *time && *time <= at).count();
+                if count > 0 {
+                    let second = at as f64 / 1e9;
+                    series.entry(pod).or_default().push(json!([second, count.to_string()]));
+                }
+                at += step;
+            }
+        }
+        let result: Vec<Value> =
+            series.into_iter().map(|(pod, values)| json!({"metric": labels(pod), "values": values})).collect();
+        return Said::ok(json!({"status": "success", "data": {"resultType": "matrix", "result": result}}).to_string());
+    }
+    let limit = usize::try_from(number("limit")).unwrap();
+    if limit > 100 {
+        return Said::status(
+            400,
+            "content-type: text/plain\r\n",
+            &format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > 100)"),
+        );
+    }
+    let mut entries: Vec<_> = lines().into_iter().filter(|(time, ..)| start <= *time && *time < end).collect();
+    if parameter(asked, "direction") == "backward" {
+        entries.reverse();
+    }
+    entries.truncate(limit);
+    let mut streams: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for (at, pod, line) in entries {
+        streams.entry(pod).or_default().push(json!([at.to_string(), line]));
+    }
+    let result: Vec<Value> =
+        streams.into_iter().map(|(pod, values)| json!({"stream": labels(pod), "values": values})).collect();
+    Said::ok(json!({"status": "success", "data": {"resultType": "streams", "result": result}}).to_string())
+}
+
+#[test]
+fn loki_is_asked_as_it_is_documented() {
+    let server = Server::start(loki);
+    let mut args = vec!["resets", "--loki", &server.url, "-n", "shop", "--query", "{cluster=\"a\"}"];
+    args.extend(WINDOW);
+    let run = plugin(args).run().exits(0);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(of_any_source(report), of_any_source(from_files()));
+    let asked = server.asked();
+    assert!(
+        decoded(&asked)
+            .contains(r#"{cluster="a",namespace="shop",container!~"istio-proxy|istio-init|istio-validation"}"#),
+        "{asked}"
+    );
+    assert!(asked.contains("direction=forward") && asked.contains("limit=100"), "{asked}");
+    // What it warns of makes the count incomplete.
+    let warning = Server::start(|asked| {
+        let said = loki(asked);
+        let body = said.body.replacen("{\"status\"", "{\"warnings\":[\"a store did not answer\"],\"status\"", 1);
+        let body = if body.contains("warnings") {
+            body
+        } else {
+            body.replacen('{', "{\"warnings\":[\"a store did not answer\"],", 1)
+        };
+        Said { body, ..said }
+    });
+    let mut args = vec!["resets", "--loki", &warning.url, "-n", "shop"];
+    args.extend(WINDOW);
+    plugin(args).run().exits(3).complains("a store did not answer");
+}
+
+/// VictoriaLogs' rows. It takes too long for more than an hour, and closes the connection then
+/// (`-search.maxQueryDuration`), or says 503 where it has begun no answer.
+pub(super) fn victorialogs(asked: &Asked) -> Said {
+    let query = parameter(asked, "query");
+    let (from, rest) = query.strip_prefix("_time:[").unwrap().split_once(", ").unwrap();
+    let until = rest.split_once(')').unwrap().0;
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    let (from, until) = (at(from), at(until));
+    let is_sample = query.ends_with("limit 200");
+    let counts = query.contains("| stats by");
+    if !is_sample && from.duration_until(until) > jiff::SignedDuration::from_hours(1) {
+        return if counts { Said::status(503, "", "maxQueryDuration") } else { Said::status(CLOSED, "", "") };
+    }
+    let within = |nanos: i128| (from.as_nanosecond()..until.as_nanosecond()).contains(&nanos);
+    let found: Vec<_> = lines().into_iter().filter(|(nanos, ..)| within(*nanos)).collect();
+    let time = |nanos: i128| format!("{:.9}", jiff::Timestamp::from_nanosecond(nanos).unwrap());
+    let mut rows = Vec::new();
+    if counts {
+        let (_, step) = query.split_once("_time:").unwrap().1.split_once("_time:").unwrap();
+        let step = step.split_once("s)").unwrap().0.parse::<i128>().unwrap() * 1_000_000_000;
+        let mut groups: BTreeMap<(i128, &str), Vec<i128>> = BTreeMap::new();
+        for (nanos, pod, _) in &found {
+            groups.entry((nanos.div_euclid(step) * step, pod)).or_default().push(*nanos);
+        }
+        for ((start, pod), times) in groups {
+            rows.push(json!({
+                "_time": time(start), "pod": pod, "container": "app", "namespace": "shop",
+                "ma_count": times.len().to_string(), "ma_first": time(times[0]), "ma_last": time(*times.last().unwrap()),
+            }));
+        }
+    } else {
+        for (nanos, pod, line) in found.iter().rev().take(if is_sample { 200 } else { usize::MAX }) {
+            rows.push(json!({
+                "_time": time(*nanos), "pod": pod, "container": "app", "namespace": "shop", "_msg": line,
+            }));
+        }
+    }
+    Said::ok(rows.iter().map(|row| format!("{row}\n")).collect::<String>())
+}
+
+#[test]
+fn what_takes_too_long_is_asked_for_in_parts() {
+    let server = Server::start(victorialogs);
+    let mut args = vec!["resets", "--victorialogs", &server.url, "-n", "shop"];
+    args.extend(WINDOW);
+    let report: Value = serde_json::from_str(&plugin(args).run().exits(0).stdout).unwrap();
+    assert_eq!(of_any_source(report), of_any_source(from_files()));
+}
+
+/// Splunk's export: one object a line, the youngest event first.
+fn splunk(asked: &Asked) -> Said {
+    assert_eq!(asked.line, "POST /services/search/v2/jobs/export");
+    let search = parameter(asked, "search");
+    assert!(search.starts_with("search (index=prod)") && parameter(asked, "output_mode") == "json", "{search}");
+    let nanos = |name: &str| {
+        let text = parameter(asked, name);
+        let (seconds, fraction) = text.split_once('.').unwrap();
+        seconds.parse::<i128>().unwrap() * 1_000_000_000 + fraction.parse::<i128>().unwrap()
+    };
+    let (start, end) = (nanos("earliest_time"), nanos("latest_time"));
+    let within: Vec<_> = lines().into_iter().filter(|(time, ..)| start <= *time && *time < end).collect();
+    let mut rows = vec![json!({"preview": true, "offset": 0, "result": {"_raw": "a preview"}})];
+    if search.contains("stats count") {
+        let (_, step) = search.split_once("floor(_time/").unwrap();
+        let step = step.split_once(')').unwrap().0.parse::<i128>().unwrap() * 1_000_000_000;
+        let mut groups: BTreeMap<(i128, &str), Vec<i128>> = BTreeMap::new();
+        for (at, pod, _) in &within {
+            groups.entry((at.div_euclid(step) * step, pod)).or_default().push(*at);
+        }
+        for ((start, pod), times) in groups {
+            let second = |at: i128| format!("{:.6}", at as f64 / 1e9);
+            rows.push(json!({"preview": false, "result": {
+                "ma_start": (start / 1_000_000_000).to_string(), "k8s.namespace.name": "shop", "k8s.pod.name": pod,
+                "k8s.container.name": "app", "ma_count": times.len().to_string(),
+                "ma_first": second(times[0]), "ma_last": second(*times.last().unwrap()),
+            }}));
+        }
+    } else {
+        for (at, pod, line) in within.into_iter().rev() {
+            let time = jiff::Timestamp::from_nanosecond(at).unwrap();
+            rows.push(json!({"preview": false, "result": {
+                "_time": format!("{time:.9}").replace('Z', "+00:00"), "_raw": line, "k8s.namespace.name": "shop",
+                "k8s.pod.name": pod, "k8s.container.name": "app", "index": "prod", "sourcetype": "kube:container:app",
+            }}));
+        }
+    }
+    Said::ok(rows.iter().map(|row| format!("{row}\n")).collect::<String>())
+}
+
+#[test]
+fn splunk_is_asked_as_it_is_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    std::fs::write(&token, "abc123").unwrap();
+    let token = token.display().to_string();
+    let server = Server::start(|asked| {
+        assert!(asked.header.contains("authorization: Splunk abc123"), "{}", asked.header);
+        splunk(asked)
+    });
+    let ask = |url: &str| {
+        let mut args =
+            vec!["resets", "--splunk", url, "--query", "index=prod", "--store-token-file", &token, "-n", "shop"];
+        args.extend(WINDOW);
+        plugin(args).run()
+    };
+    let run = ask(&server.url).exits(0);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(of_any_source(report), of_any_source(from_files()));
+    let said = Server::start(|asked| {
+        let mut said = splunk(asked);
+        said.body
+            .insert_str(0, "{\"preview\":false,\"messages\":[{\"type\":\"WARN\",\"text\":\"peer idx-2 is down\"}]}\n");
+        said
+    });
+    ask(&said.url).exits(3).complains("peer idx-2 is down");
+    let fatal =
+        Server::start(|_| Said::ok("{\"messages\":[{\"type\":\"FATAL\",\"text\":\"Unknown search command\"}]}\n"));
+    ask(&fatal.url).exits(4).complains("Unknown search command");
+}
