@@ -49,6 +49,9 @@ _kubectl__meshaudit() {
             kubectl__meshaudit,help)
                 cmd="kubectl__meshaudit__subcmd__help"
                 ;;
+            kubectl__meshaudit,incident)
+                cmd="kubectl__meshaudit__subcmd__incident"
+                ;;
             kubectl__meshaudit,options)
                 cmd="kubectl__meshaudit__subcmd__options"
                 ;;
@@ -57,6 +60,9 @@ _kubectl__meshaudit() {
                 ;;
             kubectl__meshaudit,resets)
                 cmd="kubectl__meshaudit__subcmd__resets"
+                ;;
+            kubectl__meshaudit,serve)
+                cmd="kubectl__meshaudit__subcmd__serve"
                 ;;
             kubectl__meshaudit,snapshot)
                 cmd="kubectl__meshaudit__subcmd__snapshot"
@@ -83,7 +89,7 @@ _kubectl__meshaudit() {
 
     case "${cmd}" in
         kubectl__meshaudit)
-            opts="-q -v -h -V --color --quiet --verbose --help --version resets debug-log diagnose clusters timeouts fix verify snapshot diff convert policy explain version completion options help __complete __generate"
+            opts="-q -v -h -V --color --quiet --verbose --help --version resets debug-log diagnose clusters timeouts fix verify snapshot incident diff convert policy serve explain version completion options help __complete __generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -137,7 +143,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__clusters)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --fqdn --port --direction --subset --output --no-headers --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --fqdn --port --direction --subset --output --no-headers --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -259,6 +265,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --audit-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --fqdn)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -347,7 +357,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__debug__subcmd__log)
-            opts="-y -o -n -A -l -s -i -q -v -h --on --off --show --all --all-loggers --level --for --restore-timeout --dry-run --yes --raw --log-file --output --no-headers --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --color --quiet --verbose --help"
+            opts="-y -o -n -A -l -s -i -q -v -h --on --off --show --all --all-loggers --level --for --restore-timeout --dry-run --yes --raw --log-file --output --no-headers --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -481,6 +491,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --audit-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -493,7 +507,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__diagnose)
-            opts="-f -p -n -A -l -s -i -o -q -v -h --follow --since --tail --previous --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --from --config-dump --output --output-file --no-headers --fail-on --exit-zero --color --quiet --verbose --help"
+            opts="-f -p -n -A -l -s -i -o -q -v -h --follow --since --tail --previous --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --from --config-dump --output --output-file --no-headers --fail-on --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -608,6 +622,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audit-log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -779,7 +797,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__fix)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --no-evidence --watch-for --policy --set --host --choose --output --exit-zero --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --no-evidence --watch-for --policy --set --host --choose --output --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -901,6 +919,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --audit-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --watch-for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -947,6 +969,328 @@ _kubectl__meshaudit() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kubectl__meshaudit__subcmd__incident)
+            opts="-n -A -l -s -i -c -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --container --since --until --service --service-field --class --pattern --log-tz --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --prometheus-tenant --no-evidence --watch-for --policy --expect --plan --output --output-file --title --by --tz --top --mark --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --concurrency)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --field-selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --revision)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-uid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-user-extra)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate-authority)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --istio-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audit-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --container)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --service-field)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --class)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pattern)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-tz)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --splunk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --elasticsearch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --loki)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --victorialogs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --splunk-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --elasticsearch-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --loki-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --victorialogs-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --query)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --text-field)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --time-field)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-api-key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-tenant)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-client-certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-client-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-tenant)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --watch-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --expect)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plan)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text html markdown json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text html markdown json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --output-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --title)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --by)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tz)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --top)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mark)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1013,7 +1357,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__policy__subcmd__init)
-            opts="-n -A -l -s -i -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --output-file --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --output-file --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1135,6 +1479,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --audit-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1151,7 +1499,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__resets)
-            opts="-c -o -n -A -l -s -i -q -v -h --from --container --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --print-query --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --prometheus-tenant --since --until --service --service-field --class --pattern --log-tz --output --by --tz --top --mark --show --namespace --all-namespaces --selector --field-selector --revision --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --admin-port --color --quiet --verbose --help"
+            opts="-c -o -n -A -l -s -i -q -v -h --from --container --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --print-query --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --prometheus-tenant --since --until --service --service-field --class --pattern --log-tz --output --by --tz --top --mark --show --namespace --all-namespaces --selector --field-selector --revision --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --admin-port --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1429,6 +1777,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --audit-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --admin-port)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1444,8 +1796,162 @@ _kubectl__meshaudit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kubectl__meshaudit__subcmd__serve)
+            opts="-n -A -l -s -i -q -v -h --from --admin-url --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --no-evidence --watch-for --policy --listen --interval --concurrency --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --field-selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --revision)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-uid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-user-extra)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate-authority)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --istio-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audit-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --watch-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --concurrency)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kubectl__meshaudit__subcmd__snapshot)
-            opts="-n -A -l -s -i -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --no-evidence --watch-for --exit-zero --force --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --no-evidence --watch-for --exit-zero --force --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1564,6 +2070,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audit-log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1583,7 +2093,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__timeouts)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --host --port --direction --subset --timeout-below --timeout-above --all-clusters --no-evidence --watch-for --policy --baseline --output --output-file --push --by --no-headers --fail-on --min-coverage --exit-zero --explain-origin --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --host --port --direction --subset --timeout-below --timeout-above --all-clusters --no-evidence --watch-for --policy --baseline --output --output-file --push --by --no-headers --fail-on --min-coverage --exit-zero --explain-origin --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1702,6 +2212,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audit-log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1781,7 +2295,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__verify)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --expect --plan --wait --interval --output --output-file --no-headers --exit-zero --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --expect --plan --wait --interval --output --output-file --no-headers --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1903,6 +2417,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --audit-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --expect)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1943,7 +2461,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__version)
-            opts="-o -n -A -l -s -i -q -v -h --client --output --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --color --quiet --verbose --help"
+            opts="-o -n -A -l -s -i -q -v -h --client --output --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2058,6 +2576,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audit-log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

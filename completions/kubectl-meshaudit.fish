@@ -39,9 +39,11 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a 
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "fix" -d 'Print the change to make, for the way this mesh was installed, and what it would change; nothing is written'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "verify" -d 'Wait until every proxy has the expected value, and name the stragglers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "snapshot" -d 'Keep what an audit reads, for later or for another machine; every read command takes it back with --from'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "incident" -d 'Write up an incident: the resets, the failed connections and their cause, the timeouts, the change, and whether it helped'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "diff" -d 'Compare two audits or snapshots: what appeared, vanished, changed'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "convert" -d 'Write an earlier -o json of timeouts, diagnose or verify in another format'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "policy" -d 'Write a policy from the mesh as it is, or check one'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "serve" -d 'Audit at intervals, and show the last audit over HTTP: /metrics, /healthz, and the report as a page'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "explain" -d 'Print the page of a rule, or of a cause that diagnose names'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "version" -d 'Print the version of this program, of the control planes and of the proxies'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "completion" -d 'Print a completion script, or install kubectl\'s live completion'
@@ -127,6 +129,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand rese
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -168,6 +171,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debu
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -211,6 +215,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diag
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l splunk -d 'Read from Splunk, at its management port, instead of pods' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l elasticsearch -d 'Read from Elasticsearch or OpenSearch' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l loki -d 'Read from Loki' -r
@@ -286,6 +291,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clus
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l fqdn -d 'Only clusters whose name has this host in it' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l port -d 'Only clusters of this port; 0 means any' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l direction -d 'Only clusters of this direction: outbound, inbound or inbound-vip' -r -f -a "outbound\t''
@@ -332,6 +338,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand time
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l host -d 'Only clusters whose host has this in it' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l port -d 'Only clusters of this port' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l direction -d 'Only clusters of this direction: outbound, inbound or inbound-vip' -r -f -a "outbound\t''
@@ -403,6 +410,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l policy -d 'What is expected of the mesh; .meshaudit.yaml in the working directory, if there is one' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l set -d 'Set this value, not the recommended one, e.g. 15s' -r
@@ -448,6 +456,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand veri
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l expect -d 'The value that every cluster is to have which no object overrides; else what the objects give, e.g. 10s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l plan -d 'A plan that `fix -o json` wrote' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l wait -d 'Read again until every proxy has it, or this time is over, e.g. 5m' -r
@@ -498,6 +507,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snap
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -512,6 +522,91 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snap
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s v -l verbose -d 'Say more; -vv shows each request'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l revision -d 'Only proxies of this control plane revision' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l as-user-extra -d 'Extra of the user to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s s -l server -d 'The API server\'s URL, in place of the kubeconfig\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l token -d 'Bearer token for the API server' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l certificate-authority -d 'File with the certificates of the API server\'s authorities' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l client-certificate -d 'File with a client certificate' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l client-key -d 'File with the client certificate\'s key' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s c -l container -d 'Count the resets in the log of this container; else of every one but the proxy (repeatable)' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l since -d 'Leave out what is older: a moment, a day, or a length of time before now such as 36h, 1d or 2w' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l until -d 'Leave out what is younger: a moment, a day, or a length of time before now' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l service -d 'Count only this service (repeatable)' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l service-field -d 'The JSON field that names the service, as a path with points' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l class -d 'Count only this class of resets (repeatable), e.g. connection-reset' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l pattern -d 'Count records that match this regular expression too (repeatable)' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l log-tz -d 'Time zone of log timestamps that name none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l splunk -d 'Read from Splunk, at its management port, instead of pods' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l elasticsearch -d 'Read from Elasticsearch or OpenSearch' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l loki -d 'Read from Loki' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l victorialogs -d 'Read from VictoriaLogs' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l splunk-service -d 'Splunk in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l elasticsearch-service -d 'Elasticsearch or OpenSearch in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l loki-service -d 'Loki in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l victorialogs-service -d 'VictoriaLogs in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l query -d 'Narrow it in the store\'s own words: index=prod, an index pattern, {namespace="shop"}, a filter of LogsQL' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l text-field -d 'The field that holds the line; else found in a sample' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l time-field -d 'The field that holds the time; else found in a sample' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l store-token-file -d 'File with the bearer token that the store wants; else $MESHAUDIT_STORE_TOKEN' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l store-user -d 'User for basic authentication; the password is in $MESHAUDIT_STORE_PASSWORD' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l store-password-file -d 'File with the password, in place of $MESHAUDIT_STORE_PASSWORD' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l store-api-key-file -d 'File with Elasticsearch\'s API key, encoded as it was given out; else $MESHAUDIT_STORE_API_KEY' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l store-tenant -d 'The tenant: X-Scope-OrgID of Loki, ACCOUNT[:PROJECT] of VictoriaLogs' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l store-ca -d 'File with the certificates (PEM) that sign the store\'s own, beside the system\'s' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l store-client-certificate -d 'File with a client certificate (PEM) for the store' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l store-client-key -d 'File with the client certificate\'s key (PEM)' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l prometheus -d 'Read Istio\'s request counts from Prometheus at this URL instead of logs' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l prometheus-service -d 'The same, from a service in the cluster, through a port-forward' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l prometheus-token-file -d 'File with the bearer token that Prometheus wants' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l prometheus-user -d 'User for basic authentication; the password is in MESHAUDIT_PROMETHEUS_PASSWORD' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l prometheus-ca -d 'File with the certificates (PEM) that sign Prometheus\' own, beside the system\'s' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l prometheus-tenant -d 'The tenant of Mimir or Cortex: X-Scope-OrgID' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l policy -d 'What is expected of the mesh; .meshaudit.yaml in the working directory, if there is one' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l expect -d 'The value that every cluster is to have which no object overrides; else what the objects give, e.g. 10s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l plan -d 'A plan that `fix -o json` wrote' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s o -l output -d 'text, html (one page that needs nothing from anywhere), markdown, json or yaml' -r -f -a "text\t''
+html\t''
+markdown\t''
+json\t''
+yaml\t''"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l output-file -d 'Write the report into FILE, not to stdout' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l title -d 'What the write-up is called' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l by -d 'Length of the columns: day, hour, or a length that divides a day such as 10m' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l tz -d 'Time zone of the days and hours, and of times given without one: an IANA name' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l top -d 'Show the services with the most resets, and sum up the others; 0 shows all' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l mark -d 'A moment at which something was changed: draws it, and compares before and after (repeatable); now and 23:55 are moments too' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s A -l all-namespaces -d 'All namespaces, whatever -n says'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate: whoever is in between can read and change everything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l disable-compression -d 'Do not ask for compressed answers'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s v -l verbose -d 'Say more; -vv shows each request'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -l policy -d 'What is expected of the mesh; .meshaudit.yaml in the working directory, if there is one' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -s o -l output -d 'table, json, yaml, sarif, junit, markdown, html, csv or prometheus' -r -f -a "table\t''
 json\t''
@@ -580,6 +675,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand poli
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l output-file -d 'Write the report into FILE, not to stdout' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -597,6 +693,47 @@ never\t'Never'"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more; -vv shows each request'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l from -d 'Read files instead of a cluster: config dumps, istioctl\'s output, bug-report archives, snapshots; - is stdin' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l admin-url -d 'Read the admin endpoint at this URL instead of a cluster\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l field-selector -d 'Field selector, e.g. spec.nodeName=node-1' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l revision -d 'Only proxies of this control plane revision' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l kubeconfig -d 'Path to the kubeconfig file' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l context -d 'The kubeconfig context; repeat it to audit several clusters at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l cluster -d 'The kubeconfig cluster' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l user -d 'The kubeconfig user' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l as -d 'User to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l as-group -d 'Group to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l as-uid -d 'UID to impersonate' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l as-user-extra -d 'Extra of the user to impersonate; may be repeated' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s s -l server -d 'The API server\'s URL, in place of the kubeconfig\'s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l token -d 'Bearer token for the API server' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l certificate-authority -d 'File with the certificates of the API server\'s authorities' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l client-certificate -d 'File with a client certificate' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l client-key -d 'File with the client certificate\'s key' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l policy -d 'What is expected of the mesh; .meshaudit.yaml in the working directory, if there is one' -r -F
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l listen -d 'Address and port to listen at; what it shows names pods and hosts, and asks for no password' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l interval -d 'From the beginning of an audit to the next one\'s, at least 10s' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l concurrency -d 'The most proxies read at once' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s A -l all-namespaces -d 'All namespaces, whatever -n says'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate: whoever is in between can read and change everything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l disable-compression -d 'Do not ask for compressed answers'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l non-interactive -d 'Never let a credential plugin ask for anything'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s q -l quiet -d 'Only results and errors'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s v -l verbose -d 'Say more; -vv shows each request'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand explain" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -628,6 +765,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand vers
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

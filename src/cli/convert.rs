@@ -60,7 +60,7 @@ impl From<ExportFormat> for export::Format {
 }
 
 /// Where a report goes.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct OutputFileArgs {
     /// Write the report into FILE, not to stdout
     #[arg(long, value_name = "FILE", help_heading = "Report")]

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use super::policy::PolicyArgs;
-use crate::audit::{self, Filter};
+use crate::audit::{self, Audit, Filter, Policy};
 use crate::fix::{self, FixOptions, FixPlan, Step};
 use crate::model::{MeshSnapshot, Scope, format_duration};
 use crate::report::v1::fix::FixPlanJson;
@@ -85,12 +85,10 @@ pub(super) async fn run(args: &FixArgs, console: &Console) -> Result<Exit, Failu
     let policy = args.policy.load(console)?;
     let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
     hosts_are_there(&snapshot, &args.plan.host)?;
-    let filter = Filter::default();
-    let audit = audit::audit(&snapshot, &filter, &policy);
+    let audit = audit::audit(&snapshot, &Filter::default(), &policy);
     let PlanArgs { set, host, choose, .. } = &args.plan;
     let options = FixOptions { value: *set, hosts: host.clone(), chosen: choose.clone() };
-    let plan = fix::plan(&snapshot, &audit, &filter, &policy, &options);
-    control_planes_take_it(&snapshot, &plan)?;
+    let plan = plan(&snapshot, &audit, &policy, &options)?;
     let scope = Scope { policy: args.policy.flag(), ..args.source.scope() };
     let look = console.look(true);
     console.print(&match args.plan.output {
@@ -110,6 +108,18 @@ pub(super) async fn run(args: &FixArgs, console: &Console) -> Result<Exit, Failu
         crate::report::look::count(snapshot.failed.len(), "proxy", "proxies")
     ));
     Ok(Exit::Incomplete)
+}
+
+/// The plan, for an audit of everything.
+pub(super) fn plan(
+    snapshot: &MeshSnapshot,
+    audit: &Audit,
+    policy: &Policy,
+    options: &FixOptions,
+) -> Result<FixPlan, Failure> {
+    let plan = fix::plan(snapshot, audit, &Filter::default(), policy, options);
+    control_planes_take_it(snapshot, &plan)?;
+    Ok(plan)
 }
 
 /// A host that no cluster has would give an empty plan, which looks like a healthy mesh.

@@ -109,6 +109,9 @@ pub(super) struct KubeArgs {
     /// Never let a credential plugin ask for anything
     #[arg(long)]
     pub(super) non_interactive: bool,
+    /// Append a JSON line to FILE for each log level that is changed: who, where, from what, to what
+    #[arg(long, value_name = "FILE")]
+    pub(super) audit_log: Option<PathBuf>,
 }
 
 impl KubeArgs {
@@ -137,6 +140,7 @@ impl KubeArgs {
             request_timeout: deadline(self.request_timeout),
             deadline: self.timeout,
             non_interactive: self.non_interactive,
+            audit_log: self.audit_log.clone().filter(|path| !path.as_os_str().is_empty()),
         }
     }
 
@@ -163,6 +167,7 @@ impl KubeArgs {
         option("--tls-server-name", self.tls_server_name.as_ref());
         // What is printed may be kept where others read it: the token itself is for the reader to fill in.
         option("--token", self.token.as_ref().map(|_| "$TOKEN".to_owned()).as_ref());
+        option("--audit-log", path(&self.audit_log).as_ref());
         let patience = Some(self.request_timeout).filter(|given| format_duration(*given) != DEFAULT_REQUEST_TIMEOUT);
         flags.extend(patience.map(|given| Flag::new("--request-timeout", format_duration(given))));
         flags.extend(self.insecure_skip_tls_verify.then(|| Flag::switch("--insecure-skip-tls-verify")));

@@ -16,12 +16,14 @@ mod failure;
 mod fix;
 mod habits;
 mod help;
+mod incident;
 mod interrupt;
 mod kube_args;
 mod leases;
 mod moment;
 mod policy;
 mod resets;
+mod serve;
 mod snapshot;
 mod stores;
 mod timeouts;
@@ -84,9 +86,11 @@ enum Command {
     Fix(Box<fix::FixArgs>),
     Verify(Box<verify::VerifyArgs>),
     Snapshot(Box<snapshot::SnapshotArgs>),
+    Incident(Box<incident::IncidentArgs>),
     Diff(Box<diff::DiffArgs>),
     Convert(convert::ConvertArgs),
     Policy(policy::PolicyCommandArgs),
+    Serve(Box<serve::ServeArgs>),
     Explain(explain::ExplainArgs),
     Version(Box<version::VersionArgs>),
     Completion(completion::CompletionArgs),
@@ -110,6 +114,8 @@ impl Command {
             Self::Fix(args) => args.source.scope(),
             Self::Verify(args) => args.source.scope(),
             Self::Snapshot(args) => args.source.scope(),
+            Self::Incident(args) => args.scope(),
+            Self::Serve(args) => args.source.scope(),
             Self::Version(args) => Scope { cluster: args.kube.flags(), ..Scope::default() },
             // Their printed commands carry their scope themselves.
             Self::Diff(_)
@@ -142,11 +148,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.command {
         Command::Timeouts(args) => block_on(timeouts::run(&args, &console)),
         Command::Clusters(args) => block_on(clusters::run(&args, &console)),
-        Command::Diagnose(args) => diagnose::run(&args, &console),
+        Command::Diagnose(args) => block_on(diagnose::run(&args, &console)),
         Command::Resets(args) => block_on(resets::run(&args, &console)),
         Command::Fix(args) => block_on(fix::run(&args, &console)),
         Command::Verify(args) => block_on(verify::run(&args, &console)),
         Command::Snapshot(args) => block_on(snapshot::run(&args, &console)),
+        Command::Serve(args) => block_on(serve::run(&args, &console)),
+        Command::Incident(args) => block_on(incident::run(&args, &console)),
         Command::DebugLog(args) => block_on(debug_log::run(&args, &console)),
         Command::Diff(args) => block_on(diff::run(&args, &console)),
         Command::Convert(args) => convert::run(&args, &console),

@@ -9,7 +9,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs};
 use crate::k8s::{Connection, Target, WorkloadKind};
-use crate::model::{LabelSelector, Need};
+use crate::model::{Flag, LabelSelector, Need};
 use crate::reach::{Authorization, Limits, Web, WebError, WebFlags, WebIdentity};
 use crate::store::{
     Ask, Condition, Elasticsearch, Fields, FieldsGiven, LogStore, Loki, Record, Splunk, StoreError, Summary,
@@ -17,7 +17,7 @@ use crate::store::{
 };
 
 /// A log store, and how it is asked.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Log store")]
 pub(super) struct StoreArgs {
     /// Read from Splunk, at its management port, instead of pods
@@ -134,6 +134,34 @@ impl StoreArgs {
         let urls = urls.into_iter().filter_map(|(kind, url)| Some((kind, Place::Url(url.as_deref()?))));
         let services = services.into_iter().filter_map(|(kind, name)| Some((kind, Place::Service(name.as_deref()?))));
         urls.chain(services)
+    }
+
+    /// The flags as they were given, without credentials.
+    pub(super) fn flags(&self) -> Vec<Flag> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let url = |url: &Option<String>| url.as_deref().map(without_credentials);
+        let given = [
+            ("--splunk", url(&self.splunk)),
+            ("--elasticsearch", url(&self.elasticsearch)),
+            ("--loki", url(&self.loki)),
+            ("--victorialogs", url(&self.victorialogs)),
+            ("--splunk-service", self.splunk_service.clone()),
+            ("--elasticsearch-service", self.elasticsearch_service.clone()),
+            ("--loki-service", self.loki_service.clone()),
+            ("--victorialogs-service", self.victorialogs_service.clone()),
+            ("--query", self.query.clone()),
+            ("--text-field", self.text_field.clone()),
+            ("--time-field", self.time_field.clone()),
+            ("--store-token-file", path(&self.store_token_file)),
+            ("--store-user", self.store_user.clone()),
+            ("--store-password-file", path(&self.store_password_file)),
+            ("--store-api-key-file", path(&self.store_api_key_file)),
+            ("--store-tenant", self.store_tenant.clone()),
+            ("--store-ca", path(&self.store_ca)),
+            ("--store-client-certificate", path(&self.store_client_certificate)),
+            ("--store-client-key", path(&self.store_client_key)),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some(Flag::new(name, value?))).collect()
     }
 
     fn chosen(&self) -> Result<(Kind, Place<'_>), Failure> {
@@ -263,6 +291,17 @@ impl StoreArgs {
             _ => None,
         };
         Ok(WebIdentity { authorization, headers, ca: self.store_ca.as_deref().map(bytes_of).transpose()?, client })
+    }
+}
+
+/// An address as it may stand in a printed command.
+pub(super) fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) if scheme.is_empty() => rest[at + 1..].to_owned(),
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
     }
 }
 

@@ -43,12 +43,8 @@ pub(super) struct VerifyArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Expectation")]
 struct WhatArgs {
-    /// The value that every cluster is to have which no object overrides; else what the objects give, e.g. 10s
-    #[arg(long, value_name = "DURATION", value_parser = timeout, conflicts_with = "plan")]
-    expect: Option<Duration>,
-    /// A plan that `fix -o json` wrote
-    #[arg(long, value_name = "FILE")]
-    plan: Option<PathBuf>,
+    #[command(flatten)]
+    expect: ExpectArgs,
     /// Read again until every proxy has it, or this time is over, e.g. 5m
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "from")]
     wait: Option<Duration>,
@@ -66,6 +62,18 @@ struct WhatArgs {
     /// Exit code 0 in place of 1 and 3
     #[arg(long)]
     exit_zero: bool,
+}
+
+/// What every proxy is to have.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Expectation")]
+pub(super) struct ExpectArgs {
+    /// The value that every cluster is to have which no object overrides; else what the objects give, e.g. 10s
+    #[arg(long, value_name = "DURATION", value_parser = timeout, conflicts_with = "plan")]
+    expect: Option<Duration>,
+    /// A plan that `fix -o json` wrote
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
 }
 
 /// How a verification is written.
@@ -86,24 +94,13 @@ enum Format {
 const MAX_PLAN: u64 = 256 << 20;
 
 pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Failure> {
-    let expectation = expectation(&args.what)?;
+    let expectation = args.what.expect.expectation()?;
     let started = Instant::now();
     let (snapshot, verification) = wait(args, &expectation, started, console).await?;
-    if verification.unknown == verification.proxies {
-        let reason = snapshot.objects.values().flat_map(|objects| &objects.coverage).find_map(|(kind, coverage)| {
-            use crate::model::objects::{Coverage, ObjectKind};
-            match coverage {
-                Coverage::Denied(reason) if *kind == ObjectKind::MeshConfig => Some(format!(": {reason}")),
-                _ => None,
-            }
-        });
-        return Err(Failure::cannot_run(format!(
-            "what proxies should hold is not known, since no mesh configuration could be read{}",
-            reason.unwrap_or_default()
-        ))
-        .hint("name the value with --expect 10s, or Istio's namespace with -i"));
+    if let Some(failure) = nothing_is_known(&snapshot, &verification) {
+        return Err(failure);
     }
-    let expected = describe_expectation(&args.what, &snapshot);
+    let expected = args.what.expect.describe(&snapshot);
     let look = Look {
         palette: console.out,
         columns: console.columns,
@@ -132,6 +129,25 @@ pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Fa
     } else {
         Exit::Success
     })
+}
+
+/// That it is not known of any proxy what it should hold.
+pub(super) fn nothing_is_known(snapshot: &MeshSnapshot, verification: &Verification) -> Option<Failure> {
+    if verification.unknown < verification.proxies {
+        return None;
+    }
+    let reason = snapshot.objects.values().flat_map(|objects| &objects.coverage).find_map(|(kind, coverage)| {
+        use crate::model::objects::{Coverage, ObjectKind};
+        match coverage {
+            Coverage::Denied(reason) if *kind == ObjectKind::MeshConfig => Some(format!(": {reason}")),
+            _ => None,
+        }
+    });
+    let why = format!(
+        "what proxies should hold is not known, since no mesh configuration could be read{}",
+        reason.unwrap_or_default()
+    );
+    Some(Failure::cannot_run(why).hint("name the value with --expect 10s, or Istio's namespace with -i"))
 }
 
 /// A snapshot, and what it comes to.
@@ -203,48 +219,67 @@ fn is_settled(snapshot: &MeshSnapshot, verification: &Verification, unknown: Opt
         && (verification.unknown == 0 || unknown == Some(verification.unknown))
 }
 
-fn expectation(what: &WhatArgs) -> Result<Expectation, Failure> {
-    let Some(path) = &what.plan else {
-        return Ok(what.expect.map_or(Expectation::Objects, Expectation::Value));
-    };
-    let unusable = |why: String| {
-        Failure::usage(format!("{}: {why}", path.display())).hint("`kubectl meshaudit fix -o json` writes a plan")
-    };
-    let file = std::fs::File::open(path).map_err(|error| unusable(error.to_string()))?;
-    if file.metadata().is_ok_and(|metadata| metadata.len() > MAX_PLAN) {
-        return Err(unusable(format!("larger than {} MiB", MAX_PLAN >> 20)));
+impl ExpectArgs {
+    /// What is expected, as it is held against a snapshot.
+    pub(super) fn expectation(&self) -> Result<Expectation, Failure> {
+        let Some(path) = &self.plan else {
+            return Ok(self.expect.map_or(Expectation::Objects, Expectation::Value));
+        };
+        let unusable = |why: String| {
+            Failure::usage(format!("{}: {why}", path.display())).hint("`kubectl meshaudit fix -o json` writes a plan")
+        };
+        let file = std::fs::File::open(path).map_err(|error| unusable(error.to_string()))?;
+        if file.metadata().is_ok_and(|metadata| metadata.len() > MAX_PLAN) {
+            return Err(unusable(format!("larger than {} MiB", MAX_PLAN >> 20)));
+        }
+        let plan: SavedPlan = serde_json::from_reader(std::io::BufReader::new(file))
+            .map_err(|error| unusable(format!("it is no plan: {error}")))?;
+        if plan.kind != "FixPlan" || plan.api_version != "meshaudit/v1" {
+            return Err(unusable(format!(
+                "it is a {} of {}, not a FixPlan of meshaudit/v1",
+                plan.kind, plan.api_version
+            )));
+        }
+        let expected = plan.expected().map_err(unusable)?;
+        Ok(Expectation::Plan(
+            expected
+                .into_iter()
+                .map(|(cluster, value, proxies)| (Arc::from(cluster), value, proxies.to_vec()))
+                .collect(),
+        ))
     }
-    let plan: SavedPlan = serde_json::from_reader(std::io::BufReader::new(file))
-        .map_err(|error| unusable(format!("it is no plan: {error}")))?;
-    if plan.kind != "FixPlan" || plan.api_version != "meshaudit/v1" {
-        return Err(unusable(format!("it is a {} of {}, not a FixPlan of meshaudit/v1", plan.kind, plan.api_version)));
-    }
-    let expected = plan.expected().map_err(unusable)?;
-    Ok(Expectation::Plan(
-        expected.into_iter().map(|(cluster, value, proxies)| (Arc::from(cluster), value, proxies.to_vec())).collect(),
-    ))
-}
 
-/// What was expected, in words.
-fn describe_expectation(what: &WhatArgs, snapshot: &MeshSnapshot) -> String {
-    if let Some(value) = what.expect {
-        return format!("{} on every service cluster; an override that leaves enough is fine", format_duration(value));
+    /// What was expected, in words.
+    pub(super) fn describe(&self, snapshot: &MeshSnapshot) -> String {
+        if let Some(value) = self.expect {
+            return format!(
+                "{} on every service cluster; an override that leaves enough is fine",
+                format_duration(value)
+            );
+        }
+        if let Some(path) = &self.plan {
+            return format!("what the plan {} leads to", path.display());
+        }
+        let planes: Vec<String> = snapshot
+            .objects
+            .iter()
+            .flat_map(|(context, objects)| objects.control_planes.iter().map(move |plane| (context, plane)))
+            .filter_map(|(context, plane)| {
+                // What is written is what proxies are to hold in the end, where istiod can take it.
+                let written = not_in_force(plane).filter(|what| what.refused.is_none()).and_then(|_| plane.written());
+                let effective = written.or_else(|| plane.effective())?;
+                let context = if context.is_empty() { String::new() } else { format!("context {context}, ") };
+                let value = format_duration(effective.connect_timeout);
+                Some(format!("{value} by {} ({context}revision {})", describe(&effective.origin), plane.revision))
+            })
+            .collect();
+        format!("{}, and what overrides it", planes.join("; "))
     }
-    if let Some(path) = &what.plan {
-        return format!("what the plan {} leads to", path.display());
+
+    /// The flags as they were given.
+    pub(super) fn flags(&self) -> Vec<String> {
+        let expect = self.expect.map(|value| ["--expect".to_owned(), format_duration(value)]);
+        let plan = self.plan.as_ref().map(|file| ["--plan".to_owned(), file.to_string_lossy().into_owned()]);
+        expect.into_iter().chain(plan).flatten().collect()
     }
-    let planes: Vec<String> = snapshot
-        .objects
-        .iter()
-        .flat_map(|(context, objects)| objects.control_planes.iter().map(move |plane| (context, plane)))
-        .filter_map(|(context, plane)| {
-            // What is written is what proxies are to hold in the end, where istiod can take it.
-            let written = not_in_force(plane).filter(|what| what.refused.is_none()).and_then(|_| plane.written());
-            let effective = written.or_else(|| plane.effective())?;
-            let context = if context.is_empty() { String::new() } else { format!("context {context}, ") };
-            let value = format_duration(effective.connect_timeout);
-            Some(format!("{value} by {} ({context}revision {})", describe(&effective.origin), plane.revision))
-        })
-        .collect();
-    format!("{}, and what overrides it", planes.join("; "))
 }

@@ -2,16 +2,16 @@
 
 use std::io::{Read, Write};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::bounded::{TooHeavy, Weighed};
 use super::parse_error;
-use crate::model::MeshSnapshot;
+use crate::model::{MeshSnapshot, SnapshotDocument};
 
 /// The version of every document that this program writes.
-pub const API_VERSION: &str = "meshaudit/v1";
+const API_VERSION: &str = "meshaudit/v1";
 
-const KIND: &str = "MeshSnapshot";
+const KIND: &str = SnapshotDocument::KIND;
 
 /// The most that a snapshot may be in memory, in bytes: several times that of a mesh of 5,000 proxies.
 const MAX_WEIGHT: usize = 160 << 20;
@@ -41,21 +41,6 @@ pub enum SnapshotError {
     Dangling(String),
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Written<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    tool: Tool,
-    snapshot: &'a MeshSnapshot,
-}
-
-#[derive(Serialize)]
-struct Tool {
-    name: &'static str,
-    version: &'static str,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ReadBack {
@@ -73,8 +58,7 @@ pub fn is_ours(beginning: &[u8]) -> bool {
 
 /// Writes a snapshot as one JSON document.
 pub fn write(snapshot: &MeshSnapshot, out: impl Write) -> Result<(), SnapshotError> {
-    let tool = Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
-    let document = Written { api_version: API_VERSION, kind: KIND, tool, snapshot };
+    let document = SnapshotDocument::of(snapshot);
     Ok(serde_json::to_writer(out, &document)?)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use super::audit_log::{AuditLog, Recorder, who};
 use super::deadline::Deadline;
 use super::descendants;
 use super::encode::encode;
@@ -17,6 +18,7 @@ use super::kubeconfig::Overrides;
 use super::no_proxy;
 use super::port::SpdyOnly;
 use super::secrets::{self, Plugin};
+use crate::model::Who;
 
 /// Which cluster to talk to, and as whom: kubectl's flags.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct ConnectOptions {
     pub deadline: Deadline,
     /// Never let a credential plugin ask the user something.
     pub non_interactive: bool,
+    /// The file to which each change is appended (`--audit-log`).
+    pub audit_log: Option<PathBuf>,
 }
 
 /// A cluster that can be talked to.
@@ -60,15 +64,29 @@ pub struct Connection {
     pub server: String,
     /// The credential plugin of the context's user.
     pub(super) plugin: Option<Arc<Plugin>>,
+    /// Where changes are recorded.
+    pub(super) audit_log: Option<AuditLog>,
+    /// Who this is, for the audit log.
+    pub(super) who: Who,
     /// The context's name; `in-cluster` for a pod's service account.
     pub context: String,
     /// The context's namespace.
     pub namespace: String,
 }
 
+impl Connection {
+    /// What records changes of a pod's proxy.
+    #[must_use]
+    pub fn recorder(&self, namespace: &str, pod: &str) -> Recorder {
+        self.audit_log.clone().map_or_else(Recorder::default, |log| {
+            Recorder::new(log, self.who.clone(), (&self.context, &self.server), (namespace, pod))
+        })
+    }
+}
+
 /// Reads the kubeconfig and prepares a client; nothing is sent yet.
 pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
-    let (mut config, context, proxy_url) = load(options).await?;
+    let (mut config, context, proxy_url, user) = load(options).await?;
     let (host, port) = (config.cluster_url.host().unwrap_or_default().to_owned(), config.cluster_url.port_u16());
     let https = config.cluster_url.scheme_str() != Some("http");
     let port = port.unwrap_or(if https { 443 } else { 80 });
@@ -98,15 +116,22 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
     {
         exec.interactive_mode = Some(ExecInteractiveMode::Never);
     }
+    let impersonated = config.auth_info.impersonate.clone();
     let agent = concat!("kubectl-meshaudit/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let namespace = config.default_namespace.clone();
     let server = format!("{}://{host}:{port}", if https { "https" } else { "http" });
     let plugin = config.auth_info.exec.as_ref().map(|exec| Arc::new(Plugin::new(exec)));
     let client = client(config, options.deadline, &server, plugin.as_deref()).await?;
+    let audit_log = options.audit_log.as_ref().map(|path| {
+        AuditLog::open(path)
+            .map_err(|error| ApiError::Config(format!("the audit log {} cannot be written: {error}", path.display())))
+    });
+    let audit_log = audit_log.transpose()?;
+    let who = who(user, impersonated);
     let (request_timeout, deadline) = (options.request_timeout, options.deadline);
     let spdy_only = SpdyOnly::default();
-    Ok(Connection { client, request_timeout, deadline, spdy_only, server, plugin, context, namespace })
+    Ok(Connection { client, request_timeout, deadline, spdy_only, server, plugin, audit_log, who, context, namespace })
 }
 
 /// Makes a client, which runs a credential plugin and waits for its end: on a thread that is left to itself when the
@@ -143,7 +168,8 @@ impl Connection {
 }
 
 /// The configuration, its context's name, and the proxy that the kubeconfig itself names.
-async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String>), ApiError> {
+/// The configuration, the context's name, the proxy's URL, and the kubeconfig's name for the user.
+async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String>, String), ApiError> {
     let Some(mut kubeconfig) = read_kubeconfig(options)?.or_else(|| options.overrides.kubeconfig()) else {
         let config = Config::incluster().map_err(|error| {
             ApiError::Config(format!(
@@ -151,7 +177,7 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String
                 innermost(&error)
             ))
         })?;
-        return Ok((config, "in-cluster".to_owned(), None));
+        return Ok((config, "in-cluster".to_owned(), None, String::new()));
     };
     let context = options.context.clone().or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
     let known: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
@@ -178,7 +204,7 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String
     let chosen = KubeConfigOptions {
         context: Some(context.clone()),
         cluster: options.cluster.clone(),
-        user: Some(user.unwrap_or_default()),
+        user: Some(user.clone().unwrap_or_default()),
     };
     let config = Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(|error| {
         ApiError::Config(format!(
@@ -186,7 +212,7 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String
             secrets::describe_config(&error)
         ))
     })?;
-    Ok((config, context, proxy))
+    Ok((config, context, proxy, user.unwrap_or_default()))
 }
 
 /// `None` where no kubeconfig was named and there is none at the usual places.

@@ -253,6 +253,8 @@ mod tests {
             spdy_only: Default::default(),
             server: String::new(),
             plugin: None,
+            audit_log: None,
+            who: Default::default(),
             context: String::new(),
             namespace: String::new(),
         };

@@ -1,5 +1,6 @@
 //! The Kubernetes API: clients, what a selection means, pods, and ports in pods.
 
+mod audit_log;
 mod client;
 mod deadline;
 mod descendants;
@@ -21,6 +22,7 @@ mod services;
 mod standing;
 mod targets;
 
+pub use audit_log::{Announced, AuditLog, Recorder};
 pub use client::{ConnectOptions, Connection, connect, kubeconfig_contexts};
 pub use deadline::{Deadline, TimedOut};
 pub(crate) use encode::{encode, is_label};

@@ -89,7 +89,9 @@ pub enum ClusterKind {
 }
 
 /// Where in a dump a cluster stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ClusterSource {
     /// From the bootstrap (`static_clusters`).
@@ -102,7 +104,7 @@ pub enum ClusterSource {
 }
 
 /// A service that a cluster stands for, from `metadata.filter_metadata.istio.services`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ServiceRef {
     /// The service's host.
     #[serde(default)]
@@ -113,7 +115,7 @@ pub struct ServiceRef {
 }
 
 /// What an audit keeps of one of Envoy's clusters (`envoy/config/cluster/v3/cluster.proto`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvoyCluster {
     /// The whole name.
@@ -122,6 +124,7 @@ pub struct EnvoyCluster {
     pub discovery_type: Arc<str>,
     /// `connect_timeout`; `None` where the field is absent and Envoy's 5 s hold.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    #[schemars(with = "Option<String>")]
     pub connect_timeout: Option<Duration>,
     /// Where in the dump it stood.
     #[serde(default)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// How long connecting took, in milliseconds, from Envoy's `upstream_cx_connect_ms` histogram.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectLatency {
     /// The median.
@@ -19,7 +19,7 @@ pub struct ConnectLatency {
 }
 
 /// Connection attempts of one proxy to one cluster. Envoy's figures restart with the endpoint and with the proxy.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterEvidence {
     /// The cluster's name.

@@ -2,6 +2,7 @@
 //! [`MeshSnapshot`]; everything after it is a pure function of one.
 
 mod app_log;
+mod change;
 mod cluster;
 mod debug_log;
 pub mod delivery;
@@ -19,6 +20,7 @@ mod workload;
 
 pub use app_log::{AppRecord, Call, JsonRecord, Leaf, Leaves, LoggedAt, Severity};
 
+pub use change::{ChangeRecord, ChangeStage, LoggerChange, Who};
 pub use cluster::{ClusterKind, ClusterName, ClusterSource, Direction, EnvoyCluster, ServiceRef, TUNNELS};
 pub use debug_log::{
     ClusterIdentity, DebugLease, LOG_LEVELS, LevelDifference, LevelSpec, LevelSpecError, Levels, NamespaceUid,
@@ -34,5 +36,7 @@ pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPar
 pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogLevels};
 pub use scope::{ClusterTool, Flag, Scope, quote};
 pub use selector::{LabelSelector, Need, SelectorError};
-pub use snapshot::{ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy};
+pub use snapshot::{
+    ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, SnapshotDocument, UnreadProxy,
+};
 pub use workload::workload_of_pod;

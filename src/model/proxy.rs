@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Names a proxy. Its text form is `namespace/pod`, `context/namespace/pod` when an audit spans several clusters, or
 /// the input's name for a dump that says nothing of its pod.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ProxyId {
     /// The kubeconfig context, only when several are audited at once.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -41,7 +41,7 @@ impl fmt::Display for ProxyId {
 }
 
 /// What the proxy is there for: the word after `proxy` in pilot-agent's arguments.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyRole {
     /// Beside an application (`proxy sidecar`), as a container or as a native sidecar.
@@ -54,7 +54,7 @@ pub enum ProxyRole {
 }
 
 /// Log levels that a proxy was started with, from pilot-agent's arguments and the pod's annotations.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StartupLogLevels {
     /// `--proxyLogLevel`, or the annotation `sidecar.istio.io/logLevel`.
@@ -66,7 +66,7 @@ pub struct StartupLogLevels {
 }
 
 /// A proxy as its pod describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
     /// Its name.
@@ -116,7 +116,7 @@ pub struct Proxy {
 }
 
 /// When `debug-log` set levels, and when they are to be put back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseTimes {
     /// When they were set.
@@ -158,7 +158,7 @@ fn default_admin_port() -> u16 {
 }
 
 /// The level of each of Envoy's loggers, as `POST /logging` lists them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct LoggerLevels(pub BTreeMap<Arc<str>, Arc<str>>);
 

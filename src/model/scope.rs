@@ -166,8 +166,8 @@ impl Scope {
 impl ClusterTool {
     fn translate(self, flag: Flag) -> Option<Flag> {
         let name = match (self, flag.name.as_str()) {
-            // A request's deadline is ours, not the cluster's.
-            (_, "--request-timeout") => return None,
+            // These are ours, not the cluster's.
+            (_, "--request-timeout" | "--audit-log") => return None,
             (Self::Kubectl, _) | (Self::Helm | Self::Istioctl, "--kubeconfig") | (Self::Istioctl, "--context") => {
                 return Some(flag);
             }

@@ -14,6 +14,41 @@ use super::istio::IstioObjects;
 use super::sync::XdsCounters;
 use super::{EnvoyCluster, LoggerLevels, Proxy, ProxyId};
 
+/// A snapshot as it is written: `kind: MeshSnapshot`.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotDocument<'a> {
+    /// Always `meshaudit/v1`.
+    pub api_version: &'static str,
+    /// Always `MeshSnapshot`.
+    pub kind: &'static str,
+    /// What wrote it.
+    pub tool: SnapshotTool,
+    /// What was read.
+    pub snapshot: &'a MeshSnapshot,
+}
+
+/// The program that wrote a snapshot.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct SnapshotTool {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+}
+
+impl<'a> SnapshotDocument<'a> {
+    /// Its kind.
+    pub const KIND: &'static str = "MeshSnapshot";
+
+    /// Of a snapshot, by this program.
+    #[must_use]
+    pub const fn of(snapshot: &'a MeshSnapshot) -> Self {
+        let tool = SnapshotTool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
+        Self { api_version: "meshaudit/v1", kind: Self::KIND, tool, snapshot }
+    }
+}
+
 /// A set of positions in a table: clusters a proxy holds, or proxies that hold a cluster. Runs cost a few bytes,
 /// whatever their length, and that is what the clusters of a mesh's proxies are.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -95,6 +130,21 @@ impl FromIterator<u32> for ClusterSet {
 }
 
 /// As runs: `[[first, last], …]`.
+impl schemars::JsonSchema for ClusterSet {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ClusterSet".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let position = serde_json::json!({"type": "integer", "minimum": 0, "maximum": Self::MOST});
+        schemars::json_schema!({
+            "description": "Positions in the table of clusters, as runs: first and last.",
+            "type": "array",
+            "items": {"type": "array", "items": position, "minItems": 2, "maxItems": 2},
+        })
+    }
+}
+
 impl Serialize for ClusterSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.runs().serialize(serializer)
@@ -127,7 +177,7 @@ impl<'de> Deserialize<'de> for ClusterSet {
 }
 
 /// A proxy that was read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxySnapshot {
     /// The proxy.
@@ -157,7 +207,7 @@ impl ProxySnapshot {
 }
 
 /// A pod that was selected and is no proxy that could be audited.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SkippedProxy {
     /// The pod.
     pub id: ProxyId,
@@ -200,7 +250,7 @@ impl fmt::Display for FailureCause {
 }
 
 /// A proxy that could not be read: data, not an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct UnreadProxy {
     /// The proxy, or the input.
     pub id: ProxyId,
@@ -211,7 +261,7 @@ pub struct UnreadProxy {
 }
 
 /// What an audit reads of a mesh.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshSnapshot {
     /// When reading began.

@@ -12,7 +12,7 @@ use super::objects::{ControlPlane, EffectiveMesh, IstioObjects, MeshConfigKind};
 
 /// Why a proxy refused the last clusters it was sent: Envoy's NACK, which istiod keeps until the next ACK
 /// (`pilot/pkg/xds/debug.go`, `ResourceStatus.LastError`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
     /// Envoy's sentence, without the text of the cluster that it quotes.
@@ -26,7 +26,7 @@ pub struct Rejection {
 }
 
 /// What became of the last clusters that were sent to a proxy, as its istiod knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ClusterSync {
     /// The proxy is connected, and none were sent.
@@ -40,7 +40,7 @@ pub enum ClusterSync {
 }
 
 /// A proxy that is connected to an istiod (an element of `/debug/syncz`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxySync {
     /// `POD.NAMESPACE`.
@@ -60,7 +60,7 @@ pub struct ProxySync {
 }
 
 /// What came of asking an istiod pod.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
     /// The proxies that are connected to it.
@@ -72,7 +72,7 @@ pub enum Answer {
 }
 
 /// A pod of a control plane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Instance {
     /// The pod's namespace.
@@ -83,6 +83,7 @@ pub struct Instance {
     pub ready: bool,
     /// `connectTimeout` of the mesh configuration that it uses (`/debug/mesh`); `None` where it did not say.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    #[schemars(with = "Option<String>")]
     pub connect_timeout: Option<Duration>,
     /// What it answered; `None` where it was not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,7 +92,7 @@ pub struct Instance {
 
 /// What injects proxies: a webhook of a control plane's revision, or of a tag of it
 /// (`MutatingWebhookConfiguration` with the label `app=sidecar-injector`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Injector {
     /// The webhook configuration's name.
@@ -107,7 +108,7 @@ pub struct Injector {
 }
 
 /// What a proxy counts of the clusters it is sent (`/stats`), for as long as its process lives.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct XdsCounters {
     /// `cluster_manager.cds.update_success`.

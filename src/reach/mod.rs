@@ -2,6 +2,7 @@
 
 mod direct;
 mod istiod;
+mod listener;
 mod prometheus;
 mod pushgateway;
 mod request;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use direct::{Direct, DirectError};
 pub use istiod::IstiodPage;
+pub use listener::{Page, Pages, answer_pages};
 pub use prometheus::{PROMETHEUS, PrometheusAuth, PrometheusServer, RangeQuery};
 pub use pushgateway::{PushError, push};
 pub use request::{AdminRequest, Section};

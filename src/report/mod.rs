@@ -9,6 +9,7 @@ pub mod document;
 pub mod escape;
 pub mod export;
 pub mod fix;
+pub mod incident;
 pub mod look;
 pub mod palette;
 pub mod progress;

@@ -274,6 +274,45 @@ fn too_wide(args: &[&str], run: &crate::Run, columns: usize) -> Vec<String> {
 }
 
 #[test]
+fn lines_and_snapshots_hold_to_their_schemas() {
+    let lines = crate::published_schema("ndjson");
+    let mut kinds = std::collections::BTreeSet::new();
+    let log = b"[2026-11-23T12:00:00.000Z] \"- - -\" 0 UF,URX - - \"-\" 0 0 1000 - \"-\" \"-\" \"-\" \"-\" \
+        \"52.0.0.1:443\" outbound|443||api.example.com - 52.0.0.1:443 10.0.0.1:40000 - -\n";
+    let runs = [
+        on_incident(["timeouts", "-n", "shop", "-o", "ndjson"]).run().stdout,
+        on_incident(["timeouts", "-n", "shop", "-o", "ndjson", "--explain-origin"]).run().stdout,
+        plugin(["diagnose", "--from", "-", "-o", "ndjson"]).stdin(log).run().stdout,
+        on_incident(["debug-log", "deploy/cart", "-n", "shop", "--show", "-o", "ndjson"]).run().stdout,
+    ];
+    for line in runs.iter().flat_map(|out| out.lines()) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(lines.is_valid(&line), "{line}: {}", lines.iter_errors(&line).next().unwrap());
+        kinds.insert(line["kind"].as_str().unwrap().to_owned());
+    }
+    let all = ["TimeoutAudit", "ProxySet", "Cluster", "Finding", "Summary", "OriginExplanation", "DiagnosisEvent"];
+    assert!(all.into_iter().chain(["DebugLog"]).all(|kind| kinds.contains(kind)), "{kinds:?}");
+    assert!(!lines.is_valid(&serde_json::json!({"kind": "Summary"})), "a schema that takes everything is none");
+    let snapshots = crate::published_schema("snapshot");
+    let directory = tempfile::tempdir().unwrap();
+    on_incident(["snapshot", directory.path().to_str().unwrap(), "-A", "--force"]).run().exits(3);
+    let mut files = vec![directory.path().join("snapshot.json")];
+    let rules = std::fs::read_dir(crate::project().join("tests/fixtures/rules")).unwrap();
+    files.extend(
+        rules.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|of| of == "json")),
+    );
+    for file in files {
+        let document: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        if document["kind"] != "MeshSnapshot" {
+            continue;
+        }
+        let errors: Vec<String> = snapshots.iter_errors(&document).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {}", file.display(), errors[0]);
+    }
+    assert!(!snapshots.is_valid(&serde_json::json!({"apiVersion": "meshaudit/v1", "kind": "MeshSnapshot"})));
+}
+
+#[test]
 fn the_incident_fits_on_one_screen() {
     let _ = incident().drive_client();
     let run = on_incident(["timeouts", "-A"]).env("COLUMNS", "80").env("LINES", "24").run().exits(1);

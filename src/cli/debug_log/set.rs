@@ -58,7 +58,8 @@ async fn turn_on(site: &Site<'_>, proxy: &Proxy, taking: &Taking) -> Result<Prox
     let mut tunnel = site.tunnel(proxy);
     let held = acquire(site.connection, &mut tunnel, proxy, &site.store, taking).await?;
     let mut item = ProxyLevels::new(proxy.id.to_string(), LevelState::On);
-    match set_levels(&mut tunnel, &held.wanted).await {
+    let recorder = site.connection.recorder(&proxy.id.namespace, &proxy.id.name);
+    match set_levels(&mut tunnel, &held.wanted, &held.present, &recorder).await {
         Ok(answer) => {
             describe(&mut item, &held);
             for left in differences(&answer, &held.wanted) {
@@ -79,7 +80,7 @@ async fn turn_on(site: &Site<'_>, proxy: &Proxy, taking: &Taking) -> Result<Prox
             };
             item = site.ended(&held.lease, restore(&held.claim, &held.lease, how).await);
             item.messages.push(format!("the levels could not be set: {error}"));
-            if item.state == LevelState::Restored {
+            if matches!(item.state, LevelState::Restored | LevelState::Unchanged) {
                 item.state = LevelState::Failed;
             }
         }

@@ -139,7 +139,7 @@ impl DebugLogArgs {
 pub(super) fn scope(kube: &KubeArgs, admin_port: Option<u16>, context: &str) -> Scope {
     let port = admin_port.map(|port| Flag::new("--admin-port", port.to_string()));
     let mut cluster = kube.flags();
-    for flag in cluster.iter_mut().filter(|flag| flag.name == "--kubeconfig") {
+    for flag in cluster.iter_mut().filter(|flag| ["--kubeconfig", "--audit-log"].contains(&flag.name.as_str())) {
         flag.value = flag.value.take().map(|path| absolute(&PathBuf::from(path)));
     }
     let scope =

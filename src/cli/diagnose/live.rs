@@ -15,13 +15,12 @@ use super::super::failure::Failure;
 use super::super::interrupt;
 use super::super::kube_args::{KubeArgs, SelectArgs, duration};
 use super::super::leases;
-use super::{DiagnoseArgs, Format, Reading, conclude, exit, look, print};
+use super::{DiagnoseArgs, Format, Reading, exit, look, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
-use crate::decode::log::{AccessFormat, LogDecoder};
+use crate::decode::log::LogDecoder;
 use crate::k8s::{Connection, LogOptions, LogStream, select};
 use crate::model::{Proxy, Scope, format_duration};
 use crate::reach::Limits;
-use crate::report::diagnosis::DiagnosisInput;
 
 /// Which proxies, and which part of their logs.
 #[derive(Debug, Args)]
@@ -29,23 +28,23 @@ use crate::report::diagnosis::DiagnosisInput;
 pub(in crate::cli) struct LiveArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
     #[arg(value_name = "TARGET", help_heading = None, conflicts_with = "from")]
-    pub(super) targets: Vec<String>,
+    pub(in crate::cli) targets: Vec<String>,
     /// Go on with what the proxies write, until Ctrl-C
     #[arg(short, long, conflicts_with_all = ["from", "previous"])]
-    pub(super) follow: bool,
+    pub(in crate::cli) follow: bool,
     /// Nothing older than this, e.g. 1h
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "from")]
-    pub(super) since: Option<Duration>,
+    pub(in crate::cli) since: Option<Duration>,
     /// No more than the last so many lines of each proxy
     #[arg(long, value_name = "LINES", conflicts_with = "from")]
-    pub(super) tail: Option<u64>,
+    pub(in crate::cli) tail: Option<u64>,
     /// The log of the proxies before their last restart
     #[arg(short, long, conflicts_with = "from")]
-    pub(super) previous: bool,
+    pub(in crate::cli) previous: bool,
     #[command(flatten)]
-    pub(super) select: SelectArgs,
+    pub(in crate::cli) select: SelectArgs,
     #[command(flatten)]
-    pub(super) kube: KubeArgs,
+    pub(in crate::cli) kube: KubeArgs,
 }
 
 /// Logs read at once while they are followed: each is a connection to the API server.
@@ -78,8 +77,12 @@ impl LiveArgs {
     }
 }
 
-/// Reads the logs of running proxies.
-pub(super) async fn run(args: &DiagnoseArgs, mut reading: Reading<'_>, console: &Console) -> Result<Exit, Failure> {
+/// Connects, and finds the proxies whose logs are read.
+async fn selected(
+    args: &DiagnoseArgs,
+    reading: &mut Reading<'_>,
+    console: &Console,
+) -> Result<(Connection, Vec<Proxy>), Failure> {
     let live = &args.live;
     if live.kube.context.len() > 1 {
         return Err(Failure::usage("diagnose reads the logs of one cluster at a time").hint("give --context once"));
@@ -87,36 +90,30 @@ pub(super) async fn run(args: &DiagnoseArgs, mut reading: Reading<'_>, console: 
     let connection = live.kube.connect().await?;
     leases::see(&connection, live.limits(), console).await;
     let found = select(&connection, &live.select.selection(&live.targets)?, "").await?;
-    let Some(first) = found.skipped.first().filter(|_| found.proxies.is_empty()) else {
-        if found.proxies.is_empty() {
-            return Err(
-                Failure::cannot_run("no pods are selected").hint("-A looks in all namespaces; -n names another")
-            );
-        }
-        if args.config_dump.is_empty() {
-            reading.formats = access_log_formats(&connection, &live.kube.istio_namespace, &found.proxies).await;
-        }
-        return if live.follow {
-            follow(args, &connection, found.proxies, reading.formats, console).await
-        } else {
-            once(args, &connection, found.proxies, reading, console).await
-        };
-    };
-    Err(Failure::cannot_run(format!("no proxy among the pods: {}: {}", first.id, first.reason)))
+    if found.proxies.is_empty() {
+        return Err(match found.skipped.first() {
+            Some(first) => Failure::cannot_run(format!("no proxy among the pods: {}: {}", first.id, first.reason)),
+            None => Failure::cannot_run("no pods are selected").hint("-A looks in all namespaces; -n names another"),
+        });
+    }
+    if args.config_dump.is_empty() {
+        reading.formats = access_log_formats(&connection, &live.kube.istio_namespace, &found.proxies).await;
+    }
+    Ok((connection, found.proxies))
 }
 
-/// Reads what is there, proxy by proxy.
-async fn once(
+/// Reads what is there, proxy by proxy; gives why what was not read is missing.
+pub(super) async fn once(
     args: &DiagnoseArgs,
-    connection: &Connection,
-    proxies: Vec<Proxy>,
-    mut reading: Reading<'_>,
+    reading: &mut Reading<'_>,
     console: &Console,
-) -> Result<Exit, Failure> {
+) -> Result<Vec<String>, Failure> {
+    let (connection, proxies) = selected(args, reading, console).await?;
     let limits = args.live.limits();
     let mut stop = interrupt::listen();
     if args.config_dump.is_empty() {
         // Each failure is held against the timeout of its own pod.
+        let connection = &connection;
         let asked = futures_util::stream::iter(&proxies)
             .map(|proxy| async move { (proxy.id.to_string(), connect_timeouts(connection, proxy, limits).await) });
         let mut answers = asked.buffer_unordered(AT_ONCE);
@@ -131,7 +128,7 @@ async fn once(
     let count = proxies.len();
     for proxy in proxies {
         let (namespace, pod, name) = (&proxy.id.namespace, &proxy.id.name, proxy.id.to_string());
-        let mut log = LogStream::open(connection, namespace, pod, &proxy.container, args.live.options());
+        let mut log = LogStream::open(&connection, namespace, pod, &proxy.container, args.live.options());
         let mut decoder = LogDecoder::new(reading.formats.clone(), Timestamp::now());
         loop {
             let next = tokio::select! {
@@ -157,27 +154,17 @@ async fn once(
         reading.cut += log.cut;
     }
     if reading.counts.lines == 0 && unread.is_empty() {
-        // A quiet proxy is no error.
         let window =
             args.live.since.map_or_else(String::new, |since| format!(" in the last {}", format_duration(since)));
         let proxies = if count == 1 { "1 proxy".to_owned() } else { format!("{count} proxies") };
-        console.note(&format!("No lines{window} from {proxies}."));
-        if matches!(args.output, Format::Json | Format::Yaml) || args.output.export().is_some() {
-            print(args, console, &reading.diagnoser.finish(), DiagnosisInput::default())?;
-        }
-        return Ok(Exit::Success);
+        reading.silence = Some(format!("No lines{window} from {proxies}."));
     }
-    conclude(args, reading, &unread, console)
+    Ok(unread)
 }
 
 /// Reads logs as they grow, and says each failure when it happens.
-async fn follow(
-    args: &DiagnoseArgs,
-    connection: &Connection,
-    proxies: Vec<Proxy>,
-    formats: Vec<AccessFormat>,
-    console: &Console,
-) -> Result<Exit, Failure> {
+pub(super) async fn follow(args: &DiagnoseArgs, mut reading: Reading<'_>, console: &Console) -> Result<Exit, Failure> {
+    let (connection, proxies) = selected(args, &mut reading, console).await?;
     if proxies.len() > MOST {
         return Err(Failure::usage(format!(
             "{MOST} logs at most are followed at once, and these are {}",
@@ -193,7 +180,7 @@ async fn follow(
         raw: false,
         several: proxies.len() > 1,
         length: None,
-        formats,
+        formats: reading.formats,
     };
     let explainer = Explainer::new(console, manner, None)?;
     let (stop, signal) = listen(*console, [""; 3], Suspending::Suspends)?;

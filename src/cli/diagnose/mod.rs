@@ -4,7 +4,7 @@ mod live;
 mod stored;
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -16,15 +16,15 @@ use super::failure::Failure;
 use super::interrupt;
 use super::stores::StoreArgs;
 use crate::collect::{self, interrupt::Interruptible};
-use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
+use crate::decode::log::{AccessFormat, LogCounts, LogDecoder, SAMPLE, backward};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::{ClusterTimeouts, ProxyId, Scope};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::look::Look;
 use crate::report::table::wrap;
-use crate::report::{document, export};
-use live::LiveArgs;
+use crate::report::{document, export, v1};
+pub(super) use live::LiveArgs;
 
 /// Name the cause of every failed upstream connection in proxy logs
 ///
@@ -44,10 +44,10 @@ pub(super) struct DiagnoseArgs {
     #[command(flatten)]
     pub(super) live: LiveArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(super) store: StoreArgs,
     /// Logs in files, not of running proxies: directories, .gz, bug-report archives; - is stdin. May be repeated
     #[arg(long, value_name = "PATH", conflicts_with_all = ["namespace", "all_namespaces", "selector", "field_selector", "context"])]
-    from: Vec<String>,
+    pub(super) from: Vec<String>,
     /// Configuration of the proxies (dumps, snapshots): for their connect timeouts and access log formats
     #[arg(long, value_name = "PATH")]
     pub(super) config_dump: Vec<String>,
@@ -63,10 +63,10 @@ pub(super) struct DiagnoseArgs {
     )]
     pub(super) output: Format,
     #[command(flatten)]
-    to: OutputFileArgs,
+    pub(super) to: OutputFileArgs,
     /// No headings in tables
     #[arg(long, help_heading = "Report")]
-    no_headers: bool,
+    pub(super) no_headers: bool,
     /// The severity of a cause from which on the exit code is 1: error, warning, info or never
     #[arg(
         long,
@@ -76,10 +76,10 @@ pub(super) struct DiagnoseArgs {
         hide_possible_values = true,
         help_heading = "Report"
     )]
-    fail_on: FailOn,
+    pub(super) fail_on: FailOn,
     /// Exit code 0 in place of 1
     #[arg(long, help_heading = "Report")]
-    exit_zero: bool,
+    pub(super) exit_zero: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -112,7 +112,7 @@ impl Format {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     #[default]
     Error,
     Warning,
@@ -120,29 +120,50 @@ enum FailOn {
     Never,
 }
 
-pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failure> {
-    let Configuration { timeouts, of_proxies, formats } = configuration(args, console)?;
-    let mut reading = Reading {
-        diagnoser: Diagnoser::new(DiagnoseOptions {
-            timeouts,
-            events: args.output == Format::Ndjson,
-            ..DiagnoseOptions::default()
-        }),
-        formats,
-        counts: LogCounts::default(),
-        cut: 0,
-        stream: (args.output == Format::Ndjson).then_some(console),
+pub(super) async fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failure> {
+    if args.live.follow && args.from.is_empty() && !args.store.is_given() {
+        return live::follow(args, Reading::new(args, console)?, console).await;
+    }
+    let (reading, unread) = read(args, console).await?;
+    // If nothing at all was read, the first is the reason that is given.
+    for message in unread.iter().skip(usize::from(reading.counts.records == 0)) {
+        console.warn(&format!("not read: {message}"));
+    }
+    if args.output == Format::Ndjson {
+        let mut reading = reading;
+        print_lines(console, &reading.diagnoser.flush())?;
+        return conclude(args, reading, &unread, console);
+    }
+    conclude(args, reading, &unread, console)
+}
+
+/// Reads all logs: what was read, and why what was not is missing.
+async fn read<'a>(args: &DiagnoseArgs, console: &'a Console) -> Result<(Reading<'a>, Vec<String>), Failure> {
+    let mut reading = Reading::new(args, console)?;
+    let unread = if args.store.is_given() {
+        stored::read_all(args, &mut reading, console).await?
+    } else if args.from.is_empty() {
+        live::once(args, &mut reading, console).await?
+    } else {
+        let _ = interrupt::listen();
+        // The runtime has nothing else to do.
+        tokio::task::block_in_place(|| files(args, &mut reading))?
     };
-    for (proxy, timeouts) in of_proxies {
-        reading.diagnoser.set_timeouts_of(&proxy.to_string(), timeouts);
-    }
-    if args.store.is_given() {
-        return super::block_on(stored::run(args, reading, console));
-    }
-    if args.from.is_empty() {
-        return super::block_on(live::run(args, reading, console));
-    }
-    let _ = interrupt::listen();
+    Ok((reading, unread))
+}
+
+/// What the logs tell, and why what was not read is missing, for a command that shows it itself.
+pub(super) async fn diagnosis(
+    args: &DiagnoseArgs,
+    console: &Console,
+) -> Result<(v1::diagnosis::DiagnosisReport, Vec<String>), Failure> {
+    let (reading, unread) = read(args, console).await?;
+    let (diagnosis, input) = reading.finish(&unread)?;
+    Ok((render::report(&in_scope(&diagnosis, console.scope), input), unread))
+}
+
+/// Reads logs in files.
+fn files(args: &DiagnoseArgs, reading: &mut Reading<'_>) -> Result<Vec<String>, Failure> {
     let mut unread = Vec::new();
     let mut failed = None;
     for input in &args.from {
@@ -164,37 +185,19 @@ pub(super) fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failur
             return Err(failure);
         }
     }
-    conclude(args, reading, &unread, console)
+    Ok(unread)
 }
 
 /// Says what was found.
-pub(super) fn conclude(
-    args: &DiagnoseArgs,
-    reading: Reading<'_>,
-    unread: &[String],
-    console: &Console,
-) -> Result<Exit, Failure> {
-    // If nothing at all was read, the first is the reason that is given.
-    for message in unread.iter().skip(usize::from(reading.counts.records == 0)) {
-        console.warn(&format!("not read: {message}"));
+fn conclude(args: &DiagnoseArgs, reading: Reading<'_>, unread: &[String], console: &Console) -> Result<Exit, Failure> {
+    if let Some(silence) = &reading.silence {
+        console.note(silence);
+        if matches!(args.output, Format::Json | Format::Yaml) || args.output.export().is_some() {
+            print(args, console, &reading.diagnoser.finish(), DiagnosisInput::default())?;
+        }
+        return Ok(Exit::Success);
     }
-    let Reading { mut diagnoser, counts, cut, .. } = reading;
-    if counts.records == 0 {
-        return Err(no_records(&counts, unread));
-    }
-    if args.output == Format::Ndjson {
-        print_lines(console, &diagnoser.flush())?;
-    }
-    let diagnosis = diagnoser.finish();
-    let input = DiagnosisInput {
-        lines: counts.lines,
-        records: counts.records,
-        unrecognized: counts.unrecognized,
-        unexplained: diagnosis.unexplained,
-        ungrouped: diagnosis.ungrouped,
-        cut_lines: cut,
-        dropped_connections: diagnosis.dropped_connections,
-    };
+    let (diagnosis, input) = reading.finish(unread)?;
     print(args, console, &diagnosis, input)?;
     Ok(exit(args, &diagnosis, !unread.is_empty() || diagnosis.unexplained > 0))
 }
@@ -209,7 +212,42 @@ pub(super) struct Reading<'a> {
     pub(super) formats: Vec<AccessFormat>,
     pub(super) counts: LogCounts,
     pub(super) cut: u64,
+    /// That the logs are empty, which of a quiet proxy's is no error.
+    pub(super) silence: Option<String>,
     stream: Option<&'a Console>,
+}
+
+impl<'a> Reading<'a> {
+    /// Before the first line.
+    fn new(args: &DiagnoseArgs, console: &'a Console) -> Result<Self, Failure> {
+        let Configuration { timeouts, of_proxies, formats } = configuration(args, console)?;
+        let events = args.output == Format::Ndjson;
+        let mut diagnoser = Diagnoser::new(DiagnoseOptions { timeouts, events, ..DiagnoseOptions::default() });
+        for (proxy, timeouts) in of_proxies {
+            diagnoser.set_timeouts_of(&proxy.to_string(), timeouts);
+        }
+        let stream = events.then_some(console);
+        Ok(Self { diagnoser, formats, counts: LogCounts::default(), cut: 0, silence: None, stream })
+    }
+
+    /// What was found, and in how much; that there is no record is a failure, but for a quiet proxy.
+    fn finish(self, unread: &[String]) -> Result<(Diagnosis, DiagnosisInput), Failure> {
+        let Self { diagnoser, counts, cut, silence, .. } = self;
+        if counts.records == 0 && silence.is_none() {
+            return Err(no_records(&counts, unread));
+        }
+        let diagnosis = diagnoser.finish();
+        let input = DiagnosisInput {
+            lines: counts.lines,
+            records: counts.records,
+            unrecognized: counts.unrecognized,
+            unexplained: diagnosis.unexplained,
+            ungrouped: diagnosis.ungrouped,
+            cut_lines: cut,
+            dropped_connections: diagnosis.dropped_connections,
+        };
+        Ok((diagnosis, input))
+    }
 }
 
 impl Reading<'_> {
@@ -240,8 +278,9 @@ impl Reading<'_> {
         let mut decoder = LogDecoder::new(self.formats.clone(), Timestamp::now());
         let text = Text::new(Interruptible(reader)).map_err(|error| ReadingError::Input(error.to_string()))?;
         let mut lines = Lines::new(text);
+        let mut failed = self.in_order(&mut lines, &mut decoder, source).map_err(ReadingError::Output)?;
         let outcome = loop {
-            match lines.next_line() {
+            match failed.take().map_or_else(|| lines.next_line(), Err) {
                 Ok(Some(line)) => {
                     if let Err(failure) = self.line(&mut decoder, line, source) {
                         break Err(ReadingError::Output(failure));
@@ -258,6 +297,37 @@ impl Reading<'_> {
         self.counts += decoder.counts();
         self.cut += lines.cut;
         outcome
+    }
+
+    /// Reads the beginning of a log; all of it, from its end, where the latest line comes first. What kept it from reading
+    /// on, if something did.
+    fn in_order<R: Read>(
+        &mut self,
+        lines: &mut Lines<R>,
+        decoder: &mut LogDecoder,
+        source: &str,
+    ) -> Result<Option<io::Error>, Failure> {
+        // Failures that are told as they are found cannot wait.
+        if self.stream.is_some() {
+            return Ok(None);
+        }
+        let mut held = Vec::new();
+        let mut failed = hold(lines, &mut held, SAMPLE).err();
+        if failed.is_none()
+            && let Some(from) = backward(&held, &self.formats, Timestamp::now())
+        {
+            match hold(lines, &mut held, usize::MAX) {
+                Ok(true) => held[from..].reverse(),
+                // What is too large to be held is read as it comes.
+                Ok(false) => {}
+                Err(error) => {
+                    held[from..].reverse();
+                    failed = Some(error);
+                }
+            }
+        }
+        held.iter().try_for_each(|line| self.line(decoder, line, source))?;
+        Ok(failed)
     }
 
     /// Reads one line of a log; prints what it completes, where failures are printed as they are found.
@@ -282,6 +352,19 @@ impl Reading<'_> {
     }
 }
 
+/// Takes lines until there are so many, or no more; false where they are too large to be held.
+fn hold<R: Read>(lines: &mut Lines<R>, held: &mut Vec<Vec<u8>>, count: usize) -> io::Result<bool> {
+    /// The most that is held to be read backward.
+    const MAX_HELD: usize = 256 << 20;
+    let mut size: usize = held.iter().map(Vec::len).sum();
+    while held.len() < count && size < MAX_HELD {
+        let Some(line) = lines.next_line()? else { break };
+        size += line.len() + size_of::<Vec<u8>>();
+        held.push(line.to_vec());
+    }
+    Ok(size < MAX_HELD)
+}
+
 /// `…/proxies/NAMESPACE/POD/FILE`: the layout of `istioctl bug-report` (`tools/bug-report/pkg/archive`).
 fn bug_report_pod(path: &str) -> Option<String> {
     let mut parts = path.rsplit('/');
@@ -290,7 +373,7 @@ fn bug_report_pod(path: &str) -> Option<String> {
 }
 
 /// Whether a file is a configuration dump or a snapshot, and so not a log: it says so near its beginning.
-fn is_dump(beginning: &[u8]) -> bool {
+pub(super) fn is_dump(beginning: &[u8]) -> bool {
     let text = beginning.trim_ascii_start();
     let head = &text[..text.len().min(4096)];
     let has = |needle: &[u8]| memchr::memmem::find(head, needle).is_some();

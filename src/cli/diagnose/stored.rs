@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::console::Console;
-use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::stores::{Containers, Selected, failure, tell};
-use super::{DiagnoseArgs, Reading, conclude};
+use super::{DiagnoseArgs, Reading};
 use crate::decode::log::LogDecoder;
 use crate::store::{ReadOptions, Reader, Source, StoreError, Summary, Wanted, read};
 
@@ -16,8 +15,12 @@ use crate::store::{ReadOptions, Reader, Source, StoreError, Summary, Wanted, rea
 /// upstream's (`RESPONSE_CODE` and `RESPONSE_CODE_DETAILS` of Istio's default format).
 const WENT_WELL: &str = "200 - via_upstream";
 
-/// Reads what the store has.
-pub(super) async fn run(args: &DiagnoseArgs, mut reading: Reading<'_>, console: &Console) -> Result<Exit, Failure> {
+/// Reads what the store has; gives why what was not read is missing.
+pub(super) async fn read_all(
+    args: &DiagnoseArgs,
+    reading: &mut Reading<'_>,
+    console: &Console,
+) -> Result<Vec<String>, Failure> {
     let live = &args.live;
     if live.follow || live.previous || live.tail.is_some() {
         return Err(Failure::usage("a log store is read as it is: --follow, --tail and --previous are for pods"));
@@ -36,7 +39,7 @@ pub(super) async fn run(args: &DiagnoseArgs, mut reading: Reading<'_>, console: 
         calls: false,
     };
     let (whole_since, whole_until) = (ask.since, ask.until);
-    let mut decoding = Decoding { reading: &mut reading, decoders: HashMap::new(), failed: None };
+    let mut decoding = Decoding { reading, decoders: HashMap::new(), failed: None };
     let proxies = |fields: &_, sample: &[_]| selected.conditions(fields, sample, &Containers::Proxies);
     let mut outcome = read(&*store, &mut ask, &proxies, &options(), &mut decoding).await;
     if matches!(outcome, Err(StoreError::Nothing { .. })) {
@@ -56,13 +59,7 @@ pub(super) async fn run(args: &DiagnoseArgs, mut reading: Reading<'_>, console: 
     reading.counts.records += counted;
     let mut unread: Vec<String> = ask.told.lacking();
     unread.extend(summary.broke_off.iter().map(|error| format!("{}: {error}", store.name())));
-    if reading.counts.records > 0 {
-        // All are said: none of them is the reason why nothing was read.
-        for message in &unread {
-            console.warn(&format!("not read: {}", crate::report::escape::escape(message)));
-        }
-    }
-    conclude(args, reading, &unread, console)
+    Ok(unread)
 }
 
 struct Decoding<'d, 'a> {

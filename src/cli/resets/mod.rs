@@ -16,11 +16,12 @@ use super::interrupt;
 use super::kube_args::{KubeArgs, SelectArgs};
 use super::leases;
 use super::moment::{BadMoment, Typed};
-use super::stores::{StoreArgs, service_address};
+use super::stores::{StoreArgs, service_address, without_credentials};
 use crate::collect::resets::{count_files, count_pods, count_requests, expand};
 use crate::decode::app_log::ReaderOptions;
 use crate::decode::timestamp::TimeContext;
 use crate::k8s::log_sources;
+use crate::model::Flag;
 use crate::reach::{PrometheusAuth, PrometheusServer};
 use crate::report::document;
 use crate::report::resets::{ResetsReport, chart, csv, html, markdown, svg, table, uncounted, wide};
@@ -42,18 +43,18 @@ Exit codes: 0 done, 2 usage, 3 some input could not be read, 4 could not run.")]
 pub(super) struct ResetsArgs {
     /// Pods and workloads: POD, POD.NAMESPACE, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME, gateway/NAME
     #[arg(value_name = "TARGET", help_heading = None)]
-    targets: Vec<String>,
+    pub(super) targets: Vec<String>,
 
     /// Log files instead of pods, directories with them, or - for stdin; compressed ones too
     #[arg(long, value_name = "PATH", conflicts_with_all = ["targets", "namespace", "all_namespaces", "selector", "field_selector", "context"])]
-    from: Vec<PathBuf>,
+    pub(super) from: Vec<PathBuf>,
 
     /// Read the log of this container; else of every one but the proxy (repeatable)
     #[arg(short = 'c', long, value_name = "NAME", conflicts_with = "from")]
-    container: Vec<String>,
+    pub(super) container: Vec<String>,
 
     #[command(flatten)]
-    store: StoreArgs,
+    pub(super) store: StoreArgs,
     /// Print the query to paste into a store that this machine may not reach: splunk, kql, esql, loki, victorialogs,
     /// cloudwatch, google, azure or datadog; its export is read with --from
     #[arg(
@@ -64,23 +65,23 @@ pub(super) struct ResetsArgs {
         help_heading = "Log store",
         conflicts_with = "from"
     )]
-    print_query: Option<stored::PrintQuery>,
+    pub(super) print_query: Option<stored::PrintQuery>,
     #[command(flatten)]
-    prometheus: PrometheusArgs,
+    pub(super) prometheus: PrometheusArgs,
     #[command(flatten)]
-    counting: CountingArgs,
+    pub(super) counting: CountingArgs,
     #[command(flatten)]
-    report: ReportArgs,
+    pub(super) report: ReportArgs,
     #[command(flatten)]
-    select: SelectArgs,
+    pub(super) select: SelectArgs,
     #[command(flatten)]
-    kube: KubeArgs,
+    pub(super) kube: KubeArgs,
 }
 
 /// Request counts instead of logs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Prometheus")]
-struct PrometheusArgs {
+pub(super) struct PrometheusArgs {
     /// Read Istio's request counts from Prometheus at this URL instead of logs
     #[arg(long, value_name = "URL", conflicts_with_all = ["targets", "from", "container", "prometheus_service"])]
     prometheus: Option<String>,
@@ -102,12 +103,12 @@ struct PrometheusArgs {
 }
 
 /// What counts.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Counting")]
-struct CountingArgs {
+pub(super) struct CountingArgs {
     /// Leave out what is older: a moment, a day, or a length of time before now such as 36h, 1d or 2w
     #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    pub(super) since: Option<String>,
     /// Leave out what is younger: a moment, a day, or a length of time before now
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
@@ -131,10 +132,21 @@ struct CountingArgs {
 /// How it is shown.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Report")]
-struct ReportArgs {
+pub(super) struct ReportArgs {
     /// chart, table, wide, json, yaml, csv, markdown, svg or html
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     output: Format,
+    #[command(flatten)]
+    pub(super) chart: ChartArgs,
+    /// List, instead of the chart, the records that have words of a lost connection and were not counted
+    #[arg(long, value_name = "WHAT", value_enum)]
+    show: Option<Show>,
+}
+
+/// What the chart has.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Report")]
+pub(super) struct ChartArgs {
     /// Length of the columns: day, hour, or a length that divides a day such as 10m
     #[arg(long, value_name = "LENGTH", default_value = "day")]
     by: By,
@@ -148,9 +160,13 @@ struct ReportArgs {
     /// moments too
     #[arg(long, value_name = "TIME=LABEL")]
     mark: Vec<String>,
-    /// List, instead of the chart, the records that have words of a lost connection and were not counted
-    #[arg(long, value_name = "WHAT", value_enum)]
-    show: Option<Show>,
+}
+
+impl ReportArgs {
+    /// Of a chart that another command shows.
+    pub(super) fn of(chart: ChartArgs) -> Self {
+        Self { output: Format::default(), chart, show: None }
+    }
 }
 
 /// What to list in place of the chart.
@@ -177,25 +193,12 @@ enum Format {
 /// Counts, and reports.
 pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Failure> {
     let now = Timestamp::now();
-    let plan = args.plan(now).map_err(|error| Failure::usage(error.to_string()))?;
+    let plan = args.plan(now)?;
     if let Some(store) = args.print_query {
         return args.print_query(store, &plan, console);
     }
-    let (tally, mut sources) = args.read(&plan, console).await?;
-    args.check(&tally, &sources)?;
-    sources.log_zone.clone_from(&args.counting.log_tz);
-    sources.show_uncounted = args.shows_uncounted();
-    let read_until = args.is_live().then_some(now).filter(|_| plan.question.until.is_none());
-    let comparisons = compare_marks(&tally, &plan.question, sources.slot_seconds, read_until);
+    let report = args.count(&plan, console).await?;
     let format = args.report.output;
-    let top = if format == Format::Wide { 0 } else { args.report.top };
-    let series =
-        Series::build(&tally, &plan.question, top, plan.now).map_err(|error| Failure::cannot_run(error.to_string()))?;
-    let mut report = ResetsReport::new(&tally, &plan.question, &series, &comparisons, &sources);
-    report.next = args.next_steps(&report, &tally);
-    if let Some(delay) = report.delay.as_mut().filter(|delay| delay.points_at().is_some()) {
-        delay.next = report.next.first().map(|step| step.command.clone());
-    }
     for failed in &report.input.failed {
         console.warn(&crate::report::escape::escape(&failed.sentence()));
     }
@@ -205,7 +208,7 @@ pub(super) async fn run(args: &ResetsArgs, console: &Console) -> Result<Exit, Fa
         }
     }
     console.print(&args.render(&report, console)?)?;
-    Ok(if sources.failed.is_empty() { Exit::Success } else { Exit::Incomplete })
+    Ok(if report.input.failed.is_empty() { Exit::Success } else { Exit::Incomplete })
 }
 
 /// What is wrong with the arguments.
@@ -236,16 +239,47 @@ enum ArgumentError {
 }
 
 /// What to count and how to read, from the arguments.
-struct Plan {
+pub(super) struct Plan {
     question: Question,
     options: ReaderOptions,
     now: Timestamp,
 }
 
+impl Plan {
+    /// The earliest moment that counts.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.question.since
+    }
+}
+
 impl ResetsArgs {
-    fn plan(&self, now: Timestamp) -> Result<Plan, ArgumentError> {
+    /// What is to be counted; what is wrong with the arguments is said before anything is read.
+    pub(super) fn plan(&self, now: Timestamp) -> Result<Plan, Failure> {
+        self.question(now).map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    /// Counts.
+    pub(super) async fn count(&self, plan: &Plan, console: &Console) -> Result<ResetsReport, Failure> {
+        let (tally, mut sources) = self.read(plan, console).await?;
+        self.check(&tally, &sources)?;
+        sources.log_zone.clone_from(&self.counting.log_tz);
+        sources.show_uncounted = self.shows_uncounted();
+        let read_until = self.is_live().then_some(plan.now).filter(|_| plan.question.until.is_none());
+        let comparisons = compare_marks(&tally, &plan.question, sources.slot_seconds, read_until);
+        let top = if self.report.output == Format::Wide { 0 } else { self.report.chart.top };
+        let series = Series::build(&tally, &plan.question, top, plan.now)
+            .map_err(|error| Failure::cannot_run(error.to_string()))?;
+        let mut report = ResetsReport::new(&tally, &plan.question, &series, &comparisons, &sources);
+        report.next = self.next_steps(&report, &tally, plan.now);
+        if let Some(delay) = report.delay.as_mut().filter(|delay| delay.points_at().is_some()) {
+            delay.next = report.next.first().map(|step| step.command.clone());
+        }
+        Ok(report)
+    }
+
+    fn question(&self, now: Timestamp) -> Result<Plan, ArgumentError> {
         let zone = |name: &String| TimeZone::get(name).map_err(|_| ArgumentError::Zone(name.clone()));
-        let (tz, log_tz) = (zone(&self.report.tz)?, zone(&self.counting.log_tz)?);
+        let (tz, log_tz) = (zone(&self.report.chart.tz)?, zone(&self.counting.log_tz)?);
         // What people type is in the zone that they look at.
         let typed = Typed::new(tz.clone(), now);
         let moment = |option, text: &str| typed.moment(text).map_err(|source| ArgumentError::Time { option, source });
@@ -258,6 +292,7 @@ impl ResetsArgs {
         }
         let mut marks = self
             .report
+            .chart
             .mark
             .iter()
             .map(|mark| {
@@ -269,7 +304,7 @@ impl ResetsArgs {
         Ok(Plan {
             question: Question {
                 patterns: Patterns::new(&self.counting.class, &self.counting.pattern)?,
-                buckets: Buckets { by: self.report.by, zone: tz },
+                buckets: Buckets { by: self.report.chart.by, zone: tz },
                 marks,
                 services: self.counting.service.clone(),
                 since,
@@ -290,9 +325,9 @@ impl ResetsArgs {
     }
 
     /// A moment as the arguments mean it, if it is one.
-    fn typed_moment(&self, text: &str) -> Option<Timestamp> {
-        let zone = TimeZone::get(&self.report.tz).ok()?;
-        Typed::new(zone, Timestamp::now()).moment(text).ok()
+    fn typed_moment(&self, text: &str, now: Timestamp) -> Option<Timestamp> {
+        let zone = TimeZone::get(&self.report.chart.tz).ok()?;
+        Typed::new(zone, now).moment(text).ok()
     }
 
     /// That there was something to count: an empty or a foreign input is no clean one, and neither is a service that
@@ -420,6 +455,20 @@ impl ResetsArgs {
 }
 
 impl PrometheusArgs {
+    /// The flags as they were given, without credentials.
+    fn flags(&self) -> Vec<Flag> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let given = [
+            ("--prometheus", self.prometheus.as_deref().map(without_credentials)),
+            ("--prometheus-service", self.prometheus_service.clone()),
+            ("--prometheus-token-file", path(&self.prometheus_token_file)),
+            ("--prometheus-user", self.prometheus_user.clone()),
+            ("--prometheus-ca", path(&self.prometheus_ca)),
+            ("--prometheus-tenant", self.prometheus_tenant.clone()),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some(Flag::new(name, value?))).collect()
+    }
+
     fn auth(&self) -> Result<PrometheusAuth, Failure> {
         let read = |path: &PathBuf| {
             std::fs::read(path)

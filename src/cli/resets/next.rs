@@ -1,9 +1,11 @@
 //! What to do after a chart.
 
+use jiff::Timestamp;
+
 use super::ResetsArgs;
 use crate::model::{Flag, Scope};
 use crate::report::resets::{NextStep, ResetsReport};
-use crate::resets::{Basis, Tally};
+use crate::resets::{Basis, By, Tally};
 
 impl ResetsArgs {
     /// What a printed command needs to mean the same mesh: of files, the mesh that their applications are in.
@@ -27,6 +29,37 @@ impl ResetsArgs {
         }
     }
 
+    /// The command that gives this report again: times are fixed in it, since `1h` would mean another hour later.
+    pub(in crate::cli) fn command(&self, now: Timestamp) -> String {
+        let mut words = Vec::new();
+        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+        self.container.iter().for_each(|name| option("-c", name));
+        let (counting, chart) = (&self.counting, &self.report.chart);
+        for (name, moment) in [("--since", &counting.since), ("--until", &counting.until)] {
+            moment.iter().for_each(|moment| option(name, &self.fixed_mark(moment, now)));
+        }
+        counting.service.iter().for_each(|name| option("--service", name));
+        counting.service_field.iter().for_each(|field| option("--service-field", field));
+        counting.class.iter().for_each(|class| option("--class", class.name()));
+        counting.pattern.iter().for_each(|pattern| option("--pattern", pattern));
+        if counting.log_tz != "UTC" {
+            option("--log-tz", &counting.log_tz);
+        }
+        if chart.by != By::Day {
+            option("--by", &chart.by.to_string());
+        }
+        if chart.tz != "UTC" {
+            option("--tz", &chart.tz);
+        }
+        chart.mark.iter().for_each(|mark| option("--mark", &self.fixed_mark(mark, now)));
+        let stores = self.store.flags().into_iter().chain(self.prometheus.flags());
+        for Flag { name, value } in stores {
+            words.push(name);
+            words.extend(value);
+        }
+        self.same_scope().command("resets", words)
+    }
+
     pub(super) fn is_live(&self) -> bool {
         self.from.is_empty()
             && !self.store.is_given()
@@ -35,7 +68,7 @@ impl ResetsArgs {
     }
 
     /// The steps that lead on from what was found, the first one first.
-    pub(super) fn next_steps(&self, report: &ResetsReport, tally: &Tally) -> Vec<NextStep> {
+    pub(super) fn next_steps(&self, report: &ResetsReport, tally: &Tally, now: Timestamp) -> Vec<NextStep> {
         let step = |command: String, why: &str| NextStep { command, why: why.to_owned() };
         let scope = self.scope();
         let of_applications = tally.services.values().any(|service| service.basis() == Basis::Application);
@@ -44,8 +77,8 @@ impl ResetsArgs {
             report.marks.iter().any(|mark| mark.all.after.hours <= 0.0 || mark.all.before.hours <= 0.0);
         if nothing_behind && of_applications && self.is_live() && self.container.is_empty() {
             let mut words = vec!["-c".to_owned(), "istio-proxy".to_owned()];
-            for mark in &self.report.mark {
-                words.extend(["--mark".to_owned(), self.fixed_mark(mark)]);
+            for mark in &self.report.chart.mark {
+                words.extend(["--mark".to_owned(), self.fixed_mark(mark, now)]);
             }
             steps.push(step(
                 scope.command("resets", words),
@@ -85,10 +118,11 @@ impl ResetsArgs {
     }
 
     /// A mark's time as an instant: `now` would mean another one later.
-    fn fixed_mark(&self, mark: &str) -> String {
+    fn fixed_mark(&self, mark: &str, now: Timestamp) -> String {
         let (at, label) = mark.split_once('=').map_or((mark, None), |(at, label)| (at, Some(label)));
-        let at =
-            self.typed_moment(at).map_or_else(|| at.to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        let at = self
+            .typed_moment(at, now)
+            .map_or_else(|| at.to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         label.map_or_else(|| at.clone(), |label| format!("{at}={label}"))
     }
 }

@@ -16,7 +16,7 @@ use crate::store::{Pasted, Selection};
 
 /// Where a query is pasted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum PrintQuery {
+pub(in crate::cli) enum PrintQuery {
     Splunk,
     #[value(alias = "elasticsearch", alias = "opensearch", alias = "kibana")]
     Kql,

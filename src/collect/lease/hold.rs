@@ -10,7 +10,9 @@ use super::LeaseError;
 use super::levels::{read_levels, read_start};
 use super::store::{Claim, Kept, LeaseStore};
 use crate::k8s::{ApiError, Connection, pod_now};
-use crate::model::{ClusterIdentity, DebugLease, LevelDifference, LevelSpec, Levels, Proxy, ProxyId, StartSource};
+use crate::model::{
+    ClusterIdentity, DebugLease, LevelDifference, LevelSpec, Levels, LoggerLevels, Proxy, ProxyId, StartSource,
+};
 use crate::reach::AdminSource;
 
 /// What a lease is taken for.
@@ -38,6 +40,8 @@ const MOMENT: Duration = Duration::from_millis(500);
 pub struct Held {
     /// What was there before.
     pub lease: DebugLease,
+    /// What the levels are.
+    pub present: LoggerLevels,
     /// What is to be set.
     pub wanted: Levels,
     /// Loggers that were asked for and that this Envoy does not have.
@@ -130,7 +134,7 @@ pub async fn acquire(
     }
     claim.save(&lease)?;
     let missing = taking.spec.missing(&present);
-    Ok(Held { lease, wanted, missing, former, found_verbose, start: start.source, aside, claim })
+    Ok(Held { lease, present, wanted, missing, former, found_verbose, start: start.source, aside, claim })
 }
 
 /// Looks up the proxy's pod as it is now.

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use super::LeaseError;
 use crate::decode::{loggers, server_info};
-use crate::model::{LevelDifference, Levels, LoggerLevels, Proxy, StartLevels, differences};
+use crate::k8s::Recorder;
+use crate::model::{LevelDifference, Levels, LoggerChange, LoggerLevels, Proxy, StartLevels, differences};
 use crate::reach::{AdminError, AdminRequest, AdminSource};
 
 /// The most bytes that a list of loggers may have.
@@ -30,8 +31,40 @@ pub async fn read_levels(source: &mut impl AdminSource) -> Result<LoggerLevels, 
     list(source, &AdminRequest::GetLoggers).await
 }
 
-/// Sets levels, all in one request, and gives the list that the proxy answers with.
-pub async fn set_levels(source: &mut impl AdminSource, levels: &Levels) -> Result<LoggerLevels, LeaseError> {
+/// Sets levels, all in one request, and gives the list that the proxy answers with. `present` is what they are now; a
+/// change that cannot be recorded is not made.
+pub async fn set_levels(
+    source: &mut impl AdminSource,
+    levels: &Levels,
+    present: &LoggerLevels,
+    recorder: &Recorder,
+) -> Result<LoggerLevels, LeaseError> {
+    let announced = recorder.announce(changes(present, levels)).map_err(LeaseError::AuditLog)?;
+    let outcome = send(source, levels).await;
+    // It is done, whether it can be said or not; the line before it stands.
+    let _ = announced.ended(outcome.as_ref().err().map(ToString::to_string));
+    outcome
+}
+
+/// The same on the way back, which is gone even where it cannot be recorded.
+async fn set_back(
+    source: &mut impl AdminSource,
+    levels: &Levels,
+    present: &LoggerLevels,
+    recorder: &Recorder,
+) -> Result<LoggerLevels, LeaseError> {
+    match set_levels(source, levels, present, recorder).await {
+        Err(LeaseError::AuditLog(_)) => send(source, levels).await,
+        outcome => outcome,
+    }
+}
+
+fn changes(present: &LoggerLevels, wanted: &Levels) -> Vec<LoggerChange> {
+    let change = |LevelDifference { logger, level, wanted }| LoggerChange { logger, from: level, to: wanted };
+    differences(present, wanted).into_iter().map(change).collect()
+}
+
+async fn send(source: &mut impl AdminSource, levels: &Levels) -> Result<LoggerLevels, LeaseError> {
     let pairs = levels.iter().map(|(name, level)| (name.clone(), level.clone()));
     match list(source, &AdminRequest::SetLoggers(pairs.clone().collect())).await {
         // An Envoy that does not know `paths` takes it for a logger's name.
@@ -77,6 +110,7 @@ pub(super) async fn put_back(
     source: &mut impl AdminSource,
     wanted: &Levels,
     always: &BTreeSet<String>,
+    recorder: &Recorder,
 ) -> Result<PutBack, LeaseError> {
     let present = read_levels(source).await?;
     let differing = differences(&present, wanted);
@@ -87,7 +121,7 @@ pub(super) async fn put_back(
         }
     }
     if !send.is_empty() {
-        set_levels(source, &send).await?;
+        set_back(source, &send, &present, recorder).await?;
     }
     let left = differences(&read_levels(source).await?, wanted);
     Ok(if left.is_empty() {
@@ -99,14 +133,18 @@ pub(super) async fn put_back(
 
 /// Puts loggers that are at debug or trace, without having been started so, to the level they were started with, and
 /// touches no other. For a proxy of which nobody knows what was there before.
-pub async fn put_to_start(source: &mut impl AdminSource, start: &StartLevels) -> Result<PutBack, LeaseError> {
+pub async fn put_to_start(
+    source: &mut impl AdminSource,
+    start: &StartLevels,
+    recorder: &Recorder,
+) -> Result<PutBack, LeaseError> {
     let present = read_levels(source).await?;
     let unexplained = start.unexplained(&present);
     if unexplained.is_empty() {
         return Ok(PutBack::Verified { loggers: present.0.len(), changed: unexplained });
     }
     let wanted: Levels = unexplained.iter().map(|d| (d.logger.clone(), d.wanted.clone())).collect();
-    set_levels(source, &wanted).await?;
+    set_back(source, &wanted, &present, recorder).await?;
     let left = differences(&read_levels(source).await?, &wanted);
     Ok(if left.is_empty() {
         PutBack::Verified { loggers: present.0.len(), changed: unexplained }
@@ -173,7 +211,7 @@ mod tests {
         let before = levels(&[("admin", "warning"), ("misc", "error"), ("pool", "warning")]);
         let mut envoy = Loggers::new(&[("admin", "info"), ("misc", "error"), ("pool", "warning")]);
         let always = BTreeSet::from(["pool".to_owned(), "unknown".to_owned()]);
-        let restored = put_back(&mut envoy, &before, &always).await.expect("an answer");
+        let restored = put_back(&mut envoy, &before, &always, &Recorder::default()).await.expect("an answer");
         assert_eq!(changed(&restored), Some(1));
         assert_eq!(envoy.levels, before);
         let sent = AdminRequest::SetLoggers(vec![
@@ -182,7 +220,7 @@ mod tests {
         ]);
         assert_eq!(envoy.requests, [AdminRequest::GetLoggers, sent, AdminRequest::GetLoggers]);
         // A second time there is nothing to send but what a lost request might have changed.
-        put_back(&mut envoy, &before, &BTreeSet::new()).await.expect("an answer");
+        put_back(&mut envoy, &before, &BTreeSet::new(), &Recorder::default()).await.expect("an answer");
         assert_eq!(envoy.requests[3..], [AdminRequest::GetLoggers, AdminRequest::GetLoggers]);
     }
 
@@ -190,7 +228,7 @@ mod tests {
     async fn says_what_is_not_as_it_was() {
         let mut envoy = Loggers { stubborn: Some("pool"), ..Loggers::new(&[("client", "debug"), ("pool", "debug")]) };
         let before = levels(&[("client", "warning"), ("pool", "warning")]);
-        let restored = put_back(&mut envoy, &before, &BTreeSet::new()).await.expect("an answer");
+        let restored = put_back(&mut envoy, &before, &BTreeSet::new(), &Recorder::default()).await.expect("an answer");
         let left = LevelDifference { logger: "pool".into(), level: "debug".into(), wanted: "warning".into() };
         assert_eq!(restored, PutBack::Differs(vec![left]));
     }
@@ -198,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn sets_one_by_one_where_it_must() {
         let mut envoy = Loggers { modern: false, ..Loggers::new(&[("client", "warning"), ("pool", "warning")]) };
-        let answer = set_levels(&mut envoy, &levels(&[("client", "debug"), ("pool", "trace")])).await.expect("a list");
+        let answer = send(&mut envoy, &levels(&[("client", "debug"), ("pool", "trace")])).await.expect("a list");
         assert_eq!(answer.verbose().collect::<Vec<_>>(), [("client", "debug"), ("pool", "trace")]);
         assert_eq!(envoy.requests.len(), 3);
     }
@@ -208,14 +246,14 @@ mod tests {
         let mut envoy = Loggers::new(&[("admin", "info"), ("client", "debug"), ("misc", "warning"), ("pool", "debug")]);
         let start =
             StartLevels { spec: "warning,misc:error,pool:debug".parse().expect("a spec"), source: StartSource::Proxy };
-        let done = put_to_start(&mut envoy, &start).await.expect("an answer");
+        let done = put_to_start(&mut envoy, &start, &Recorder::default()).await.expect("an answer");
         assert_eq!(changed(&done), Some(1));
         assert_eq!(
             envoy.levels,
             levels(&[("admin", "info"), ("client", "warning"), ("misc", "warning"), ("pool", "debug")])
         );
         let requests = envoy.requests.len();
-        put_to_start(&mut envoy, &start).await.expect("an answer");
+        put_to_start(&mut envoy, &start, &Recorder::default()).await.expect("an answer");
         // Nothing is left to be set: it is looked, and that is all.
         assert_eq!(envoy.requests[requests..], [AdminRequest::GetLoggers]);
     }

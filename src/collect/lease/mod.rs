@@ -53,6 +53,9 @@ pub enum LeaseError {
     /// Another process works on this proxy.
     #[error("another debug-log on this machine is working on it{}", holding(.0.as_ref()))]
     Busy(Option<Holder>),
+    /// The change could not be recorded.
+    #[error("the audit log cannot be written, so nothing was changed: {0}")]
+    AuditLog(#[source] io::Error),
     /// The API server does not say which pod this is.
     #[error(transparent)]
     Api(#[from] ApiError),

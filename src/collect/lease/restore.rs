@@ -9,7 +9,7 @@ use super::LeaseError;
 use super::levels::{PutBack, put_back, put_to_start, read_start};
 use super::store::Claim;
 use crate::decode::pod::Pod;
-use crate::k8s::{ApiError, Connection, is_cluster, pod_now};
+use crate::k8s::{ApiError, Connection, Recorder, is_cluster, pod_now};
 use crate::model::{DebugLease, LevelDifference, Proxy, ProxyId};
 use crate::reach::{Limits, Tunnel};
 
@@ -103,10 +103,11 @@ async fn restore_once(lease: &DebugLease, how: Restoring<'_>) -> Result<Restored
     let (namespace, name) = (&*lease.namespace, &*lease.pod);
     let mut tunnel = Tunnel::new(how.connection, namespace, name, lease.admin_port, how.limits);
     if pod.restarts("istio-proxy").is_some_and(|restarts| restarts != lease.restart_count) {
-        return restarted(&pod, lease, &mut tunnel).await;
+        return restarted(&pod, lease, &mut tunnel, &how.connection.recorder(namespace, name)).await;
     }
     // The other phases prove nothing: a node that was cut off comes back with the same Envoy.
-    match put_back(&mut tunnel, &lease.levels, &lease.set).await {
+    let recorder = how.connection.recorder(namespace, name);
+    match put_back(&mut tunnel, &lease.levels, &lease.set, &recorder).await {
         Ok(PutBack::Verified { loggers, changed }) => Ok(Restored::Verified { loggers, changed: changed.len() }),
         Ok(PutBack::Differs(left)) => Ok(Restored::Differs(left)),
         Err(error) if pod.is_running() => Err(error),
@@ -120,7 +121,12 @@ fn phase(pod: &Pod) -> &str {
 
 /// The proxy was restarted, which has put its levels back: but the kubelet says so late, and a session that began in
 /// between has set the new one's. A container that does not run will start as it always does.
-async fn restarted(pod: &Pod, lease: &DebugLease, tunnel: &mut Tunnel<'_>) -> Result<Restored, LeaseError> {
+async fn restarted(
+    pod: &Pod,
+    lease: &DebugLease,
+    tunnel: &mut Tunnel<'_>,
+    recorder: &Recorder,
+) -> Result<Restored, LeaseError> {
     let words = |more: &str| Ok(Restored::Replaced(format!("the proxy was restarted, {more}")));
     if !pod.may_run("istio-proxy") {
         return words("and does not run at the moment: it will have the levels it starts with");
@@ -128,7 +134,7 @@ async fn restarted(pod: &Pod, lease: &DebugLease, tunnel: &mut Tunnel<'_>) -> Re
     let id = ProxyId::new(lease.namespace.clone(), lease.pod.clone());
     let proxy = pod.proxy(id.clone()).unwrap_or_else(|_| Proxy::named(id));
     let start = read_start(tunnel, &proxy).await;
-    match put_to_start(tunnel, &start).await? {
+    match put_to_start(tunnel, &start, recorder).await? {
         PutBack::Verified { changed, .. } if changed.is_empty() => words("and has the levels it starts with"),
         PutBack::Verified { changed, .. } => words(&format!(
             "and {} loggers that were at debug or trace again have the level it starts with",

@@ -12,11 +12,12 @@ use crate::model::sync::Instance;
 use crate::model::{MeshSource, Origin, OriginKind};
 
 /// Istio's mesh configuration, as one source gives it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshConfig {
     /// `connectTimeout`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    #[schemars(with = "Option<String>")]
     pub connect_timeout: Option<Duration>,
     /// `defaultTrafficPolicy.connectionPool` (Istio 1.31 and later).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,6 +27,7 @@ pub struct MeshConfig {
     pub default_traffic_policy: bool,
     /// `defaultConfig.connectTimeout`, which reaches no service cluster.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    #[schemars(with = "Option<String>")]
     pub default_config_connect_timeout: Option<Duration>,
     /// `rootNamespace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,7 +47,7 @@ pub struct MeshConfig {
 }
 
 /// What kind of thing a mesh configuration was read from, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum MeshConfigKind {
     /// The ConfigMap that istiod's `SHARED_MESH_CONFIG` names; it loses against the control plane's own.
@@ -57,7 +59,7 @@ pub enum MeshConfigKind {
 }
 
 /// One source of a control plane's mesh configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshConfigSource {
     /// What it is.
@@ -83,7 +85,7 @@ pub struct MeshConfigSource {
 }
 
 /// The Deployment of a control plane.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Istiod {
     /// Name, namespace, age.
@@ -106,7 +108,7 @@ pub struct Istiod {
 }
 
 /// One control plane: what proxies of one revision are configured by.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ControlPlane {
     /// Its revision, `default` for the unnamed one.

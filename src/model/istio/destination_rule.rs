@@ -8,16 +8,17 @@ use super::{Labels, ObjectMeta, Source};
 use crate::model::duration::optional_duration;
 
 /// A `connectionPool` block. That there is one matters even where it sets no timeout: it replaces its parent's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionPool {
     /// `tcp.connectTimeout`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    #[schemars(with = "Option<String>")]
     pub connect_timeout: Option<Duration>,
 }
 
 /// An element of `portLevelSettings`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PortPolicy {
     /// The service's port.
@@ -28,7 +29,7 @@ pub struct PortPolicy {
 }
 
 /// A `trafficPolicy`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficPolicy {
     /// Its `connectionPool`.
@@ -40,7 +41,7 @@ pub struct TrafficPolicy {
 }
 
 /// A DestinationRule's subset.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Subset {
     /// Its name.
@@ -51,7 +52,7 @@ pub struct Subset {
 }
 
 /// A DestinationRule.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DestinationRule {
     /// Name, namespace, age.

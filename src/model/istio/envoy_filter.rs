@@ -9,7 +9,7 @@ use super::{Labels, ObjectMeta, Source};
 use crate::model::duration::optional_duration;
 
 /// What an EnvoyFilter's patch does (`EnvoyFilter.Patch.Operation`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PatchOperation {
     /// Merged into each cluster that matches.
@@ -26,7 +26,7 @@ pub enum PatchOperation {
 }
 
 /// Which proxies a patch is for (`EnvoyFilter.PatchContext`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PatchContext {
     /// All of them.
@@ -43,7 +43,7 @@ pub enum PatchContext {
 }
 
 /// An EnvoyFilter's patch of clusters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterPatch {
     /// Its position in `configPatches`.
@@ -73,6 +73,7 @@ pub struct ClusterPatch {
     pub port: u32,
     /// `connect_timeout` in its value.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    #[schemars(with = "Option<String>")]
     pub connect_timeout: Option<Duration>,
     /// The key's spelling in its value, for a patch of the patch.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -87,7 +88,7 @@ pub struct ClusterPatch {
 }
 
 /// An element of `targetRefs` (`type/v1beta1/selector.proto`, `PolicyTargetReference`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetRef {
     /// The API group; empty for the core group.
@@ -108,7 +109,7 @@ pub struct TargetRef {
 }
 
 /// An EnvoyFilter with patches of clusters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvoyFilter {
     /// Name, namespace, age.

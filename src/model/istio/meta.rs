@@ -16,7 +16,7 @@ pub type Labels = BTreeMap<String, String>;
 pub const REVISION_LABEL: &str = "istio.io/rev";
 
 /// What every object has.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectMeta {
     /// Its namespace.
@@ -50,7 +50,7 @@ impl fmt::Display for ObjectMeta {
 }
 
 /// An object as it was read, for patches and files that must not lose what is not modelled here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// `networking.istio.io/v1` and the like, as it was served.

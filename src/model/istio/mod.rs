@@ -33,7 +33,7 @@ pub use sidecar::{Sidecar, SidecarIngress};
 pub use version::{Version, minor_version};
 
 /// The kinds of objects that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum ObjectKind {
     /// The control plane's configuration, out of its ConfigMaps or from istiod itself.
     MeshConfig,
@@ -109,7 +109,7 @@ impl fmt::Display for ObjectKind {
 }
 
 /// Whether objects of a kind were read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Coverage {
     /// All of them.
@@ -124,7 +124,7 @@ pub enum Coverage {
 }
 
 /// An object that could not be understood. What it would have decided is not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Misread {
     /// Its kind.
@@ -135,7 +135,7 @@ pub struct Misread {
 }
 
 /// What one Kubernetes cluster says about Istio.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IstioObjects {
     /// What was read of which kind; a kind that is not there was not.

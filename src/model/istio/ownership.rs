@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Labels, ObjectMeta};
 
 /// What of an object's metadata tells who put it there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
     /// Its labels.
@@ -53,7 +53,7 @@ impl Evidence {
 }
 
 /// What can install a control plane, other than what its Deployment shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum InstallerKind {
     /// `install.istio.io` IstioOperator, read by the in-cluster operator (up to Istio 1.23).
     IstioOperator,
@@ -68,7 +68,7 @@ pub enum InstallerKind {
 }
 
 /// An object that installs a control plane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Installer {
     /// What it is.

@@ -8,7 +8,7 @@ use super::ObjectMeta;
 use crate::model::duration::optional_duration;
 
 /// Where a VirtualService's route leads.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteDestination {
     /// The service's host, short or full.
@@ -22,16 +22,18 @@ pub struct RouteDestination {
 }
 
 /// An HTTP route of a VirtualService.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRoute {
     /// Its name, or its position.
     pub name: String,
     /// `timeout`; zero or `None`: none.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    #[schemars(with = "Option<String>")]
     pub timeout: Option<Duration>,
     /// `retries.perTryTimeout`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    #[schemars(with = "Option<String>")]
     pub per_try_timeout: Option<Duration>,
     /// `retries.attempts`; `None` where there is no `retries`, and Istio then retries twice
     /// (`route/retry/retry.go`, `DefaultPolicy`).
@@ -46,7 +48,7 @@ pub struct HttpRoute {
 }
 
 /// A VirtualService.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VirtualService {
     /// Name, namespace, age.

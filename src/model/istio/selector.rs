@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Labels;
 
 /// A selector with expressions. An empty one selects everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LabelSelector {
     /// Labels that have to be there with these values.
@@ -19,7 +19,7 @@ pub struct LabelSelector {
 }
 
 /// A condition on one label.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct LabelExpression {
     /// The label.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Labels, ObjectMeta, TargetRef};
 
 /// A port of a Service or a ServiceEntry.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePort {
     /// The service's port.
@@ -24,7 +24,7 @@ pub struct ServicePort {
 }
 
 /// A Kubernetes Service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
     /// Name, namespace, age.
@@ -41,7 +41,7 @@ pub struct Service {
 }
 
 /// A ServiceEntry (`networking/v1alpha3/service_entry.proto`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceEntry {
     /// Name, namespace, age.
@@ -70,7 +70,7 @@ pub struct ServiceEntry {
 
 /// The kinds of Gateway API policies that istiod turns into DestinationRules
 /// (`pilot/pkg/config/kube/gateway/backend_policies.go`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum BackendPolicyKind {
     /// `gateway.networking.k8s.io` BackendTLSPolicy.
     BackendTLSPolicy,
@@ -80,7 +80,7 @@ pub enum BackendPolicyKind {
 
 /// A Gateway API policy for backends. None of them sets a timeout, but the DestinationRule that istiod makes of it
 /// hides others.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendPolicy {
     /// What it is.

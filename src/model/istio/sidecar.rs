@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ConnectionPool, Labels, ObjectMeta, Source};
 
 /// An `ingress` listener of a Sidecar.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SidecarIngress {
     /// The workload's port.
@@ -16,7 +16,7 @@ pub struct SidecarIngress {
 }
 
 /// A Sidecar.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sidecar {
     /// Name, namespace, age.

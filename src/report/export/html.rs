@@ -38,22 +38,30 @@ if(!up)rows.reverse();body.append(...rows)}";
 
 /// The page.
 pub(super) fn html(results: &Results) -> String {
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{0}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{0}</h1>\n",
-        markup(results.title)
-    );
+    let mut page = page_head(&markup(results.title), "");
     summary(&mut page, results);
-    findings(&mut page, results);
+    if !results.findings.is_empty() {
+        page.push_str("<h2>Findings</h2>\n");
+        findings_table(&mut page, results);
+    }
     clusters(&mut page, results);
     unread(&mut page, results);
-    let when =
-        if results.started_at.is_empty() { String::new() } else { format!("Read {}. ", markup(&results.started_at)) };
-    let _ = write!(
-        page,
-        "<p class=\"faint\">{when}kubectl-meshaudit {}</p>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
-        markup(&results.version)
-    );
+    page.push_str(&page_foot(&results.started_at, &results.version));
     page
+}
+
+/// The beginning of a page, with its title as heading; `more` is added to its style.
+pub(in crate::report) fn page_head(title: &str, more: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{title}</title>\n<style>{STYLE}{more}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+    )
+}
+
+/// The end of a page: when what it says was read, and what wrote it.
+pub(in crate::report) fn page_foot(when: &str, version: &str) -> String {
+    let when = if when.is_empty() { String::new() } else { format!("Read {}. ", markup(when)) };
+    let version = markup(version);
+    format!("<p class=\"faint\">{when}kubectl-meshaudit {version}</p>\n<script>{SCRIPT}</script>\n</body>\n</html>\n")
 }
 
 fn summary(page: &mut String, results: &Results) {
@@ -77,11 +85,12 @@ fn summary(page: &mut String, results: &Results) {
     }
 }
 
-fn findings(page: &mut String, results: &Results) {
+/// What was found, a row each; nothing where nothing was.
+pub(in crate::report) fn findings_table(page: &mut String, results: &Results) {
     if results.findings.is_empty() {
         return;
     }
-    page.push_str("<h2>Findings</h2>\n<table>\n<thead><tr><th>Severity</th><th>Rule</th><th>About</th><th>What, and what to do</th><th class=\"n\">Proxies</th></tr></thead>\n<tbody>\n");
+    page.push_str("<table>\n<thead><tr><th>Severity</th><th>Rule</th><th>About</th><th>What, and what to do</th><th class=\"n\">Proxies</th></tr></thead>\n<tbody>\n");
     for finding in &results.findings {
         let rank = finding.level as u8;
         let about = if finding.subject.is_empty() { &finding.origin } else { &finding.subject };
@@ -136,7 +145,8 @@ fn clusters(page: &mut String, results: &Results) {
     page.push_str("</tbody>\n</table>\n");
 }
 
-fn unread(page: &mut String, results: &Results) {
+/// Proxies that were not read, and pods that are none.
+pub(in crate::report) fn unread(page: &mut String, results: &Results) {
     let of = &results.coverage;
     if !of.failed.is_empty() {
         page.push_str("<h2>Not read</h2>\n<table>\n<thead><tr><th>Proxy</th><th>Cause</th><th>What happened</th></tr></thead>\n<tbody>\n");

@@ -73,7 +73,7 @@ pub(super) fn markdown(results: &Results) -> String {
 }
 
 /// Text in a table's cell: no markup of its own, no link, no line feed.
-fn cell(text: &str) -> String {
+pub(in crate::report) fn cell(text: &str) -> String {
     let mut out = String::new();
     for c in escape(text).chars() {
         match c {
@@ -91,6 +91,6 @@ fn cell(text: &str) -> String {
 }
 
 /// A name between backticks; one that could end them, or be markup, as plain text.
-fn code(text: &str) -> String {
+pub(in crate::report) fn code(text: &str) -> String {
     if text.contains(['`', '<', '\\', '\n']) { cell(text) } else { format!("`{}`", escape(text).replace('|', "\\|")) }
 }

@@ -12,7 +12,10 @@ mod results;
 mod sarif;
 
 pub(in crate::report) use self::csv::harmless;
+pub(in crate::report) use self::html::{findings_table, page_foot, page_head, unread};
+pub(in crate::report) use self::markdown::{cell, code};
 pub use github::annotations;
+pub use prometheus::serving;
 pub use results::{Cluster, ConvertError, Finding, Level, Origin, Results};
 
 /// The formats.
@@ -66,7 +69,7 @@ pub fn write(results: &Results, format: Format) -> Result<String, ConvertError> 
 }
 
 /// Text for XML 1.0 and HTML: markup escaped, and characters that XML does not have left out.
-fn markup(text: &str) -> String {
+pub(in crate::report) fn markup(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     // A line feed of ours stays one; one that came from outside has been written out by now, or does no harm in a page.
     let lines: Vec<_> = text.split('\n').map(super::escape::escape).collect();

@@ -74,6 +74,20 @@ pub(super) fn prometheus(results: &Results) -> String {
     out
 }
 
+/// What `serve` says of itself.
+#[must_use]
+pub fn serving(done: u64, failed: u64, fresh: bool) -> String {
+    let mut out = String::from(
+        "# HELP meshaudit_audits_total Audits by what became of them.\n# TYPE meshaudit_audits_total counter\n",
+    );
+    for (outcome, number) in [("done", done), ("failed", failed)] {
+        let _ = writeln!(out, "meshaudit_audits_total{} {number}", labels(&[("outcome", outcome)]));
+    }
+    let help = "Whether the last audit could be made; the other figures are of the last that could.";
+    metric(&mut out, "meshaudit_last_audit_success", help, [(String::new(), f64::from(u8::from(fresh)))]);
+    out
+}
+
 fn metric(out: &mut String, name: &str, help: &str, samples: impl IntoIterator<Item = (String, f64)>) {
     let mut samples = samples.into_iter().peekable();
     if samples.peek().is_none() {

@@ -81,7 +81,8 @@ pub fn html(report: &ResetsReport) -> Result<String, DrawError> {
     Ok(page)
 }
 
-fn numbers(page: &mut String, report: &ResetsReport) {
+/// The matrix of services and times.
+pub(in crate::report) fn numbers(page: &mut String, report: &ResetsReport) {
     let cell = |count: Option<u64>| match count {
         None => "<td class=\"none\">no logs</td>".to_owned(),
         Some(0) => "<td class=\"none\">0</td>".to_owned(),
@@ -122,7 +123,8 @@ fn numbers(page: &mut String, report: &ResetsReport) {
     );
 }
 
-fn comparison(page: &mut String, report: &ResetsReport, mark: &super::MarkReport) {
+/// Before and after a mark, a row a service.
+pub(in crate::report) fn comparison(page: &mut String, report: &ResetsReport, mark: &super::MarkReport) {
     let name = if mark.label.is_empty() { &mark.at } else { &mark.label };
     let _ = write!(
         page,

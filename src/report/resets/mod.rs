@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 
 pub use self::chart::chart;
 pub use self::html::html;
+pub(super) use self::html::{comparison, numbers};
 use self::sentences::{delay_sentence, mark_sentence, notes, rhythm_sentence};
 pub(super) use self::sentences::{grouped, significant};
 pub use self::svg::{DrawError, svg};

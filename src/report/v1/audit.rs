@@ -328,49 +328,57 @@ pub fn coverage(snapshot: &MeshSnapshot) -> Coverage {
     }
 }
 
-/// An audit as lines: the head with coverage and mesh, then clusters, sets of proxies and findings, each with its
-/// `kind`, and the summary at the end.
-pub fn lines(audit: &TimeoutAudit) -> Result<String, serde_json::Error> {
-    #[derive(Serialize)]
-    struct Line<'a, T: Serialize> {
-        kind: &'static str,
-        #[serde(flatten)]
-        value: &'a T,
-    }
-    #[derive(Serialize)]
+/// A line of an audit, told apart by its kind.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "kind")]
+pub enum AuditLine<'a> {
+    /// The first line.
     #[serde(rename_all = "camelCase")]
-    struct Head<'a> {
+    TimeoutAudit {
+        /// Always `meshaudit/v1`.
         api_version: &'static str,
-        kind: &'static str,
+        /// What wrote it.
         tool: &'a Tool,
+        /// When reading began (RFC 3339).
         started_at: &'a str,
+        /// How long it took, in milliseconds.
         duration_ms: u64,
+        /// What was read, and what could not be.
         coverage: &'a Coverage,
+        /// The mesh's own values, one for each control plane.
         mesh: &'a [Mesh],
-    }
-    #[derive(Serialize)]
-    struct Set<'a> {
+    },
+    /// A set of proxies that clusters refer to.
+    ProxySet {
+        /// Its name.
         name: &'a str,
+        /// The proxies.
         proxies: &'a [String],
-    }
-    let mut out = document::json_line(&Head {
+    },
+    /// A distinct (cluster, value, origin).
+    Cluster(&'a Cluster),
+    /// Something that is wrong.
+    Finding(&'a Finding),
+    /// The last line.
+    Summary(&'a Summary),
+}
+
+/// An audit as lines: the head with coverage and mesh, then sets of proxies, clusters and findings, and the summary at
+/// the end.
+pub fn lines(audit: &TimeoutAudit) -> Result<String, serde_json::Error> {
+    let head = AuditLine::TimeoutAudit {
         api_version: audit.api_version,
-        kind: audit.kind,
         tool: &audit.tool,
         started_at: &audit.started_at,
         duration_ms: audit.duration_ms,
         coverage: &audit.coverage,
         mesh: &audit.mesh,
-    })?;
-    for (name, proxies) in &audit.proxy_sets {
-        out += &document::json_line(&Line { kind: "ProxySet", value: &Set { name, proxies } })?;
-    }
-    for value in &audit.clusters {
-        out += &document::json_line(&Line { kind: "Cluster", value })?;
-    }
-    for value in &audit.findings {
-        out += &document::json_line(&Line { kind: "Finding", value })?;
-    }
-    out += &document::json_line(&Line { kind: "Summary", value: &audit.summary })?;
-    Ok(out)
+    };
+    let sets = audit.proxy_sets.iter().map(|(name, proxies)| AuditLine::ProxySet { name, proxies });
+    let lines = std::iter::once(head)
+        .chain(sets)
+        .chain(audit.clusters.iter().map(AuditLine::Cluster))
+        .chain(audit.findings.iter().map(AuditLine::Finding))
+        .chain(std::iter::once(AuditLine::Summary(&audit.summary)));
+    lines.map(|line| document::json_line(&line)).collect()
 }

@@ -138,25 +138,26 @@ pub fn explanation(snapshot: &MeshSnapshot, audit: &Audit) -> OriginExplanation 
     OriginExplanation { api_version: "meshaudit/v1", kind: "OriginExplanation", tool: Tool::default(), clusters }
 }
 
+/// A line of an explanation, told apart by its kind.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "kind")]
+pub enum ExplanationLine<'a> {
+    /// The first line.
+    #[serde(rename_all = "camelCase")]
+    OriginExplanation {
+        /// Always `meshaudit/v1`.
+        api_version: &'static str,
+        /// What wrote it.
+        tool: &'a Tool,
+    },
+    /// What could have given a cluster its timeout.
+    #[serde(rename = "Cluster")]
+    Explained(&'a ExplainedCluster),
+}
+
 /// An explanation as lines: the head, then a line a cluster.
 pub fn lines(explanation: &OriginExplanation) -> Result<String, serde_json::Error> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Head<'a> {
-        api_version: &'static str,
-        kind: &'static str,
-        tool: &'a Tool,
-    }
-    #[derive(Serialize)]
-    struct Line<'a> {
-        kind: &'static str,
-        #[serde(flatten)]
-        cluster: &'a ExplainedCluster,
-    }
-    let OriginExplanation { api_version, kind, tool, clusters } = explanation;
-    let mut out = document::json_line(&Head { api_version, kind, tool })?;
-    for cluster in clusters {
-        out += &document::json_line(&Line { kind: "Cluster", cluster })?;
-    }
-    Ok(out)
+    let head = ExplanationLine::OriginExplanation { api_version: explanation.api_version, tool: &explanation.tool };
+    let lines = std::iter::once(head).chain(explanation.clusters.iter().map(ExplanationLine::Explained));
+    lines.map(|line| document::json_line(&line)).collect()
 }

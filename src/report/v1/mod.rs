@@ -8,6 +8,7 @@ pub mod diagnosis;
 pub mod diff;
 pub mod explanation;
 pub mod fix;
+pub mod incident;
 mod origin;
 pub mod policy;
 pub mod resets;
@@ -29,7 +30,26 @@ pub const SCHEMAS: &[(&str, SchemaOf)] = &[
     ("debug-log", of::<DebugLogReport>),
     ("policy", of::<policy::PolicyFile>),
     ("diff", of::<diff::DiffReport>),
+    ("incident", of::<incident::IncidentReport>),
+    ("snapshot", of::<crate::model::SnapshotDocument<'static>>),
+    ("ndjson", of::<Line<'static>>),
+    ("audit-log", of::<crate::model::ChangeRecord>),
 ];
+
+/// A line of `-o ndjson`, of whichever command: only to describe it.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "no value is ever made of it")]
+enum Line<'a> {
+    /// Of `timeouts`.
+    Audit(audit::AuditLine<'a>),
+    /// Of `timeouts --explain-origin`.
+    Explanation(explanation::ExplanationLine<'a>),
+    /// Of `diagnose` and `debug-log`: a failure as it is found.
+    Failure(diagnosis::DiagnosisLine),
+    /// Of `debug-log`: what was done, at the end.
+    DebugLog(DebugLogReport),
+}
 
 /// Makes a document's schema.
 pub type SchemaOf = fn() -> Schema;

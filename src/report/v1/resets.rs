@@ -120,7 +120,7 @@ pub struct UncountedReport {
     /// How many.
     pub count: u64,
     /// The first of them, with `--show uncounted`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<UncountedRecord>,
 }
 

@@ -1,5 +1,6 @@
 //! `debug-log`, on real Envoys: whatever happens, every level is afterwards as it was before.
 
+mod audit_log;
 mod model;
 mod safety;
 

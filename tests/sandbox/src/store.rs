@@ -59,6 +59,16 @@ pub const RESOURCES: &[Resource] = &[
     resource("apps", &["v1"], "daemonsets", "DaemonSet", &["ds"]),
     resource("batch", &["v1"], "jobs", "Job", &[]),
     resource("batch", &["v1"], "cronjobs", "CronJob", &["cj"]),
+    resource("rbac.authorization.k8s.io", &["v1"], "roles", "Role", &[]),
+    resource("rbac.authorization.k8s.io", &["v1"], "rolebindings", "RoleBinding", &[]),
+    Resource {
+        namespaced: false,
+        ..resource("rbac.authorization.k8s.io", &["v1"], "clusterroles", "ClusterRole", &[])
+    },
+    Resource {
+        namespaced: false,
+        ..resource("rbac.authorization.k8s.io", &["v1"], "clusterrolebindings", "ClusterRoleBinding", &[])
+    },
     resource("networking.istio.io", ISTIO, "destinationrules", "DestinationRule", &["dr"]),
     resource("networking.istio.io", ISTIO, "virtualservices", "VirtualService", &["vs"]),
     resource("networking.istio.io", ISTIO, "serviceentries", "ServiceEntry", &["se"]),
