@@ -304,7 +304,6 @@ pub(super) fn access(line: &AccessLine, timeout: Option<Duration>) -> Option<Ver
         ("UMSDR", Cause::UpstreamResponseTimeout),
         ("SI", Cause::DownstreamIdleTimeout),
         ("UH", Cause::NoHealthyUpstream),
-        ("UPE", Cause::UpstreamProtocolError),
         ("DPE", Cause::DownstreamProtocolError),
         ("IH", Cause::DownstreamProtocolError),
         ("DC", Cause::DownstreamDisconnect),
@@ -313,6 +312,12 @@ pub(super) fn access(line: &AccessLine, timeout: Option<Duration>) -> Option<Ver
         if flag(name) {
             return certain(cause);
         }
+    }
+    if flag("UPE") {
+        // A connection cut in the middle of a response is a protocol error for the codec, too.
+        let begun = (200..500).contains(&line.code);
+        let verdict = if begun { Verdict::probable } else { Verdict::certain };
+        return Some(verdict(Cause::UpstreamProtocolError));
     }
     if flag("RLSE") {
         return Some(Verdict::probable(Cause::RateLimited));

@@ -4,7 +4,7 @@ mod live;
 mod stored;
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::interrupt;
 use super::stores::StoreArgs;
 use crate::collect::{self, interrupt::Interruptible};
-use crate::decode::log::{AccessFormat, LogCounts, LogDecoder};
+use crate::decode::log::{AccessFormat, LogCounts, LogDecoder, SAMPLE, backward};
 use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::{ClusterTimeouts, ProxyId, Scope};
@@ -278,8 +278,9 @@ impl Reading<'_> {
         let mut decoder = LogDecoder::new(self.formats.clone(), Timestamp::now());
         let text = Text::new(Interruptible(reader)).map_err(|error| ReadingError::Input(error.to_string()))?;
         let mut lines = Lines::new(text);
+        let mut failed = self.in_order(&mut lines, &mut decoder, source).map_err(ReadingError::Output)?;
         let outcome = loop {
-            match lines.next_line() {
+            match failed.take().map_or_else(|| lines.next_line(), Err) {
                 Ok(Some(line)) => {
                     if let Err(failure) = self.line(&mut decoder, line, source) {
                         break Err(ReadingError::Output(failure));
@@ -296,6 +297,37 @@ impl Reading<'_> {
         self.counts += decoder.counts();
         self.cut += lines.cut;
         outcome
+    }
+
+    /// Reads the beginning of a log; all of it, from its end, where the latest line comes first. What kept it from reading
+    /// on, if something did.
+    fn in_order<R: Read>(
+        &mut self,
+        lines: &mut Lines<R>,
+        decoder: &mut LogDecoder,
+        source: &str,
+    ) -> Result<Option<io::Error>, Failure> {
+        // Failures that are told as they are found cannot wait.
+        if self.stream.is_some() {
+            return Ok(None);
+        }
+        let mut held = Vec::new();
+        let mut failed = hold(lines, &mut held, SAMPLE).err();
+        if failed.is_none()
+            && let Some(from) = backward(&held, &self.formats, Timestamp::now())
+        {
+            match hold(lines, &mut held, usize::MAX) {
+                Ok(true) => held[from..].reverse(),
+                // What is too large to be held is read as it comes.
+                Ok(false) => {}
+                Err(error) => {
+                    held[from..].reverse();
+                    failed = Some(error);
+                }
+            }
+        }
+        held.iter().try_for_each(|line| self.line(decoder, line, source))?;
+        Ok(failed)
     }
 
     /// Reads one line of a log; prints what it completes, where failures are printed as they are found.
@@ -318,6 +350,19 @@ impl Reading<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Takes lines until there are so many, or no more; false where they are too large to be held.
+fn hold<R: Read>(lines: &mut Lines<R>, held: &mut Vec<Vec<u8>>, count: usize) -> io::Result<bool> {
+    /// The most that is held to be read backward.
+    const MAX_HELD: usize = 256 << 20;
+    let mut size: usize = held.iter().map(Vec::len).sum();
+    while held.len() < count && size < MAX_HELD {
+        let Some(line) = lines.next_line()? else { break };
+        size += line.len() + size_of::<Vec<u8>>();
+        held.push(line.to_vec());
+    }
+    Ok(size < MAX_HELD)
 }
 
 /// `…/proxies/NAMESPACE/POD/FILE`: the layout of `istioctl bug-report` (`tools/bug-report/pkg/archive`).

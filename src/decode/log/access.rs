@@ -81,7 +81,7 @@ pub(super) fn pairs(text: &str) -> Option<AccessLine<'_>> {
 }
 
 /// The pairs of `key=value key="other value"`.
-pub(super) fn logfmt(text: &str) -> impl Iterator<Item = (&str, &str)> {
+fn logfmt(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {
         loop {
@@ -280,6 +280,32 @@ fn behind_request<'a>(start: &'a str, request: &'a str, behind: &'a str) -> Opti
         store(operator, field.text);
     }
     Some(TextLine { line: access, short: fields.len() <= numbers + 9 })
+}
+
+/// How much of a line makes sense, to tell between two ways of putting it together.
+pub(super) fn worth(line: &AccessLine<'_>) -> usize {
+    let whole = |text: &str| {
+        text.bytes().filter(|byte| *byte == b'{').count() == text.bytes().filter(|byte| *byte == b'}').count()
+    };
+    let details = line
+        .details
+        .as_deref()
+        .map_or(0, |details| usize::from(whole(details)) + 2 * usize::from(super::access_found::is_details(details)));
+    let address = |text: &Option<Cow<'_, str>>| {
+        text.as_deref().is_some_and(|text| {
+            text.rsplit_once(':').is_some_and(|(host, port)| !host.contains(' ') && port.parse::<u16>().is_ok())
+        })
+    };
+    let cluster = line.cluster.as_deref().map_or(0, |cluster| {
+        let parts = cluster.split('|').count();
+        1 + usize::from(parts == 4 || cluster.ends_with("Cluster"))
+    });
+    details
+        + cluster
+        + usize::from(line.duration.is_some())
+        + usize::from(address(&line.upstream))
+        + usize::from(address(&line.downstream_local))
+        + usize::from(address(&line.downstream_remote))
 }
 
 /// Where the quoted request line ends: the first quote with a code behind it.

@@ -8,6 +8,8 @@ use super::envelope_json::LISTS;
 
 /// The largest object that is put together.
 const MAX_OBJECT: usize = 32 << 20;
+/// The longest string that is put together of several lines.
+const MAX_WRAPPED: usize = 16 << 10;
 /// Lines that are kept in case this is no JSON after all.
 const MAX_HELD: usize = 64 << 10;
 
@@ -40,6 +42,8 @@ pub(super) struct Document {
     before: u8,
     held: Vec<String>,
     held_bytes: usize,
+    /// What a string that did not end on its line began with: the place that it was pasted into wrapped it.
+    wrapped: String,
 }
 
 impl Document {
@@ -50,7 +54,8 @@ impl Document {
     /// Takes a line.
     pub(super) fn line(&mut self, line: &str) -> Taken {
         let mut items = Vec::new();
-        let Some(ended) = self.scan(line, &mut items) else {
+        let joined = (!self.wrapped.is_empty()).then(|| mem::take(&mut self.wrapped) + line.trim_start());
+        let Some(ended) = self.scan(joined.as_deref().unwrap_or(line), &mut items) else {
             return Taken::No(mem::take(&mut self.held));
         };
         if !items.is_empty() {
@@ -76,7 +81,16 @@ impl Document {
             let byte = bytes[at];
             match byte {
                 b'"' => {
-                    let end = string_end(bytes, at)?;
+                    let Some(end) = string_end(bytes, at) else {
+                        if bytes.len() - at > MAX_WRAPPED {
+                            return None;
+                        }
+                        if self.open.len() > self.outside {
+                            self.keep(&line[from..at]);
+                        }
+                        self.wrapped.push_str(&line[at..]);
+                        return Some(false);
+                    };
                     self.last.clear();
                     self.last.push_str(line.get(at + 1..end).filter(|text| text.len() < 64).unwrap_or_default());
                     at = end;
@@ -258,7 +272,9 @@ mod tests {
     #[test]
     fn what_is_no_json_is_given_back() {
         assert_eq!(items("{\nINFO: a log\n}"), ["no: 1"]);
-        assert_eq!(items("{\n \"a\": \"never ends\n"), ["no: 1"]);
+        // A string that does not end on its line was wrapped, until it is too long.
+        assert!(items("{\n \"a\": \"wr\napped\"}")[0].contains("wrapped"));
+        assert_eq!(items("{\n \"a\": \"never ends\n"), Vec::<String>::new());
         assert_eq!(items("[\n}"), ["no: 1"]);
     }
 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt};
 
 use crate::decode::bounded::weigh;
-use crate::decode::timestamp::TimeContext;
+use crate::decode::timestamp::{self, TimeContext};
 use crate::model::LoggedAt;
 
 use super::csv::Table;
 use super::document::{Document, Taken};
-use super::envelope_json::{Kind, Labels, Names, is_line, kind, time};
+use super::envelope_json::{Kind, Labels, Names, buried, is_all, is_line, kind, of_bytes, time};
 use super::json::{Json, without_trailing_commas};
 use super::stream::{Piece, Stream};
 use super::text::shape;
@@ -171,13 +171,16 @@ impl Unwrapper {
     fn take(&mut self, text: &str, sink: &mut Sink<'_>) {
         let text = text.strip_suffix('\r').unwrap_or(text);
         // Most lines stand bare, and half of a debug log are header dumps.
-        if self.document.is_none() && self.table.is_none() && is_bare(text) {
+        if self.document.is_none() && self.table.is_none() && is_bare(text) && !has_hard_blanks(text) {
             self.begun = true;
             return self.emit(text, Outer::default(), sink);
         }
         if memchr::memchr(0x1b, text.as_bytes()).is_some() {
             let plain = anstream::adapter::strip_str(text).to_string();
             return self.plain(&plain, sink);
+        }
+        if has_hard_blanks(text) {
+            return self.plain(&text.replace('\u{a0}', " "), sink);
         }
         self.plain(text, sink);
     }
@@ -274,11 +277,22 @@ impl Unwrapper {
             }
         }
         let trimmed = text.trim_start_matches([' ', '\t']);
+        // Events of a server that sends them.
+        let trimmed = trimmed.strip_prefix("data: {").map_or(trimmed, |_| &trimmed[6..]);
         if trimmed.starts_with(['{', '[', '"']) && self.json_line(trimmed, outer, layer, sink) {
             return;
         }
         let Some(peeled) = wrapper::peel(text, &mut self.known, &self.context) else {
-            return self.emit(text, outer, sink);
+            if self.object_behind(text, outer, layer, sink) {
+                return;
+            }
+            return match quoted_behind(text) {
+                Some(inner) => {
+                    let time = super::text::time_within(text).map(|at| LoggedAt::exact(at, true));
+                    self.lines(&inner, Outer { time: outer.time.or(time), ..outer }, layer + 1, sink)
+                }
+                None => self.emit(text, outer, sink),
+            };
         };
         let Peeled { inner, time, source, service, stream, piece } = peeled;
         let outer = Outer {
@@ -380,6 +394,27 @@ impl Unwrapper {
         }
     }
 
+    /// An object at the end of a line whose head is of no kind that is known; false where there is none, or the line is
+    /// more than it.
+    fn object_behind(&mut self, text: &str, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) -> bool {
+        let text = text.trim_end_matches([' ', ',', '$', ']']);
+        let Some(at) = text.ends_with('}').then(|| memchr::memmem::find(text.as_bytes(), b"{\"")).flatten() else {
+            return false;
+        };
+        let object = &text[at..];
+        if at == 0 || weigh(object.as_bytes()) > MAX_WEIGHT {
+            return false;
+        }
+        let Ok(json) = Json::parse(object) else { return false };
+        let (_, Shape { names, .. }) = self.shape(&json);
+        if !is_all(&json, &names) {
+            return false;
+        }
+        let time = timestamp::leading(text.as_bytes(), &self.context).map(|(time, _)| time);
+        self.json(&json, Some(object), Outer { time: time.or(outer.time), ..outer }, layer + 1, sink);
+        true
+    }
+
     /// Begins a document that is read record by record; false where this is none.
     fn begin_document(&mut self, text: &str, sink: &mut Sink<'_>) -> bool {
         let mut document = Document::new();
@@ -421,6 +456,16 @@ impl Unwrapper {
         (hash, shape)
     }
 
+    /// Whether the first of these is younger than the last: stores give the latest first.
+    fn is_backward(&mut self, items: &[&Json<'_>]) -> bool {
+        let mut at = |item: Option<&&Json<'_>>| {
+            let (_, Shape { names, .. }) = self.shape(item?);
+            time(item?, &names, &self.context).map(|time| time.at)
+        };
+        let (first, last) = (at(items.first()), at(items.last()));
+        first.is_some() && last.is_some() && first > last
+    }
+
     /// A JSON value: an envelope of whatever tool, or a record.
     fn json(&mut self, json: &Json<'_>, text: Option<&str>, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
         if let Json::List(items) = json {
@@ -429,7 +474,10 @@ impl Unwrapper {
                 return self.lines(text, Outer { time, ..outer }, layer + 1, sink);
             }
             if layer < MAX_LAYERS {
-                for item in items {
+                let backward = self.is_backward(&items.iter().collect::<Vec<_>>());
+                let in_order: Box<dyn Iterator<Item = &Json<'_>>> =
+                    if backward { Box::new(items.iter().rev()) } else { Box::new(items.iter()) };
+                for item in in_order {
                     match item {
                         Json::Object(_) | Json::List(_) => self.json(item, None, outer, layer + 1, sink),
                         Json::Text(text) => self.lines(text, outer, layer + 1, sink),
@@ -440,6 +488,10 @@ impl Unwrapper {
             return;
         }
         let (hash, Shape { names, enveloped }) = self.shape(json);
+        if let Some(text) = of_bytes(json) {
+            let outer = Outer { time: time(json, &names, &self.context).or(outer.time), ..outer };
+            return self.lines(&text, outer, layer + 1, sink);
+        }
         let kind = if layer >= MAX_LAYERS { Kind::Record } else { kind(json, &names, enveloped) };
         if let Kind::Text { text, .. } = &kind
             && !enveloped
@@ -449,6 +501,10 @@ impl Unwrapper {
             shape.enveloped = true;
         }
         if let Kind::Record = kind {
+            let lines = if layer >= MAX_LAYERS { Vec::new() } else { buried(json, &names) };
+            if !lines.is_empty() {
+                return lines.iter().for_each(|line| self.lines(line, outer, layer + 1, sink));
+            }
             let owned;
             let text = match text {
                 Some(text) => text,
@@ -480,12 +536,22 @@ impl Unwrapper {
             Kind::Text { text, piece: Piece::Whole } => self.lines(text, outer, layer + 1, sink),
             Kind::Text { text, piece } => self.piece(text, piece, outer, layer + 1, sink),
             Kind::Object(inner) => self.json(inner, None, outer, layer + 1, sink),
-            Kind::Several(items) => {
+            Kind::Several(mut items) => {
+                if self.is_backward(&items) {
+                    items.reverse();
+                }
                 for item in items {
                     self.json(item, None, outer, layer + 1, sink);
                 }
             }
-            Kind::Lines(lines) => {
+            Kind::Lines(mut lines) => {
+                // Stores give the latest first.
+                if let ([(first, _), .., (last, _)], context) = (&lines[..], &self.context)
+                    && wrapper::moment_of(first, context).map(|time| time.at)
+                        > wrapper::moment_of(last, context).map(|time| time.at)
+                {
+                    lines.reverse();
+                }
                 for (time, line) in lines {
                     let time = wrapper::moment_of(time, &self.context).or(outer.time);
                     self.lines(line, Outer { time, ..outer }, layer + 1, sink);
@@ -493,6 +559,28 @@ impl Unwrapper {
             }
         }
     }
+}
+
+/// The record in a string that ends its line, as YAML and Ruby write members: `textPayload: "…"`, `"message" => "…",`.
+///
+/// And Envoy's message in logfmt: `level=debug msg="[C1] connecting to …" subsys=envoy-connection` (cilium's agent).
+fn quoted_behind(text: &str) -> Option<String> {
+    if let Some(at) = ["msg=\"[C", "msg=\"[Tags: "].iter().find_map(|sign| text.find(sign)) {
+        let mut messages = serde_json::Deserializer::from_str(&text[at + 4..]).into_iter::<String>();
+        return messages.next()?.ok();
+    }
+    let text = text.trim_end().trim_end_matches(',');
+    if !text.ends_with('"') {
+        return None;
+    }
+    let at = [": \"", "=> \""].iter().find_map(|sign| Some(text.find(sign)? + sign.len() - 1))?;
+    let Ok(Json::Text(inner)) = Json::parse(&text[at..]) else { return None };
+    shape(inner.trim_start()).is_some().then(|| inner.into_owned())
+}
+
+/// Whether there are blanks in it that web pages keep from being broken at.
+fn has_hard_blanks(text: &str) -> bool {
+    !text.is_ascii() && text.contains('\u{a0}')
 }
 
 /// A row of CloudWatch Logs Insights: `[{"field": "@timestamp", "value": "…"}, {"field": "@message", "value": "…"}]`.
@@ -506,7 +594,7 @@ fn insights_row<'j>(items: &'j [Json<'_>]) -> Option<(Option<&'j str>, &'j str)>
 /// Whether this is the beginning of a table of ES|QL's JSON: `columns`, and `values` behind it.
 fn is_table(text: &str) -> bool {
     let Some((before, behind)) = text.split_once("\"columns\"") else { return false };
-    before.len() < 1_024 && behind.starts_with(':') && behind.contains("\"values\":[")
+    before.len() < 1_024 && behind.trim_start().starts_with(':') && behind.contains("\"values\"")
 }
 
 /// Fluentd's file output: `TIME TAB TAG TAB JSON`. Its time, and its JSON.

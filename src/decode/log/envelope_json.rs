@@ -8,15 +8,16 @@ use crate::decode::timestamp::TimeContext;
 use crate::model::LoggedAt;
 
 use super::access;
+use super::access_found;
 use super::json::Json;
 use super::proxy_json;
 use super::stream::{Piece, Stream};
-use super::text::{is_date, shape};
+use super::text::{Shape, is_date, shape};
 use super::wrapper::{moment, moment_of};
 
 /// Members that hold a list of envelopes or records: CloudWatch (`events`, `logEvents`), Loki (`result`, `streams`),
 /// OpenTelemetry (`resourceLogs`, `scopeLogs`, `logRecords`), Elasticsearch (`hits`), New Relic, Graylog, Azure.
-pub(super) const LISTS: [&str; 17] = [
+pub(super) const LISTS: [&str; 18] = [
     "events",
     "logEvents",
     "result",
@@ -34,10 +35,11 @@ pub(super) const LISTS: [&str; 17] = [
     "logs",
     "value",
     "rows",
+    "responses",
 ];
 
 /// Members whose object is a record, or one more envelope.
-const OBJECTS: [&str; 14] = [
+const OBJECTS: [&str; 15] = [
     "_source",
     "result",
     "jsonPayload",
@@ -52,15 +54,45 @@ const OBJECTS: [&str; 14] = [
     "hits",
     "properties",
     "record",
+    "map",
 ];
 
 /// Members that hold a line, and nothing else.
-const LINES: [&str; 10] =
-    ["textPayload", "@message", "_raw", "MESSAGE", "LogMessage", "LogEntry", "log", "line", "event.original", "Log"];
+const LINES: [&str; 15] = [
+    "textPayload",
+    "@message",
+    "_raw",
+    "MESSAGE",
+    "LogMessage",
+    "LogEntry",
+    "log",
+    "line",
+    "event.original",
+    "Log",
+    // Grafana's inspector, Mezmo, Azure's tables of one's own.
+    "Line",
+    "_line",
+    "Log_s",
+    "LogEntry_s",
+    "Message_s",
+];
 
 /// Members that hold a line, or the message of a record.
-const MESSAGES: [&str; 10] =
-    ["message", "_msg", "msg", "body", "Message", "short_message", "content", "text", "event", "raw"];
+const MESSAGES: [&str; 12] = [
+    "message",
+    "_msg",
+    "msg",
+    "body",
+    "Message",
+    "short_message",
+    "content",
+    "text",
+    "event",
+    "raw",
+    // ClickHouse's table of OpenTelemetry, Coralogix.
+    "Body",
+    "userData",
+];
 
 /// Members that only an envelope has.
 const MARKS: [&str; 21] = [
@@ -132,6 +164,7 @@ pub(super) struct Names {
     proxy: bool,
     /// Of loguru, Loki and CloudWatch's Logs Insights.
     special: bool,
+    attributes: bool,
     levels: Few,
     lines: Few,
     messages: Few,
@@ -169,6 +202,7 @@ impl Names {
         Self {
             access: access::may_be_access(json),
             proxy: proxy_json::may_be_proxy(json),
+            attributes: has("attributes"),
             special: has("record") || has("values") || has("field"),
             levels: possible(json, &LEVELS),
             lines: possible(json, &LINES),
@@ -192,6 +226,13 @@ impl Names {
 /// Tells what an object with these names is. `enveloped` says that one with the same members held a line.
 pub(super) fn kind<'j, 'a>(json: &'j Json<'a>, names: &Names, enveloped: bool) -> Kind<'j, 'a> {
     if (names.access && access::is_access(json)) || (names.proxy && proxy_json::is_proxy(json)) {
+        return Kind::Record;
+    }
+    // OpenTelemetry's records of access logs have a text beside their attributes, which say more.
+    if names.attributes
+        && matches!(json.get("attributes"), Some(Json::List(_)))
+        && access_found::in_json(json).is_some()
+    {
         return Kind::Record;
     }
     if names.special {
@@ -241,6 +282,63 @@ pub(super) fn kind<'j, 'a>(json: &'j Json<'a>, names: &Names, enveloped: bool) -
         Some(inner) => Kind::Object(inner),
         None => Kind::Record,
     }
+}
+
+/// The lines of a proxy that stand somewhere in an object of no kind that is known, in order. An object with a level is a
+/// record, whatever it quotes.
+pub(super) fn buried<'j>(json: &'j Json<'_>, names: &Names) -> Vec<&'j str> {
+    fn walk<'j>(json: &'j Json<'_>, depth: usize, found: &mut Vec<&'j str>) {
+        match json {
+            Json::Text(text) => {
+                let is_record = match shape(text.trim_start()) {
+                    Some(Shape::Json) => {
+                        Json::parse(text).is_ok_and(|inner| access::is_access(&inner) || proxy_json::is_proxy(&inner))
+                    }
+                    shape => shape.is_some(),
+                };
+                if is_record {
+                    found.push(text);
+                }
+            }
+            _ if depth >= 8 => {}
+            Json::List(items) => items.iter().for_each(|item| walk(item, depth + 1, found)),
+            Json::Object(members) => members.iter().for_each(|(_, value)| walk(value, depth + 1, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if names.levels.is_empty() {
+        walk(json, 0, &mut found);
+    }
+    // What its members say is more than a text beside them.
+    if !found.is_empty() && access_found::in_json(json).is_some() {
+        found.clear();
+    }
+    found
+}
+
+/// The text that journald gives as a list of bytes, as it does where there are colours in it.
+pub(super) fn of_bytes(json: &Json<'_>) -> Option<String> {
+    let items = json.get("MESSAGE")?.items();
+    let bytes: Option<Vec<u8>> = items
+        .iter()
+        .map(|item| match item {
+            Json::Number(_, Some(byte)) => u8::try_from(*byte).ok(),
+            _ => None,
+        })
+        .collect();
+    bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether an object that stands behind other text in its line is what that line is about: a record of a proxy, or an
+/// envelope. Loggers put objects behind their messages, too.
+pub(super) fn is_all(json: &Json<'_>, names: &Names) -> bool {
+    access::is_access(json)
+        || proxy_json::is_proxy(json)
+        || match kind(json, names, false) {
+            Kind::Text { text, .. } => is_line(text) || names.marks.iter().any(|name| json.get(name).is_some()),
+            _ => false,
+        }
 }
 
 /// Whether a message is a line by itself: a record of a proxy, a dated one, or JSON.

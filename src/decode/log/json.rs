@@ -48,6 +48,11 @@ impl<'a> Json<'a> {
         match self {
             Self::Text(text) if !text.is_empty() => Some(text),
             Self::Object(_) => self.get("stringValue").and_then(Self::text),
+            // Elasticsearch's `fields` are lists.
+            Self::List(items) => match &items[..] {
+                [Self::Text(text)] if !text.is_empty() => Some(text),
+                _ => None,
+            },
             _ => None,
         }
     }

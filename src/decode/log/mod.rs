@@ -6,12 +6,14 @@
 mod access;
 mod access_field;
 mod access_format;
+mod access_found;
 mod csv;
 mod document;
 mod envelope;
 mod envelope_json;
 mod json;
 pub mod message;
+mod order;
 mod proxy_json;
 mod stream;
 mod text;
@@ -23,6 +25,7 @@ use jiff::tz::TimeZone;
 pub use access_format::AccessFormat;
 pub use envelope::{Envelope, Inner, LineCounts, Unwrapper};
 pub use json::Json;
+pub use order::{SAMPLE, backward};
 pub use stream::Stream;
 
 use crate::decode::timestamp::TimeContext;
@@ -116,16 +119,40 @@ struct Source {
     stream: Stream,
     /// Whether the record before may go on in further lines.
     open: bool,
+    /// Whether it has written Envoy's records in a layout that is not known.
+    foreign: bool,
+    /// The names of the members of Envoy's last JSON record.
+    names: Vec<Box<str>>,
     held: Option<Held>,
 }
 
 /// A record that may have been wrapped: further lines are taken for its rest.
 #[derive(Debug)]
 struct Held {
+    /// Its lines, joined with blanks: where it was wrapped between words.
     text: String,
+    /// Its lines, joined with nothing: where it was wrapped at a column.
+    joined: String,
+    /// How long its lines are, where all but the last are of one length.
+    width: Option<usize>,
+    last: usize,
     line: u64,
     time: Option<Timestamp>,
     lines: u32,
+}
+
+impl Held {
+    fn of(text: &str, line: u64, time: Option<Timestamp>) -> Self {
+        Self {
+            text: text.to_owned(),
+            joined: text.to_owned(),
+            width: Some(text.len()),
+            last: text.len(),
+            line,
+            time,
+            lines: 1,
+        }
+    }
 }
 
 impl Records {
@@ -135,8 +162,24 @@ impl Records {
         let text = match envelope.inner {
             Inner::Json(json, text) => {
                 self.let_go(at, sink);
-                let (time, content) = self.object(json);
-                self.sources[at].open = false;
+                let (time, mut content) = self.object(json);
+                let source = &mut self.sources[at];
+                source.open = false;
+                let names = || json.members().iter().map(|(name, _)| &**name);
+                match &content {
+                    LogContent::Proxy(_) if !source.names.iter().map(|name| &**name).eq(names()) => {
+                        source.names = names().map(Into::into).collect();
+                    }
+                    // Some of Envoy's records have no ids.
+                    LogContent::Foreign
+                        if !source.names.is_empty() && source.names.iter().map(|name| &**name).eq(names()) =>
+                    {
+                        if let Some(line) = proxy_json::sentence(json) {
+                            content = LogContent::Proxy(line);
+                        }
+                    }
+                    _ => {}
+                }
                 return self.give(envelope, text, time.or(outer), content, sink);
             }
             Inner::Text(text) => text,
@@ -152,7 +195,7 @@ impl Records {
             let time = time.or(outer);
             if may_go_on {
                 self.sources[at].open = false;
-                self.sources[at].held = Some(Held { text: text.to_owned(), line: envelope.line, time, lines: 1 });
+                self.sources[at].held = Some(Held::of(text, envelope.line, time));
                 return;
             }
             // From 1.17 on a record ends with its thread: without one, it goes on.
@@ -170,7 +213,7 @@ impl Records {
             // The beginning of one that was wrapped.
             self.let_go(at, sink);
             self.sources[at].open = false;
-            self.sources[at].held = Some(Held { text: text.to_owned(), line: envelope.line, time: outer, lines: 1 });
+            self.sources[at].held = Some(Held::of(text, envelope.line, outer));
             return;
         }
         if self.append(at, text, sink) {
@@ -181,8 +224,15 @@ impl Records {
             source.open = source.open && text::thread_behind(text).is_none();
             return self.give(envelope, text, None, LogContent::Continuation, sink);
         }
-        let Recognized { time, content, .. } =
-            unfamiliar(text).unwrap_or_else(|| Recognized::of(None, unrecognized(text)));
+        let mut found = unfamiliar(text);
+        let source = &mut self.sources[at];
+        match &found {
+            Some(found) => source.foreign |= matches!(found.content, LogContent::Proxy(_)),
+            // The records of a layout that is not known, of which some have no ids.
+            None if source.foreign => found = sentence_within(text),
+            None => {}
+        }
+        let Recognized { time, content, .. } = found.unwrap_or_else(|| Recognized::of(None, unrecognized(text)));
         self.give(envelope, text, time.or(outer), content, sink);
     }
 
@@ -208,8 +258,11 @@ impl Records {
         if let Some(access) = own.or_else(|| access::is_access(json).then(|| access::json(json))) {
             return (ended(&access), LogContent::Access(Box::new(access)));
         }
-        match proxy_json::decode(json) {
-            Some((time, content)) => (time.as_deref().and_then(text::time), content),
+        if let Some((time, content)) = proxy_json::decode(json) {
+            return (time.as_deref().and_then(text::time), content);
+        }
+        match access_found::in_json(json) {
+            Some(access) => (ended(&access), LogContent::Access(Box::new(access))),
             None => (None, LogContent::Foreign),
         }
     }
@@ -227,6 +280,9 @@ impl Records {
         held.lines += 1;
         held.text.push(' ');
         held.text.push_str(text.trim());
+        held.joined.push_str(text);
+        held.width = held.width.filter(|width| *width == held.last);
+        held.last = text.len();
         // A record of Envoy's ends with its thread.
         if text::thread_behind(&held.text).is_some() {
             self.let_go(at, sink);
@@ -237,12 +293,21 @@ impl Records {
     /// Gives the record that is held of a source.
     fn let_go(&mut self, at: usize, sink: &mut Sink<'_>) {
         let Some(held) = self.sources[at].held.take() else { return };
-        let recognized = recognize(&held.text, &self.formats).or_else(|| unfamiliar(&held.text));
-        let Recognized { time, content, .. } =
-            recognized.unwrap_or_else(|| Recognized::of(None, unrecognized(&held.text)));
+        let read = |text| recognize(text, &self.formats).or_else(|| unfamiliar(text));
+        let mut text = &held.text;
+        let mut recognized = read(text);
+        if held.lines > 1
+            && let Some(joined) = read(&held.joined)
+            && recognized.as_ref().is_none_or(|recognized| {
+                joined.worth() + usize::from(held.lines > 2 && held.width.is_some()) > recognized.worth()
+            })
+        {
+            (text, recognized) = (&held.joined, Some(joined));
+        }
+        let Recognized { time, content, .. } = recognized.unwrap_or_else(|| Recognized::of(None, unrecognized(text)));
         let envelope = Envelope {
             line: held.line,
-            inner: Inner::Text(&held.text),
+            inner: Inner::Text(text),
             time: None,
             source: &self.sources[at].name,
             service: None,
@@ -250,7 +315,7 @@ impl Records {
             rest: false,
         };
         count(&mut self.counts, &content);
-        sink(&record(&envelope, &held.text, time.or(held.time), content));
+        sink(&record(&envelope, text, time.or(held.time), content));
     }
 
     fn release(&mut self, sink: &mut Sink<'_>) {
@@ -338,6 +403,15 @@ impl<'a> Recognized<'a> {
     fn of(time: Option<Timestamp>, content: LogContent<'a>) -> Self {
         Self { time, content, may_go_on: false }
     }
+
+    /// How much of it makes sense, to tell between two ways of putting it together.
+    fn worth(&self) -> usize {
+        match &self.content {
+            LogContent::Proxy(line) => 4 * usize::from(is_sentence(line)) + 2 * usize::from(line.thread > 0),
+            LogContent::Access(line) => access::worth(line),
+            _ => 0,
+        }
+    }
 }
 
 fn recognize<'a>(text: &'a str, formats: &[AccessFormat]) -> Option<Recognized<'a>> {
@@ -375,22 +449,25 @@ fn unfamiliar(text: &str) -> Option<Recognized<'_>> {
     {
         return Some(Recognized::of(text::time_within(head), LogContent::Proxy(line)));
     }
-    if memchr::memchr(b'=', text.as_bytes()).is_some() {
-        if let Some(access) = access::pairs(text) {
-            return Some(Recognized::access(access, false));
-        }
-        if let Some(line) = in_logfmt(text) {
-            return Some(Recognized::of(text::time_within(text), LogContent::Proxy(line)));
-        }
+    if memchr::memchr(b'=', text.as_bytes()).is_some()
+        && let Some(access) = access::pairs(text)
+    {
+        return Some(Recognized::access(access, false));
     }
-    access::headless(text).map(|text| Recognized::access(text.line, false))
+    let headless = access::headless(text).map(|text| text.line);
+    headless.or_else(|| access_found::in_text(text)).map(|line| Recognized::access(line, false))
 }
 
-/// `level=debug msg="[C1] connecting to …" subsys=envoy-connection`: cilium's agent.
-fn in_logfmt(text: &str) -> Option<ProxyLine<'_>> {
-    let (_, message) = access::logfmt(text).find(|(key, _)| *key == "msg")?;
-    let (_, line) = text::foreign(message)?;
-    is_sentence(&line).then_some(line)
+/// One of Envoy's sentences at the end of a line without ids, in a layout that is not known.
+fn sentence_within(text: &str) -> Option<Recognized<'_>> {
+    let head = &text[..text.floor_char_boundary(200)];
+    let starts = head.match_indices([' ', '\t', ']', ')']).map(|(at, _)| at + 1).take(24);
+    starts.filter(|at| text.as_bytes().get(*at).is_some_and(u8::is_ascii_alphabetic)).find_map(|at| {
+        let (message, thread) = text::thread_behind(&text[at..]).unwrap_or((&text[at..], 0));
+        let event = message::parse("", message.trim_end());
+        let line = ProxyLine { message: message.trim_end(), thread, event, ..ProxyLine::default() };
+        is_sentence(&line).then(|| Recognized::of(text::time_within(head), LogContent::Proxy(line)))
+    })
 }
 
 /// Whether a message is one of Envoy's.

@@ -10,15 +10,15 @@ use super::message::LOGGERS;
 use super::text;
 
 const MESSAGES: [&str; 5] = ["msg", "message", "Message", "MESSAGE", "log_message"];
-const SCOPES: [&str; 6] = ["scope", "logger", "Logger", "LoggerName", "name", "component"];
+const SCOPES: [&str; 7] = ["scope", "logger", "Logger", "LoggerName", "name", "component", "log.logger"];
 const CALLERS: [&str; 7] = ["caller", "SourceLine", "source", "source_line", "file", "location", "Source"];
-const LEVELS: [&str; 4] = ["level", "Level", "severity", "lvl"];
+const LEVELS: [&str; 6] = ["level", "Level", "severity", "lvl", "log.level", "severity_text"];
 const TIMES: [&str; 6] = ["time", "Timestamp", "timestamp", "@timestamp", "ts", "Time"];
 
 /// Whether an object with these names can be one, whatever their values.
 pub(super) fn may_be_proxy(json: &Json<'_>) -> bool {
     let any = |names: &[&str]| json.members().iter().any(|(key, _)| names.contains(&&**key));
-    any(&MESSAGES) && any(&LEVELS)
+    any(&MESSAGES) && (any(&LEVELS) || any(&["log"]))
 }
 
 /// Whether an object is a record of Envoy's application log. zap and logback write `level` and `logger` too: Envoy's
@@ -70,6 +70,13 @@ pub(super) fn decode<'a>(json: &'a Json<'_>) -> Option<(Option<Cow<'a, str>>, Lo
         event: super::message::parse(logger, message),
     };
     Some((time, LogContent::Proxy(line)))
+}
+
+/// One of Envoy's sentences in an object without ids: where others with the same members were Envoy's.
+pub(super) fn sentence<'a>(json: &'a Json<'_>) -> Option<ProxyLine<'a>> {
+    let message = json.text_of(&MESSAGES)?.trim_end();
+    let event = super::message::parse("", message);
+    event.is_known().then(|| ProxyLine { message, event, ..ProxyLine::default() })
 }
 
 /// Istio 1.9.0 did not escape the message: `{"level":"debug","time":"…","scope":"pool","msg":"…"}` with bare quotes.

@@ -197,7 +197,9 @@ pub(super) fn columns(text: &str) -> Option<(Option<Timestamp>, LogContent<'_>)>
     let rest = unindented(rest);
     // Since 1.9 the agent's own records stand in the same file, in the same layout, without "envoy".
     let Some(rest) = rest.strip_prefix("envoy").and_then(|rest| rest.strip_prefix([' ', '\t'])) else {
-        return Some((stamp, LogContent::Agent));
+        // Layouts of people's own look alike; Envoy's ids tell.
+        let envoy = foreign(rest).filter(|(_, line)| line.event.is_known());
+        return Some((stamp, envoy.map_or(LogContent::Agent, |(_, line)| LogContent::Proxy(line))));
     };
     let (logger, message) = rest.split_at(blank(rest));
     let mut line = ProxyLine { logger: Cow::Borrowed(logger), ..ProxyLine::default() };

@@ -1,0 +1,54 @@
+//! Logs with the latest line first, as log stores give them.
+
+use jiff::Timestamp;
+
+use super::{AccessFormat, LogDecoder};
+
+/// Lines at the beginning of a log by which its order is told.
+pub const SAMPLE: usize = 256;
+
+/// Whether the first lines of a log come latest first, and how many lines before them (the heading of a table) stay where
+/// they are. Only of logs with a record a line, which reading them backward leaves whole.
+#[must_use]
+pub fn backward(lines: &[Vec<u8>], formats: &[AccessFormat], now: Timestamp) -> Option<usize> {
+    let mut decoder = LogDecoder::new(formats.to_vec(), now);
+    let mut times: Vec<Timestamp> = Vec::new();
+    let (mut numbers, mut first) = (0, None);
+    let mut last = 0;
+    for line in lines {
+        decoder.push(line, &mut |record| {
+            numbers += usize::from(record.line > last);
+            last = record.line;
+            first.get_or_insert(record.line);
+            times.extend(record.time);
+        });
+    }
+    decoder.finish(&mut |record| times.extend(record.time));
+    let pairs = || times.windows(2).filter(|pair| pair[0] != pair[1]);
+    let falling = pairs().filter(|pair| pair[0] > pair[1]).count();
+    let backward = falling >= 2 && falling * 10 >= pairs().count() * 9 && numbers * 5 >= lines.len() * 4;
+    backward.then(|| usize::try_from(first.unwrap_or(1)).unwrap_or(1).saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(lines: &[&str]) -> Option<usize> {
+        let lines: Vec<Vec<u8>> = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
+        backward(&lines, &[], Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_latest_first() {
+        let line = |second: u32| {
+            format!("2026-11-02T10:00:0{second}.000000Z\tdebug\tenvoy pool\t[C1] connect timeout\tthread=1")
+        };
+        let lines: Vec<String> = (0..4).map(line).collect();
+        let mut lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        assert_eq!(told(&lines), None);
+        lines.reverse();
+        assert_eq!(told(&lines), Some(0));
+        assert_eq!(told(&lines[..2]), None, "two lines show no order");
+    }
+}
