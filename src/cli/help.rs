@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command, ValueHint};
 
 use super::console::Console;
@@ -51,14 +51,32 @@ pub(super) fn arrange(command: Command) -> Command {
 
 /// Prints what clap has to say instead of running a command: help, the version, an error. Nothing asked for is help
 /// asked for.
-pub(super) fn answer(error: &clap::Error, name: &'static str) -> ExitCode {
+pub(super) fn answer(mut error: clap::Error, name: &'static str) -> ExitCode {
     // Into a closed pipe is no failure.
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = super::command(name).print_help();
         return ExitCode::SUCCESS;
     }
+    name_ours(&mut error);
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 })
+}
+
+/// Flags of istioctl's that are not taken over (docs/istioctl.md), and what to write here.
+const OF_ISTIOCTL: [(&str, &str); 4] = [
+    ("-f", "istioctl's '-f FILE' is '--from FILE' here"),
+    ("-c", "istioctl's '-c' is '--context' or '--kubeconfig' here"),
+    ("-r", "istioctl's '--reset' is 'debug-log --off' here: each logger gets the level that it had"),
+    ("--reset", "istioctl's '--reset' is 'debug-log --off' here: each logger gets the level that it had"),
+];
+
+/// In place of the flag that looks alike, the one that does the same.
+fn name_ours(error: &mut clap::Error) {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return };
+    let Some((_, ours)) = OF_ISTIOCTL.iter().find(|(known, _)| known == flag) else { return };
+    error.remove(ContextKind::SuggestedArg);
+    error.remove(ContextKind::Usage);
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![(*ours).into()]));
 }
 
 /// Help of a command

@@ -315,7 +315,7 @@ impl Inputs {
             let (mut dumps, mut logs) = (false, false);
             let mut look = |_: &str, entry: Result<crate::input::Entry<'_>, _>| {
                 if let Ok(entry) = entry {
-                    let is_dump = entry.reader.fill_buf().is_ok_and(|bytes| holds_configuration(bytes));
+                    let is_dump = entry.reader.fill_buf().is_ok_and(holds_configuration);
                     dumps |= is_dump;
                     logs |= !is_dump;
                 }

@@ -141,7 +141,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = definition.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return help::answer(&error, name),
+        Err(error) => return help::answer(error, name),
     };
     let console = Console::new(cli.global.color, cli.global.quiet, cli.global.verbose, cli.command.scope());
     trace(cli.global.verbose);

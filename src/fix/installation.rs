@@ -189,7 +189,8 @@ fn helm(step: &mut MeshStep, plane: &ControlPlane) {
     let Some(release) = step.install.release.clone() else { return };
     let filter = format!("^{}$", release.name);
     let list = ShellCommand::new(ClusterTool::Helm, ["list", "-n", &release.namespace, "--filter", &filter]);
-    let dependency = "values of a chart that has istiod as a dependency (the dependency's name or alias is the key)";
+    let dependency = "values of a chart that has istiod as a dependency (istiod.meshConfig.connectTimeout, \
+                      with the dependency's name or alias in front)";
     match step.install.gitops.clone() {
         Some(GitOps::FluxHelmRelease { namespace, name }) => {
             let what = format!("in HelmRelease {namespace}/{name}, where its repository has it");

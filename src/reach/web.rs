@@ -334,7 +334,7 @@ impl<'c> Web<'c> {
             let (outcome, wished) = self.once(request).await;
             let may_pass = match &outcome {
                 // What it was at work on before it gave up is too much for it, now and later.
-                Err(WebError::Status { code: 502 | 503 | 504, .. }) => wished.is_some() || began.elapsed() < AT_WORK,
+                Err(WebError::Status { code: 502..=504, .. }) => wished.is_some() || began.elapsed() < AT_WORK,
                 Err(WebError::Status { code: 429, .. } | WebError::Unreachable(..)) => true,
                 _ => false,
             };

@@ -51,6 +51,18 @@ fn a_command_that_is_not_there_is_wrong_usage() {
 }
 
 #[test]
+fn flags_of_istioctl_are_led_to_ours() {
+    for (args, ours) in [
+        (&["clusters", "-f", "dump.json"][..], "--from FILE"),
+        (&["debug-log", "web-1", "--reset"], "debug-log --off"),
+        (&["timeouts", "-c", "prod"], "--context"),
+    ] {
+        let run = plugin(args).run().exits(2);
+        assert!(run.stderr.contains(ours) && !run.stderr.contains("similar argument"), "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn every_flag_and_every_command_says_what_it_is() {
     for command in commands() {
         let help = plugin([command.as_str(), "--help"]).run().exits(0).stdout;

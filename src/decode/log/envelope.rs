@@ -594,7 +594,7 @@ fn insights_row<'j>(items: &'j [Json<'_>]) -> Option<(Option<&'j str>, &'j str)>
 /// Whether this is the beginning of a table of ES|QL's JSON: `columns`, and `values` behind it.
 fn is_table(text: &str) -> bool {
     let Some((before, behind)) = text.split_once("\"columns\"") else { return false };
-    before.len() < 1_024 && behind.starts_with(':') && behind.contains("\"values\":[")
+    before.len() < 1_024 && behind.trim_start().starts_with(':') && behind.contains("\"values\"")
 }
 
 /// Fluentd's file output: `TIME TAB TAG TAB JSON`. Its time, and its JSON.

@@ -57,7 +57,7 @@ pub fn svg(report: &ResetsReport) -> Result<String, DrawError> {
 }
 
 /// A rule of a style sheet goes before the attributes that plotters writes.
-const STYLE: &str = "<style>svg{background:#fff}text{fill:#333;font-family:system-ui,sans-serif}.day{fill:#000;fill-opacity:0}.day:hover{fill-opacity:.07}@media (prefers-color-scheme:dark){svg{background:#16181d}text{fill:#ddd}.day{fill:#fff}[stroke=\"#DDDDDD\"]{stroke:#3a3d45}[stroke=\"#B0005A\"]{stroke:#ff7ab8}.mark{fill:#ff7ab8}}.mark{fill:#b0005a}</style>\n<defs><pattern id=\"nologs\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><line x1=\"0\" y1=\"0\" x2=\"0\" y2=\"6\" stroke=\"#999\" stroke-width=\"1.5\"/></pattern></defs>";
+const STYLE: &str = "<style>svg{background:#fff}text{fill:#333;font-family:system-ui,sans-serif}.day{fill:#000;fill-opacity:0}.day:hover{fill-opacity:.07}.mark{fill:#b0005a}@media (prefers-color-scheme:dark){svg{background:#16181d}text{fill:#ddd}.day{fill:#fff}[stroke=\"#DDDDDD\"]{stroke:#3a3d45}[stroke=\"#B0005A\"]{stroke:#ff7ab8}.mark{fill:#ff7ab8}}</style>\n<defs><pattern id=\"nologs\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><line x1=\"0\" y1=\"0\" x2=\"0\" y2=\"6\" stroke=\"#999\" stroke-width=\"1.5\"/></pattern></defs>";
 
 fn title(report: &ResetsReport) -> String {
     format!("Connection resets by {} ({}): {}", report.by, report.time_zone, grouped(report.total.resets))

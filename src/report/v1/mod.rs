@@ -46,9 +46,9 @@ enum Line<'a> {
     /// Of `timeouts --explain-origin`.
     Explanation(explanation::ExplanationLine<'a>),
     /// Of `diagnose` and `debug-log`: a failure as it is found.
-    Failure(diagnosis::DiagnosisLine),
+    Failure(Box<diagnosis::DiagnosisLine>),
     /// Of `debug-log`: what was done, at the end.
-    DebugLog(DebugLogReport),
+    DebugLog(Box<DebugLogReport>),
 }
 
 /// Makes a document's schema.

@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::{levels, on, start, state};
 use crate::published_schema;
 
-/// One of its own: what it has is not changed by other tests.
-static OWN: LazyLock<Sandbox> = LazyLock::new(|| start(&["catalog"]));
+/// One of its own, with a pod for each test: nobody else changes its levels.
+static OWN: LazyLock<Sandbox> = LazyLock::new(|| start(&["catalog", "orders"]));
 
 const CATALOG: &str = "catalog-79b5d6c8f9-p4x8c";
+const ORDERS: &str = "orders-5f7c9d8b64-k9d2r";
 
 fn lines(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap();
@@ -62,11 +63,11 @@ fn each_change_stands_there_before_and_after_it() {
 #[test]
 fn what_cannot_be_recorded_is_not_set() {
     let state = state();
-    let target = format!("{CATALOG}.shop");
+    let target = format!("{ORDERS}.shop");
     let nowhere = ["--on", &target, "--audit-log", "/nowhere/changes.jsonl"];
     on(&OWN, state.path(), nowhere).run().exits(4).complains("audit log");
     // A device that is full takes no line.
     let full = ["--on", &target, "--level", "router:debug", "--audit-log", "/dev/full"];
     on(&OWN, state.path(), full).run().exits(4).complains("nothing was changed");
-    assert_ne!(levels(&OWN, CATALOG)["router"], "debug");
+    assert_ne!(levels(&OWN, ORDERS)["router"], "debug");
 }

@@ -130,30 +130,52 @@ fn real(directory: &Path) -> Option<Prometheus> {
     let config = directory.join("prometheus.yaml");
     std::fs::write(&config, "global: {}\n").unwrap();
     let port = free_port();
-    let process = Command::new(server)
+    let mut command = Command::new(server);
+    command
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .arg("--storage.tsdb.retention.time=100y")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+        .arg("--storage.tsdb.retention.time=100y");
+    Some(started(&mut command, port))
+}
+
+/// A real VictoriaMetrics with the same counters.
+fn victoria_metrics(directory: &Path) -> Option<Prometheus> {
+    let port = free_port();
+    let mut command = Command::new(found("victoria-metrics")?);
+    command
+        .arg(format!("-storageDataPath={}", directory.join("data").display()))
+        .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
+        .arg("-retentionPeriod=100y");
+    let server = started(&mut command, port);
+    // It takes milliseconds, where OpenMetrics has seconds.
+    let mut body = openmetrics().replace("# EOF\n", "");
+    body = body.lines().map(|line| format!("{line}000\n")).collect();
+    let head = format!("POST /api/v1/import/prometheus HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
+    assert!(said(port, &(head + &body)).is_some_and(|answer| answer.contains(" 204 ")));
+    assert!(said(port, "GET /internal/force_flush HTTP/1.0\r\n\r\n").is_some());
+    Some(server)
+}
+
+/// What a server answers to these bytes.
+fn said(port: u16, request: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// Starts a server, and waits until it is ready.
+fn started(command: &mut Command, port: u16) -> Prometheus {
+    let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let started = Prometheus { process, url: format!("http://127.0.0.1:{port}") };
     let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let ready = TcpStream::connect(("127.0.0.1", port)).ok().is_some_and(|mut stream| {
-            let _ = stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n");
-            let mut answer = String::new();
-            let _ = stream.read_to_string(&mut answer);
-            answer.contains(" 200 ")
-        });
-        if ready {
-            return Some(started);
-        }
-        assert!(Instant::now() < deadline, "Prometheus did not become ready");
+    while !said(port, "GET /-/ready HTTP/1.0\r\n\r\n").is_some_and(|answer| answer.contains(" 200 ")) {
+        assert!(Instant::now() < deadline, "it did not become ready");
         std::thread::sleep(Duration::from_millis(100));
     }
+    started
 }
 
 const WINDOW: [&str; 4] = ["--since", "2020-07-08T00:00Z", "--until", "2020-07-09T06:00Z"];
@@ -190,13 +212,25 @@ fn the_real_server_is_asked() {
         // The recorded conversation is held either way.
         return;
     };
-    let mut args =
-        vec!["resets", "--prometheus", &server.url, "-n", "shop", "--by", "hour", "-o", "json", "--mark", CHANGE];
-    args.extend(WINDOW);
-    check(&json(&args));
+    check(&report_of(&server));
     if let Some(to) = std::env::var_os("MESHAUDIT_RECORD") {
         record(&server.url, Path::new(&to));
     }
+}
+
+#[test]
+fn a_real_victoria_metrics_gives_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    if let Some(server) = victoria_metrics(directory.path()) {
+        check(&report_of(&server));
+    }
+}
+
+fn report_of(server: &Prometheus) -> serde_json::Value {
+    let mut args =
+        vec!["resets", "--prometheus", &server.url, "-n", "shop", "--by", "hour", "-o", "json", "--mark", CHANGE];
+    args.extend(WINDOW);
+    json(&args)
 }
 
 /// Keeps the server's answers to what the commands ask.

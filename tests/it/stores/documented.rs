@@ -254,3 +254,30 @@ fn splunk_is_asked_as_it_is_documented() {
         Server::start(|_| Said::ok("{\"messages\":[{\"type\":\"FATAL\",\"text\":\"Unknown search command\"}]}\n"));
     ask(&fatal.url).exits(4).complains("Unknown search command");
 }
+
+/// What `/_query` of Elasticsearch answers, in one line and as a person has it printed.
+#[test]
+fn an_answer_of_esql_is_read() {
+    let names =
+        ["@timestamp", "message", "kubernetes.namespace_name", "kubernetes.pod_name", "kubernetes.container_name"];
+    let columns: Vec<Value> = names.iter().map(|name| json!({"name": name, "type": "keyword"})).collect();
+    let rows: Vec<Value> = lines()
+        .into_iter()
+        .map(|(at, pod, line)| {
+            json!([jiff::Timestamp::from_nanosecond(at).unwrap().to_string(), line, "shop", pod, "app"])
+        })
+        .collect();
+    let answer = json!({"took": 3, "is_partial": false, "columns": columns, "values": rows});
+    let expected = from_files();
+    for text in [answer.to_string(), serde_json::to_string_pretty(&answer).unwrap()] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let from = file.path().display().to_string();
+        let mut args = vec!["resets", "--from", &from];
+        args.extend(WINDOW);
+        let report: Value = serde_json::from_str(&plugin(args).run().exits(0).stdout).unwrap();
+        for part in ["buckets", "services", "total"] {
+            assert_eq!(report[part], expected[part], "{part}");
+        }
+    }
+}
