@@ -196,7 +196,7 @@ Register-ArgumentCompleter -Native -CommandName 'kubectl-meshaudit' -ScriptBlock
             break
         }
         'kubectl-meshaudit;diagnose' {
-            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Nothing older than this, e.g. 1h')
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Nothing older than this: 1h, 1d, 23:55, now, 2026-07-08T20:00Z')
             [CompletionResult]::new('--tail', '--tail', [CompletionResultType]::ParameterName, 'No more than the last so many lines of each proxy')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The namespace; the context''s, if not given')
             [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'The namespace; the context''s, if not given')

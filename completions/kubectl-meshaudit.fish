@@ -191,7 +191,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debu
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s v -l verbose -d 'Say more; -vv shows each request'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l since -d 'Nothing older than this, e.g. 1h' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l since -d 'Nothing older than this: 1h, 1d, 23:55, now, 2026-07-08T20:00Z' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l tail -d 'No more than the last so many lines of each proxy' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s n -l namespace -d 'The namespace; the context\'s, if not given' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s l -l selector -d 'Label selector, e.g. app=web,tier!=test' -r

@@ -1,5 +1,7 @@
 //! Moments as people type them, alike for every command: `now`, `23:55`, a day, a time, or a length before now.
 
+use std::time::Duration;
+
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -63,6 +65,20 @@ impl Typed {
         let ago = length(text).ok_or_else(wrong)?;
         self.now.checked_sub(ago).map_err(|_| wrong())
     }
+}
+
+/// How long before now a moment is, for flags that count back from now. In the zone of this machine.
+///
+/// # Errors
+/// Where it is no moment, or one to come.
+pub(super) fn before_now(text: &str) -> Result<Duration, String> {
+    let now = Timestamp::now();
+    let moment = Typed::new(TimeZone::system(), now).moment(text).map_err(|error| error.to_string())?;
+    if moment > now.saturating_add(SignedDuration::from_mins(1)).unwrap_or(now) {
+        return Err(format!("{text:?} is yet to come"));
+    }
+    // The API server takes whole seconds, and none of them is all.
+    Ok(Duration::try_from(now.duration_since(moment)).unwrap_or_default().max(Duration::from_secs(1)))
 }
 
 /// A length of time: Go's durations, with days and weeks in front (`1d`, `2w`, `1d12h`).

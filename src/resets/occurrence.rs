@@ -100,6 +100,14 @@ static TARGETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"R:/(?P<host>\d{1,3}(?:\.\d{1,3}){3}|\[?[0-9A-Fa-f:]+\]?):(?P<port>\d{1,5})".to_owned(),
         // libpq: connection to server at "db.example.com" (10.0.0.5), port 5432 failed
         format!(r"server at \x22{HOST}\x22(?: \([0-9a-fA-F.:]+\))?(?:, port (?P<port>\d{{1,5}}))?"),
+        // librdkafka: [thrd:…]: kafka:9092/1: …; Kafka in Java: node 1 (kafka-0/10.0.0.7:9092)
+        format!(r"\]: {HOST}:(?P<port>\d{{1,5}})/\w+:"),
+        format!(r"\({HOST}/[0-9a-fA-F.:]+:(?P<port>\d{{1,5}})\)"),
+        // MongoDB: connection 5 to mongo-0:27017, connection(mongo-0:27017[-5]), AutoReconnect: mongo-0:27017; phpredis
+        format!(r"\bconnection(?: \d+)?(?: to |\(){HOST}:(?P<port>\d{{1,5}})"),
+        format!(r"AutoReconnect: {HOST}:(?P<port>\d{{1,5}})"),
+        // Dart: address = api.example.com, port = 443
+        format!(r"address = {HOST}, port = (?P<port>\d{{1,5}})"),
         // .NET: (api.example.com:443)
         format!(r"\({HOST}:(?P<port>\d{{1,5}})\)"),
         // Prose: a call to api.example.com failed.
@@ -122,7 +130,7 @@ static NOT_CALLED: LazyLock<Regex> = LazyLock::new(|| {
 /// What looks like a host and is a package, a file, or the own machine.
 static NOT_A_TARGET: LazyLock<Regex> = LazyLock::new(|| {
     constant(
-        r"(?i)^(?:(?:java|javax|sun|jdk|org|com|io)\.[\w.]*[A-Z]\w*|[\w-]+\.(?:java|py|js|ts|go|rb|cs|kt|scala|html?|json)|null|undefined|none|true|false|curl\.(?:haxx\.)?se|(?:[\w-]+\.)*(?:readthedocs\.io|httpstatuses\.com|developer\.mozilla\.org|docs\.[\w.-]+))$",
+        r"(?i)^(?:(?:java|javax|sun|jdk|org|com|io)\.[\w.]*[A-Z]\w*|[\w-]+\.(?:java|py|js|ts|go|rb|cs|kt|scala|html?|json)|null|undefined|none|true|false|read|write|dial|recv|send|connect|curl\.(?:haxx\.)?se|(?:[\w-]+\.)*(?:readthedocs\.io|httpstatuses\.com|developer\.mozilla\.org|docs\.[\w.-]+))$",
     )
 });
 
@@ -174,6 +182,16 @@ mod tests {
     #[test]
     fn the_target_is_found_where_it_is_said() {
         for (text, target) in [
+            (
+                "kafka:9092/1: x [thrd:kafka:9092/1]: kafka:9092/1: Receive failed: Connection reset by peer",
+                "kafka:9092",
+            ),
+            ("MongoNetworkError: connection 5 to mongo-0:27017 closed", "mongo-0:27017"),
+            ("Connection to node 1 (kafka-0/10.0.0.7:9092) terminated during authentication.", "kafka-0:9092"),
+            (
+                "error reading from server: read tcp 10.0.0.1:44->10.0.0.2:443: read: connection reset by peer",
+                "10.0.0.2:443",
+            ),
             ("I/O error on POST request for \"https://api.example.com/v1/pay\": Connection reset", "api.example.com"),
             (
                 "Get \"http://10.1.2.3:8080/x\": read tcp 10.0.0.1:4->10.1.2.3:8080: read: connection reset by peer",

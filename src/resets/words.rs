@@ -92,7 +92,45 @@ pub(super) const LITERALS: &[&str] = &[
     "minus one from",
     "before all data",
     "terminated the",
+    "connectionclosedexception",
+    "httpclosedexception",
+    "vertxexception",
+    "for unknown reason",
+    "socket closed",
+    "sent goaway",
+    "invalidchunklength",
+    "payload is not completed",
+    "closed (eof)",
+    "terminated unexpectedly",
+    "middle of operation",
+    "ora-12537",
+    "tns:connection",
+    "no more data to read",
+    "mongonetworkerror",
+    "socketclosed",
+    "line from the server",
+    "read error on connection",
+    "terminated during",
+    ": disconnected (",
+    "unexpected close",
+    "closed tcp connection",
+    "transfer closed",
+    "bytes at eof",
+    "transporterror)",
+    ":error, :closed",
+    "unexpectedly closed",
+    "hung up",
+    "has closed socket",
+    "has been closed",
+    "idle connection",
+    "full header",
+    "valid response",
+    "during the request",
+    "negotiation",
+    "did not return a response",
     // Of what is not understood.
+    "reset the stream",
+    "not closed cleanly",
     "broken pipe",
     "epipe",
     "connection abort",
@@ -157,6 +195,16 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Class::NoHttpResponse,
         r"NoHttpResponseException|:\d+ failed to respond|Remote end closed connection without response|socket hang up|PrematureCloseException: Connection prematurely closed BEFORE response|UND_ERR_SOCKET|SocketError: other side closed|empty reply from server|ERR_EMPTY_RESPONSE|server disconnected without sending|ServerDisconnectedError|\bserver disconnected\b|prematurely closed connection while reading response header|closed connection without sending any data|closed the connection unexpectedly before delivering|\(70014\)[^\n]*AH01102|(?-i: SH(?:--|VN|NI|VI|DI) \d+/\d+/)",
     ),
+    // gRPC-Java, .NET, Ruby's OpenSSL 3, SQL Server's driver.
+    plain(
+        Class::TlsHandshakeTerminated,
+        r"closed while performing (?:protocol|TLS) negotiation|SSL connection could not be established[^\n]{0,200}unexpected EOF or 0 bytes|SSL_connect returned=\d+ errno=\d+[^\n]{0,160}unexpected eof while reading|SQL Server did not return a response\. The connection has been closed",
+    ),
+    // Apache HttpClient's other words, Go's transport, Dart, botocore, the AWS SDK for Java.
+    plain(
+        Class::NoHttpResponse,
+        r"target server failed to respond|server closed idle connection|closed before full header was received|closed before we received a valid response|connection was closed during the request",
+    ),
     plain(
         Class::ConnectionReset,
         r"connection reset\b|\bconnection (?:to \S{1,200} )?(?:was|has been|is) reset\b|\breset by (?:the )?(?:remote )?peer\b|\b(?:WSA)?ECONNRESET\b|ConnectionResetError|(?:kind\(|kind: |ErrorKind::|SocketError\.|ErrorCode\W{1,4})(?-i:ConnectionReset)\b|forcibly closed by the remote host|\b(?:os )?error 104\b|\berrno\W{1,4}104\b|\berrno 54\b|os error (?:54|10054)\)|\b(?:error|code|errno)\W{1,4}10054\b|\((?:0x80004005|10054)\): An existing|ERR_CONNECTION_RESET|NS_ERROR_NET_RESET|\(104\)[^\s,:;)]|SSL_(?:read|write)[^\n]{0,30}SSL_ERROR_SYSCALL, errno (?:104|54|10054)",
@@ -170,9 +218,21 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Class::UnexpectedEof,
         r"unexpected end of stream|SSL peer shut down incorrectly|response ended prematurely|unexpected EOF or 0 bytes from the transport stream|Unexpected end of file from server|HTTP/1\.1 header parser received no bytes|EOF reached while reading|error reading from server: EOF|Connection prematurely closed|closing inbound before receiving peer's close_notify|without sending TLS close_notify|server closed the connection unexpectedly|SSL connection has been closed unexpectedly|connection (?:was |has been )?closed unexpectedly|SSL SYSCALL error: EOF detected|lost connection to (?:MySQL|server|backend|the database)|MySQL server has gone away|connection was unexpectedly lost|ERR_CONNECTION_CLOSED|ERR_INCOMPLETE_CHUNKED_ENCODING|connection closed before message completed|\bIncompleteMessage\b|prematurely closed connection while reading upstream|premature close\b|premature end of (?:chunk|content-length)|premature EOF|prematurely reached end of stream|connection closed by server|ORA-03113|ORA-03135|ORA-12547|got minus one from a read call|closed connection before all data|underlying connection was closed: (?:An unexpected error occurred on a receive|A connection that was expected to be kept alive|The connection was closed unexpectedly)|unexpected eof while reading|\bearly EOF\b|incomplete chunked read|\bIncompleteRead\b|closed connection without sending complete message body|desc = transport is closing|SSL_(?:read|write)[^\n]{0,30}SSL_ERROR_SYSCALL, errno 0|(?-i: SD(?:--|VN|NI|VI|DI) \d+/\d+/)",
     ),
+    // Clients of HTTP and gRPC: Apache HttpClient 5, Vert.x, Jetty, gRPC in Java, C++, Python and Node.js, Go's HTTP/2, urllib3,
+    // asyncio, aiohttp, Python's ssl, curl, Mint, hackney, Foundation.
+    plain(
+        Class::UnexpectedEof,
+        r#"ConnectionClosedException: Connection (?:is |was )?closed|(?:HttpClosed|Vertx)Exception: Connection was closed|EofException: Closed\b|Network closed for unknown reason|(?:UNAVAILABLE: |details ?= ?")(?:Socket closed|Connection dropped)|sent GOAWAY and closed the connection|http2: client connection lost|InvalidChunkLength\(got length b''|IncompleteReadError: 0 bytes read|Response payload is not completed|SSL connection has been closed \(EOF\)|transfer closed with (?:\d+|outstanding)|TransportError\) (?:socket |the )?closed|\{:error, :closed\}|network connection was lost|connection unexpectedly closed|remote end hung up unexpectedly"#,
+    ),
+    // Databases, caches and queues: node-postgres, asyncpg, sqlx, Oracle, MongoDB, Lettuce, node-redis, StackExchange.Redis, Predis,
+    // phpredis, Kafka in Java, librdkafka, KafkaJS, amqplib, RabbitMQ, ZooKeeper, Cassandra.
+    plain(
+        Class::UnexpectedEof,
+        r"Connection terminated unexpectedly|closed in the middle of operation|got 0 bytes at EOF|ORA-12537|TNS:connection closed|No more data to read from socket|MongoNetworkError: connection \d+ to \S+ closed|AutoReconnect: \S+ connection closed|RedisException: Connection closed|Socket closed unexpectedly|\bSocketClosed \(|Error while reading line from the server|read error on connection to|terminated during authentication|/\w+: Disconnected \(after|KafkaJSConnectionError: Closed connection|Error: Unexpected close\b|client unexpectedly closed TCP connection|likely server has closed socket|TransportException: \[[^\]]+\] Connection has been closed",
+    ),
     Pattern {
         class: Class::UnexpectedEof,
-        regex: r#": EOF$|: EOF["\s,}\]]|\bunexpected EOF\b|\b(?-i:(?:java\.io\.)?EOFException)\b|\b(?-i:EOFError)\b"#,
+        regex: r#"end of file reached|: EOF$|: EOF["\s,}\]]|\bunexpected EOF\b|\b(?-i:(?:java\.io\.)?EOFException)\b|\b(?-i:EOFError)\b"#,
         needs_connection: true,
         unless: None,
     },
@@ -180,7 +240,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
 
 /// What shows that a record speaks of a connection: a frame, a scheme, an address with a port, a client library. Not a
 /// thread's name (`http-nio-8080-exec-1`).
-pub(super) const CONNECTION_EVIDENCE: &str = r"\b[a-z][a-z0-9+.-]{1,15}://|HTTP/[123]|socket|\bssl|\btls|netty|okhttp|okio|httpclient|http\.client|net\.http|net/http|\bgrpc|rpc error|hyper\b|reqwest|jdbc|mysql|postgres|libpq|psycopg|redis|jedis|lettuce|mongo|kafka|amqp|rabbit|\bnats\b|\bdial tcp|:\d{2,5}\b.*->|(?:read|write) tcp|connection";
+pub(super) const CONNECTION_EVIDENCE: &str = r"\b[a-z][a-z0-9+.-]{1,15}://|HTTP/[123]|socket|\bssl|\btls|netty|okhttp|okio|httpclient|http\.client|net\.http|net/http|\bgrpc|rpc error|hyper\b|reqwest|jdbc|mysql|postgres|libpq|psycopg|redis|jedis|lettuce|mongo|kafka|amqp|rabbit|\bnats\b|\bdial tcp|bad gateway|proxy error|\bbroker\b|:\d{2,5}\b.*->|(?:read|write) tcp|connection";
 
 /// Why words of a lost connection are no lost connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -263,7 +323,7 @@ pub(super) const HARMLESS: &[(Reason, &str)] = &[
     ),
     (
         Reason::Configuration,
-        r#"(?i)\b(?:retry[ _-]?on|retryable(?:[ _-]?(?:errors?|codes?|exceptions?|statuses))?|retry[ _-]?(?:codes?|errors?|conditions?|patterns?))["']?\s*[:=][^\n]*"#,
+        r#"(?i)\b(?:retry[ _-]?on|retryable(?:[ _-](?:errors?|codes?|exceptions?|statuses)|(?:errors|codes|exceptions|statuses))?|retry[ _-]?(?:codes?|errors?|conditions?|patterns?))["']?\s*[:=][^\n]*"#,
     ),
     (
         Reason::Parser,
@@ -275,4 +335,4 @@ pub(super) const HARMLESS: &[(Reason, &str)] = &[
 ];
 
 /// What speaks of a lost connection and is in no class.
-pub(super) const NOT_UNDERSTOOD: &str = r"\bbroken pipe\b|\bEPIPE\b|connection abort(?:ed)?\b|\bECONNABORTED\b|connection (?:was )?(?:lost|dropped)\b|\bRST_STREAM\b|\bstream reset\b|ClosedChannelException|\breset by\b|\b(?:stream|peer|connection) was reset\b";
+pub(super) const NOT_UNDERSTOOD: &str = r"\bbroken pipe\b|\bEPIPE\b|connection abort(?:ed)?\b|\bECONNABORTED\b|connection (?:was )?(?:lost|dropped)\b|\bRST_STREAM\b|\bstream reset\b|\breset the stream\b|stream \d+ was not closed cleanly|ClosedChannelException|\breset by\b|\b(?:stream|peer|connection) was reset\b";

@@ -25,11 +25,15 @@ def load(total, index, stores, loaded):
     resets, batch = 0, []
 
     def flush():
-        if "VictoriaLogs" in stores and not loaded:
+        if not batch:
+            return
+        if "VictoriaLogs" in stores:
             post(VICTORIA, "/insert/jsonline?_stream_fields=kubernetes.namespace_name,kubernetes.pod_name,kubernetes.container_name"
                  "&_msg_field=log&_time_field=@timestamp", ("\n".join(batch) + "\n").encode())
-        if "OpenSearch" in stores and not loaded:
-            post(OPENSEARCH, f"/{index}/_bulk?filter_path=errors", "".join('{"index":{}}\n' + one + "\n" for one in batch).encode())
+        if "OpenSearch" in stores:
+            answer = post(OPENSEARCH, f"/{index}/_bulk?filter_path=errors,items.*.error.reason", "".join('{"index":{}}\n' + one + "\n" for one in batch).encode())
+            if json.loads(answer)["errors"]:
+                sys.exit(f"OpenSearch refused records: {answer.decode()[:400]}")
         batch.clear()
 
     for n in range(total):
@@ -41,6 +45,8 @@ def load(total, index, stores, loaded):
             log = f"{stamp[:23]}Z ERROR [http-{n % 8}] c.e.Client - call to https://api.example.com failed: java.net.SocketException: Connection reset"
         else:
             log = f"{stamp[:23]}Z INFO  [http-{n % 8}] c.e.Orders - order {random.getrandbits(48):012x} took {random.randrange(300)} ms for customer {random.getrandbits(32)}"
+        if loaded:
+            continue
         batch.append(json.dumps({"@timestamp": stamp, "log": log, "kubernetes": {
             "namespace_name": "shop", "pod_name": pod, "container_name": "app", "labels": {"app": pod.rsplit("-", 2)[0]}}}))
         if len(batch) >= 10000:

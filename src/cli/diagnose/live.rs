@@ -13,8 +13,9 @@ use super::super::debug_log::{Explainer, Found, Manner, Suspending, listen};
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::interrupt;
-use super::super::kube_args::{KubeArgs, SelectArgs, duration};
+use super::super::kube_args::{KubeArgs, SelectArgs};
 use super::super::leases;
+use super::super::moment::before_now;
 use super::{DiagnoseArgs, Format, Reading, exit, look, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
 use crate::decode::log::LogDecoder;
@@ -32,8 +33,8 @@ pub(in crate::cli) struct LiveArgs {
     /// Go on with what the proxies write, until Ctrl-C
     #[arg(short, long, conflicts_with_all = ["from", "previous"])]
     pub(in crate::cli) follow: bool,
-    /// Nothing older than this, e.g. 1h
-    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "from")]
+    /// Nothing older than this: 1h, 1d, 23:55, now, 2026-07-08T20:00Z
+    #[arg(long, value_name = "TIME", value_parser = before_now, conflicts_with = "from")]
     pub(in crate::cli) since: Option<Duration>,
     /// No more than the last so many lines of each proxy
     #[arg(long, value_name = "LINES", conflicts_with = "from")]

@@ -106,7 +106,7 @@ fn proxies_of_the_environment_are_asked() {
         if asked.line.starts_with("CONNECT ") { Said::status(502, "", "no way") } else { victorialogs(asked) }
     });
     let ask = |url: &str| {
-        let mut args = vec!["resets", "--victorialogs", url, "-n", "shop"];
+        let mut args = vec!["resets", "--victorialogs", url, "-n", "shop", "--timeout", "20s"];
         args.extend(WINDOW);
         plugin(args)
     };
