@@ -153,8 +153,7 @@ pub(super) fn in_json<'a>(json: &'a Json<'_>) -> Option<AccessLine<'a>> {
             operator.store(value, &mut access);
         }
     }
-    ((flags && outcome)
-        || (flags && named > 1)
+    ((flags && (outcome || named > 1))
         || access.details.as_deref().is_some_and(|details| found(&ONLY_DETAILS, details).is_some()))
     .then_some(access)
 }
