@@ -146,7 +146,7 @@ pub(super) fn victorialogs(asked: &Asked) -> Said {
     let is_sample = query.ends_with("limit 200");
     let counts = query.contains("| stats by");
     if !is_sample && from.duration_until(until) > jiff::SignedDuration::from_hours(1) {
-        return if counts { Said::status(503, "", "maxQueryDuration") } else { Said::status(CLOSED, "", "") };
+        return Said::status(CLOSED, "", "");
     }
     let within = |nanos: i128| (from.as_nanosecond()..until.as_nanosecond()).contains(&nanos);
     let found: Vec<_> = lines().into_iter().filter(|(nanos, ..)| within(*nanos)).collect();

@@ -138,7 +138,7 @@ fn answer_of(conversation: &Value, line: &str, body: &str) -> Said {
             status: u16::try_from(one["status"].as_u64().unwrap()).unwrap(),
             ..Said::ok(one["answer"].as_str().unwrap())
         },
-        None => Said::status(418, "", &format!("was never asked {line} {body}")),
+        None => Said::status(418, "", &format!("was never asked (tests/stores/record.py records anew) {line} {body}")),
     }
 }
 
