@@ -213,6 +213,13 @@ def log_resets(count):
         )
 
 
+def log_latest_first(count):
+    """The latest line first, which is held to be read from its end; then lines of one byte."""
+    for line in range(300):
+        yield b"2026-11-23T18:00:%02d.000000Z\tdebug\tenvoy pool\t[C1] connect timeout\tthread=15\n" % (59 - line // 6)
+    yield from many(b"", b"x\n", count, b"")
+
+
 def files():
     """Each bomb as a file: its name, its bytes in pieces, and the commands that are to survive it."""
     dump = [["timeouts"], ["clusters"], ["clusters", "-o", "json"]]
@@ -295,6 +302,7 @@ def files():
         "log-nested-json": (lambda: many(b"", b'{"a":[', 20_000_000, b"\n"), logs),
         "log-json-array-of-objects": (lambda: many(b"[", b'{"message":"a"},', 8_000_000, b"{}]"), logs),
         "log-json-one-line-of-arrays": (lambda: many(b'{"message":[', b"[],", 300_000, b"[]]}\n"), logs),
+        "log-latest-first-30m-lines": (lambda: log_latest_first(30_000_000), logs),
         "log-2m-connections": (lambda: log_connections(2_000_000), logs),
         "log-1m-upstreams": (lambda: log_access(1_000_000), logs),
         "log-1m-services": (lambda: log_resets(1_000_000), logs),

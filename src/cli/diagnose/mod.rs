@@ -356,10 +356,12 @@ impl Reading<'_> {
 fn hold<R: Read>(lines: &mut Lines<R>, held: &mut Vec<Vec<u8>>, count: usize) -> io::Result<bool> {
     /// The most that is held to be read backward.
     const MAX_HELD: usize = 256 << 20;
-    let mut size: usize = held.iter().map(Vec::len).sum();
+    /// What a line costs beside its bytes: its vector, and what the allocator adds and rounds up.
+    const A_LINE: usize = size_of::<Vec<u8>>() + 32;
+    let mut size: usize = held.iter().map(|line| line.len() + A_LINE).sum();
     while held.len() < count && size < MAX_HELD {
         let Some(line) = lines.next_line()? else { break };
-        size += line.len() + size_of::<Vec<u8>>();
+        size += line.len() + A_LINE;
         held.push(line.to_vec());
     }
     Ok(size < MAX_HELD)
