@@ -174,24 +174,24 @@ async fn run(
     // From here on the levels may have been changed, and nothing returns before they are put back. A stop does not
     // interrupt the request: what was sent must not reach the proxy after what puts it back.
     let (mut lines, mut set_back) = (0, None);
-    let (unset, by) =
-        match set_levels(&mut tunnel, &held.wanted, &held.present, &connection.recorder(namespace, pod)).await {
-            Err(error) => (Vec::new(), EndedBy::Problem(format!("the levels could not be set: {error}"))),
-            Ok(answer) => {
-                let unset: Vec<String> = differences(&answer, &held.wanted).into_iter().map(|d| d.logger).collect();
-                let taken: Levels = held.wanted.iter().filter(|(name, _)| !unset.contains(name)).map(owned).collect();
-                // Of its own, so that what is read there never waits for the log, nor the log for it.
-                let mut looking = Tunnel::new(connection, namespace, pod, proxy.admin_port, options.limits);
-                let by = tokio::select! {
-                    biased;
-                    () = stop.reached(1) => EndedBy::Stop,
-                    () = passed(options.length, until) => EndedBy::Time,
-                    by = follow(connection, proxy, &mut tunnel, &mut log, events, &mut lines) => by,
-                    () = watch_levels(&mut looking, &taken, &proxy.id, events, &mut set_back) => EndedBy::Reader,
-                };
-                (unset, by)
-            }
-        };
+    let recorder = connection.recorder(namespace, pod);
+    let (unset, by) = match set_levels(&mut tunnel, &held.wanted, &held.present, &recorder).await {
+        Err(error) => (Vec::new(), EndedBy::Problem(format!("the levels could not be set: {error}"))),
+        Ok(answer) => {
+            let unset: Vec<String> = differences(&answer, &held.wanted).into_iter().map(|d| d.logger).collect();
+            let taken: Levels = held.wanted.iter().filter(|(name, _)| !unset.contains(name)).map(owned).collect();
+            // Of its own, so that what is read there never waits for the log, nor the log for it.
+            let mut looking = Tunnel::new(connection, namespace, pod, proxy.admin_port, options.limits);
+            let by = tokio::select! {
+                biased;
+                () = stop.reached(1) => EndedBy::Stop,
+                () = passed(options.length, until) => EndedBy::Time,
+                by = follow(connection, proxy, &mut tunnel, &mut log, events, &mut lines) => by,
+                () = watch_levels(&mut looking, &taken, &proxy.id, events, &mut set_back) => EndedBy::Reader,
+            };
+            (unset, by)
+        }
+    };
     // They stream over connections of their own, which are of no more use.
     drop((log, tunnel));
     let asked = stop.count();

@@ -86,9 +86,13 @@ pub fn yaml_documents(text: &str) -> Result<Vec<String>, String> {
 /// A value that is a dump by itself, as JSON that [`super::dump`] reads. An array without clusters is one only where its
 /// key is a proxy's name.
 fn dump<'a>(key: &str, json: &'a str) -> Option<Cow<'a, str>> {
-    if json.starts_with('[') {
-        let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-        let is_dump = elements.first().map_or(key.contains('/'), |first| is_element(first.get()));
+    if let Some(elements) = json.strip_prefix('[') {
+        let is_dump = if elements.trim_start().starts_with(']') {
+            key.contains('/')
+        } else {
+            let mut elements = serde_json::Deserializer::from_str(elements).into_iter::<&RawValue>();
+            is_element(elements.next()?.ok()?.get())
+        };
         return is_dump.then_some(Cow::Borrowed(json));
     }
     if members(json)?.iter().any(|(key, _)| key == "configs") {

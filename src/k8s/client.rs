@@ -167,8 +167,7 @@ impl Connection {
     }
 }
 
-/// The configuration, its context's name, and the proxy that the kubeconfig itself names.
-/// The configuration, the context's name, the proxy's URL, and the kubeconfig's name for the user.
+/// The configuration, its context's name, the proxy that the kubeconfig itself names, and its name for the user.
 async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String>, String), ApiError> {
     let Some(mut kubeconfig) = read_kubeconfig(options)?.or_else(|| options.overrides.kubeconfig()) else {
         let config = Config::incluster().map_err(|error| {

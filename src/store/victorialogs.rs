@@ -153,7 +153,7 @@ fn condition(one: &Condition, text: &str) -> String {
 fn filter(ask: &Ask, from: Timestamp, until: Timestamp) -> String {
     let mut parts = vec![format!("_time:[{from}, {until})")];
     parts.extend(ask.query.as_ref().map(|query| format!("({query})")));
-    let text = text(ask).map_or_else(|| "*".to_owned(), quote);
+    let text = searched(ask);
     parts.extend(ask.conditions.iter().map(|one| condition(one, &text)));
     parts.join(" ")
 }
@@ -161,6 +161,11 @@ fn filter(ask: &Ask, from: Timestamp, until: Timestamp) -> String {
 /// The field that is searched for words; of structured records all are.
 fn text(ask: &Ask) -> Option<&str> {
     Some(ask.fields.text.as_str()).filter(|text| !ask.fields.structured && !text.contains(['<', '>']))
+}
+
+/// The same, as a filter names it.
+fn searched(ask: &Ask) -> String {
+    text(ask).map_or_else(|| "*".to_owned(), quote)
 }
 
 /// The pipes that leave records with one of the words. An expression of many words in whatever case takes Go's engine
@@ -199,9 +204,7 @@ fn wanted(ask: &Ask, wanted: &Wanted) -> String {
     match wanted {
         Wanted::All => String::new(),
         Wanted::Words(words) => search(words, text(ask)),
-        Wanted::Without(phrase) => {
-            format!(" !{}:{}", text(ask).map_or_else(|| "*".to_owned(), quote), quote(phrase))
-        }
+        Wanted::Without(phrase) => format!(" !{}:{}", searched(ask), quote(phrase)),
         Wanted::Around(spans) => around(ask, spans),
     }
 }

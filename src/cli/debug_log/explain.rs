@@ -61,6 +61,23 @@ pub(in super::super) struct Found {
     pub(in super::super) input: DiagnosisInput,
 }
 
+impl Found {
+    /// In logs with these lines, `cut_lines` of which were cut.
+    pub(in super::super) fn of(diagnoser: Diagnoser, counts: LogCounts, cut_lines: u64) -> Self {
+        let diagnosis = diagnoser.finish();
+        let input = DiagnosisInput {
+            lines: counts.lines,
+            records: counts.records,
+            unrecognized: counts.unrecognized,
+            unexplained: diagnosis.unexplained,
+            ungrouped: diagnosis.ungrouped,
+            cut_lines,
+            dropped_connections: diagnosis.dropped_connections,
+        };
+        Self { diagnosis, input }
+    }
+}
+
 /// How it is to be said.
 pub(in super::super) struct Manner {
     pub(in super::super) look: Look,
@@ -140,17 +157,7 @@ impl Explainer {
         for decoder in self.decoders.values() {
             counts += decoder.counts();
         }
-        let diagnosis = self.diagnoser.finish();
-        let input = DiagnosisInput {
-            lines: counts.lines,
-            records: counts.records,
-            unrecognized: counts.unrecognized,
-            unexplained: diagnosis.unexplained,
-            ungrouped: diagnosis.ungrouped,
-            cut_lines: 0,
-            dropped_connections: diagnosis.dropped_connections,
-        };
-        Ok(Found { diagnosis, input })
+        Ok(Found::of(self.diagnoser, counts, 0))
     }
 
     /// Says on a terminal that it is still at work.

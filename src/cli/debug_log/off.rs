@@ -96,13 +96,8 @@ async fn to_start(
     let mut tunnel = site.tunnel(proxy);
     let start = read_start(&mut tunnel, proxy).await;
     let name = proxy.id.to_string();
-    let mut item = match put_to_start(
-        &mut tunnel,
-        &start,
-        &site.connection.recorder(&proxy.id.namespace, &proxy.id.name),
-    )
-    .await?
-    {
+    let recorder = site.connection.recorder(&proxy.id.namespace, &proxy.id.name);
+    let mut item = match put_to_start(&mut tunnel, &start, &recorder).await? {
         PutBack::Verified { loggers: compared, changed } => {
             let state = if changed.is_empty() { LevelState::Unchanged } else { LevelState::Restored };
             ProxyLevels { loggers: Some(compared), levels: loggers(changed), ..ProxyLevels::new(name, state) }

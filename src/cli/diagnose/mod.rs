@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::console::Console;
 use super::convert::{OutputFileArgs, exported};
+use super::debug_log::Found;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::interrupt;
@@ -124,15 +125,13 @@ pub(super) async fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, 
     if args.live.follow && args.from.is_empty() && !args.store.is_given() {
         return live::follow(args, Reading::new(args, console)?, console).await;
     }
-    let (reading, unread) = read(args, console).await?;
+    let (mut reading, unread) = read(args, console).await?;
     // If nothing at all was read, the first is the reason that is given.
     for message in unread.iter().skip(usize::from(reading.counts.records == 0)) {
         console.warn(&format!("not read: {message}"));
     }
     if args.output == Format::Ndjson {
-        let mut reading = reading;
         print_lines(console, &reading.diagnoser.flush())?;
-        return conclude(args, reading, &unread, console);
     }
     conclude(args, reading, &unread, console)
 }
@@ -236,16 +235,7 @@ impl<'a> Reading<'a> {
         if counts.records == 0 && silence.is_none() {
             return Err(no_records(&counts, unread));
         }
-        let diagnosis = diagnoser.finish();
-        let input = DiagnosisInput {
-            lines: counts.lines,
-            records: counts.records,
-            unrecognized: counts.unrecognized,
-            unexplained: diagnosis.unexplained,
-            ungrouped: diagnosis.ungrouped,
-            cut_lines: cut,
-            dropped_connections: diagnosis.dropped_connections,
-        };
+        let Found { diagnosis, input } = Found::of(diagnoser, counts, cut);
         Ok((diagnosis, input))
     }
 }

@@ -102,11 +102,11 @@ async fn restore_once(lease: &DebugLease, how: Restoring<'_>) -> Result<Restored
     }
     let (namespace, name) = (&*lease.namespace, &*lease.pod);
     let mut tunnel = Tunnel::new(how.connection, namespace, name, lease.admin_port, how.limits);
+    let recorder = how.connection.recorder(namespace, name);
     if pod.restarts("istio-proxy").is_some_and(|restarts| restarts != lease.restart_count) {
-        return restarted(&pod, lease, &mut tunnel, &how.connection.recorder(namespace, name)).await;
+        return restarted(&pod, lease, &mut tunnel, &recorder).await;
     }
     // The other phases prove nothing: a node that was cut off comes back with the same Envoy.
-    let recorder = how.connection.recorder(namespace, name);
     match put_back(&mut tunnel, &lease.levels, &lease.set, &recorder).await {
         Ok(PutBack::Verified { loggers, changed }) => Ok(Restored::Verified { loggers, changed: changed.len() }),
         Ok(PutBack::Differs(left)) => Ok(Restored::Differs(left)),

@@ -62,6 +62,11 @@ pub(super) fn is_details(text: &str) -> bool {
     found(&ONLY_DETAILS, text).is_some()
 }
 
+/// Whether a text is response flags and nothing else.
+fn is_flags(text: &str) -> bool {
+    found(&ONLY_FLAGS, text).is_some()
+}
+
 /// A line of text that is in no layout that is known, cut anywhere or with columns of one's own.
 pub(super) fn in_text(line: &str) -> Option<AccessLine<'_>> {
     let flagged = FLAGGED.as_ref()?.captures(line);
@@ -118,10 +123,10 @@ pub(super) fn in_json<'a>(json: &'a Json<'_>) -> Option<AccessLine<'a>> {
     for (path, key, value) in &members {
         let Some(value) = value.scalar() else { continue };
         let of_value = || {
-            if ONLY_DETAILS.as_ref()?.is_match(&value) {
+            if is_details(&value) {
                 return Some((Operator::Details, BY_VALUE));
             }
-            ONLY_FLAGS.as_ref()?.is_match(&value).then_some((Operator::Flags, BY_VALUE))
+            is_flags(&value).then_some((Operator::Flags, BY_VALUE))
         };
         // `rc` and `resp` are said of codes only where nothing else is.
         let of_code = || {
@@ -141,9 +146,9 @@ pub(super) fn in_json<'a>(json: &'a Json<'_>) -> Option<AccessLine<'a>> {
         let Some((operator, rank)) = by_name.or_else(of_value).or_else(of_code) else { continue };
         named += usize::from(operator.is_of_access() && matches!(rank, 0 | BY_LAST_NAME));
         match operator {
-            Operator::Flags if value != "-" && !ONLY_FLAGS.as_ref()?.is_match(&value) => continue,
+            Operator::Flags if value != "-" && !is_flags(&value) => continue,
             Operator::Flags => flags |= rank < BY_VALUE,
-            Operator::Details => outcome |= ONLY_DETAILS.as_ref()?.is_match(&value),
+            Operator::Details => outcome |= is_details(&value),
             Operator::Code => outcome |= value.parse::<u16>().is_ok_and(|code| code < 600),
             _ => {}
         }
@@ -153,9 +158,8 @@ pub(super) fn in_json<'a>(json: &'a Json<'_>) -> Option<AccessLine<'a>> {
             operator.store(value, &mut access);
         }
     }
-    ((flags && (outcome || named > 1))
-        || access.details.as_deref().is_some_and(|details| found(&ONLY_DETAILS, details).is_some()))
-    .then_some(access)
+    let is_one = (flags && (outcome || named > 1)) || access.details.as_deref().is_some_and(is_details);
+    is_one.then_some(access)
 }
 
 /// Whether there are flags or details anywhere among the values.
@@ -164,8 +168,8 @@ fn shows(json: &Json<'_>, depth: usize) -> bool {
         Json::Text(text) => {
             let first = text.as_bytes().first();
             match first {
-                Some(b'A'..=b'Z') => text.len() < 24 && found(&ONLY_FLAGS, text).is_some(),
-                Some(b'a'..=b'z') => text.contains('_') && found(&ONLY_DETAILS, text).is_some(),
+                Some(b'A'..=b'Z') => text.len() < 24 && is_flags(text),
+                Some(b'a'..=b'z') => text.contains('_') && is_details(text),
                 _ => false,
             }
         }

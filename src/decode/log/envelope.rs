@@ -170,8 +170,9 @@ impl Unwrapper {
 
     fn take(&mut self, text: &str, sink: &mut Sink<'_>) {
         let text = text.strip_suffix('\r').unwrap_or(text);
+        let hard_blanks = has_hard_blanks(text);
         // Most lines stand bare, and half of a debug log are header dumps.
-        if self.document.is_none() && self.table.is_none() && is_bare(text) && !has_hard_blanks(text) {
+        if self.document.is_none() && self.table.is_none() && is_bare(text) && !hard_blanks {
             self.begun = true;
             return self.emit(text, Outer::default(), sink);
         }
@@ -179,7 +180,7 @@ impl Unwrapper {
             let plain = anstream::adapter::strip_str(text).to_string();
             return self.plain(&plain, sink);
         }
-        if has_hard_blanks(text) {
+        if hard_blanks {
             return self.plain(&text.replace('\u{a0}', " "), sink);
         }
         self.plain(text, sink);
@@ -456,14 +457,18 @@ impl Unwrapper {
         (hash, shape)
     }
 
-    /// Whether the first of these is younger than the last: stores give the latest first.
-    fn is_backward(&mut self, items: &[&Json<'_>]) -> bool {
-        let mut at = |item: Option<&&Json<'_>>| {
-            let (_, Shape { names, .. }) = self.shape(item?);
-            time(item?, &names, &self.context).map(|time| time.at)
+    /// Puts records in order of time where the first is younger than the last: stores give the latest first.
+    fn put_in_order(&mut self, items: &mut [&Json<'_>]) {
+        let mut at = |item: &Json<'_>| {
+            let (_, Shape { names, .. }) = self.shape(item);
+            time(item, &names, &self.context).map(|time| time.at)
         };
-        let (first, last) = (at(items.first()), at(items.last()));
-        first.is_some() && last.is_some() && first > last
+        if let [first, .., last] = items
+            && let (Some(first), Some(last)) = (at(first), at(last))
+            && first > last
+        {
+            items.reverse();
+        }
     }
 
     /// A JSON value: an envelope of whatever tool, or a record.
@@ -474,10 +479,9 @@ impl Unwrapper {
                 return self.lines(text, Outer { time, ..outer }, layer + 1, sink);
             }
             if layer < MAX_LAYERS {
-                let backward = self.is_backward(&items.iter().collect::<Vec<_>>());
-                let in_order: Box<dyn Iterator<Item = &Json<'_>>> =
-                    if backward { Box::new(items.iter().rev()) } else { Box::new(items.iter()) };
-                for item in in_order {
+                let mut items: Vec<&Json<'_>> = items.iter().collect();
+                self.put_in_order(&mut items);
+                for item in items {
                     match item {
                         Json::Object(_) | Json::List(_) => self.json(item, None, outer, layer + 1, sink),
                         Json::Text(text) => self.lines(text, outer, layer + 1, sink),
@@ -537,18 +541,16 @@ impl Unwrapper {
             Kind::Text { text, piece } => self.piece(text, piece, outer, layer + 1, sink),
             Kind::Object(inner) => self.json(inner, None, outer, layer + 1, sink),
             Kind::Several(mut items) => {
-                if self.is_backward(&items) {
-                    items.reverse();
-                }
+                self.put_in_order(&mut items);
                 for item in items {
                     self.json(item, None, outer, layer + 1, sink);
                 }
             }
             Kind::Lines(mut lines) => {
+                let at = |time| wrapper::moment_of(time, &self.context).map(|time| time.at);
                 // Stores give the latest first.
-                if let ([(first, _), .., (last, _)], context) = (&lines[..], &self.context)
-                    && wrapper::moment_of(first, context).map(|time| time.at)
-                        > wrapper::moment_of(last, context).map(|time| time.at)
+                if let [(first, _), .., (last, _)] = &lines[..]
+                    && at(first) > at(last)
                 {
                     lines.reverse();
                 }

@@ -66,13 +66,7 @@ pub fn html(report: &IncidentReport) -> Result<String, WriteError> {
         let _ = writeln!(page, "<p>Expected: {}. {have} of {all} have it.</p>", markup(&found.expected));
         export::findings_table(&mut page, &results(found)?);
     }
-    let _ = write!(
-        page,
-        "<h2 id=\"{1}\">{0}</h2>\n{2}",
-        heading(About::Effect).0,
-        heading(About::Effect).1,
-        shell(&report.resets.command)
-    );
+    headed(&mut page, About::Effect, &report.resets.command);
     for fact in report.facts.iter().filter(|fact| fact.about == About::Effect) {
         let _ = writeln!(page, "<p class=\"mark\">{}</p>", markup(&fact.sentence));
     }
@@ -87,9 +81,14 @@ fn shell(command: &str) -> String {
     format!("<pre class=\"command\">{}</pre>\n", markup(command))
 }
 
-fn section<T>(page: &mut String, about: About, part: &Part<T>) {
+/// A section's heading, and the command that gives its figures.
+fn headed(page: &mut String, about: About, command: &str) {
     let (name, link) = heading(about);
-    let _ = write!(page, "<h2 id=\"{link}\">{name}</h2>\n{}", shell(&part.command));
+    let _ = write!(page, "<h2 id=\"{link}\">{name}</h2>\n{}", shell(command));
+}
+
+fn section<T>(page: &mut String, about: About, part: &Part<T>) {
+    headed(page, about, &part.command);
     if let Some(why) = &part.missing {
         let _ = writeln!(page, "<p class=\"incomplete\">Not known: {}</p>", markup(why));
     }
