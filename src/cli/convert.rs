@@ -1,6 +1,5 @@
 //! `convert`: an earlier `-o json` in another format.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -8,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::given;
 use crate::report::export::{self, ConvertError, Results};
 
 /// Write an earlier -o json of timeouts, diagnose or verify in another format
@@ -101,14 +101,9 @@ pub(super) fn annotate<T: serde::Serialize>(document: impl FnOnce() -> T, consol
 }
 
 pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<Exit, Failure> {
-    let mut bytes = Vec::new();
-    let read = if args.file.as_os_str() == "-" {
-        std::io::stdin().lock().read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(&args.file).and_then(|mut file| file.read_to_end(&mut bytes))
-    };
-    read.map_err(|error| Failure::cannot_run(format!("cannot read {}: {error}", args.file.display())))?;
-    let results = Results::read(&bytes)?;
+    let document = given::document(&args.file)
+        .map_err(|error| Failure::cannot_run(format!("cannot read {}: {error}", args.file.display())))?;
+    let results = Results::read(document)?;
     args.to.put(&export::write(&results, args.output.into())?, console)?;
     Ok(Exit::Success)
 }

@@ -11,10 +11,11 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs};
-use crate::collect::PrivateFile;
+
 use crate::decode::snapshot::write;
 use crate::model::MeshSnapshot;
 use crate::report::look::count;
+use crate::system::PrivateFile;
 
 /// Keep what an audit reads, for later or for another machine; every read command takes it back with --from
 #[derive(Debug, Args)]

@@ -9,7 +9,6 @@ mod lease;
 mod limiter;
 mod objects;
 mod offline;
-mod private;
 pub mod resets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +28,6 @@ pub use lease::{
 };
 pub use objects::{access_log_formats, read_istio_objects};
 pub use offline::{offline, offline_objects, offline_timeouts};
-pub(crate) use private::PrivateFile;
 
 use crate::k8s::{ApiError, Connection, Deadline, PodSelection, Retry, select};
 use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, SkippedProxy, UnreadProxy};
