@@ -73,6 +73,9 @@ pub struct MeshPatch {
 
 /// Sets a field in a ConfigMap that was read. `None` where its text can't be changed in one place.
 pub(super) fn mesh_patch(source: &MeshConfigSource, key: TimeoutKey, value: std::time::Duration) -> Option<MeshPatch> {
+    if source.is_withheld() {
+        return None;
+    }
     let edited = yaml_edit::set(&source.text, key.path(), &format_duration(value))?;
     let map = &source.meta;
     // The API server refuses it where somebody changed the ConfigMap meanwhile.

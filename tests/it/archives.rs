@@ -84,7 +84,7 @@ fn what_is_sound_in_a_hostile_archive_is_read() {
     let rows: Vec<(&str, Vec<u8>, u64)> = vec![
         ("a path to a parent", Tar::default().file("../../../etc/cron.d/x.json", DUMP).end(), 1),
         ("an absolute path", Tar::default().file("/etc/cron.d/x.json", DUMP).end(), 1),
-        ("a path of the other kind", Tar::default().file("..\\..\\C:\\x.json", DUMP).end(), 1),
+        ("a path of the other kind", Tar::default().file("C:\\..\\..\\x.json", DUMP).end(), 1),
         ("a name twice", Tar::default().file("a.json", DUMP).file("a.json", DUMP).end(), 2),
         ("a name that is a directory's too", Tar::default().file("a", DUMP).file("a/b", DUMP).end(), 2),
         ("a long name", Tar::default().special(b'L', long.as_bytes()).file("x", DUMP).end(), 1),
@@ -222,7 +222,7 @@ fn logs_in_hostile_archives_are_read_where_they_are() {
         let path: &Path = &directory.path().join(name);
         fs::write(path, bytes).unwrap();
         let run = plugin(["resets", "-o", "json", "--from", path.to_str().unwrap()]).run();
-        let total = serde_json::from_str::<Value>(&run.stdout).map(|report| report["total"]["count"].clone());
+        let total = serde_json::from_str::<Value>(&run.stdout).map(|report| report["total"]["resets"].clone());
         (run.code, total.unwrap_or_default(), run.stderr)
     };
     let tar = Tar::default()

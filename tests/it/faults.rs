@@ -157,7 +157,7 @@ fn every_answer_of_a_proxy_is_named() {
     for ((namespace, pod), (_, fault, _)) in pods.iter().zip(&rows) {
         sandbox.fault(namespace, pod, fault.clone());
     }
-    let args = ["timeouts", "-A", "-o", "json", "--request-timeout", "60s", "--timeout", "120s", "--no-evidence"];
+    let args = ["timeouts", "-A", "-o", "json", "--request-timeout", "240s", "--timeout", "480s", "--no-evidence"];
     let audit = plugin(args).on(&sandbox).json();
     let found = failed(&audit);
     let mut table = Vec::new();

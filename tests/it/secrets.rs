@@ -323,7 +323,7 @@ fn what_objects_hold_is_not_passed_on() {
     config["metadata"]["annotations"] = applied;
     config["data"]["mesh"] = json!(format!(
         "connectTimeout: 10s\nextensionProviders:\n- name: x\n  opentelemetry: {{service: a, port: 1, http: {{headers: [{{name: \
-         Authorization, value: {MARK}}}]}}}}\ndefaultConfig:\n  proxyMetadata: {{KEY: {MARK}}}\n"
+         Authorization, value: {MARK}}}]}}}}\n"
     ));
     config["data"]["values"] = json!(MARK);
     sandbox.apply(config).unwrap();
