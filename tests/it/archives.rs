@@ -48,7 +48,7 @@ impl Tar {
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     packed.write_all(bytes).unwrap();
     packed.finish().unwrap()
 }
@@ -110,7 +110,7 @@ fn what_is_sound_in_a_hostile_archive_is_read() {
         ("packed once more", Tar::default().file("a.json.gz", &gzip(DUMP)).end(), 1),
         (
             "a name that is no text",
-            Tar::default().header(b"\xff\x1b[31m\xe2\x80\xae", b'0', 54, "").data(DUMP).end(),
+            Tar::default().header(b"\xff\x1b[31m\xe2\x80\xae", b'0', DUMP.len() as u64, "").data(DUMP).end(),
             1,
         ),
     ];
@@ -229,7 +229,7 @@ fn logs_in_hostile_archives_are_read_where_they_are() {
         .file("../../x.log", line)
         .header(b"l.log", b'2', 0, "/etc/passwd")
         .special(b'x', &pax("path", "/etc/y.log"))
-        .file("y", line)
+        .file("y", &line.map(|byte| if byte == b'8' { b'9' } else { byte }))
         .end();
     for (name, bytes) in [("a.tar", tar.clone()), ("a.tar.gz", gzip(&tar))] {
         let (code, total, said) = read(name, &bytes);

@@ -86,6 +86,7 @@ fn links_by_itself(word: &str) -> bool {
     lower.contains("://") || lower.contains("www.") || lower.contains('@') || numbered('#')
 }
 
+/// Text with nothing in it that is markup, or an address that becomes a link.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in escape(text).chars() {
@@ -99,17 +100,12 @@ fn plain(text: &str) -> String {
             c => out.push(c),
         }
     }
-    out
+    out.replace("://", "\\://").replace("www.", "www\\.")
 }
 
-/// A name between as many backticks as it takes, so that nothing in it is markup. In a table a backslash before a bar
-/// would be read as the bar's, so that each is doubled.
+/// A name between backticks; one that could end them, or be markup, as plain text.
 pub(in crate::report) fn code(text: &str) -> String {
-    let text = escape(&text.replace('\\', "\\\\")).replace('|', "\\|");
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
-    let (fence, edge) = ("`".repeat(longest + 1), |c: Option<char>| matches!(c, Some('`' | ' ')));
-    let space = if edge(text.chars().next()) || edge(text.chars().next_back()) { " " } else { "" };
-    if text.is_empty() { text } else { format!("{fence}{space}{text}{space}{fence}") }
+    if text.contains(['`', '<', '\\']) { plain(text) } else { format!("`{}`", escape(text).replace('|', "\\|")) }
 }
 
 #[cfg(test)]
@@ -123,9 +119,8 @@ mod tests {
             assert_eq!(cell(&format!("a {word} b")), format!("a `{word}` b"));
         }
         assert_eq!(cell("a|http://b"), "`a\\|http://b`");
-        assert_eq!(code("a`b``c"), "```a`b``c```");
-        assert_eq!(code("`a"), "`` `a ``");
-        assert_eq!(code("a\\|b\n<i>"), "`a\\\\\\|b\\n<i>`");
-        assert_eq!(code(""), "");
+        assert_eq!(code("a`b|c"), "a\\`b\\|c");
+        assert_eq!(code("<a>http://b"), "&lt;a>http\\://b");
+        assert_eq!(code("a|[b](c)"), "`a\\|[b](c)`");
     }
 }
