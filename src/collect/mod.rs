@@ -3,6 +3,7 @@
 
 mod debug_session;
 mod fetch;
+mod ingest;
 pub mod interrupt;
 mod istiod;
 mod lease;
@@ -34,7 +35,8 @@ pub(crate) use private::PrivateFile;
 use crate::k8s::{ApiError, Connection, Deadline, PodSelection, Retry, select};
 use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, SkippedProxy, UnreadProxy};
 use crate::reach::{AdminError, Direct, DirectError, Limits, Tunnel};
-use fetch::{Extras, Ingest};
+use fetch::Extras;
+use ingest::Ingest;
 use limiter::{Limiter, Watched};
 
 /// How much, how long and how many at once.
@@ -291,7 +293,7 @@ async fn read_pod(
     options: &CollectOptions,
     ingest: &Ingest,
     limiter: &Limiter,
-) -> Result<fetch::Reading, UnreadProxy> {
+) -> Result<ingest::Reading, UnreadProxy> {
     let mut retry = Retry::within(options.limits.deadline);
     loop {
         let turn = limiter.turn().await;
