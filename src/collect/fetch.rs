@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 
-use super::ingest::{Ingest, Reading, TooMany};
+use super::ingest::{Ingest, MAX_OBJECTS, Reading, TooMany};
 use super::lease::read_levels;
 use crate::decode::dump::{self, DumpDecoder, DumpError, MAX_CLUSTERS};
 use crate::decode::{ElementError, Shape, last_updated, stats, xds_stats};
@@ -222,9 +222,6 @@ const MAX_COUNTERS: usize = 16 << 10;
 
 /// How many bytes of statistics are read: both of them for about 30,000 clusters.
 const MAX_STATS: usize = 16 << 20;
-
-/// The most bytes of one proxy's clusters with every field: those of some 15,000.
-pub(super) const MAX_OBJECTS: usize = 48 << 20;
 
 /// A cluster as Envoy's own object, in istioctl's form. It is kept as text, which costs a fraction of what its values
 /// do.

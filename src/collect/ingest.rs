@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::fetch::MAX_OBJECTS;
 use crate::decode::between;
 use crate::decode::dump::{self, Held, Item, KnownElements, MAX_CLUSTERS, Node, TakeElement};
 use crate::model::{
@@ -15,6 +14,9 @@ use crate::model::{
 
 /// The most bytes of distinct clusters in all, by [`weight`].
 const MAX_DISTINCT: usize = 48 << 20;
+
+/// The most bytes of one proxy's clusters with every field: those of some 15,000.
+pub(super) const MAX_OBJECTS: usize = 48 << 20;
 
 /// Elements up to this size, in bytes, are remembered undecoded.
 const MEMO_ELEMENT: usize = 16 << 10;

@@ -98,6 +98,12 @@ impl ClusterSet {
         Self(Arc::new(&*self.0 & &*other.0))
     }
 
+    /// The positions that are not in the other.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self(Arc::new(&*self.0 - &*other.0))
+    }
+
     /// Gives back what fewer runs need no more.
     pub fn shrink(&mut self) {
         Arc::make_mut(&mut self.0).optimize();
