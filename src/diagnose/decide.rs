@@ -251,6 +251,15 @@ pub(super) fn suggested(waited: Duration) -> Option<Duration> {
     None
 }
 
+/// How many tries a call that was tried again and took so long in all suggests, where neither their number nor the
+/// timeout is known: Istio tries three times unless told otherwise, and people set timeouts to round values.
+pub(super) fn suggested_attempts(total: Duration) -> Option<u32> {
+    const USUAL: [u64; 11] = [250, 500, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 10_000, 15_000, 30_000];
+    [3, 2, 4, 5, 6]
+        .into_iter()
+        .find(|count| USUAL.iter().any(|millis| multiple(total, Duration::from_millis(*millis)) == Some(*count)))
+}
+
 /// What an access log line proves; `None` for a line that shows no failure.
 ///
 /// `timeout` is the connect timeout of the line's cluster, when known.

@@ -13,7 +13,8 @@ use jiff::civil::Date;
 
 use super::super::interrupt::Interruptible;
 use super::stream::LogCounter;
-use crate::decode::app_log::ReaderOptions;
+use crate::decode::app_log::{ReaderOptions, backward};
+use crate::decode::log::SAMPLE;
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::workload_of_pod;
 use crate::resets::{HOUR, Question, Sources, Tally};
@@ -143,7 +144,8 @@ impl Merger {
             self.sources.failed.push((name.clone(), message));
         }
         let bytes = tally.reading.bytes;
-        if bytes == 0 {
+        let nothing = tally.reading.records == 0 && self.sources.failed.last().is_some_and(|(failed, _)| *failed == name);
+        if bytes == 0 || nothing {
             return;
         }
         if let Some(first) = self.contents.get(&(bytes, hash)) {
@@ -196,13 +198,33 @@ fn count_entry(
     let mut options = options.clone();
     options.time.hints.written = written.filter(|_| entry.path.is_empty());
     options.time.hints.named = date_of_name(place);
-    let mut counter = LogCounter::new(question, service, options);
+    let mut counter = LogCounter::new(question, service, options.clone());
     // Not a defence against made-up collisions: those would only hide the log of who makes them.
     let mut hash = foldhash::quality::FixedState::default().build_hasher();
     let reading: &mut dyn BufRead = entry.reader;
     let mut lines = Lines::new(Text::new(Interruptible(reading))?);
+    let mut held = Vec::new();
+    let mut broken = lines.hold(&mut held, SAMPLE).err();
+    if broken.is_none()
+        && let Some(from) = backward(&held, &options)
+    {
+        match lines.hold(&mut held, usize::MAX) {
+            // What is too large to be held is read as it comes.
+            Ok(false) => {}
+            Ok(true) => held[from..].reverse(),
+            Err(error) => {
+                held[from..].reverse();
+                broken = Some(error);
+            }
+        }
+    }
+    for line in held {
+        hash.write(&line);
+        hash.write_u8(b'\n');
+        counter.push(&line);
+    }
     let failed = loop {
-        match lines.next_line() {
+        match broken.take().map_or_else(|| lines.next_line(), Err) {
             Ok(Some(line)) => {
                 hash.write(line);
                 hash.write_u8(b'\n');
@@ -212,7 +234,8 @@ fn count_entry(
             Err(error) => break Some(InputError::from(error).to_string()),
         }
     };
-    Ok(Counted { name, tally: counter.finish(lines.cut), hash: hash.finish(), failed })
+    let (tally, missing) = counter.finish(lines.cut);
+    Ok(Counted { name, tally, hash: hash.finish(), failed: failed.or(missing) })
 }
 
 /// The day in a file's name: `checkout-2020-07-08.log`, `checkout.log-20200708.gz`.

@@ -9,6 +9,7 @@ use crate::model::LoggedAt;
 
 use super::access;
 use super::access_found;
+use super::grid;
 use super::json::Json;
 use super::proxy_json;
 use super::stream::{Piece, Stream};
@@ -17,7 +18,7 @@ use super::wrapper::{moment, moment_of};
 
 /// Members that hold a list of envelopes or records: CloudWatch (`events`, `logEvents`), Loki (`result`, `streams`),
 /// OpenTelemetry (`resourceLogs`, `scopeLogs`, `logRecords`), Elasticsearch (`hits`), New Relic, Graylog, Azure.
-pub(super) const LISTS: [&str; 18] = [
+pub(super) const LISTS: [&str; 21] = [
     "events",
     "logEvents",
     "result",
@@ -36,6 +37,9 @@ pub(super) const LISTS: [&str; 18] = [
     "value",
     "rows",
     "responses",
+    "tables",
+    "Tables",
+    "frames",
 ];
 
 /// Members whose object is a record, or one more envelope.
@@ -165,6 +169,8 @@ pub(super) struct Names {
     /// Of loguru, Loki and CloudWatch's Logs Insights.
     special: bool,
     attributes: bool,
+    /// Of a table's columns.
+    pub(super) grid: bool,
     levels: Few,
     lines: Few,
     messages: Few,
@@ -203,6 +209,7 @@ impl Names {
             access: access::may_be_access(json),
             proxy: proxy_json::may_be_proxy(json),
             attributes: has("attributes"),
+            grid: json.members().iter().any(|(name, _)| grid::may_be(name)),
             special: has("record") || has("values") || has("field"),
             levels: possible(json, &LEVELS),
             lines: possible(json, &LINES),

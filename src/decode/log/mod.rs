@@ -11,8 +11,11 @@ mod csv;
 mod document;
 mod envelope;
 mod envelope_json;
+mod grid;
 mod json;
+mod many;
 pub mod message;
+mod missing;
 mod order;
 mod proxy_json;
 mod stream;
@@ -25,6 +28,7 @@ use jiff::tz::TimeZone;
 pub use access_format::AccessFormat;
 pub use envelope::{Envelope, Inner, LineCounts, Unwrapper};
 pub use json::Json;
+pub(in crate::decode) use order::falls;
 pub use order::{SAMPLE, backward};
 pub use stream::Stream;
 
@@ -82,6 +86,12 @@ impl LogDecoder {
     #[must_use]
     pub fn counts(&self) -> LogCounts {
         LogCounts { lines: self.unwrapper.counts.lines, ..self.records.counts }
+    }
+
+    /// What stands in the place of the log or of its rest, where it could not be read: the kubelet's own words.
+    #[must_use]
+    pub fn missing(&self) -> Option<&str> {
+        self.unwrapper.missing()
     }
 
     /// Decodes the next line (without its line feed) and gives the records that it completes. Total on any bytes.
