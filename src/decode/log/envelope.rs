@@ -5,7 +5,7 @@
 //! together for each source and stream; an answer of a log store gives as many as it holds.
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::{HashMap, HashMapExt};
 
@@ -252,7 +252,7 @@ impl Unwrapper {
 
     /// One object of a document of several lines.
     fn item(&mut self, text: &str, sink: &mut Sink<'_>) {
-        if weigh(text.as_bytes()) > MAX_WEIGHT {
+        if is_heavy(text) {
             self.counts.cut += 1;
             return;
         }
@@ -389,7 +389,7 @@ impl Unwrapper {
         if layer == 0 && !text.starts_with('"') && (text.len() > LONG || (self.counts.lines == 1 && is_table(text))) {
             return self.begin_document(text, sink);
         }
-        if weigh(text.as_bytes()) > MAX_WEIGHT {
+        if is_heavy(text) {
             return false;
         }
         match Json::parse(text) {
@@ -429,7 +429,7 @@ impl Unwrapper {
             return false;
         };
         let object = &text[at..];
-        if at == 0 || weigh(object.as_bytes()) > MAX_WEIGHT {
+        if at == 0 || is_heavy(object) {
             return false;
         }
         let Ok(json) = Json::parse(object) else { return false };
@@ -601,7 +601,10 @@ impl Unwrapper {
 ///
 /// And Envoy's message in logfmt: `level=debug msg="[C1] connecting to …" subsys=envoy-connection` (cilium's agent).
 fn quoted_behind(text: &str) -> Option<String> {
-    if let Some(at) = ["msg=\"[C", "msg=\"[Tags: "].iter().find_map(|sign| text.find(sign)) {
+    static MESSAGE: LazyLock<memchr::memmem::Finder<'_>> = LazyLock::new(|| memchr::memmem::Finder::new("msg=\"["));
+    if let Some(at) = MESSAGE.find(text.as_bytes())
+        && ["C", "Tags: "].iter().any(|ids| text[at + 6..].starts_with(ids))
+    {
         let mut messages = serde_json::Deserializer::from_str(&text[at + 4..]).into_iter::<String>();
         return messages.next()?.ok();
     }
@@ -614,9 +617,17 @@ fn quoted_behind(text: &str) -> Option<String> {
     shape(inner.trim_start()).is_some().then(|| inner.into_owned())
 }
 
+/// Whether a JSON text would take more memory than is given to one.
+fn is_heavy(text: &str) -> bool {
+    // No byte weighs more than a token and itself.
+    text.len() > MAX_WEIGHT / 32 && weigh(text.as_bytes()) > MAX_WEIGHT
+}
+
 /// Whether there are blanks in it that web pages keep from being broken at.
 fn has_hard_blanks(text: &str) -> bool {
-    !text.is_ascii() && text.contains('\u{a0}')
+    // Letters of other scripts end in the same byte as this blank.
+    static BLANK: LazyLock<memchr::memmem::Finder<'_>> = LazyLock::new(|| memchr::memmem::Finder::new("\u{a0}"));
+    !text.is_ascii() && BLANK.find(text.as_bytes()).is_some()
 }
 
 /// A row of CloudWatch Logs Insights: `[{"field": "@timestamp", "value": "…"}, {"field": "@message", "value": "…"}]`.
@@ -635,7 +646,8 @@ fn is_table(text: &str) -> bool {
 
 /// Fluentd's file output: `TIME TAB TAG TAB JSON`. Its time, and its JSON.
 fn fluentd(text: &str) -> Option<(&str, &str)> {
-    let (time, rest) = text.split_once('\t')?;
+    let tab = memchr::memchr(b'\t', text.as_bytes())?;
+    let (time, rest) = (&text[..tab], &text[tab + 1..]);
     let (tag, record) = rest.split_once('\t')?;
     let is_tag = tag.contains('.') && !tag.contains(' ');
     (is_tag && record.starts_with('{') && record.trim_end().ends_with('}')).then_some((time, record))

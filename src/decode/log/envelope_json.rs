@@ -190,6 +190,11 @@ struct LabelNames {
     pods: Few,
     more_pods: Few,
     containers: Few,
+    /// Whether it has members that are looked into in ways of their own.
+    resource: bool,
+    tags: bool,
+    log_name: bool,
+    pod: bool,
 }
 
 /// Those of the names that an object may have: as a member, or as a path that begins with one.
@@ -225,6 +230,10 @@ impl Names {
                 pods: possible(json, &PODS),
                 more_pods: possible(json, &MORE_PODS),
                 containers: possible(json, &CONTAINERS),
+                resource: has("resource"),
+                tags: has("tags") || has("attributes"),
+                log_name: has("logName"),
+                pod: has("pod") || has("podName"),
             }),
         }
     }
@@ -525,17 +534,20 @@ impl<'j> Labels<'j> {
     pub(super) fn of(json: &'j Json<'_>, names: &Names) -> Self {
         let Some(names) = &names.labels else { return Self::default() };
         let resource = |name: &str| {
-            let attributes = json.get("resource")?.get("attributes")?.items();
+            let attributes = json.get("resource").filter(|_| names.resource)?.get("attributes")?.items();
             attributes.iter().find(|one| one.text_of(&["key"]) == Some(name))?.get("value")?.text()
         };
         let tag = |name: &str| {
+            if !names.tags {
+                return None;
+            }
             let tags = json.get("attributes.tags").or_else(|| json.get("tags"))?.items();
             tags.iter().find_map(|tag| tag.text()?.strip_prefix(name)?.strip_prefix(':'))
         };
         let stream = match json.text_of(&names.streams) {
             Some("stdout") => Stream::Stdout,
             Some("stderr") => Stream::Stderr,
-            _ if json.text_of(&["logName"]).is_some_and(|name| name.ends_with("/stderr")) => Stream::Stderr,
+            _ if names.log_name && json.text_of(&["logName"]).is_some_and(|name| name.ends_with("/stderr")) => Stream::Stderr,
             _ => Stream::Unknown,
         };
         Self {
@@ -543,7 +555,7 @@ impl<'j> Labels<'j> {
             service: json.text_of(&names.services).or_else(|| resource("service.name")),
             namespace: json
                 .text_of(&names.namespaces)
-                .or_else(|| json.get("podName").and_then(|_| json.text_of(&["namespace"])))
+                .or_else(|| json.get("podName").filter(|_| names.pod).and_then(|_| json.text_of(&["namespace"])))
                 .or_else(|| resource("k8s.namespace.name")),
             pod: json
                 .text_of(&names.pods)
@@ -552,7 +564,7 @@ impl<'j> Labels<'j> {
                 .or_else(|| resource("k8s.pod.name")),
             container: json
                 .text_of(&names.containers)
-                .or_else(|| json.get("pod").and_then(|_| json.text_of(&["container"])))
+                .or_else(|| json.get("pod").filter(|_| names.pod).and_then(|_| json.text_of(&["container"])))
                 .or_else(|| resource("k8s.container.name")),
         }
     }

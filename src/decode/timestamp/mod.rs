@@ -6,6 +6,7 @@
 
 mod names;
 mod scan;
+pub(in crate::decode) mod usual;
 mod zones;
 
 use jiff::civil::{Date, DateTime, Time};
@@ -242,6 +243,9 @@ fn is_edge(byte: u8) -> bool {
 /// A timestamp at the beginning of a text, with the number of bytes it takes.
 #[must_use]
 pub(crate) fn leading(text: &[u8], context: &TimeContext) -> Option<(LoggedAt, usize)> {
+    if let Some((scanned, end)) = usual::leading(text) {
+        return Some((context.settle(scanned)?, end));
+    }
     let mut scan = Scan { text, at: 0 };
     let found = context.settle(scan.any()?)?;
     Some((found, scan.at))
