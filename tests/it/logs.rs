@@ -279,6 +279,28 @@ pub(crate) const ENVELOPES: &[Envelope] = &[
         serde_json::json!({"resourceLogs": [{"resource": {"attributes": []}, "scopeLogs": [{"logRecords": records}]}]})
             .to_string()
     }),
+    ("a list that Python printed", |lines| {
+        let quoted =
+            |line: &&str| format!("'{}'", line.replace('\\', "\\\\").replace('\'', "\\'").replace('\t', "\\t"));
+        format!("[{}]\n", lines.iter().map(quoted).collect::<Vec<_>>().join(", "))
+    }),
+    ("Azure's table", |lines| {
+        let rows: Vec<_> = lines.iter().map(|line| serde_json::json!([STAMP, "client-0", line])).collect();
+        let columns =
+            ["TimeGenerated", "PodName", "LogMessage"].map(|name| serde_json::json!({"name": name, "type": "string"}));
+        serde_json::json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]}).to_string()
+    }),
+    ("Azure's table, pretty", |lines| {
+        let columns =
+            ["TimeGenerated", "PodName", "LogMessage"].map(|name| serde_json::json!({"name": name, "type": "string"}));
+        let table = |rows| serde_json::json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]});
+        let rows: Vec<_> = lines.iter().map(|line| serde_json::json!([STAMP, "client-0", line])).collect();
+        serde_json::to_string_pretty(&table(rows)).unwrap()
+    }),
+    ("Splunk's columns", |lines| {
+        serde_json::json!({"preview": false, "fields": ["_time", "_raw"], "columns": [vec![STAMP; lines.len()], lines]})
+            .to_string()
+    }),
     ("a table", |lines| {
         let rows: String = lines
             .iter()
@@ -302,7 +324,15 @@ fn envelopes_change_nothing() {
         let lines: Vec<&str> = log.lines().collect();
         let (whole, _) = diagnose(log.as_bytes());
         for (envelope, wrap) in ENVELOPES {
-            let (found, unrecognized) = diagnose(wrap(&lines).as_bytes());
+            let wrapped = wrap(&lines);
+            // As debug-log reads lines: behind the kubelet's stamp.
+            let by_line =
+                !wrapped.starts_with(['{', '\u{feff}']) && !wrapped.starts_with("[\n") && *envelope != "a table";
+            let stamped = each(&wrapped.lines().collect::<Vec<_>>(), |line| format!("{STAMP} {line}"));
+            if by_line && summary(&diagnose(stamped.as_bytes()).0) != summary(&whole) {
+                wrong.push(format!("{name} in {envelope}, behind the kubelet's stamp"));
+            }
+            let (found, unrecognized) = diagnose(wrapped.as_bytes());
             if summary(&found) != summary(&whole) || unrecognized > 0 {
                 wrong.push(format!(
                     "{name} in {envelope}: {unrecognized} not recognized, {:?} in place of {:?}",

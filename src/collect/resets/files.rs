@@ -175,7 +175,10 @@ impl Merger {
             .map(|one| {
                 let beside = |other: &&Counted| other.place != one.place && other.place.parent() == one.place.parent();
                 is_of_errors(&one.place)
-                    && held.iter().filter(beside).any(|other| !is_of_errors(&other.place) && one.tally.tells_again(&other.tally))
+                    && held
+                        .iter()
+                        .filter(beside)
+                        .any(|other| !is_of_errors(&other.place) && one.tally.tells_again(&other.tally))
             })
             .collect();
         for (one, again) in held.into_iter().zip(again) {
@@ -187,8 +190,9 @@ impl Merger {
 /// Whether a log's name says that it has errors alone: `error.log`, `checkout-err.log`, `app_warnings.log`.
 fn is_of_errors(place: &Path) -> bool {
     let name = place.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    name.split(|letter: char| !letter.is_ascii_alphabetic())
-        .any(|word| matches!(word, "err" | "error" | "errors" | "warn" | "warning" | "warnings" | "stderr" | "exceptions"))
+    name.split(|letter: char| !letter.is_ascii_alphabetic()).any(|word| {
+        matches!(word, "err" | "error" | "errors" | "warn" | "warning" | "warnings" | "stderr" | "exceptions")
+    })
 }
 
 /// Counts what is in one file: itself, or the logs in an archive.

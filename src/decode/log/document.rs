@@ -163,8 +163,7 @@ impl Document {
                 if !inside || !(is_list || of_rows) {
                     return false;
                 }
-                let columns =
-                    if of_rows { grid::names_before(&format!("{}{part}", self.text)) } else { Vec::new() };
+                let columns = if of_rows { grid::names_before(&format!("{}{part}", self.text)) } else { Vec::new() };
                 let begins = is_list || !columns.is_empty();
                 if begins {
                     self.columns = columns;

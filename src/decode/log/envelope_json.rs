@@ -547,7 +547,9 @@ impl<'j> Labels<'j> {
         let stream = match json.text_of(&names.streams) {
             Some("stdout") => Stream::Stdout,
             Some("stderr") => Stream::Stderr,
-            _ if names.log_name && json.text_of(&["logName"]).is_some_and(|name| name.ends_with("/stderr")) => Stream::Stderr,
+            _ if names.log_name && json.text_of(&["logName"]).is_some_and(|name| name.ends_with("/stderr")) => {
+                Stream::Stderr
+            }
             _ => Stream::Unknown,
         };
         Self {

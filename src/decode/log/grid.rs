@@ -32,8 +32,10 @@ pub(super) fn rows<'a>(json: &Json<'a>) -> Option<Vec<Json<'a>>> {
     let names = NAMES.iter().find_map(|path| names(json.get(path)?))?;
     let lists = |path: &&str| -> Option<Vec<&[Json<'a>]>> {
         let items = json.get(path)?.items();
-        let lists: Vec<&[Json<'a>]> =
-            items.iter().map(|item| if let Json::List(list) = item { Some(&list[..]) } else { None }).collect::<Option<_>>()?;
+        let lists: Vec<&[Json<'a>]> = items
+            .iter()
+            .map(|item| if let Json::List(list) = item { Some(&list[..]) } else { None })
+            .collect::<Option<_>>()?;
         (!lists.is_empty()).then_some(lists)
     };
     let row = |values: &mut dyn Iterator<Item = &Json<'a>>| {

@@ -1,5 +1,6 @@
 //! Lines that hold many: a list that a program printed, its escapes still in it, and records whose line ends were lost.
 
+use super::envelope_json::is_line;
 use super::text::{Shape, is_date, shape};
 
 /// What is shorter than two records holds no two.
@@ -26,7 +27,8 @@ pub(super) fn holds_more(text: &str) -> bool {
 }
 
 fn has(text: &str, needle: &str) -> bool {
-    memchr::memchr(b'\\', text.as_bytes()).is_some_and(|at| memchr::memmem::find(&text.as_bytes()[at..], needle.as_bytes()).is_some())
+    memchr::memchr(b'\\', text.as_bytes())
+        .is_some_and(|at| memchr::memmem::find(&text.as_bytes()[at..], needle.as_bytes()).is_some())
 }
 
 /// Where records of a proxy begin.
@@ -69,7 +71,9 @@ fn cut(text: &str) -> Option<String> {
 fn literals(text: &str) -> Option<String> {
     let text = text.trim_end().trim_end_matches(';');
     let open = memchr::memchr2(b'[', b'(', &text.as_bytes()[..text.len().min(64)])?;
-    if !text.ends_with([']', ')']) || !text[open + 1..].trim_start().trim_start_matches(['b', 'u', 'r']).starts_with(['\'', '"']) {
+    if !text.ends_with([']', ')'])
+        || !text[open + 1..].trim_start().trim_start_matches(['b', 'u', 'r']).starts_with(['\'', '"'])
+    {
         return None;
     }
     let bytes = text.as_bytes();
@@ -83,7 +87,7 @@ fn literals(text: &str) -> Option<String> {
                     end += if bytes[end] == b'\\' { 2 } else { 1 };
                 }
                 let item = without_escapes(text.get(at + 1..end)?);
-                is_record |= shape(&item).is_some();
+                is_record |= is_line(&item);
                 found.push_str(item.trim_end_matches('\n'));
                 found.push('\n');
                 at = end + 1;
@@ -133,7 +137,11 @@ mod tests {
             format!("['{}', '{TWO}']", ONE.replace('\t', "\\t")),
             format!("log = [b'{ONE}\\n', b\"{}\"]", TWO.replace('"', "\\\"")),
         ] {
-            assert_eq!(lines(&text).unwrap_or_default().trim_end_matches('\n').replace("\n\n", "\n"), both.trim_end(), "{text}");
+            assert_eq!(
+                lines(&text).unwrap_or_default().trim_end_matches('\n').replace("\n\n", "\n"),
+                both.trim_end(),
+                "{text}"
+            );
             assert!(holds_more(&text) || text.starts_with('[') || text.starts_with("log"), "{text}");
         }
         for text in [ONE, TWO, "", "[1, 2]", "['a', 'b']", &format!("{{\"a\": \"{ONE}\"}}")] {

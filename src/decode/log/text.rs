@@ -96,7 +96,17 @@ fn level(text: &str) -> Option<(&str, &str)> {
     let end = bytes.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(bytes.len());
     let is_level = matches!(
         &bytes[..end],
-        b"debug" | b"info" | b"warning" | b"warn" | b"error" | b"trace" | b"critical" | b"fatal" | b"off" | b"warnin" | b"err"
+        b"debug"
+            | b"info"
+            | b"warning"
+            | b"warn"
+            | b"error"
+            | b"trace"
+            | b"critical"
+            | b"fatal"
+            | b"off"
+            | b"warnin"
+            | b"err"
     );
     is_level.then(|| text.split_at(end))
 }

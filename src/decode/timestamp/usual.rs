@@ -10,7 +10,8 @@ use super::zones::{MAX_ABBREVIATION, Zone};
 /// Year, month, day, hour, minute and second of the 19 bytes at the beginning of a text. They may be out of range.
 pub(in crate::decode) fn numbers(text: &[u8]) -> Option<[i32; 6]> {
     let text: &[u8; 19] = text.first_chunk()?;
-    let marks = text[4] == b'-' && text[7] == b'-' && matches!(text[10], b'T' | b' ') && text[13] == b':' && text[16] == b':';
+    let marks =
+        text[4] == b'-' && text[7] == b'-' && matches!(text[10], b'T' | b' ') && text[13] == b':' && text[16] == b':';
     if !marks {
         return None;
     }
@@ -98,11 +99,41 @@ mod tests {
     #[test]
     fn the_scanner_finds_the_same() {
         let mut read = 0;
-        for stamp in ["2020-07-08 20:00:00", "2020-07-08T20:00:00", "2020-07-08 20:00:00,123", "2020-07-08T20:00:00.123456789"] {
+        for stamp in
+            ["2020-07-08 20:00:00", "2020-07-08T20:00:00", "2020-07-08 20:00:00,123", "2020-07-08T20:00:00.123456789"]
+        {
             for behind in [
-                "", "Z", "Z x", "Z[UTC] x", "Zx", " ERROR x", " INFO [a]", " UTC x", " CEST x", " AM x", " pm", " am-1 x", " - x", " -1 x",
-                " -0700 x", "+02:00 x", " Europe/Berlin x", " com/x y", " [main] x", "] x", ": x", " warning x", " apple x", " AMQP x",
-                " EST5 x", " z x", " Wednesday x", "\tx", " 12 x", ",5 x", " ü x",
+                "",
+                "Z",
+                "Z x",
+                "Z[UTC] x",
+                "Zx",
+                " ERROR x",
+                " INFO [a]",
+                " UTC x",
+                " CEST x",
+                " AM x",
+                " pm",
+                " am-1 x",
+                " - x",
+                " -1 x",
+                " -0700 x",
+                "+02:00 x",
+                " Europe/Berlin x",
+                " com/x y",
+                " [main] x",
+                "] x",
+                ": x",
+                " warning x",
+                " apple x",
+                " AMQP x",
+                " EST5 x",
+                " z x",
+                " Wednesday x",
+                "\tx",
+                " 12 x",
+                ",5 x",
+                " ü x",
             ] {
                 let text = format!("{stamp}{behind}");
                 let mut scan = Scan { text: text.as_bytes(), at: 0 };
