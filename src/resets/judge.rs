@@ -546,7 +546,13 @@ mod tests {
         }
         assert_eq!(judge("stats", r#"{"msg":"stats","metrics":{"connection reset":1}}"#, &[], None), "field-name");
         assert_eq!(judge("ok", r#"{"msg":"ok"}"#, &[], None), "nothing");
-        assert_eq!(judge("write: broken pipe", "{}", &[], Some(Severity::Loud)), "not-understood");
-        assert_eq!(judge("write: broken pipe", "{}", &[], Some(Severity::Quiet)), "nothing");
+        assert_eq!(
+            judge("write: broken pipe", r#"{"msg":"write: broken pipe"}"#, &[], Some(Severity::Loud)),
+            "not-understood"
+        );
+        assert_eq!(
+            judge("write: broken pipe", r#"{"msg":"write: broken pipe"}"#, &[], Some(Severity::Quiet)),
+            "nothing"
+        );
     }
 }

@@ -304,7 +304,10 @@ pub(super) const HARMLESS: &[(Reason, &str)] = &[
     // Envoy's and Istio's XDS streams end every half hour (grpc_stream.h: "gRPC config stream … closed").
     (Reason::ConfigurationStream, r"(?i)[^\n]*gRPC config(?: for | stream)[^\n]*"),
     // net/http's server: "http: TLS handshake error from %s: %v".
-    (Reason::Probe, r"(?i)TLS handshake error from \S+: (?:unexpected )?EOF"),
+    (
+        Reason::Probe,
+        r"(?i)TLS handshake error from \S+: (?:(?:unexpected )?EOF|read tcp [^\n]*connection reset by peer)",
+    ),
     (
         Reason::Configuration,
         r#"(?i)connection[ _-]?resets?[ _-]?(?:timeouts?|handlers?|listeners?|intervals?|thresholds?|polic(?:y|ies)|counters?|counts?|metrics?|detect\w*|retr(?:y|ies)|protection|options?|settings?|periods?|windows?|limits?|flags?|rates?|tests?)\b"#,

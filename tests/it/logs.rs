@@ -345,6 +345,75 @@ fn envelopes_change_nothing() {
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// A record of Envoy's in Istio's layout, in its parts.
+struct Parts<'a> {
+    time: &'a str,
+    level: &'a str,
+    logger: &'a str,
+    place: &'a str,
+    message: &'a str,
+    thread: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let mut columns = line.split('\t');
+        let (time, level) = (columns.next()?, columns.next()?);
+        let (logger, place) = columns.next()?.strip_prefix("envoy ")?.split_once(' ')?;
+        let (message, thread) = (columns.next()?, columns.next().unwrap_or("thread=0"));
+        let thread = thread.strip_prefix("thread=").unwrap_or("0");
+        Some(Self { time, level, logger, place: place.rsplit('/').next()?, message, thread })
+    }
+}
+
+/// Layouts that nobody has documented: `--log-format` is anybody's.
+const LAYOUTS: &[(&str, fn(&Parts<'_>) -> String)] = &[
+    ("glog", |p| {
+        let letter = p.level[..1].to_uppercase();
+        format!(
+            "{letter}{}{} {} {} {}] {}",
+            &p.time[5..7],
+            &p.time[8..10],
+            &p.time[11..26],
+            p.thread,
+            p.place,
+            p.message
+        )
+    }),
+    ("consul's", |p| format!("{} [{}] envoy.{}({}) {}", p.time, p.level, p.logger, p.thread, p.message)),
+    ("without thread", |p| format!("{} {:5} {} - {}", p.time, p.level.to_uppercase(), p.logger, p.message)),
+    ("logfmt", |p| format!("time=\"{}\" level={} msg={} logger={}", p.time, p.level, json(p.message), p.logger)),
+    ("bars, without logger", |p| format!("{} | {} | {}", p.level, p.time, p.message)),
+];
+
+#[test]
+fn layouts_of_ones_own_change_nothing() {
+    let outcome = |log: &str| {
+        let (diagnosis, _) = diagnose(log.as_bytes());
+        let causes: BTreeSet<_> = diagnosis.entries.iter().map(|entry| entry.event.cause.as_str()).collect();
+        (causes, diagnosis.entries.iter().map(|entry| entry.occurrences).sum::<u64>())
+    };
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for path in walk(fixtures().join("recorded")) {
+        let name = path.display().to_string();
+        if !name.ends_with(".1.40.0.text.log") {
+            continue;
+        }
+        count += 1;
+        let log = std::fs::read_to_string(&path).unwrap();
+        let whole = outcome(&log);
+        for (layout, write) in LAYOUTS {
+            let lines = log.lines().map(|line| Parts::of(line).map_or_else(|| line.to_owned(), |parts| write(&parts)));
+            let found = outcome(&lines.map(|line| line + "\n").collect::<String>());
+            if found != whole {
+                wrong.push(format!("{name} as {layout}: {found:?} in place of {whole:?}"));
+            }
+        }
+    }
+    assert!(count > 50 && wrong.is_empty(), "{count}, {}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 #[test]
 fn interleaved_streams_are_kept_apart() {
     let log = |name: &str| std::fs::read_to_string(fixtures().join("recorded").join(name)).unwrap();

@@ -40,8 +40,9 @@ fn heads(text: &str) -> impl Iterator<Item = usize> + '_ {
         if bytes.get(dash + 3) != Some(&b'-') || !is_date(&bytes[date..]) {
             return None;
         }
-        let start = date - usize::from(date > 0 && bytes[date - 1] == b'[');
-        if start > 0 && (bytes[start - 1].is_ascii_alphanumeric() || bytes[start - 1] >= 0x80) {
+        let bracketed = date > 0 && bytes[date - 1] == b'[';
+        let start = date - usize::from(bracketed);
+        if !bracketed && start > 0 && (bytes[start - 1].is_ascii_alphanumeric() || bytes[start - 1] >= 0x80) {
             return None;
         }
         matches!(shape(&text[start..])?, Shape::Bracketed | Shape::Columns | Shape::Access).then_some(start)
