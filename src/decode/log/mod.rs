@@ -268,6 +268,9 @@ impl Records {
                 self.sources[at].foreign = true;
                 self.believe(at, sink);
             }
+            Some(access) if source.foreign && matches!(access.content, LogContent::Access(_)) => {
+                found = sentence_within(text).filter(Recognized::is_long).or(found);
+            }
             Some(_) => {}
             // The records of a layout that is not known, of which some have no ids.
             None if source.foreign => found = sentence_within(text),
@@ -529,10 +532,14 @@ fn recognize<'a>(text: &'a str, formats: &[AccessFormat]) -> Option<Recognized<'
 /// A line in a layout that is not known, but for what only Envoy writes: ids and one of its messages, an access log line
 /// without its head, or one in `key=value`.
 fn unfamiliar(text: &str) -> Option<Recognized<'_>> {
-    if let Some((head, line)) = text::foreign(text)
-        && is_sentence(&line)
-    {
-        return Some(Recognized::of(text::time_within(head), LogContent::Proxy(line)));
+    if let Some((head, line)) = text::foreign(text) {
+        if is_sentence(&line) {
+            return Some(Recognized::of(text::time_within(head), LogContent::Proxy(line)));
+        }
+        // Its application log quotes what an access log has, too.
+        if text[head.len()..].starts_with("[Tags: ") {
+            return None;
+        }
     }
     if memchr::memchr(b'=', text.as_bytes()).is_some()
         && let Some(access) = access::pairs(text)
