@@ -286,7 +286,7 @@ impl Unwrapper {
             return self.emit(text, outer, sink);
         }
         if let Some(several) = many::lines(text) {
-            return self.lines(&several, Outer { rest: outer.rest, ..outer }, layer + 1, sink);
+            return self.lines(&several, outer, layer + 1, sink);
         }
         if let Some((time, record)) = fluentd(text) {
             let time = wrapper::moment(time, &self.context).or(outer.time);
