@@ -18,7 +18,7 @@ fn fixtures() -> PathBuf {
 
 /// What a log says, and how many of its lines nobody knows.
 fn diagnose(log: &[u8]) -> (Diagnosis, u64) {
-    let mut decoder = LogDecoder::new(Vec::new(), "2026-11-28T00:00:00Z".parse().unwrap());
+    let mut decoder = LogDecoder::new(Vec::new(), "2026-12-31T00:00:00Z".parse().unwrap());
     let mut diagnoser = Diagnoser::new(DiagnoseOptions::default());
     let mut lines = Lines::new(Text::new(log).unwrap());
     while let Some(line) = lines.next_line().unwrap() {
