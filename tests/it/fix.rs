@@ -221,7 +221,7 @@ fn each_installation_is_told_and_has_its_own_change() {
             "istioctl",
             "istioctl",
             &[
-                "istioctl install -f ORIGINAL.yaml -f - <<'EOF'\napiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:",
+                "istioctl install -f ORIGINAL.yaml -f /dev/fd/3 3<<'EOF'\napiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:",
             ],
             &["kind: IstioOperator\nspec:\n  meshConfig:\n    connectTimeout: 10s\n"],
             UPGRADE,
@@ -353,7 +353,7 @@ fn each_recorded_installation_is_told() {
         assert_eq!(step.interim.as_ref().map(|interim| &*interim.until), Some("the next upgrade"), "{name}");
         seen += 1;
     }
-    assert!(seen >= 9, "{seen}");
+    assert!(seen >= 8, "{seen}");
 }
 
 /// What a tool writes again gets no command that it undoes, whatever the tool.
