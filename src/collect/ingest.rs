@@ -302,3 +302,79 @@ impl PartialEq for dyn MemoKey + '_ {
 }
 
 impl Eq for dyn MemoKey + '_ {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::dump::DumpDecoder;
+    use crate::model::ProxyId;
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    /// Names and timeouts that a proxy holds after dumps of several have come, in pieces of so many bytes.
+    fn held(dumps: &[Vec<(u8, u8)>], piece: usize) -> Vec<Vec<String>> {
+        let ingest = Ingest::default();
+        for (number, clusters) in dumps.iter().enumerate() {
+            let elements: Vec<String> = clusters
+                .iter()
+                .map(|(name, timeout)| {
+                    format!(
+                        r#"{{"version_info": "1", "cluster": {{"name": "c{name}", "connect_timeout": "{timeout}s"}}}}"#
+                    )
+                })
+                .collect();
+            let dump = format!("{{\"configs\": [\n  {}\n ]\n}}\n", elements.join(",\n  "));
+            let mut reading = Reading::new(Proxy::named(ProxyId::new("", format!("{number:03}"))));
+            let mut decoder = DumpDecoder::new(1 << 20, ClusterSource::Active);
+            let mut taking = ingest.taking(&mut reading);
+            for bytes in dump.as_bytes().chunks(piece) {
+                decoder.feed(bytes, &mut taking).expect("a dump");
+            }
+            decoder.finish().expect("a dump");
+            assert_eq!(reading.came, clusters.len());
+            ingest.add(Ok(reading));
+        }
+        let snapshot = ingest.take().finish(Timestamp::UNIX_EPOCH);
+        let name = |position: u32| {
+            let cluster = &snapshot.clusters[position as usize];
+            format!("{} {:?}", cluster.name, cluster.connect_timeout)
+        };
+        snapshot.proxies.iter().map(|read| read.clusters.iter().map(name).collect()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_came_before_changes_nothing(
+            dumps in proptest::collection::vec(proptest::collection::vec((0u8..6, 1u8..3), 0..12), 1..6),
+            piece in 1usize..300,
+        ) {
+            let together = held(&dumps, piece);
+            for (dump, found) in dumps.iter().zip(together) {
+                let mut alone = held(std::slice::from_ref(dump), 1 << 20).remove(0);
+                let mut found = found;
+                alone.sort();
+                found.sort();
+                prop_assert_eq!(alone, found);
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_in_the_known_order_is_not_looked_at_again() {
+        let ingest = Ingest::default();
+        let dump: String = (0..50).map(|number| format!("{{\"name\": \"c{number}\"}},\n")).collect();
+        let mut first = Reading::new(Proxy::named(ProxyId::new("", "a")));
+        let mut taking = ingest.taking(&mut first);
+        for element in dump.lines() {
+            taking.element(element.trim_end_matches(',').as_bytes(), ClusterSource::Active).expect("a cluster");
+        }
+        let mut second = Reading::new(Proxy::named(ProxyId::new("", "b")));
+        let mut taking = ingest.taking(&mut second);
+        assert_eq!(taking.known(dump.as_bytes(), ClusterSource::Active).bytes, 0, "nothing came before");
+        let (one, rest) = dump.split_once(",\n").expect("two");
+        taking.element(one.as_bytes(), ClusterSource::Active).expect("a cluster");
+        let known = taking.known(rest.as_bytes(), ClusterSource::Active);
+        assert_eq!((known.bytes, known.elements), (rest.len(), 49));
+        assert_eq!(taking.known(rest.as_bytes(), ClusterSource::Static).bytes, 0, "of another section");
+    }
+}

@@ -447,3 +447,42 @@ impl SnapshotBuilder {
         MeshSnapshot { taken_at, clusters, proxies, skipped, failed, objects: self.objects }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ClusterSource;
+    use std::time::Duration;
+
+    #[test]
+    fn proxies_that_come_together_hold_runs_all_the_same() {
+        let cluster = |number: u32, seconds: u64| EnvoyCluster {
+            name: format!("outbound|80||service-{number:04}").into(),
+            discovery_type: "EDS".into(),
+            connect_timeout: Some(Duration::from_secs(seconds)),
+            source: ClusterSource::Active,
+            error: None,
+            destination_rule_hint: None,
+            services: Vec::new(),
+        };
+        let mut builder = SnapshotBuilder::default();
+        let mut read: Vec<ProxySnapshot> =
+            ["b", "c", "a"].map(|name| ProxySnapshot::named(Proxy::named(ProxyId::new("", name)))).into();
+        for number in (0..100).rev() {
+            for (proxy, seconds) in read.iter_mut().zip([10, 1, 10]) {
+                proxy.clusters.insert(builder.intern(cluster(number, if number % 20 == 0 { 5 } else { seconds })));
+            }
+        }
+        read.into_iter().for_each(|proxy| builder.read(proxy));
+        let snapshot = builder.finish(Timestamp::UNIX_EPOCH);
+        let runs: Vec<usize> = snapshot.proxies.iter().map(|proxy| proxy.clusters.runs().len()).collect();
+        assert_eq!(runs, [1, 1, 6], "of a, b and c");
+        for (proxy, seconds) in snapshot.proxies.iter().zip([10, 10, 1]) {
+            let held: Vec<&EnvoyCluster> =
+                proxy.clusters.iter().map(|position| &snapshot.clusters[position as usize]).collect();
+            assert_eq!(held.len(), 100);
+            assert_eq!(held.iter().filter(|one| one.connect_timeout == Some(Duration::from_secs(5))).count(), 5);
+            assert!(held.iter().any(|one| one.connect_timeout == Some(Duration::from_secs(seconds))));
+        }
+    }
+}
