@@ -1,5 +1,6 @@
 //! `convert`: an earlier `-o json` in another format.
 
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -70,20 +71,28 @@ pub(super) struct OutputFileArgs {
 impl OutputFileArgs {
     /// Writes a report to where it is wanted. A file is complete or not there: it is written beside its place first.
     pub(super) fn put(&self, text: &str, console: &Console) -> Result<(), Failure> {
-        let Some(file) = &self.output_file else { return console.print(text) };
-        save(file, text).map_err(|error| {
+        self.put_with(|out| Ok(out.write_all(text.as_bytes())?), console)
+    }
+
+    /// The same for one that is written piece by piece.
+    pub(super) fn put_with(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+        console: &Console,
+    ) -> Result<(), Failure> {
+        let Some(file) = &self.output_file else { return console.print_with(write) };
+        let cannot = |error: std::io::Error| {
             Failure::cannot_run(format!("cannot write {}: {error}", file.display())).hint("is the directory writable?")
-        })?;
+        };
+        let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside = tempfile::Builder::new().prefix(".meshaudit-").tempfile_in(directory).map_err(cannot)?;
+        let mut out = BufWriter::new(beside);
+        write(&mut out)?;
+        let beside = out.into_inner().map_err(|error| cannot(error.into_error()))?;
+        beside.persist(file).map_err(|error| cannot(error.error))?;
         console.note(&format!("Wrote {}", file.display()));
         Ok(())
     }
-}
-
-fn save(file: &Path, text: &str) -> std::io::Result<()> {
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = tempfile::Builder::new().prefix(".meshaudit-").tempfile_in(directory)?;
-    std::fs::write(beside.path(), text)?;
-    beside.persist(file).map(drop).map_err(|error| error.error)
 }
 
 /// A document in another format.

@@ -159,6 +159,13 @@ impl Patterns {
 
     /// What a record is.
     pub(super) fn judge<'a>(&self, record: &AppRecord<'a>) -> Judgement<'a> {
+        if let Some(json) = record.json
+            && self.custom.is_none()
+            && !self.prefilter.is_match(json.raw)
+            && !hides_words(json.raw)
+        {
+            return Judgement::Nothing;
+        }
         let found = self.of_text(record.text);
         let reason = match found {
             Found::Class(class) => {
@@ -320,6 +327,13 @@ enum Found {
     Nothing,
     Class(Class),
     Not(Reason),
+}
+
+/// Whether a JSON text has escapes behind which words could be hidden from a search of it: letters by their numbers, and
+/// quotes and slashes, which words have in them.
+fn hides_words(raw: &str) -> bool {
+    memchr::memchr_iter(b'\\', raw.as_bytes())
+        .any(|at| matches!(raw.as_bytes().get(at + 1), Some(b'u' | b'"' | b'/' | b'\\')))
 }
 
 /// Whether the word at this place is part of a URL.
@@ -549,7 +563,13 @@ mod tests {
         }
         assert_eq!(judge("stats", r#"{"msg":"stats","metrics":{"connection reset":1}}"#, &[], None), "field-name");
         assert_eq!(judge("ok", r#"{"msg":"ok"}"#, &[], None), "nothing");
-        assert_eq!(judge("write: broken pipe", "{}", &[], Some(Severity::Loud)), "not-understood");
-        assert_eq!(judge("write: broken pipe", "{}", &[], Some(Severity::Quiet)), "nothing");
+        assert_eq!(
+            judge("write: broken pipe", r#"{"msg":"write: broken pipe"}"#, &[], Some(Severity::Loud)),
+            "not-understood"
+        );
+        assert_eq!(
+            judge("write: broken pipe", r#"{"msg":"write: broken pipe"}"#, &[], Some(Severity::Quiet)),
+            "nothing"
+        );
     }
 }
