@@ -26,7 +26,11 @@ fn pages() -> Vec<PathBuf> {
 
 /// The plugin's commands on a page, each as its words without the program's name: in fences, and between backquotes.
 fn commands(page: &Path) -> BTreeSet<Vec<String>> {
-    let text = fs::read_to_string(page).unwrap().replace("\\\n", " ");
+    let text = fs::read_to_string(page).unwrap();
+    // A line that goes on is one.
+    let mut parts = text.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let text = parts.fold(first, |text, part| text + " " + part.trim_start());
     let mut found = BTreeSet::new();
     let (mut fenced, mut typed) = (false, "");
     for line in text.lines() {
