@@ -45,11 +45,28 @@ struct Rule {
     unless: Option<Regex>,
 }
 
+/// As much of a pattern as is wanted to know it by.
+fn shortened(pattern: &str) -> String {
+    const MOST: usize = 80;
+    let mut shown: String = pattern.chars().take(MOST).collect();
+    if shown.len() < pattern.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn wrong_with(error: &regex::Error) -> &'static str {
+    match error {
+        regex::Error::CompiledTooBig(_) => "is too large a regular expression: what it repeats, it repeats too often",
+        _ => "is not a regular expression",
+    }
+}
+
 /// Why the patterns could not be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {
-    /// A `--pattern` is not a regular expression.
-    #[error("{pattern:?} is not a regular expression")]
+    /// A `--pattern` is not a regular expression, or one that is too large.
+    #[error("{:?} {}", shortened(.pattern), wrong_with(.source))]
     Invalid {
         /// What was given.
         pattern: String,

@@ -416,17 +416,12 @@ fn configuration(args: &DiagnoseArgs, console: &Console) -> Result<Configuration
 
 /// The access log formats that dumps hold. What cannot be read here was reported with its clusters.
 fn formats(dumps: &[String]) -> Vec<AccessFormat> {
-    /// A dump with listeners is held whole; the largest meshes' are below this.
-    const MAX_DUMP: u64 = 256 << 20;
     let mut formats = Vec::new();
     for dump in dumps {
         let _ = walk(dump, &ArchiveLimits::default(), &mut |_, entry| {
-            let mut bytes = Vec::new();
-            if entry.is_ok_and(|entry| entry.reader.take(MAX_DUMP).read_to_end(&mut bytes).is_ok()) {
-                for format in AccessFormat::from_config_dump(&bytes) {
-                    if !formats.contains(&format) {
-                        formats.push(format);
-                    }
+            for format in entry.map(|entry| AccessFormat::from_config_dump(entry.reader)).unwrap_or_default() {
+                if !formats.contains(&format) {
+                    formats.push(format);
                 }
             }
         });
