@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::console::Console;
 use super::failure::Failure;
+use super::given;
 use super::kube_args::{KubeArgs, SelectArgs};
 use crate::k8s::{Connection, Target, WorkloadKind};
 use crate::model::{Flag, LabelSelector, Need};
@@ -305,8 +306,8 @@ pub(super) fn without_credentials(url: &str) -> String {
     }
 }
 
-fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
+pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    given::small(path).map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
 }
 
 fn text_of(path: &Path) -> Result<String, Failure> {

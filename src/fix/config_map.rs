@@ -97,6 +97,9 @@ pub struct MeshPatch {
 
 /// Sets a field in a ConfigMap that was read. `None` where its text can't be changed in one place.
 pub(super) fn mesh_patch(source: &MeshConfigSource, key: TimeoutKey, value: std::time::Duration) -> Option<MeshPatch> {
+    if source.is_withheld() {
+        return None;
+    }
     let text = key.set(&source.text, &format_duration(value))?;
     let map = &source.meta;
     // The API server refuses it where somebody changed the ConfigMap meanwhile.

@@ -47,7 +47,7 @@ fn snapshot(state: &str, asked: bool) -> MeshSnapshot {
     ] {
         let mut decoder = DumpDecoder::new(1 << 20, source);
         let dump = recorded(state, file).unwrap();
-        let each = |element: &[u8], source| {
+        let each = &mut |element: &[u8], source: ClusterSource| {
             decode_element(element, source, |item| {
                 if let Item::Cluster(cluster, _) = item {
                     held.insert(builder.intern(cluster));
