@@ -41,6 +41,15 @@ def packed(pieces):
     return out.getvalue()
 
 
+def members(pieces):
+    """The same as a member a piece, of which equal ones are packed once."""
+    last, member = None, b""
+    for piece in pieces:
+        if piece is not last:
+            last, member = piece, gzip.compress(piece, 6, mtime=0)
+        yield member
+
+
 def repeated(piece, count):
     if not piece:
         return
@@ -225,7 +234,7 @@ def files():
     dump = [["timeouts"], ["clusters"], ["clusters", "-o", "json"]]
     one = [["timeouts"]]
     logs = [["diagnose"], ["resets"]]
-    gz = lambda pieces: [packed(pieces)]
+    gz = members
     nested = lambda open_, count: many(b'{"configs":[{"@type":"x.DynamicCluster","cluster":{"name":"a","x":', open_, count, b"")
     return {
         "tar-long-name-3g": (lambda: gz(tar_special(b"L", 3 << 30)), one + logs),
@@ -246,6 +255,9 @@ def files():
             lambda: [zstd_stored(zstd_stored(zstd_stored(zstd_frame(1 << 30))))],
             one + logs,
         ),
+        # What a frame may ask for: the largest window that there is a field for, and one of 2 GiB.
+        "zstd-window-3.75t": (lambda: [zstd_frame(1 << 20, 41)], one + logs),
+        "zstd-window-2g": (lambda: [zstd_frame(1 << 30, 31)], one + logs),
         "zstd-layers-of-stored": (
             lambda: [zstd_stored(zstd_stored(zstd_stored(zstd_frame(300 * MIB) + zstd_stored(os.urandom(200 * MIB)))))],
             one + logs,
@@ -319,6 +331,75 @@ def files():
             lambda: many(b"java.net.SocketException: Connection reset\n", b"Caused by: java.net.SocketException: Connection reset\n", 4_000_000, b""),
             logs,
         ),
+    }
+
+
+# --- files that flags name ---------------------------------------------------------------------------------------------
+
+
+def document(kind, rest):
+    return [b'{"apiVersion":"meshaudit/v1","kind":"%s",' % kind, *rest]
+
+
+ROW = (
+    b'{"name":"outbound|80||a%d","direction":"outbound","port":80,"subset":"","host":"a","type":"EDS","connectTimeout":"1s",'
+    b'"connectTimeoutMs":1000,"explicit":true,"synRetransmissions":0,"origin":{"kind":"Unknown","namespace":"","name":"",'
+    b'"part":"","certain":false},"proxyCount":1,"proxySet":"s1"}'
+)
+
+
+def named():
+    """Files that are named by a flag, with {} where their path stands."""
+    here = [["convert", "{}", "-o", "csv"], ["diff", "{}", "{}"], ["timeouts", "--admin-url", "URL", "--baseline", "{}"]]
+    token = [
+        ["resets", "--loki", "URL", "--store-token-file", "{}"],
+        ["resets", "--loki", "URL", "--store-ca", "{}"],
+        ["resets", "--prometheus", "URL", "--prometheus-token-file", "{}", "--since", "1h"],
+        ["timeouts", "--server", "https://127.0.0.1:1", "--certificate-authority", "{}"],
+        ["timeouts", "--server", "https://127.0.0.1:1", "--client-certificate", "{}", "--client-key", "{}"],
+        ["timeouts", "--kubeconfig", "{}"],
+        ["policy", "check", "{}"],
+    ]
+    return {
+        "audit-of-empty-objects": (
+            lambda: document(b"TimeoutAudit", many(b'"clusters":[', b"{},", 20_000_000, b"{}]}")), here,
+        ),
+        "audit-of-empty-arrays": (
+            lambda: document(b"TimeoutAudit", many(b'"x":[', b"[],", 20_000_000, b"[]]}")), here,
+        ),
+        "audit-of-300k-clusters": (
+            lambda: document(b"TimeoutAudit", [b'"clusters":[', b",".join(ROW % index for index in range(300_000)), b"]}"]),
+            here,
+        ),
+        "diagnosis-of-empty-objects": (
+            lambda: document(b"Diagnosis", many(b'"diagnoses":[', b"{},", 20_000_000, b"{}]}")), here[:1],
+        ),
+        "plan-of-empty-sets": (
+            lambda: document(b"FixPlan", many(b'"effect":{"changes":[]},"proxySets":{"a":[', b'"",', 40_000_000, b'""]}}')),
+            [["verify", "--admin-url", "URL", "--plan", "{}"]],
+        ),
+        "plan-of-changes": (
+            lambda: document(
+                b"FixPlan",
+                many(b'"proxySets":{},"effect":{"changes":[', b'{"cluster":"","after":null,"proxySet":""},', 5_000_000,
+                     b'{"cluster":"","after":null,"proxySet":""}]}}'),
+            ),
+            [["verify", "--admin-url", "URL", "--plan", "{}"]],
+        ),
+        "dump-listeners-of-arrays": (
+            lambda: many(
+                b'{"configs":[{"@type":"x.DynamicCluster","cluster":{"name":"a"}},{"@type":"x.ListenersConfigDump","x":[',
+                b"[],", 15_000_000, b"[]]}]}",
+            ),
+            [["diagnose", "--from", "LOG", "--config-dump", "{}"]],
+        ),
+        "text-600m": (lambda: repeated(b"x", 600 * MIB), token),
+        "yaml-aliases": (
+            lambda: [b"a: &a [x,x,x,x,x,x,x,x,x]\n"]
+            + [b"%c: &%c [%s]\n" % (98 + at, 98 + at, b",".join([b"*%c" % (97 + at)] * 9)) for at in range(9)],
+            token[-2:],
+        ),
+        "yaml-list-25m": (lambda: many(b"ignore:\n", b"- {}\n", 5_000_000, b""), token[-2:]),
     }
 
 
@@ -472,6 +553,9 @@ def pod_list(count, text):
     return 200, {}, listed(b"Pod", pieces())
 
 
+STORES = [["resets", flag, "URL"] for flag in ["--elasticsearch", "--loki", "--victorialogs", "--splunk"]]
+
+
 def servers():
     audit = [["timeouts", "-A"]]
     small = over_tunnel(lambda: [SMALL_DUMP])
@@ -555,6 +639,46 @@ def servers():
             lambda path, headers: (200, {}, many(b'{"status":"success","data":{"resultType":"matrix","result":[', b'{"metric":{"a":"b"},"values":[[1795456800,"1"]]},', 5_000_000, b'{"metric":{},"values":[]}]}}')),
             [["resets", "--since", "1h"]], "prometheus",
         ),
+        "prometheus-series-1m": (
+            lambda path, headers: (200, {}, many(b'{"status":"success","data":{"resultType":"matrix","result":[{}', b"", 0, b"".join(
+                b',{"metric":{"destination_service":"s%d"},"values":[[1795456800,"1"]]}' % index for index in range(1_000_000)) + b"]}}")),
+            [["resets", "--since", "1h"]], "prometheus",
+        ),
+        "prometheus-label-1g": (
+            lambda path, headers: (200, {}, many(b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"', b"x", 1 << 30, b'"},"values":[]}]}}')),
+            [["resets", "--since", "1h"]], "prometheus",
+        ),
+        "prometheus-labels-20m": (
+            lambda path, headers: (200, {}, many(b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{', b'"a":"b",', 20_000_000, b'"c":""},"values":[]}]}}')),
+            [["resets", "--since", "1h"]], "prometheus",
+        ),
+        "prometheus-nested": (
+            lambda path, headers: (200, {}, many(b'{"status":"success","data":{"resultType":"matrix","result":', b"[", 200 * MIB, b"")),
+            [["resets", "--since", "1h"]], "prometheus",
+        ),
+        "prometheus-error-1g": (
+            lambda path, headers: (400, {}, many(b'{"status":"error","error":"', b"x", 1 << 30, b'"}')),
+            [["resets", "--since", "1h"]], "prometheus",
+        ),
+        "store-endless": (lambda path, headers: (200, {}, repeated(b" ", 4 << 30)), STORES, "store"),
+        "store-arrays": (lambda path, headers: (200, {}, many(b"[", b"[],", 60_000_000, b"[]]")), STORES, "store"),
+        "store-nested": (lambda path, headers: (200, {}, repeated(b'{"a":', 400 * MIB)), STORES, "store"),
+        "store-lines": (
+            lambda path, headers: (200, {}, many(b"", b'{"_time":"2026-11-23T18:00:00Z","_msg":"x","result":{}}\n', 10_000_000, b"")),
+            STORES, "store",
+        ),
+        "store-one-line": (
+            lambda path, headers: (200, {}, many(b'{"_time":"2026-11-23T18:00:00Z","_msg":"', b"x", 1 << 30, b'"}')), STORES, "store",
+        ),
+        "store-elasticsearch-hits": (
+            lambda path, headers: (200, {}, many(b'{"pit_id":"x","id":"x","hits":{"hits":[', b'{"_source":{}},', 20_000_000, b'{"_source":{}}]}}')),
+            STORES[:1], "store",
+        ),
+        "store-loki-values": (
+            lambda path, headers: (200, {}, many(b'{"status":"success","data":{"resultType":"streams","result":[{"stream":{},"values":[', b'["1795456800000000000","x"],', 10_000_000, b'["1","x"]]}]}}')),
+            STORES[1:2], "store",
+        ),
+        "store-gzip": (lambda path, headers: gzipped(2048), STORES, "store"),
         "prometheus-blanks-gzip": (
             lambda path, headers: gzipped(2048), [["resets", "--since", "1h"]], "prometheus",
         ),
@@ -606,13 +730,13 @@ def main():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("name", nargs="*")
     given = parser.parse_args()
-    on_disk, served = files(), servers()
+    on_disk, by_flag, served = files(), named(), servers()
+    names = [*on_disk, *by_flag, *served]
     if given.list:
-        print("\n".join([*on_disk, *served]))
+        print("\n".join(names))
         return 0
     wanted = lambda name: not given.name or any(name == part or part.endswith("*") and name.startswith(part[:-1]) for part in given.name)
     if given.after:
-        names = [*on_disk, *served]
         given.name = names[names.index(given.after) + 1 :]
     over = 0
     with tempfile.TemporaryDirectory(prefix="bombs-") as directory:
@@ -629,23 +753,34 @@ def main():
             over += mark == "!"
             print(f"{name:36} {' '.join(command):24.24} {peak:6.0f} {seconds:6.1f} {code:4}{mark} {said[:110]}", flush=True)
 
-        for name, (made, commands) in on_disk.items():
+        server.answer = lambda path, headers: (200, {}, [SMALL_DUMP])
+        log = os.path.join(directory, "log")
+        with open(log, "wb") as file:
+            file.writelines(log_connections(10))
+        path = os.path.join(directory, "input")
+        for name, (made, commands) in [*on_disk.items(), *by_flag.items()]:
             if not wanted(name):
                 continue
-            path = os.path.join(directory, "input")
             with open(path, "wb") as file:
                 for piece in made():
                     file.write(piece)
             for command in commands:
-                measure(name, command, [*command, "--from", path])
+                given_as = {"{}": path, "URL": url, "LOG": log}
+                args = [given_as.get(word, word) for word in command]
+                measure(name, command, args if name in by_flag else [*args, "--from", path])
             os.remove(path)
         for name, (answer, commands, kind) in served.items():
             if not wanted(name):
                 continue
             server.answer = answer
             for command in commands:
-                where = {"api": ["--server", url], "admin": ["--admin-url", url], "prometheus": ["--prometheus", url]}[kind]
-                measure(name, command, [*command, *where, *(["--timeout", "60s"] if kind != "prometheus" else [])])
+                where = {
+                    "api": ["--server", url, "--timeout", "60s"],
+                    "admin": ["--admin-url", url, "--timeout", "60s"],
+                    "prometheus": ["--prometheus", url],
+                    "store": ["--since", "1h", "--timeout", "60s"],
+                }[kind]
+                measure(name, command, [*(url if word == "URL" else word for word in command), *where])
     return 1 if over else 0
 
 

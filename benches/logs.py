@@ -5,8 +5,9 @@
 
 Proxies' logs are made of the recordings under tests/fixtures/logs, repeated with times and ids that go on; applications'
 logs are those of a logger. `diagnose` is measured in CPU time on one core, which a busy machine falsifies less than the
-clock does; `resets` reads two files on two cores and is measured by the clock. The ratios tell one machine from another.
-BINARY is a release build.
+clock does; `resets` reads two files on two cores and is measured by the clock, and by the CPU time of a core beside it, which
+is what the clock would show on a machine that does nothing else. The ratios tell one machine from another. BINARY is a release
+build.
 """
 
 import argparse
@@ -123,7 +124,7 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    print(f"{'':<36}{'MB/s':>8}{'wanted':>8}{'MiB':>6}{'grep -c':>10}{'wc -l':>10}   (how many times their time)")
+    print(f"{'':<36}{'MB/s':>8}{'by CPU':>8}{'wanted':>8}{'MiB':>6}{'grep -c':>10}{'wc -l':>10}   (how many times their time)")
     for name, command, wanted, files in logs():
         if arguments.only not in f"{command} {name}":
             continue
@@ -132,14 +133,17 @@ def main():
             size = sum(write(path, file(), (arguments.size << 20) // len(files)) for path, file in zip(paths, files)) / 1e6
             read = [str(path) for path in paths]
             pinned = len(files) == 1
-            best = lambda command: min(run(command, pinned)[0 if pinned else 1] for _ in range(arguments.runs))
+            runs = lambda command: [run(command, pinned) for _ in range(arguments.runs)]
+            best = lambda command: min(run[0 if pinned else 1] for run in runs(command))
             grep = best(["grep", "-c", "connect timeout" if pinned else "Connection reset", *read])
             count = best(["wc", "-l", *read])
             what = [arguments.binary, command, "--from", read[0] if pinned else directory, "-o", "json"]
-            ours = best(what)
-            memory = run(what, pinned)[2]
+            all_runs = runs(what)
+            ours = min(run[0 if pinned else 1] for run in all_runs)
+            of_core = min(run[0] for run in all_runs) / len(files)
+            memory = max(run[2] for run in all_runs)
             shown = f"{command}, {name}"
-            print(f"{shown:<36}{size / ours:>8.0f}{wanted or '-':>8}{memory:>6.0f}{ours / max(grep, 1e-3):>9.1f}x{ours / max(count, 1e-3):>9.1f}x")
+            print(f"{shown:<36}{size / ours:>8.0f}{size / of_core:>8.0f}{wanted or '-':>8}{memory:>6.0f}{ours / max(grep, 1e-3):>9.1f}x{ours / max(count, 1e-3):>9.1f}x")
             sys.stdout.flush()
     print(f"Wanted: at most {MOST_MIB} MiB.")
 

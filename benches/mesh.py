@@ -1,29 +1,31 @@
 #!/usr/bin/env python3
-"""Audits canned meshes of several sizes, beside a shell loop of kubectl port-forward, curl and jq over the same pods.
+"""Audits canned meshes of several sizes beside a bare client: kube and hyper, 32 tunnels at once, the same requests,
+the bytes thrown away. What is said is the ratio of the two in one run.
 
-    cargo build --release --workspace
-    python3 benches/mesh.py 8x2000 100x2000 500x2000 [--loop 100]
+    cargo build --release --workspace --bins --example bare_client
+    python3 benches/mesh.py 100x2000 1000x2000 [--counters] [--latency 20] [--runs 5] [--loop 40] [--profile release]
 
-Prints, for each size, wall time, CPU time and peak memory of `timeouts -A`, and the loop's wall time. The loop is run
-over at most `--loop` pods and its time is given for each pod. Needs kubectl, curl and jq on PATH (KUBECTL names one).
+For each size: wall time of `timeouts -A -o json` and of the bare client, the ratio, CPU time and peak memory of ours;
+with `--counters` the time with connection counters, too, and its ratio to the time without; with `--latency` so many
+milliseconds pass before each answer of a proxy; with `--loop` the time for each pod of a shell loop of kubectl
+port-forward, curl and jq over at most so many pods. The loop needs kubectl, curl and jq on PATH (KUBECTL names one).
+The runs take turns, and of each the best counts.
 """
-import json, os, resource, socket, subprocess, sys, time
+import argparse, json, os, socket, statistics, subprocess, sys, time
 from pathlib import Path
 
-RELEASE = Path(__file__).resolve().parent.parent / "target" / "release"
+ROOT = Path(__file__).resolve().parent.parent
 KUBECTL = os.environ.get("KUBECTL", "kubectl")
 
 
 def measured(command, env):
     """Wall seconds, CPU seconds and peak MiB of one command."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     wall = time.monotonic() - start
-    if os.waitstatus_to_exitcode(status) not in (0, 1):
+    if os.waitstatus_to_exitcode(status) != 0:
         sys.exit(f"{command} ended with {os.waitstatus_to_exitcode(status)}")
-    del before
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
@@ -46,33 +48,48 @@ def loop(env, most):
             "kill $p; wait $p 2>/dev/null"
         )
         subprocess.run(["bash", "-c", script], env=env, check=False)
-    return (time.monotonic() - start) / len(pods), len(pods)
+    return (time.monotonic() - start) / len(pods)
 
 
 def main():
-    arguments = sys.argv[1:]
-    most = 100
-    if "--loop" in arguments:
-        at = arguments.index("--loop")
-        most = int(arguments[at + 1])
-        del arguments[at : at + 2]
-    print("| proxies x clusters | wall | CPU | peak memory | loop, each pod | loop, all pods | ratio |")
-    print("|---|---|---|---|---|---|---|")
-    for size in arguments:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="+", metavar="PROXIESxCLUSTERS")
+    parser.add_argument("--counters", action="store_true")
+    parser.add_argument("--latency", default="0")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--loop", type=int, default=0)
+    parser.add_argument("--profile", default="release")
+    asked = parser.parse_args()
+    built = ROOT / "target" / asked.profile
+    audit = [built / "kubectl-meshaudit", "timeouts", "-A", "-o", "json", "--exit-zero"]
+    commands = {"ours": [*audit, "--no-evidence"], "bare": [built / "examples" / "bare_client"]}
+    if asked.counters:
+        commands["counters"] = audit
+    columns = ["proxies x clusters", "wall", "bare", "ratio", "CPU", "peak memory"]
+    columns += ["with counters", "ratio"] if asked.counters else []
+    columns += ["loop, each pod", "ratio"] if asked.loop else []
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|", flush=True)
+    for size in asked.sizes:
         sandbox = subprocess.Popen(
-            [RELEASE / "meshaudit-demo", "--canned", size, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [built / "meshaudit-demo", "--canned", size, "--latency", asked.latency, "--serve"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
-        line = sandbox.stdout.readline()
-        env = dict(os.environ, KUBECONFIG=line.split("=", 1)[1].strip())
-        plugin = [RELEASE / "kubectl-meshaudit", "timeouts", "-A", "-o", "json", "--exit-zero", "--no-evidence"]
-        best = min(measured(plugin, env) for _ in range(3))
-        each, count = loop(env, most)
-        pods = int(size.split("x")[0])
-        print(
-            f"| {size} | {best[0]:.2f} s | {best[1]:.2f} s | {best[2]:.0f} MiB | {each:.2f} s | "
-            f"{each * pods:.0f} s{'' if count == pods else ' (from ' + str(count) + ' pods)'} | {each * pods / best[0]:.0f} |",
-            flush=True,
-        )
+        env = dict(os.environ, KUBECONFIG=sandbox.stdout.readline().split("=", 1)[1].strip())
+        runs = {name: [] for name in commands}
+        # The first one of each puts the sandbox's answers into words.
+        for name in [*commands, *list(commands) * asked.runs]:
+            runs[name].append(measured(commands[name], env))
+        best = {name: min(times[1:]) for name, times in runs.items()}
+        spread = statistics.median(ours[0] / bare[0] for ours, bare in zip(runs["ours"][1:], runs["bare"][1:]))
+        wall, cpu, peak = best["ours"]
+        row = [size, f"{wall:.2f} s", f"{best['bare'][0]:.2f} s", f"{wall / best['bare'][0]:.2f}, median {spread:.2f}"]
+        row += [f"{cpu:.2f} s", f"{max(run[2] for run in runs['ours']):.0f} MiB"]
+        if asked.counters:
+            row += [f"{best['counters'][0]:.2f} s", f"{best['counters'][0] / wall:.2f}"]
+        if asked.loop:
+            each = loop(env, asked.loop)
+            row += [f"{each:.2f} s", f"{each * int(size.split('x')[0]) / wall:.0f}"]
+        print("| " + " | ".join(row) + " |", flush=True)
         sandbox.stdin.close()
         sandbox.wait()
 

@@ -60,7 +60,7 @@ pub(crate) fn dump(bytes: &[u8]) {
         let mut decoder = DumpDecoder::new(1 << 16, ClusterSource::Active);
         let mut found = Vec::new();
         let fed = bytes.chunks(size).try_for_each(|chunk| {
-            decoder.feed(chunk, |element, source| {
+            decoder.feed(chunk, &mut |element: &[u8], source: ClusterSource| {
                 cluster_objects(element, source, |_, _| {})?;
                 last_updated(element, |_, _| {});
                 decode_element(element, source, |item| found.push(item)).map(|_| ())

@@ -13,3 +13,4 @@ pub mod reach;
 pub mod report;
 pub mod resets;
 pub mod store;
+mod system;

@@ -7,9 +7,9 @@
 //! `install.operator.istio.io/owning-resource-namespace`; `operator/pkg/install/install.go`) under the field manager
 //! `istio-operator`; the Sail operator labels `managed-by: sail-operator` and owns by IstioRevision.
 
-use std::fmt;
-
-use crate::model::objects::{ControlPlane, Evidence, Installer, InstallerKind, IstioObjects, MeshConfigKind, Source};
+use crate::model::objects::{
+    ControlPlane, Evidence, GitOps, Installer, InstallerKind, IstioObjects, MeshConfigKind, Source,
+};
 
 /// Who installs a control plane, and so where its configuration is to be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,71 +72,6 @@ impl InstallMethod {
     }
 }
 
-/// What writes an object again from a source of its own, so that a change in the cluster does not last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GitOps {
-    /// An Argo CD Application.
-    ArgoCd {
-        /// Its name; empty where only the field manager shows Argo CD.
-        application: String,
-    },
-    /// A Flux Kustomization.
-    FluxKustomization {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
-    /// A Flux HelmRelease.
-    FluxHelmRelease {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
-}
-
-impl fmt::Display for GitOps {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ArgoCd { application } if application.is_empty() => f.write_str("an Argo CD application"),
-            Self::ArgoCd { application } => write!(f, "Argo CD application {application}"),
-            Self::FluxKustomization { namespace, name } => write!(f, "Flux Kustomization {namespace}/{name}"),
-            Self::FluxHelmRelease { namespace, name } => write!(f, "Flux HelmRelease {namespace}/{name}"),
-        }
-    }
-}
-
-/// Who writes an object again, by its metadata.
-#[must_use]
-pub fn gitops(evidence: &Evidence) -> Option<GitOps> {
-    let get = |key: &str| evidence.annotations.get(key).or_else(|| evidence.labels.get(key)).map(String::as_str);
-    let flux = |what: &str| {
-        let name = get(&format!("{what}.toolkit.fluxcd.io/name"))?.to_owned();
-        Some((get(&format!("{what}.toolkit.fluxcd.io/namespace")).unwrap_or("flux-system").to_owned(), name))
-    };
-    if let Some(tracking) = get("argocd.argoproj.io/tracking-id") {
-        let application = tracking.split(':').next().unwrap_or(tracking).to_owned();
-        return Some(GitOps::ArgoCd { application });
-    }
-    if let Some(application) = get("argocd.argoproj.io/instance") {
-        return Some(GitOps::ArgoCd { application: application.to_owned() });
-    }
-    // A HelmRelease's objects may come out of a Kustomization; what renders them is the nearer source.
-    if let Some((namespace, name)) = flux("helm") {
-        return Some(GitOps::FluxHelmRelease { namespace, name });
-    }
-    if let Some((namespace, name)) = flux("kustomize") {
-        return Some(GitOps::FluxKustomization { namespace, name });
-    }
-    // Argo CD's older way to track puts the application's name into the chart's own label.
-    let instance = evidence.labels.get("app.kubernetes.io/instance");
-    let managed = evidence.managers.iter().any(|manager| manager.starts_with("argocd-"));
-    let renamed = !evidence.annotations.contains_key("meta.helm.sh/release-name")
-        && evidence.labels.get("release").is_some_and(|release| instance.is_some_and(|instance| instance != release));
-    (managed || renamed).then(|| GitOps::ArgoCd { application: instance.cloned().unwrap_or_default() })
-}
-
 /// A Helm release that owns a control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HelmRelease {
@@ -182,10 +117,24 @@ pub struct Install {
     pub release: Option<HelmRelease>,
     /// The custom resource that its operator reads.
     pub resource: Option<Installer>,
+    /// Whether what was rendered may be from `istioctl manifest generate`, which takes an IstioOperator and not a chart's
+    /// values, and calls the release of every chart `istio` (`operator/pkg/render/manifest.go`).
+    pub manifest_generate: bool,
     /// What writes the objects again; `None` for nothing.
     pub gitops: Option<GitOps>,
     /// People's edits of the ConfigMap, by their field managers: lost at the next upgrade.
     pub hand_edits: Vec<String>,
+}
+
+/// What made a custom resource: its owner, or the parent that Gloo Mesh labels what it translates with.
+fn written_by(resource: &Installer) -> Option<GitOps> {
+    let label = |key: &str| resource.evidence.labels.get(&format!("gloo.solo.io/parent_{key}"));
+    let parent = || {
+        let namespace = label("namespace").map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        Some(GitOps::Other { tool: label("kind")?.clone(), name: format!("{namespace}{}", label("name")?) })
+    };
+    let owner = resource.evidence.owners.first().and_then(|owner| owner.split_once('/'));
+    owner.map(|(kind, name)| GitOps::Other { tool: kind.to_owned(), name: name.to_owned() }).or_else(parent)
 }
 
 /// What the objects of one control plane say of their installer.
@@ -209,17 +158,18 @@ pub fn detect(objects: &IstioObjects, plane: &ControlPlane) -> Install {
         evidence: Vec::new(),
         release: None,
         resource: None,
+        manifest_generate: false,
         gitops: None,
         hand_edits: Vec::new(),
     });
     // What matters is who writes again what is changed: a custom resource, or AKS's shared ConfigMap.
     install.gitops = match (&install.resource, install.method) {
-        (Some(resource), _) => gitops(&resource.evidence),
+        (Some(resource), _) => resource.evidence.gitops().or_else(|| written_by(resource)),
         (None, InstallMethod::AksAddon) => {
             let shared = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Shared);
-            shared.and_then(|source| gitops(&source.evidence))
+            shared.and_then(|source| source.evidence.gitops())
         }
-        (None, _) => traces.both.iter().find_map(|evidence| gitops(evidence)),
+        (None, _) => traces.both.iter().find_map(|evidence| evidence.gitops()),
     };
     install.evidence.extend(install.gitops.as_ref().map(ToString::to_string));
     let by_hand: &[&str] = match install.method {
@@ -342,7 +292,10 @@ impl Traces<'_> {
             let keys = common.into_iter().chain(["app.kubernetes.io/managed-by", "release"]);
             keys.into_iter().find_map(|key| Some(format!("label {key}: {}", self.find_label(key)?)))
         })?;
-        Some(install(InstallMethod::Rendered, [shown, "no mark of a Helm release or of istioctl".to_owned()]))
+        let mut found =
+            install(InstallMethod::Rendered, [shown, "no mark of a Helm release or of istioctl".to_owned()]);
+        found.manifest_generate = self.find_label("release").is_none_or(|release| release == "istio");
+        Some(found)
     }
 
     fn release(&self) -> Option<HelmRelease> {
@@ -378,6 +331,7 @@ fn install(method: InstallMethod, evidence: impl IntoIterator<Item = String>) ->
         evidence: evidence.into_iter().collect(),
         release: None,
         resource: None,
+        manifest_generate: false,
         gitops: None,
         hand_edits: Vec::new(),
     }

@@ -75,14 +75,13 @@ impl Row {
 pub(super) struct ProxySets {
     /// The distinct sets.
     pub(super) distinct: Vec<Arc<ClusterSet>>,
-    /// By content, as runs; a bitmap has no hash of its own.
-    known: HashMap<Vec<[u32; 2]>, usize>,
+    known: HashMap<Arc<ClusterSet>, usize>,
 }
 
 impl ProxySets {
     /// The number of a set.
     pub(super) fn intern(&mut self, set: &Arc<ClusterSet>) -> usize {
-        *self.known.entry(set.runs()).or_insert_with(|| {
+        *self.known.entry(Arc::clone(set)).or_insert_with(|| {
             self.distinct.push(Arc::clone(set));
             self.distinct.len() - 1
         })
@@ -118,10 +117,15 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
         .filter(|(_, cluster)| filter.shows(cluster.kind()))
         .map(|(at, _)| at)
         .collect();
-    let mut holders: Vec<ClusterSet> = vec![ClusterSet::default(); snapshot.clusters.len()];
+    // Most proxies hold what many others hold.
+    let mut alike: HashMap<&ClusterSet, ClusterSet> = HashMap::new();
     for (proxy, read) in (0u32..).zip(&snapshot.proxies) {
-        for position in read.clusters.intersection(&kept).iter() {
-            holders[position as usize].insert(proxy);
+        alike.entry(&read.clusters).or_default().insert(proxy);
+    }
+    let mut holders: Vec<ClusterSet> = vec![ClusterSet::default(); snapshot.clusters.len()];
+    for (clusters, proxies) in alike {
+        for position in clusters.intersection(&kept).iter() {
+            holders[position as usize].extend(&proxies);
         }
     }
     let mut grouped: HashMap<Key, Draft> = HashMap::new();

@@ -1,17 +1,14 @@
 //! `--baseline`: only what an earlier audit does not have.
 
-use std::io::Read;
 use std::path::Path;
 
 use super::failure::Failure;
+use super::given;
 use crate::audit::Audit;
 use crate::model::MeshSnapshot;
 use crate::report::compare::Known;
 use crate::report::export::Results;
 use crate::report::v1;
-
-/// The most that is read of an earlier audit.
-pub(super) const MAX_AUDIT: u64 = 512 << 20;
 
 /// An earlier audit.
 pub(super) struct Baseline(Results);
@@ -21,13 +18,8 @@ impl Baseline {
     pub(super) fn load(file: &Path) -> Result<Self, Failure> {
         let hint = "`kubectl meshaudit timeouts -o json` writes one";
         let unusable = |why: String| Failure::cannot_run(format!("baseline {}: {why}", file.display())).hint(hint);
-        let mut bytes = Vec::new();
-        let read = std::fs::File::open(file).and_then(|file| file.take(MAX_AUDIT + 1).read_to_end(&mut bytes));
-        read.map_err(|error| unusable(error.to_string()))?;
-        if bytes.len() as u64 > MAX_AUDIT {
-            return Err(unusable(format!("larger than {} MiB", MAX_AUDIT >> 20)));
-        }
-        let results = Results::read(&bytes).map_err(|error| unusable(error.to_string()))?;
+        let document = given::document(file).map_err(|error| unusable(error.to_string()))?;
+        let results = Results::read(document).map_err(|error| unusable(error.to_string()))?;
         if results.kind != "TimeoutAudit" {
             return Err(unusable(format!("it is a {}, not a TimeoutAudit", results.kind)));
         }

@@ -53,9 +53,7 @@ pub(super) fn run(args: &CompletionArgs, console: &Console) -> Result<Exit, Fail
 
 fn install(path: &std::path::Path) -> std::io::Result<()> {
     std::fs::write(path, COMPANION)?;
-    #[cfg(unix)]
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    Ok(())
+    crate::system::make_executable(path)
 }
 
 fn script(shell: Shell) -> String {

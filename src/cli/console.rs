@@ -89,8 +89,13 @@ impl Console {
 
     /// Writes a result.
     pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
+        self.print_with(|out| Ok(out.write_all(text.as_bytes())?))
+    }
+
+    /// Writes a result piece by piece.
+    pub(super) fn print_with(&self, write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        write(&mut out)?;
         Ok(out.flush()?)
     }
 

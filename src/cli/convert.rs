@@ -1,6 +1,6 @@
 //! `convert`: an earlier `-o json` in another format.
 
-use std::io::Read;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::given;
 use crate::report::export::{self, ConvertError, Results};
 
 /// Write an earlier -o json of timeouts, diagnose or verify in another format
@@ -48,20 +49,28 @@ pub(super) struct OutputFileArgs {
 impl OutputFileArgs {
     /// Writes a report to where it is wanted. A file is complete or not there: it is written beside its place first.
     pub(super) fn put(&self, text: &str, console: &Console) -> Result<(), Failure> {
-        let Some(file) = &self.output_file else { return console.print(text) };
-        save(file, text).map_err(|error| {
+        self.put_with(|out| Ok(out.write_all(text.as_bytes())?), console)
+    }
+
+    /// The same for one that is written piece by piece.
+    pub(super) fn put_with(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+        console: &Console,
+    ) -> Result<(), Failure> {
+        let Some(file) = &self.output_file else { return console.print_with(write) };
+        let cannot = |error: std::io::Error| {
             Failure::cannot_run(format!("cannot write {}: {error}", file.display())).hint("is the directory writable?")
-        })?;
+        };
+        let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside = tempfile::Builder::new().prefix(".meshaudit-").tempfile_in(directory).map_err(cannot)?;
+        let mut out = BufWriter::new(beside);
+        write(&mut out)?;
+        let beside = out.into_inner().map_err(|error| cannot(error.into_error()))?;
+        beside.persist(file).map_err(|error| cannot(error.error))?;
         console.note(&format!("Wrote {}", file.display()));
         Ok(())
     }
-}
-
-fn save(file: &Path, text: &str) -> std::io::Result<()> {
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = tempfile::Builder::new().prefix(".meshaudit-").tempfile_in(directory)?;
-    std::fs::write(beside.path(), text)?;
-    beside.persist(file).map(drop).map_err(|error| error.error)
 }
 
 /// A document in another format.
@@ -79,14 +88,9 @@ pub(super) fn annotate<T: serde::Serialize>(document: impl FnOnce() -> T, consol
 }
 
 pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<Exit, Failure> {
-    let mut bytes = Vec::new();
-    let read = if args.file.as_os_str() == "-" {
-        std::io::stdin().lock().read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(&args.file).and_then(|mut file| file.read_to_end(&mut bytes))
-    };
-    read.map_err(|error| Failure::cannot_run(format!("cannot read {}: {error}", args.file.display())))?;
-    let results = Results::read(&bytes)?;
+    let document = given::document(&args.file)
+        .map_err(|error| Failure::cannot_run(format!("cannot read {}: {error}", args.file.display())))?;
+    let results = Results::read(document)?;
     args.to.put(&export::write(&results, args.output)?, console)?;
     Ok(Exit::Success)
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
-use super::baseline::MAX_AUDIT;
 use super::console::Console;
 use super::convert::{OutputFileArgs, annotate, exported};
 use super::exit::{Exit, FailOn};
 use super::failure::Failure;
+use super::given;
 use super::policy::PolicyArgs;
 use crate::audit::{self, Filter, Policy, Severity};
 use crate::collect;
@@ -115,19 +115,17 @@ fn side(path: &str, policy: &Policy) -> Result<Results, Failure> {
 /// The document that a file holds, if it begins like one of an audit.
 fn written(path: &Path) -> Result<Option<Results>, Failure> {
     /// The kind stands among the first fields.
-    const HEAD: usize = 512;
+    const HEAD: u64 = 512;
     let unusable = |why: String| Failure::cannot_run(format!("{}: {why}", path.display()));
     if !path.is_file() {
         return Ok(None);
     }
     let file = std::fs::File::open(path).map_err(|error| unusable(error.to_string()))?;
-    let mut reader = std::io::BufReader::new(file.take(MAX_AUDIT + 1));
-    let mut bytes = Vec::new();
-    let head = reader.by_ref().take(HEAD as u64).read_to_end(&mut bytes);
-    head.map_err(|error| unusable(error.to_string()))?;
-    if !String::from_utf8_lossy(&bytes).contains("\"TimeoutAudit\"") {
+    let mut reader = std::io::BufReader::new(file);
+    let mut head = Vec::new();
+    reader.by_ref().take(HEAD).read_to_end(&mut head).map_err(|error| unusable(error.to_string()))?;
+    if !String::from_utf8_lossy(&head).contains("\"TimeoutAudit\"") {
         return Ok(None);
     }
-    reader.read_to_end(&mut bytes).map_err(|error| unusable(error.to_string()))?;
-    Results::read(&bytes).map(Some).map_err(|error| unusable(error.to_string()))
+    Results::read(given::bounded(head.chain(reader))).map(Some).map_err(|error| unusable(error.to_string()))
 }

@@ -80,6 +80,9 @@ impl From<std::io::Error> for Failure {
 
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
+        if error.is_io() {
+            return std::io::Error::from(error).into();
+        }
         Self::cannot_run(format!("cannot write the output as JSON: {error}"))
     }
 }

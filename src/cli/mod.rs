@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod failure;
 mod fix;
+mod given;
 mod habits;
 mod help;
 mod incident;

@@ -11,10 +11,10 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs};
-use crate::collect::PrivateFile;
 use crate::decode::snapshot::write;
 use crate::model::MeshSnapshot;
 use crate::report::look::count;
+use crate::system::PrivateFile;
 
 /// Keep what an audit reads, for later or for another machine; every read command takes it back with --from
 #[derive(Debug, Args)]
@@ -44,7 +44,8 @@ pub(super) async fn run(args: &SnapshotArgs, console: &Console) -> Result<Exit, 
         return Err(Failure::usage(format!("{} is already there", file.display()))
             .hint("choose another place, or write over it with --force"));
     }
-    let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
+    let mut snapshot = args.source.collect(console, args.evidence.wanted()).await?;
+    leave_out_credentials(&mut snapshot, console);
     save(&snapshot, &args.to, &file, packed).map_err(|error| {
         Failure::cannot_run(format!("cannot write {}: {error}", file.display())).hint("is the directory writable?")
     })?;
@@ -75,6 +76,21 @@ fn is_packed(to: &Path) -> Result<bool, Failure> {
                 .hint("name a directory, or a file that ends in .tar.gz or .tgz"))
         }
         _ => Ok(false),
+    }
+}
+
+/// Leaves out what others should not see: a mesh configuration's text where it holds credentials.
+fn leave_out_credentials(snapshot: &mut MeshSnapshot, console: &Console) {
+    for plane in snapshot.objects.values_mut().flat_map(|objects| &mut objects.control_planes) {
+        for source in plane.mesh.iter_mut().filter(|source| !source.text.is_empty()) {
+            if source.withhold_credentials() {
+                console.note(&format!(
+                    "The mesh configuration of revision {} may hold credentials: its text is left out, and `fix --from` \
+                     prints no patch of it.",
+                    crate::report::escape::escape(&plane.revision)
+                ));
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::console::Console;
 use super::failure::Failure;
+use super::given;
 use super::kube_args::{KubeArgs, SelectArgs, without_credentials};
 use crate::k8s::{Connection, Target, WorkloadKind};
 use crate::model::{Flag, LabelSelector, Need};
@@ -294,8 +295,8 @@ impl StoreArgs {
     }
 }
 
-fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
+pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    given::small(path).map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
 }
 
 fn text_of(path: &Path) -> Result<String, Failure> {

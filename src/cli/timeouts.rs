@@ -253,9 +253,9 @@ fn show(
         return put(&exported(&document(), format)?);
     }
     match args.report.output {
-        Format::Json => put(&document::json(&document())?),
+        Format::Json => args.report.to.put_with(|out| Ok(document::write_json(&document(), out)?), console),
         Format::Yaml => put(&document::yaml(&document())?),
-        Format::Ndjson => put(&v1::audit::lines(&document())?),
+        Format::Ndjson => args.report.to.put_with(|out| Ok(v1::audit::write_lines(&document(), out)?), console),
         _ => {
             let (rows, summary) = tables(args, snapshot, audit, console);
             if console.quiet {

@@ -12,6 +12,7 @@ use super::convert::{OutputFileArgs, annotate, exported};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::fix::timeout;
+use super::given;
 use super::interrupt;
 use super::kube_args::{SourceArgs, Wanted, duration};
 use crate::attribute::describe;
@@ -89,9 +90,6 @@ enum Format {
     Html,
     Csv,
 }
-
-/// The most that is read of a plan: one with all clusters of a large mesh has a few megabytes.
-const MAX_PLAN: u64 = 256 << 20;
 
 pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Failure> {
     let expectation = args.what.expect.expectation()?;
@@ -232,12 +230,9 @@ impl ExpectArgs {
         let unusable = |why: String| {
             Failure::usage(format!("{}: {why}", path.display())).hint("`kubectl meshaudit fix -o json` writes a plan")
         };
-        let file = std::fs::File::open(path).map_err(|error| unusable(error.to_string()))?;
-        if file.metadata().is_ok_and(|metadata| metadata.len() > MAX_PLAN) {
-            return Err(unusable(format!("larger than {} MiB", MAX_PLAN >> 20)));
-        }
-        let plan: SavedPlan = serde_json::from_reader(std::io::BufReader::new(file))
-            .map_err(|error| unusable(format!("it is no plan: {error}")))?;
+        let document = given::document(path).map_err(|error| unusable(error.to_string()))?;
+        let plan: SavedPlan =
+            serde_json::from_reader(document).map_err(|error| unusable(format!("it is no plan: {error}")))?;
         if plan.kind != "FixPlan" || plan.api_version != "meshaudit/v1" {
             return Err(unusable(format!(
                 "it is a {} of {}, not a FixPlan of meshaudit/v1",

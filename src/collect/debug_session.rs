@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::fetch::{Extras, Ingest, read, read_update_times};
+use super::fetch::{Extras, read, read_update_times};
+use super::ingest::Ingest;
 use super::lease::{
     Held, LeaseError, LeaseStore, Restoration, Restoring, Taking, acquire, current, read_levels, restore, set_levels,
 };

@@ -3,20 +3,18 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 
+use super::ingest::{Ingest, MAX_OBJECTS, Reading, TooMany};
 use super::lease::read_levels;
-use crate::decode::dump::{self, DumpDecoder, DumpError, Held, Item, MAX_CLUSTERS, Node};
+use crate::decode::dump::{self, DumpDecoder, DumpError, MAX_CLUSTERS};
 use crate::decode::{ElementError, Shape, last_updated, stats, xds_stats};
 use crate::model::evidence::ClusterEvidence;
-use crate::model::{
-    ClusterSet, ClusterSource, EnvoyCluster, FailureCause, Proxy, ProxyId, ProxySnapshot, SkippedProxy,
-    SnapshotBuilder, UnreadProxy,
-};
+use crate::model::{ClusterSource, FailureCause, Proxy, ProxyId, UnreadProxy};
 use crate::reach::{AdminError, AdminRequest, AdminSource, Section};
 
 /// The most bytes that one element of a dump may have: the section with all clusters, in a whole dump.
@@ -26,50 +24,8 @@ pub(super) const MAX_ELEMENT: usize = 64 << 20;
 /// all of its endpoints.
 const MAX_ENTRY: usize = 8 << 20;
 
-/// The most bytes of distinct clusters in all, by [`weight`].
-const MAX_DISTINCT: usize = 48 << 20;
-
-/// Elements up to this size, in bytes, are remembered undecoded.
-const MEMO_ELEMENT: usize = 16 << 10;
-
-/// How many bytes of elements are remembered in all.
-const MEMO: usize = 64 << 20;
-
 /// Takes one undecoded element of a dump, or says what is wrong with it.
-pub(super) type TakeElement<'a> = dyn FnMut(&[u8], ClusterSource) -> Result<(), String> + Send + 'a;
-
-/// Where all proxies' clusters come together.
-#[derive(Default)]
-pub(super) struct Ingest(Mutex<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    builder: SnapshotBuilder,
-    /// Most proxies of a mesh hold most clusters to the byte alike: what an element said the last time need not be
-    /// decoded again.
-    memo: HashMap<(ClusterSource, Box<[u8]>), Known>,
-    memo_bytes: usize,
-    /// What the distinct clusters weigh.
-    weight: usize,
-}
-
-#[derive(Clone)]
-struct Known {
-    position: u32,
-    version: Option<Arc<str>>,
-}
-
-/// A proxy, as far as it has been read.
-pub(super) struct Reading {
-    pub(super) snapshot: ProxySnapshot,
-    /// Whether what came was the whole dump, and nothing else need be asked for.
-    whole: bool,
-    /// How many clusters came, and whether that are more than can be.
-    came: usize,
-    too_many: Option<TooMany>,
-    /// What the dump says of its proxy.
-    pub(super) node: Option<Node>,
-}
+pub(super) type TakeElement<'a> = dyn dump::TakeElement + Send + 'a;
 
 /// Why a proxy could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -82,24 +38,6 @@ pub(super) enum ReadError {
     NoClusters,
     #[error(transparent)]
     TooMany(#[from] TooMany),
-}
-
-/// More than any mesh has.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-pub(super) enum TooMany {
-    #[error("it has more than {MAX_CLUSTERS} clusters")]
-    Clusters,
-    #[error("it and the proxies read before have more than {} MiB of distinct clusters", MAX_DISTINCT >> 20)]
-    Distinct,
-    #[error("its clusters have more than {} MiB", MAX_OBJECTS >> 20)]
-    Objects,
-}
-
-/// About how many bytes a distinct cluster costs.
-fn weight(cluster: &EnvoyCluster) -> usize {
-    let hint = cluster.destination_rule_hint.as_ref().map_or(0, |hint| hint.len());
-    let services: usize = cluster.services.iter().map(|service| 64 + service.host.len()).sum();
-    320 + cluster.name.len() + hint + services + cluster.error.as_ref().map_or(0, |error| error.len())
 }
 
 impl ReadError {
@@ -117,147 +55,6 @@ impl ReadError {
         UnreadProxy { id, cause: self.cause(), message: self.to_string() }
     }
 }
-
-impl Reading {
-    pub(super) fn new(proxy: Proxy) -> Self {
-        let snapshot = ProxySnapshot {
-            proxy,
-            clusters: ClusterSet::default(),
-            version: None,
-            loggers: None,
-            xds: None,
-            evidence: None,
-        };
-        Self { snapshot, whole: false, came: 0, too_many: None, node: None }
-    }
-
-    /// The bound that was passed, in place of the decoder's error about it.
-    pub(super) fn check(&mut self) -> Result<(), TooMany> {
-        self.too_many.take().map_or(Ok(()), Err)
-    }
-
-    fn refuse(&mut self, bound: TooMany) -> String {
-        self.too_many = Some(bound);
-        bound.to_string()
-    }
-
-    fn hold(&mut self, known: Known) {
-        self.came += 1;
-        self.snapshot.clusters.insert(known.position);
-        if known.version > self.snapshot.version {
-            self.snapshot.version = known.version;
-        }
-    }
-}
-
-impl Ingest {
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes one element of a proxy's dump.
-    pub(super) fn element(&self, reading: &mut Reading, element: &[u8], source: ClusterSource) -> Result<(), String> {
-        let mut shared = self.lock();
-        if reading.came >= MAX_CLUSTERS {
-            return Err(reading.refuse(TooMany::Clusters));
-        }
-        let remember = element.len() <= MEMO_ELEMENT;
-        if remember && let Some(known) = shared.memo.get(&(source, element) as &dyn MemoKey) {
-            reading.hold(known.clone());
-            return Ok(());
-        }
-        let mut last = None;
-        let held = dump::decode_element(element, source, |item| match item {
-            Item::Cluster(cluster, version) => {
-                if reading.came >= MAX_CLUSTERS || shared.weight > MAX_DISTINCT {
-                    return;
-                }
-                let weight = weight(&cluster);
-                let known = shared.builder.distinct();
-                let position = shared.builder.intern(cluster);
-                shared.weight += if position as usize == known { weight } else { 0 };
-                let known = Known { position, version };
-                reading.hold(known.clone());
-                last = Some(known);
-            }
-            Item::Node(node) => reading.node = Some(node),
-        })?;
-        if shared.weight > MAX_DISTINCT {
-            return Err(reading.refuse(TooMany::Distinct));
-        }
-        if reading.came > MAX_CLUSTERS {
-            return Err(reading.refuse(TooMany::Clusters));
-        }
-        reading.whole |= held == Held::Sections;
-        if let (true, Held::Cluster, Some(known)) = (remember, held, last)
-            && shared.memo_bytes + element.len() <= MEMO
-        {
-            shared.memo_bytes += element.len();
-            shared.memo.insert((source, element.into()), known);
-        }
-        Ok(())
-    }
-
-    /// Adds a proxy that was read, or could not be.
-    pub(super) fn add(&self, outcome: Result<Reading, UnreadProxy>) {
-        let builder = &mut self.lock().builder;
-        match outcome {
-            Ok(reading) => builder.read(reading.snapshot),
-            Err(unread) => builder.fail(unread),
-        }
-    }
-
-    pub(super) fn skip(&self, skipped: SkippedProxy) {
-        self.lock().builder.skip(skipped);
-    }
-
-    /// Gives what has come together, and starts anew.
-    pub(super) fn take(&self) -> SnapshotBuilder {
-        std::mem::take(&mut *self.lock()).builder
-    }
-
-    /// Works on what has come together so far.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut SnapshotBuilder) -> T) -> T {
-        work(&mut self.lock().builder)
-    }
-}
-
-/// Looks up an element without copying it.
-trait MemoKey {
-    fn parts(&self) -> (ClusterSource, &[u8]);
-}
-
-impl MemoKey for (ClusterSource, Box<[u8]>) {
-    fn parts(&self) -> (ClusterSource, &[u8]) {
-        (self.0, &self.1)
-    }
-}
-
-impl MemoKey for (ClusterSource, &[u8]) {
-    fn parts(&self) -> (ClusterSource, &[u8]) {
-        (self.0, self.1)
-    }
-}
-
-impl<'a> std::borrow::Borrow<dyn MemoKey + 'a> for (ClusterSource, Box<[u8]>) {
-    fn borrow(&self) -> &(dyn MemoKey + 'a) {
-        self
-    }
-}
-
-impl std::hash::Hash for dyn MemoKey + '_ {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
-}
-
-impl PartialEq for dyn MemoKey + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for dyn MemoKey + '_ {}
 
 /// What is read beside the clusters; an audit is none the worse without.
 #[derive(Debug, Clone, Copy, Default)]
@@ -311,7 +108,7 @@ pub(super) async fn read(
 }
 
 async fn read_clusters(source: &mut impl AdminSource, reading: &mut Reading, ingest: &Ingest) -> Result<(), ReadError> {
-    let each = &mut |element: &[u8], from: ClusterSource| ingest.element(reading, element, from);
+    let each = &mut ingest.taking(reading);
     if let Err(error) = fetch_dump(source, &section(Section::DynamicActive, true), ClusterSource::Active, each).await {
         if !is_too_old(&error) {
             return Err(error);
@@ -320,7 +117,7 @@ async fn read_clusters(source: &mut impl AdminSource, reading: &mut Reading, ing
         reading.whole = true;
     }
     if !reading.whole {
-        let each = &mut |element: &[u8], from: ClusterSource| ingest.element(reading, element, from);
+        let each = &mut ingest.taking(reading);
         fetch_dump(source, &section(Section::Static, true), ClusterSource::Static, each).await?;
         fetch_dump(source, &section(Section::DynamicWarming, true), ClusterSource::Warming, each).await?;
     }
@@ -357,7 +154,7 @@ async fn fetch_dump(
     let mut decoder = DumpDecoder::new(if whole { MAX_ELEMENT } else { MAX_ENTRY }, kind);
     let mut failed = None;
     source
-        .send(request, &mut |chunk| match decoder.feed(chunk, &mut *each) {
+        .send(request, &mut |chunk| match decoder.feed(chunk, each) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);
@@ -425,9 +222,6 @@ const MAX_COUNTERS: usize = 16 << 10;
 
 /// How many bytes of statistics are read: both of them for about 30,000 clusters.
 const MAX_STATS: usize = 16 << 20;
-
-/// The most bytes of one proxy's clusters with every field: those of some 15,000.
-const MAX_OBJECTS: usize = 48 << 20;
 
 /// A cluster as Envoy's own object, in istioctl's form. It is kept as text, which costs a fraction of what its values
 /// do.

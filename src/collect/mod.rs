@@ -3,13 +3,13 @@
 
 mod debug_session;
 mod fetch;
+mod ingest;
 pub mod interrupt;
 mod istiod;
 mod lease;
 mod limiter;
 mod objects;
 mod offline;
-mod private;
 pub mod resets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,13 +29,13 @@ pub use lease::{
 };
 pub use objects::{access_log_formats, read_istio_objects};
 pub use offline::{offline, offline_objects, offline_timeouts};
-pub(crate) use private::PrivateFile;
 
 use crate::k8s::{ApiError, Connection, Deadline, PodSelection, Retry, select};
 use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, SkippedProxy, UnreadProxy};
 use crate::reach::{AdminError, Direct, DirectError, Limits, Tunnel};
-use fetch::{Extras, Ingest};
-use limiter::{Limiter, Watched};
+use fetch::Extras;
+use ingest::Ingest;
+use limiter::{Limiter, Turn, Watched};
 
 /// How much, how long and how many at once.
 #[derive(Debug, Clone, Copy)]
@@ -284,24 +284,19 @@ pub fn interrupted(id: ProxyId) -> UnreadProxy {
     UnreadProxy { id, cause: FailureCause::Timeout, message: "interrupted before it was read".to_owned() }
 }
 
-/// Reads one pod's proxy; while the API server is busy it waits, and fewer are read at once.
+/// Reads one pod's proxy; while the API server is busy it waits, and fewer are read at once. Thousands wait for their turn,
+/// so what one needs that has it is boxed then.
 async fn read_pod(
     connection: &Connection,
     proxy: Proxy,
     options: &CollectOptions,
     ingest: &Ingest,
     limiter: &Limiter,
-) -> Result<fetch::Reading, UnreadProxy> {
+) -> Result<ingest::Reading, UnreadProxy> {
     let mut retry = Retry::within(options.limits.deadline);
     loop {
         let turn = limiter.turn().await;
-        let (namespace, name) = (&proxy.id.namespace, &proxy.id.name);
-        let mut tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
-        let mut source = Watched::new(&mut tunnel);
-        let heard = source.heard();
-        // Boxed, so that one that waits for its turn holds nothing of what it will need.
-        let reading = Box::pin(fetch::read(&mut source, proxy.clone(), ingest, Extras::of(options)));
-        match limiter.share(turn, &heard, reading).await {
+        match Box::pin(read_in_turn(connection, &proxy, options, ingest, limiter, turn)).await {
             Err(fetch::ReadError::Admin(AdminError::Api(busy @ ApiError::Busy { .. }))) => {
                 limiter.halve();
                 if !retry.again(&busy).await {
@@ -311,4 +306,20 @@ async fn read_pod(
             other => return other.map_err(|error| error.unread(proxy.id)),
         }
     }
+}
+
+async fn read_in_turn(
+    connection: &Connection,
+    proxy: &Proxy,
+    options: &CollectOptions,
+    ingest: &Ingest,
+    limiter: &Limiter,
+    turn: Turn<'_>,
+) -> Result<ingest::Reading, fetch::ReadError> {
+    let (namespace, name) = (&proxy.id.namespace, &proxy.id.name);
+    let mut tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
+    let mut source = Watched::new(&mut tunnel);
+    let heard = source.heard();
+    let reading = fetch::read(&mut source, proxy.clone(), ingest, Extras::of(options));
+    limiter.share(turn, &heard, reading).await
 }

@@ -6,7 +6,8 @@ use std::io::{BufRead, Read};
 
 use jiff::Timestamp;
 
-use super::fetch::{ClusterObject, Ingest, MAX_ELEMENT, Objects, ReadError, Reading, TakeElement};
+use super::fetch::{ClusterObject, MAX_ELEMENT, Objects, ReadError, TakeElement};
+use super::ingest::{Ingest, Reading};
 use crate::decode::dump::{self, DumpDecoder, DumpError, Item, Node};
 use crate::decode::dump_forms::{self, MAX_DOCUMENT, MAX_YAML, OneDump};
 use crate::decode::last_updated;
@@ -67,7 +68,7 @@ fn read_dump(
     reader: &mut dyn BufRead,
 ) -> Result<(), FileError> {
     let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
-    let outcome = decode(reader, &mut |element, source| ingest.element(&mut reading, element, source));
+    let outcome = decode(reader, &mut ingest.taking(&mut reading));
     reading.check().map_err(ReadError::from)?;
     match outcome? {
         Decoded::Others(dumps) => {
@@ -115,7 +116,7 @@ fn dump_objects(
     give: &mut GiveObjects<'_>,
 ) -> Result<Vec<UnreadProxy>, FileError> {
     let (mut objects, mut node) = (Objects::default(), None);
-    let outcome = decode(reader, &mut |element, source| {
+    let outcome = decode(reader, &mut |element: &[u8], source: ClusterSource| {
         objects.element(element, source)?;
         if node.is_none() && is_bootstrap(element) {
             dump::decode_element(element, source, |item| {
@@ -198,7 +199,7 @@ pub fn offline_timeouts(inputs: &[String], limits: &ArchiveLimits) -> Vec<(Proxy
         match file {
             File::Dump { name, pod, reader } => {
                 let (mut timeouts, mut times, mut node) = (ClusterTimeouts::new(), Vec::new(), None);
-                decode(reader, &mut |element, source| {
+                decode(reader, &mut |element: &[u8], source: ClusterSource| {
                     last_updated(element, |name, time| times.push((name.to_owned(), time)));
                     dump::decode_element(element, source, |item| match item {
                         Item::Cluster(cluster, _) => {
@@ -445,7 +446,7 @@ fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<Decode
             break;
         }
         let length = chunk.len();
-        decoder.feed(chunk, &mut *each).map_err(ReadError::from)?;
+        decoder.feed(chunk, each).map_err(ReadError::from)?;
         kept = kept.filter(|kept: &Vec<u8>| {
             kept.len() + length <= MAX_DOCUMENT && !matches!(decoder.shape(), Some(Shape::ConfigDump | Shape::Array))
         });

@@ -11,6 +11,7 @@ use serde::de::{self, Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::bounded::{self, weigh};
+use super::elements::TakeElements;
 use super::{ElementError, Elements, Shape, parse_error};
 use crate::model::{ClusterSource, EnvoyCluster, ServiceRef, parse_duration};
 
@@ -67,6 +68,55 @@ pub struct DumpDecoder {
     index: usize,
 }
 
+/// Takes the elements of a dump, undecoded.
+pub trait TakeElement {
+    /// How many of these bytes, which begin an element, are elements that are known already.
+    fn known(&mut self, bytes: &[u8], source: ClusterSource) -> KnownElements {
+        let _ = (bytes, source);
+        KnownElements::default()
+    }
+
+    /// Takes one element, or says what is wrong with it.
+    fn element(&mut self, element: &[u8], source: ClusterSource) -> Result<(), String>;
+}
+
+impl<F: FnMut(&[u8], ClusterSource) -> Result<(), String> + ?Sized> TakeElement for F {
+    fn element(&mut self, element: &[u8], source: ClusterSource) -> Result<(), String> {
+        self(element, source)
+    }
+}
+
+/// Elements that were known by their bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KnownElements {
+    /// How many bytes they have, with what stands between and behind them.
+    pub bytes: usize,
+    /// How many there are.
+    pub elements: usize,
+}
+
+/// Counts the elements that somebody takes.
+struct Counting<'a, T: ?Sized> {
+    take: &'a mut T,
+    source: ClusterSource,
+    index: &'a mut usize,
+}
+
+impl<T: TakeElement + ?Sized> TakeElements<DumpError> for Counting<'_, T> {
+    fn known(&mut self, bytes: &[u8]) -> usize {
+        let known = self.take.known(bytes, self.source);
+        *self.index += known.elements;
+        known.bytes
+    }
+
+    fn element(&mut self, element: &[u8]) -> Result<(), DumpError> {
+        let index = *self.index;
+        self.take.element(element, self.source).map_err(|message| DumpError::Element { index, message })?;
+        *self.index += 1;
+        Ok(())
+    }
+}
+
 impl DumpDecoder {
     /// A decoder that refuses elements of more than `limit` bytes; `source` is what a dynamic cluster counts as when
     /// only its section was asked for.
@@ -75,18 +125,9 @@ impl DumpDecoder {
         Self { elements: Elements::new(limit), source, index: 0 }
     }
 
-    /// Takes the next bytes; gives each whole element, undecoded, to `each`.
-    pub fn feed(
-        &mut self,
-        chunk: &[u8],
-        mut each: impl FnMut(&[u8], ClusterSource) -> Result<(), String>,
-    ) -> Result<(), DumpError> {
-        let (index, source) = (&mut self.index, self.source);
-        self.elements.feed(chunk, |element| {
-            each(element, source).map_err(|message| DumpError::Element { index: *index, message })?;
-            *index += 1;
-            Ok(())
-        })
+    /// Takes the next bytes; gives each whole element, undecoded, to `take`.
+    pub fn feed<T: TakeElement + ?Sized>(&mut self, chunk: &[u8], take: &mut T) -> Result<(), DumpError> {
+        self.elements.feed_to(chunk, &mut Counting { take, source: self.source, index: &mut self.index })
     }
 
     /// Says whether all of it was a dump.
@@ -609,7 +650,7 @@ mod tests {
     fn clusters(json: &serde_json::Value) -> Result<Vec<EnvoyCluster>, DumpError> {
         let mut decoder = DumpDecoder::new(1 << 20, ClusterSource::Active);
         let mut found = Vec::new();
-        decoder.feed(json.to_string().as_bytes(), |element, source| {
+        decoder.feed(json.to_string().as_bytes(), &mut |element: &[u8], source: ClusterSource| {
             decode_element(element, source, |item| {
                 if let Item::Cluster(cluster, _) = item {
                     found.push(cluster);

@@ -87,6 +87,31 @@ pub struct Elements {
 /// The most bytes of a value that is kept beside the list.
 const MAX_KEPT: usize = 64 << 10;
 
+/// Takes the elements of a list as they come.
+pub(super) trait TakeElements<E> {
+    /// How many of these bytes, the first of which begins an element, are whole elements that are known to the byte, with
+    /// what stands between and behind them. They count as taken, and are not looked at.
+    fn known(&mut self, bytes: &[u8]) -> usize;
+
+    /// Takes one element.
+    fn element(&mut self, element: &[u8]) -> Result<(), E>;
+}
+
+impl<E, F: FnMut(&[u8]) -> Result<(), E>> TakeElements<E> for F {
+    fn known(&mut self, _: &[u8]) -> usize {
+        0
+    }
+
+    fn element(&mut self, element: &[u8]) -> Result<(), E> {
+        self(element)
+    }
+}
+
+/// How many of these bytes may stand between two elements.
+pub(crate) fn between(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| **byte == b',' || byte.is_ascii_whitespace()).count()
+}
+
 impl Elements {
     /// A parser that refuses elements of more than `limit` bytes.
     #[must_use]
@@ -132,6 +157,15 @@ impl Elements {
         chunk: &[u8],
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.feed_to(chunk, &mut each)
+    }
+
+    /// The same for one who knows some elements by their bytes.
+    pub(super) fn feed_to<E: From<ElementError>>(
+        &mut self,
+        chunk: &[u8],
+        take: &mut impl TakeElements<E>,
+    ) -> Result<(), E> {
         let mut rest = chunk;
         while let Some((&byte, after)) = rest.split_first() {
             match self.state {
@@ -143,11 +177,11 @@ impl Elements {
                             return Err(ElementError::TooLarge(self.limit).into());
                         }
                         if complete && self.element.is_empty() {
-                            each(inside)?;
+                            take.element(inside)?;
                         } else {
                             self.element.extend_from_slice(inside);
                             if complete {
-                                each(&self.element)?;
+                                take.element(&self.element)?;
                                 self.element.clear();
                             }
                         }
@@ -235,7 +269,12 @@ impl Elements {
                 State::Value { colon: false } => return Err(self.unexpected(rest, "a colon")),
                 State::Array => match byte {
                     b'{' => {
-                        self.state = State::Element;
+                        let used = take.known(rest);
+                        if used == 0 {
+                            self.state = State::Element;
+                        }
+                        self.offset += used as u64;
+                        rest = &rest[used..];
                         continue;
                     }
                     b',' => {}

@@ -24,6 +24,7 @@ pub mod timestamp;
 pub mod xds_stats;
 pub mod yaml_edit;
 
+pub(crate) use elements::between;
 pub use elements::{ElementError, Elements, Shape};
 pub use istio as objects;
 pub use istio::mesh_config;

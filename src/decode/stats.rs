@@ -1,19 +1,19 @@
 //! Envoy's counters: `/clusters?format=json`, one cluster at a time as it streams, and `/stats` line by line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 
-use super::bounded::weigh;
 use super::{ElementError, Elements, parse_error};
 use crate::model::evidence::{ClusterEvidence, ConnectLatency};
 
 /// The most bytes that one cluster's status may have: those of over 5,000 endpoints.
 const MAX_CLUSTER: usize = 16 << 20;
-
-/// The same once it is decoded, by [`weigh`].
-const MAX_CLUSTER_WEIGHT: usize = 96 << 20;
 
 /// The most clusters whose counters are kept of one proxy.
 const MAX_CLUSTERS: usize = 100_000;
@@ -29,40 +29,120 @@ pub enum StatsError {
     Cluster(String),
 }
 
+/// A cluster's status. Endpoints are counted while they are read, and none is kept.
 #[derive(Deserialize)]
-struct RawCluster {
+struct RawCluster<'a> {
+    #[serde(default, borrow)]
+    name: Cow<'a, str>,
     #[serde(default)]
-    name: String,
-    #[serde(default)]
-    host_statuses: Vec<RawHost>,
+    host_statuses: Hosts,
+}
+
+/// What a cluster's endpoints counted, in all.
+#[derive(Default)]
+struct Hosts {
+    endpoints: u32,
+    failing: u32,
+    failures: u64,
+    attempts: u64,
 }
 
 #[derive(Deserialize)]
 struct RawHost {
     #[serde(default)]
-    stats: Vec<RawStat>,
+    stats: Connections,
+}
+
+/// What one endpoint counted.
+#[derive(Default)]
+struct Connections {
+    failures: Option<u64>,
+    attempts: Option<u64>,
 }
 
 #[derive(Deserialize)]
-struct RawStat {
+struct RawStat<'a> {
+    #[serde(default, borrow)]
+    name: Cow<'a, str>,
+    /// Absent for 0.
     #[serde(default)]
-    name: String,
-    /// A 64-bit number, which protobuf's JSON writes as text; absent for 0.
-    #[serde(default, deserialize_with = "count")]
-    value: u64,
+    value: Count,
 }
 
-fn count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Count {
-        Number(u64),
-        Text(String),
+/// A 64-bit number, which protobuf's JSON writes as text.
+#[derive(Default)]
+struct Count(u64);
+
+impl<'de> Deserialize<'de> for Hosts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fold(deserializer, "a list of endpoints", |hosts: &mut Self, host: RawHost| {
+            let failures = host.stats.failures.unwrap_or(0);
+            hosts.endpoints = hosts.endpoints.saturating_add(1);
+            hosts.failing += u32::from(failures > 0);
+            hosts.failures = hosts.failures.saturating_add(failures);
+            hosts.attempts = hosts.attempts.saturating_add(host.stats.attempts.unwrap_or(0));
+        })
     }
-    match Count::deserialize(deserializer)? {
-        Count::Number(number) => Ok(number),
-        Count::Text(text) => text.parse().map_err(serde::de::Error::custom),
+}
+
+impl<'de> Deserialize<'de> for Connections {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fold(deserializer, "a list of counters", |connections: &mut Self, stat: RawStat<'de>| {
+            let counter = match &*stat.name {
+                "cx_connect_fail" => &mut connections.failures,
+                "cx_total" => &mut connections.attempts,
+                _ => return,
+            };
+            counter.get_or_insert(stat.value.0);
+        })
     }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a count")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Count, E> {
+                Ok(Count(number))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Count, E> {
+                text.parse().map(Count).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Takes the elements of a list one by one into what is made of them.
+fn fold<'de, D: Deserializer<'de>, T: Deserialize<'de>, S: Default>(
+    deserializer: D,
+    expected: &'static str,
+    take: impl FnMut(&mut S, T),
+) -> Result<S, D::Error> {
+    struct Fold<F, T, S>(F, &'static str, PhantomData<(T, S)>);
+    impl<'de, T: Deserialize<'de>, S: Default, F: FnMut(&mut S, T)> de::Visitor<'de> for Fold<F, T, S> {
+        type Value = S;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.1)
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(mut self, mut list: A) -> Result<S, A::Error> {
+            let mut made = S::default();
+            while let Some(element) = list.next_element()? {
+                self.0(&mut made, element);
+            }
+            Ok(made)
+        }
+    }
+    deserializer.deserialize_seq(Fold(take, expected, PhantomData))
 }
 
 /// Reads `/clusters?format=json` (`envoy/admin/v3/clusters.proto`) as it arrives, and keeps the clusters that saw
@@ -84,25 +164,23 @@ impl EndpointsDecoder {
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), StatsError> {
         let found = &mut self.found;
         self.elements.feed(chunk, |element| {
-            if weigh(element) > MAX_CLUSTER_WEIGHT {
-                return Err(ElementError::TooLarge(MAX_CLUSTER).into());
-            }
-            let raw: RawCluster =
+            let raw: RawCluster<'_> =
                 serde_json::from_slice(element).map_err(|error| StatsError::Cluster(parse_error::json(&error)))?;
-            let mut evidence = ClusterEvidence { cluster: Arc::from(raw.name), ..ClusterEvidence::default() };
-            for host in &raw.host_statuses {
-                let stat = |name: &str| host.stats.iter().find(|stat| stat.name == name).map_or(0, |stat| stat.value);
-                let failures = stat("cx_connect_fail");
-                evidence.endpoints = evidence.endpoints.saturating_add(1);
-                evidence.failing_endpoints += u32::from(failures > 0);
-                evidence.failures = evidence.failures.saturating_add(failures);
-                evidence.attempts = evidence.attempts.saturating_add(stat("cx_total"));
-            }
-            if evidence.attempts > 0 || evidence.failures > 0 {
+            let hosts = raw.host_statuses;
+            if hosts.attempts > 0 || hosts.failures > 0 {
                 if found.len() == MAX_CLUSTERS {
                     return Err(StatsError::Cluster(format!("more than {MAX_CLUSTERS} clusters")));
                 }
-                found.insert(Arc::clone(&evidence.cluster), evidence);
+                let cluster: Arc<str> = raw.name.into();
+                let evidence = ClusterEvidence {
+                    cluster: Arc::clone(&cluster),
+                    attempts: hosts.attempts,
+                    failures: hosts.failures,
+                    endpoints: hosts.endpoints,
+                    failing_endpoints: hosts.failing,
+                    ..ClusterEvidence::default()
+                };
+                found.insert(cluster, evidence);
             }
             Ok(())
         })

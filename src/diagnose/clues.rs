@@ -96,7 +96,7 @@ impl Diagnoser {
     /// Adds a clue about whatever the line's thread does at the moment.
     pub(super) fn in_context(&mut self, line: Line<'_>, verdict: Verdict) {
         let clue = line.clue(verdict);
-        let context = self.threads.current(line.log, line.thread, line.time());
+        let context = self.threads.current(line.log, line.thread, line.time(), line.record.line);
         match context.and_then(|context| Some((context.down?, context.stream, context.cluster.clone()))) {
             Some((down, stream, cluster)) => self.of_downstream(line.key(down), stream, Clue { cluster, ..clue }),
             None => {

@@ -73,10 +73,19 @@ impl Diagnoser {
             if let (None, Some(total)) = (waited, clue.total) {
                 // An access log line alone gives the whole call: so many times the timeout, where that is known.
                 let fits = known.and_then(|timeout| Some((timeout, decide::multiple(total, timeout)?)));
-                if let Some((_, count)) = fits.filter(|_| tries == 1) {
+                // Over TCP, URX also ends a session that was tried once, as is the default.
+                let retried = clue.protocol != Some("tcp") && flags(&clue.flags).iter().any(|flag| flag == "URX");
+                let count = match fits {
+                    Some((_, count)) => Some(count),
+                    None if known.is_none() && retried => decide::suggested_attempts(total),
+                    None => None,
+                };
+                let sure = tries > 1 || count.is_some() || !retried;
+                if let Some(count) = count.filter(|_| tries == 1) {
                     tries = count;
                 }
-                waited = Some(total / tries);
+                // How often it was tried, nothing says: then the part of one try is not known.
+                waited = Some(total / tries).filter(|_| sure);
             }
             inferred = waited.and_then(decide::suggested);
         }

@@ -251,6 +251,15 @@ pub(super) fn suggested(waited: Duration) -> Option<Duration> {
     None
 }
 
+/// How many tries a call that was tried again and took so long in all suggests, where neither their number nor the
+/// timeout is known: Istio tries three times unless told otherwise, and people set timeouts to round values.
+pub(super) fn suggested_attempts(total: Duration) -> Option<u32> {
+    const USUAL: [u64; 9] = [1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 10_000, 15_000, 30_000];
+    [3, 2, 4, 5, 6]
+        .into_iter()
+        .find(|count| USUAL.iter().any(|millis| multiple(total, Duration::from_millis(*millis)) == Some(*count)))
+}
+
 /// What an access log line proves; `None` for a line that shows no failure.
 ///
 /// `timeout` is the connect timeout of the line's cluster, when known.
@@ -372,6 +381,15 @@ fn unconnected(line: &AccessLine, reason: &str, timeout: Option<Duration>, other
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
+
+    #[test]
+    fn tries_follow_from_the_total() {
+        for (millis, tries) in
+            [(3_063, Some(3)), (30_004, Some(3)), (2_030, Some(2)), (10_040, Some(2)), (1_001, None), (7_300, None)]
+        {
+            assert_eq!(suggested_attempts(Duration::from_millis(millis)), tries, "{millis}");
+        }
+    }
 
     #[test]
     fn wording_has_drifted_and_means_the_same() {

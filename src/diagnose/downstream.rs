@@ -42,7 +42,7 @@ impl Diagnoser {
         }
         let context = self.threads.context(key.source, key.thread);
         *context = ThreadContext {
-            time: line.time(),
+            since: Some((line.time(), line.record.line)),
             cluster: Some(cluster),
             down: Some(key.id),
             stream,
@@ -72,7 +72,7 @@ impl Diagnoser {
     pub(super) fn pool_ready(&mut self, line: Line<'_>, key: ConnectionKey) {
         let context = self.threads.context(line.log, line.thread);
         // It has its connection: the next one this thread makes is not for it.
-        (context.time, context.down, context.stream) = (None, Some(key.id), line.stream());
+        (context.since, context.down, context.stream) = (None, Some(key.id), line.stream());
         // Only later versions say `Attached upstream connection`.
         if let Some(up) = context.assigned.take() {
             self.attached(line, up, key.id);
@@ -169,7 +169,7 @@ impl Diagnoser {
     }
 
     pub(super) fn no_host(&mut self, line: Line<'_>) {
-        let context = self.threads.current(line.log, line.thread, line.time());
+        let context = self.threads.current(line.log, line.thread, line.time(), line.record.line);
         let cluster = context.and_then(|context| context.cluster.clone());
         let verdict = self.without_hosts(cluster.as_deref(), line.time());
         self.in_context(line, verdict);

@@ -315,6 +315,9 @@ fn connect_timeout(event: &Event, to: &str) -> (String, String) {
     let tries = if event.attempts > 1 {
         let total = event.total.map(|total| format!(", {} in all", seconds(total))).unwrap_or_default();
         format!(", {} times in a row{total}", event.attempts)
+    } else if let (None, Some(total), true) = (event.waited, event.total, event.flags.iter().any(|flag| flag == "URX"))
+    {
+        format!(" in several tries, {} in all", seconds(total))
     } else {
         String::new()
     };

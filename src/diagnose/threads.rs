@@ -11,6 +11,9 @@ use super::connections::clip;
 /// Between a request's route and `connecting to` for it, at most: they are written in one go.
 const CONTEXT_MS: i64 = 50;
 
+/// The same in lines, where they have no times: a dump of headers may stand between them.
+const CONTEXT_LINES: u64 = 60;
+
 /// Threads that are told apart at most.
 const MAX_THREADS: usize = 16_384;
 
@@ -23,7 +26,8 @@ const UNRESOLVED_MS: i64 = 60_000;
 /// What a thread is about.
 #[derive(Debug, Default)]
 pub(super) struct ThreadContext {
-    pub(super) time: Option<Timestamp>,
+    /// When it was given that to do, and the number of the line that says so; none once it has done it.
+    pub(super) since: Option<(Option<Timestamp>, u64)>,
     pub(super) cluster: Option<Arc<str>>,
     pub(super) down: Option<u64>,
     pub(super) stream: Option<u64>,
@@ -50,10 +54,11 @@ impl Threads {
         self.0.get(&(log, thread))
     }
 
-    /// What a thread was given to do just now.
-    pub(super) fn current(&self, log: u32, thread: u64, now: Option<Timestamp>) -> Option<&ThreadContext> {
-        self.get(log, thread).filter(|context| match (context.time, now) {
-            (Some(then), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
+    /// What a thread was given to do just now, as a line of this time and number sees it.
+    pub(super) fn current(&self, log: u32, thread: u64, now: Option<Timestamp>, line: u64) -> Option<&ThreadContext> {
+        self.get(log, thread).filter(|context| match (context.since, now) {
+            (Some((Some(then), _)), Some(now)) => (now.as_millisecond() - then.as_millisecond()).abs() <= CONTEXT_MS,
+            (Some((None, then)), None) => line.abs_diff(then) <= CONTEXT_LINES,
             _ => false,
         })
     }

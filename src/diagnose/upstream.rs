@@ -15,7 +15,7 @@ impl Diagnoser {
     pub(super) fn connecting(&mut self, line: Line<'_>, key: ConnectionKey, address: &str) {
         let (cluster, down, stream) = self
             .threads
-            .current(key.source, key.thread, line.time())
+            .current(key.source, key.thread, line.time(), line.record.line)
             .map(|context| (context.cluster.clone(), context.down, context.stream))
             .unwrap_or_default();
         let connection = self.connections.start(key);
@@ -68,7 +68,13 @@ impl Diagnoser {
         let clue = line.clue(Verdict::certain(Cause::ConnectTimeout));
         let own = self.connections.get(key);
         // The TCP proxy says it again, of the connection it serves.
-        if line.line.logger == "filter" && !own.is_some_and(|own| own.is_upstream()) {
+        let of_client = match &*line.line.logger {
+            "filter" => !own.is_some_and(|own| own.is_upstream()),
+            // A layout without loggers.
+            "" => own.is_some_and(|own| own.tcp && !own.is_upstream()),
+            _ => false,
+        };
+        if of_client {
             return self.of_downstream(key, None, clue);
         }
         let connected = own.and_then(|own| own.connected).is_some();

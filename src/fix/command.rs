@@ -15,6 +15,8 @@ pub struct ShellCommand {
     pub args: Vec<String>,
     /// A here-document; empty for none.
     pub input: String,
+    /// The file descriptor that it is read from.
+    pub descriptor: u8,
 }
 
 impl ShellCommand {
@@ -25,7 +27,7 @@ impl ShellCommand {
 
     /// A call of a program.
     pub(super) fn new<'w>(program: ClusterTool, args: impl IntoIterator<Item = &'w str>) -> Self {
-        Self { program, args: args.into_iter().map(str::to_owned).collect(), input: String::new() }
+        Self { program, args: args.into_iter().map(str::to_owned).collect(), input: String::new(), descriptor: 0 }
     }
 
     /// A `kubectl patch` of this type, of an object; what it is patched with is in `patch`.
@@ -47,6 +49,12 @@ impl ShellCommand {
         self
     }
 
+    /// The same with something to read as `/dev/fd/3`, where standard input is the reader's own: to answer a question.
+    pub(super) fn reading_aside(mut self, input: String) -> Self {
+        self.descriptor = 3;
+        self.reading(input)
+    }
+
     /// The text to paste. `context` names the cluster where there are several.
     #[must_use]
     pub fn line(&self, scope: &Scope, context: &str) -> String {
@@ -63,7 +71,8 @@ impl ShellCommand {
         if !self.input.is_empty() {
             let end = end_of_input(&self.input);
             let newline = if self.input.ends_with('\n') { "" } else { "\n" };
-            let _ = write!(line, " <<'{end}'\n{}{newline}{end}", self.input);
+            let descriptor = if self.descriptor == 0 { String::new() } else { self.descriptor.to_string() };
+            let _ = write!(line, " {descriptor}<<'{end}'\n{}{newline}{end}", self.input);
         }
         line
     }
@@ -106,5 +115,8 @@ mod tests {
         let line = |input: &str| command.clone().reading(input.to_owned()).line(&Scope::default(), "");
         assert_eq!(line("a: 1\n"), "kubectl create -f - <<'EOF'\na: 1\nEOF");
         assert_eq!(line("EOF"), "kubectl create -f - <<'EOF_'\nEOF\nEOF_");
+        let aside =
+            ShellCommand::new(ClusterTool::Istioctl, ["install", "-f", "/dev/fd/3"]).reading_aside("a: 1\n".to_owned());
+        assert_eq!(aside.line(&Scope::default(), ""), "istioctl install -f /dev/fd/3 3<<'EOF'\na: 1\nEOF");
     }
 }

@@ -10,20 +10,32 @@ use crate::decode::yaml_edit;
 use crate::model::format_duration;
 use crate::model::objects::{MeshConfigSource, ObjectMeta};
 
-/// A field of the mesh configuration that gives clusters a timeout.
+/// What of the mesh configuration gives clusters a timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TimeoutKey {
     /// `connectTimeout`.
     ConnectTimeout,
     /// `defaultTrafficPolicy.connectionPool.tcp.connectTimeout` (Istio 1.31 and later).
     DefaultTrafficPolicy,
+    /// Both, where either may be what counts.
+    Both,
 }
 
 impl TimeoutKey {
-    /// The fields on the way, each in the spellings that protobuf takes, the one that counts first.
+    /// The single fields that it stands for.
+    #[must_use]
+    pub fn fields(self) -> &'static [Self] {
+        match self {
+            Self::ConnectTimeout => &[Self::ConnectTimeout],
+            Self::DefaultTrafficPolicy => &[Self::DefaultTrafficPolicy],
+            Self::Both => &[Self::ConnectTimeout, Self::DefaultTrafficPolicy],
+        }
+    }
+
+    /// The fields on the way to a single one, each in the spellings that protobuf takes, the one that counts first.
     fn path(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::ConnectTimeout => &[&["connectTimeout", "connect_timeout"]],
+            Self::ConnectTimeout | Self::Both => &[&["connectTimeout", "connect_timeout"]],
             Self::DefaultTrafficPolicy => &[
                 &["defaultTrafficPolicy", "default_traffic_policy"],
                 &["connectionPool", "connection_pool"],
@@ -33,25 +45,37 @@ impl TimeoutKey {
         }
     }
 
-    /// The field's name below `meshConfig`, with dots.
-    #[must_use]
-    pub fn dotted(self) -> String {
-        self.path().iter().map(|names| names[0]).collect::<Vec<_>>().join(".")
+    /// The fields' names below `meshConfig`, with dots.
+    pub fn dotted(self) -> impl Iterator<Item = String> {
+        self.fields().iter().map(|field| field.path().iter().map(|names| names[0]).collect::<Vec<_>>().join("."))
     }
 
-    /// Field and value as YAML, so far in.
+    /// Fields and value as YAML, so far in.
     pub(super) fn yaml(self, value: &str, indent: usize) -> String {
         let mut text = String::new();
-        for (depth, names) in self.path().iter().enumerate() {
-            let value = if depth + 1 == self.path().len() { format!(" {value}") } else { String::new() };
-            let _ = writeln!(text, "{}{}:{value}", "  ".repeat(indent + depth), names[0]);
+        for path in self.fields().iter().map(|field| field.path()) {
+            for (depth, names) in path.iter().enumerate() {
+                let value = if depth + 1 == path.len() { format!(" {value}") } else { String::new() };
+                let _ = writeln!(text, "{}{}:{value}", "  ".repeat(indent + depth), names[0]);
+            }
         }
         text
     }
 
     /// The same as a JSON object.
     pub(super) fn json(self, value: &str) -> Value {
-        self.path().iter().rev().fold(json!(value), |inner, names| json!({ names[0]: inner }))
+        let one =
+            |field: &Self| field.path().iter().rev().fold(json!(value), |inner, names| json!({ names[0]: inner }));
+        let fields = self.fields().iter().map(one);
+        Value::Object(fields.filter_map(|field| field.as_object().cloned()).flatten().collect())
+    }
+
+    /// A text with the fields set. `None` where a field can't be set in one place.
+    fn set(self, text: &str, value: &str) -> Option<String> {
+        let fields = self.fields().iter();
+        fields
+            .map(|field| field.path())
+            .try_fold(text.to_owned(), |text, path| Some(yaml_edit::set(&text, path, value)?.text))
     }
 }
 
@@ -73,24 +97,27 @@ pub struct MeshPatch {
 
 /// Sets a field in a ConfigMap that was read. `None` where its text can't be changed in one place.
 pub(super) fn mesh_patch(source: &MeshConfigSource, key: TimeoutKey, value: std::time::Duration) -> Option<MeshPatch> {
-    let edited = yaml_edit::set(&source.text, key.path(), &format_duration(value))?;
+    if source.is_withheld() {
+        return None;
+    }
+    let text = key.set(&source.text, &format_duration(value))?;
     let map = &source.meta;
     // The API server refuses it where somebody changed the ConfigMap meanwhile.
     let (heading, guard) = match source.resource_version.as_str() {
         "" => ("", String::new()),
         version => ("metadata:\n", format!("  resourceVersion: {}\n", json!(version))),
     };
-    let data = data(&edited.text);
+    let data = data(&text);
     let command = ShellCommand::patch("configmap", &map.name, &map.namespace, "merge", ["--patch-file", "/dev/stdin"]);
     Some(MeshPatch {
         command: command.reading(format!("{heading}{guard}{data}")),
-        diff: diff(&format!("ConfigMap {map}, mesh"), &source.text, &edited.text),
+        diff: diff(&format!("ConfigMap {map}, mesh"), &source.text, &text),
         manifest: format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\n  namespace: {}\n{guard}{data}",
             map.name, map.namespace
         ),
         map: map.clone(),
-        text: edited.text,
+        text,
     })
 }
 

@@ -176,11 +176,15 @@ fn unread_mesh(attributor: &Attributor<'_>, class: &ProxyClass<'_>, plan: &FixPl
 
 /// Puts a mesh configuration as a step leaves it in the place of what is there.
 pub(super) fn apply_mesh(plane: &mut ControlPlane, step: &MeshStep) {
-    let put = |config: &mut MeshConfig| match step.key {
-        TimeoutKey::DefaultTrafficPolicy => {
-            config.default_connection_pool = Some(ConnectionPool { connect_timeout: Some(step.after) });
+    let put = |config: &mut MeshConfig| {
+        for field in step.key.fields() {
+            match field {
+                TimeoutKey::DefaultTrafficPolicy => {
+                    config.default_connection_pool = Some(ConnectionPool { connect_timeout: Some(step.after) });
+                }
+                _ => config.connect_timeout = Some(step.after),
+            }
         }
-        TimeoutKey::ConnectTimeout => config.connect_timeout = Some(step.after),
     };
     match plane.mesh.iter_mut().find(|source| source.kind == step.target) {
         Some(source) => {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::command::ShellCommand;
 use super::config_map::{MeshPatch, TimeoutKey, default_policy, mesh_patch};
-use crate::audit::install::{GitOps, Install, InstallMethod, OfIstiod, detect, gitops};
+use crate::audit::install::{Install, InstallMethod, OfIstiod, detect};
 use crate::model::objects::{
-    ControlPlane, InstallerKind, IstioObjects, MeshConfigKind, MeshConfigSource, minor_version,
+    ControlPlane, GitOps, InstallerKind, IstioObjects, MeshConfigKind, MeshConfigSource, minor_version, reconciled,
 };
 use crate::model::{ClusterTool, format_duration};
 
@@ -112,7 +112,7 @@ pub(super) fn mesh_step(objects: Option<&IstioObjects>, plane: Option<&ControlPl
 
 /// The shared source, where the message that decides stands in it: one in the control plane's own source would take
 /// its place whole (`pkg/config/mesh/mesh.go`, `ApplyMeshConfig`).
-fn shared_policy(plane: &ControlPlane, key: TimeoutKey) -> Option<&MeshConfigSource> {
+pub(super) fn shared_policy(plane: &ControlPlane, key: TimeoutKey) -> Option<&MeshConfigSource> {
     let of = |kind| plane.mesh.iter().find(|source| source.kind == kind && default_policy(source).is_some());
     match key {
         TimeoutKey::DefaultTrafficPolicy if of(MeshConfigKind::Own).is_none() => of(MeshConfigKind::Shared),
@@ -122,7 +122,7 @@ fn shared_policy(plane: &ControlPlane, key: TimeoutKey) -> Option<&MeshConfigSou
 
 fn of_shared_map(step: &mut MeshStep, source: &MeshConfigSource) {
     step.target = MeshConfigKind::Shared;
-    step.install.gitops = gitops(&source.evidence);
+    step.install.gitops = source.evidence.gitops();
     step.warnings.push(format!(
         "defaultTrafficPolicy stands in the shared {}; in the control plane's own it would replace that whole",
         source.meta
@@ -158,6 +158,12 @@ impl MeshStep {
         format_duration(self.after)
     }
 
+    /// `--set meshConfig.FIELD=VALUE` for each field.
+    fn set_flags(&self) -> Vec<String> {
+        let set = |field: String| ["--set".to_owned(), format!("meshConfig.{field}={}", self.value())];
+        self.key.dotted().flat_map(set).collect()
+    }
+
     /// Whether the control plane has a revision of its own name.
     fn named_revision(&self) -> Option<&str> {
         Some(self.revision.as_str())
@@ -165,10 +171,8 @@ impl MeshStep {
     }
 
     fn holds_until(&self) -> String {
-        match &self.install.gitops {
-            Some(owner) => format!("the next reconciliation of {owner}"),
-            None => "the next upgrade".to_owned(),
-        }
+        let owner = self.install.gitops.as_ref().and_then(|owner| reconciled(&owner.to_string()));
+        owner.unwrap_or_else(|| "the next upgrade".to_owned())
     }
 
     /// `meshConfig: …` below some fields.
@@ -178,6 +182,15 @@ impl MeshStep {
             let _ = writeln!(text, "{}{part}:", "  ".repeat(depth));
         }
         text + &self.key.yaml(&self.value(), above.len() + 1)
+    }
+
+    /// An IstioOperator for `istioctl`, beside those that were given before.
+    fn overlay(&self) -> String {
+        let mut overlay = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n".to_owned();
+        if let Some(revision) = self.named_revision() {
+            let _ = writeln!(overlay, "  revision: {revision}");
+        }
+        overlay + "  meshConfig:\n" + &self.key.yaml(&self.value(), 2)
     }
 
     fn fragment(&mut self, what: impl Into<String>, file: &str, content: String) {
@@ -192,17 +205,18 @@ fn helm(step: &mut MeshStep, plane: &ControlPlane) {
     let dependency = "values of a chart that has istiod as a dependency (istiod.meshConfig.connectTimeout, \
                       with the dependency's name or alias in front)";
     match step.install.gitops.clone() {
-        Some(GitOps::FluxHelmRelease { namespace, name }) => {
-            let what = format!("in HelmRelease {namespace}/{name}, where its repository has it");
-            step.fragment(what, "", step.values(&["spec", "values"]));
-            if release.of_istiod != OfIstiod::Likely {
-                let what = format!("or, where HelmRelease {namespace}/{name} is of another chart with istiod in it");
-                step.fragment(what, "", step.values(&["spec", "values", "istiod"]));
-            }
-            return;
-        }
         Some(owner) => {
-            step.fragment(format!("values of the istiod chart, in the source of {owner}"), "", step.values(&[]));
+            let (what, above) = match &owner {
+                GitOps::FluxHelmRelease { .. } => {
+                    (format!("in {owner}, where its repository has it"), &["spec", "values", "istiod"][..])
+                }
+                _ => (format!("values of the istiod chart, in the source of {owner}"), &["istiod"][..]),
+            };
+            step.fragment(what, "", step.values(&above[..above.len() - 1]));
+            if release.of_istiod != OfIstiod::Likely {
+                let what = format!("or, where the chart of {owner} is another one with istiod in it");
+                step.fragment(what, "", step.values(above));
+            }
             return;
         }
         None => step.commands.push(list),
@@ -212,17 +226,10 @@ fn helm(step: &mut MeshStep, plane: &ControlPlane) {
             let known = release.chart_version().map(str::to_owned);
             let version = known.unwrap_or_else(|| plane.version.clone());
             let version = if version.is_empty() { "VERSION".to_owned() } else { version };
-            let set = format!("meshConfig.{}={}", step.key.dotted(), step.value());
-            step.commands.push(ShellCommand::new(
-                ClusterTool::Helm,
-                ["upgrade", &release.name, "istio/istiod", "-n", &release.namespace].into_iter().chain([
-                    "--version",
-                    &version,
-                    "--reuse-values",
-                    "--set",
-                    &set,
-                ]),
-            ));
+            let set = step.set_flags();
+            let words = ["upgrade", &release.name, "istio/istiod", "-n", &release.namespace, "--version", &version];
+            let words = words.into_iter().chain(["--reuse-values"]).chain(set.iter().map(String::as_str));
+            step.commands.push(ShellCommand::new(ClusterTool::Helm, words));
             step.fragment("values of the istiod chart", "values.yaml", step.values(&[]));
             step.warnings.push(format!(
                 "`helm list` must name a chart istiod-…, and with --version that one ({version} is {}): another chart \
@@ -251,37 +258,44 @@ fn helm(step: &mut MeshStep, plane: &ControlPlane) {
 }
 
 fn rendered(step: &mut MeshStep) {
-    let place = match &step.install.gitops {
-        Some(owner) => format!("values of the istiod chart, in the source of {owner}"),
+    let owner = step.install.gitops.as_ref().map(|owner| format!("in the source of {owner}"));
+    let place = match &owner {
+        Some(owner) => format!("values of the istiod chart, {owner}"),
         None => "values of the istiod chart, wherever they are kept, to be rendered and applied again as before \
-                 (`helm template`, `istioctl manifest generate`, kustomize)"
+                 (`helm template`, kustomize)"
             .to_owned(),
     };
     step.fragment(place, "values.yaml", step.values(&[]));
+    if step.install.manifest_generate {
+        let place = owner.unwrap_or_else(|| "as one more -f of it, to be applied again".to_owned());
+        let what = format!("or, where `istioctl manifest generate` renders it, an IstioOperator, {place}");
+        step.fragment(what, OVERLAY, step.overlay());
+    }
 }
+
+/// The name of a file with an IstioOperator.
+const OVERLAY: &str = "connect-timeout.yaml";
 
 fn istioctl(step: &mut MeshStep, plane: &ControlPlane) {
     let old = minor_version(&plane.version).is_some_and(|version| version <= (1, 6));
-    let mut overlay = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n".to_owned();
-    if let Some(revision) = step.named_revision() {
-        let _ = writeln!(overlay, "  revision: {revision}");
-    }
-    let _ = write!(overlay, "  meshConfig:\n{}", step.key.yaml(&step.value(), 2));
+    let overlay = step.overlay();
     if let Some(owner) = step.install.gitops.clone() {
-        step.fragment(format!("IstioOperator overlay, in the source of {owner}"), "connect-timeout.yaml", overlay);
+        step.fragment(format!("IstioOperator overlay, in the source of {owner}"), OVERLAY, overlay);
         return;
     }
     if old {
-        let set = format!("meshConfig.{}={}", step.key.dotted(), step.value());
-        step.commands.push(ShellCommand::new(ClusterTool::Istioctl, ["manifest", "apply", "--set", &set]));
+        let set = step.set_flags();
+        let words = ["manifest", "apply"].into_iter().chain(set.iter().map(String::as_str));
+        step.commands.push(ShellCommand::new(ClusterTool::Istioctl, words));
         step.warnings.push(
             "`istioctl manifest apply` renders the profile anew: repeat every -f and --set of the original \
              installation, or their settings are lost"
                 .to_owned(),
         );
     } else {
-        let install = ShellCommand::new(ClusterTool::Istioctl, ["install", "-f", "ORIGINAL.yaml", "-f", "-"]);
-        step.commands.push(install.reading(overlay.clone()));
+        // It asks before it installs, on its standard input (`operator/cmd/mesh/shared.go`, `Confirm`).
+        let install = ShellCommand::new(ClusterTool::Istioctl, ["install", "-f", "ORIGINAL.yaml", "-f", "/dev/fd/3"]);
+        step.commands.push(install.reading_aside(overlay.clone()));
         step.warnings.push(
             "`istioctl install` renders the profile anew: ORIGINAL.yaml stands for every -f and --set of the \
              original installation, with the same istioctl version; what is not repeated is lost. Never run it with \
@@ -289,7 +303,7 @@ fn istioctl(step: &mut MeshStep, plane: &ControlPlane) {
                 .to_owned(),
         );
     }
-    step.fragment("IstioOperator overlay", "connect-timeout.yaml", overlay);
+    step.fragment("IstioOperator overlay", OVERLAY, overlay);
 }
 
 /// A custom resource that an operator reads: how it is written, and where the field is in it.

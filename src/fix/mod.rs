@@ -32,7 +32,7 @@ use crate::model::objects::{ControlPlane, IstioObjects, ObjectKind};
 use crate::model::{ClusterName, Direction, EnvoyCluster, MeshSnapshot, Origin, OriginKind, format_duration};
 use footprint::{Difference, Stage, View, differences};
 use hosts::{HostGoal, HostPlanner, deciding_edits, merge, touched};
-use installation::{Target, mesh_step};
+use installation::{Target, mesh_step, shared_policy};
 use objects::{Edits, ObjectEdit, ObjectKey, PartEdit, step};
 
 /// What is asked of a plan.
@@ -191,6 +191,7 @@ fn sort_out<'a>(attributor: &Attributor<'_>, now: &'a Audit, options: &FixOption
             | Action::Inspect(_) => {}
         }
     }
+    wanted.mesh = join(wanted.mesh);
     wanted
 }
 
@@ -227,20 +228,48 @@ fn planes(attributor: &Attributor<'_>, finding: &Finding, kind: &OriginKind) -> 
         let proxy = &class.representative.proxy;
         let plane = attributor.objects(class).and_then(|objects| objects.control_plane(&proxy.revision));
         let revision = plane.map_or(&proxy.revision, |plane| &plane.revision);
-        let mut put = |key| planes.insert((proxy.id.context.clone(), revision.clone(), key));
-        put(key);
-        // Whether a control plane of an unknown version knows defaultTrafficPolicy shows only where the two keys have
-        // two values; where they have one, either may be what counts.
-        let unknown = plane.is_none_or(|plane| plane.parsed_version().is_none());
-        if let Some(mesh) = attributor.mesh_value(class).filter(|_| unknown) {
-            let baseline = mesh.default_connection_pool.and_then(|pool| pool.connect_timeout);
-            if baseline == Some(mesh.connect_timeout) && baseline == finding.subject.timeout() {
-                put(TimeoutKey::ConnectTimeout);
-                put(TimeoutKey::DefaultTrafficPolicy);
-            }
-        }
+        let both = both_may_count(attributor, class, plane, finding);
+        let apart = plane.is_some_and(|plane| shared_policy(plane, TimeoutKey::DefaultTrafficPolicy).is_some());
+        let keys = match (both, apart) {
+            (true, false) => &[TimeoutKey::Both][..],
+            // They stand in two ConfigMaps.
+            (true, true) => TimeoutKey::Both.fields(),
+            (false, _) => key.fields(),
+        };
+        planes.extend(keys.iter().map(|key| (proxy.id.context.clone(), revision.clone(), *key)));
     }
     planes
+}
+
+/// Whether a control plane of an unknown version knows defaultTrafficPolicy shows only where the two keys have two
+/// values; where they have one, either may be what counts.
+fn both_may_count(
+    attributor: &Attributor<'_>,
+    class: &ProxyClass<'_>,
+    plane: Option<&ControlPlane>,
+    finding: &Finding,
+) -> bool {
+    let unknown = plane.is_none_or(|plane| plane.parsed_version().is_none());
+    attributor.mesh_value(class).filter(|_| unknown).is_some_and(|mesh| {
+        let baseline = mesh.default_connection_pool.and_then(|pool| pool.connect_timeout);
+        baseline == Some(mesh.connect_timeout) && baseline == finding.subject.timeout()
+    })
+}
+
+/// Has what is wanted of one of the two keys done together with what is wanted of both.
+fn join(mesh: BTreeMap<PlaneKey, Vec<&Finding>>) -> BTreeMap<PlaneKey, Vec<&Finding>> {
+    let both: BTreeSet<(String, String)> = mesh
+        .keys()
+        .filter(|(.., key)| *key == TimeoutKey::Both)
+        .map(|(context, revision, _)| (context.clone(), revision.clone()))
+        .collect();
+    let mut joined: BTreeMap<PlaneKey, Vec<&Finding>> = BTreeMap::new();
+    for ((context, revision, key), findings) in mesh {
+        let plane = (context, revision);
+        let key = if both.contains(&plane) { TimeoutKey::Both } else { key };
+        joined.entry((plane.0, plane.1, key)).or_default().extend(findings);
+    }
+    joined
 }
 
 impl Planner<'_> {

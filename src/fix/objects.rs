@@ -9,7 +9,7 @@ use super::command::ShellCommand;
 use super::manifest::{Identity, Patched, Put, Segment, create, patch};
 use crate::model::objects::{
     ConnectionPool, DestinationRule, EnvoyFilter, IstioObjects, ObjectMeta, Sidecar, Source, TrafficPolicy,
-    minor_version,
+    minor_version, reconciled,
 };
 use crate::model::{ObjectRef, OriginKind, RulePart, SidecarPart, format_duration};
 
@@ -39,6 +39,9 @@ pub struct ObjectStep {
     pub changes: Vec<PartChange>,
     /// What makes the change.
     pub command: ShellCommand,
+    /// Until when the change holds in the cluster, where something writes the object again: what is to last belongs into
+    /// its source. `None` where it lasts.
+    pub until: Option<String>,
     /// What it changes, as a unified diff of the object in YAML.
     pub diff: String,
     /// What it names of the object, in YAML: a merge patch, or a new object.
@@ -269,7 +272,20 @@ fn changed(objects: &IstioObjects, key: &ObjectKey, edit: &ObjectEdit) -> Result
         _ => String::new(),
     };
     let context = key.context.clone();
-    Ok(Some(ObjectStep { context, identity, created: false, host, changes, command, diff, manifest, spec, warnings }))
+    let until = reconciled(&source.managed_by);
+    Ok(Some(ObjectStep {
+        context,
+        identity,
+        created: false,
+        host,
+        changes,
+        command,
+        until,
+        diff,
+        manifest,
+        spec,
+        warnings,
+    }))
 }
 
 fn new_rule(objects: &IstioObjects, key: &ObjectKey, edit: &ObjectEdit, made: &NewRule) -> Result<ObjectStep, String> {
@@ -293,6 +309,7 @@ fn new_rule(objects: &IstioObjects, key: &ObjectKey, edit: &ObjectEdit, made: &N
         host: made.host.clone(),
         changes: made.changes.clone(),
         command,
+        until: None,
         diff,
         manifest,
         spec,

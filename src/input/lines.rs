@@ -8,6 +8,12 @@ pub const MAX_LINE: usize = 1 << 20;
 /// The longest line that is kept of those that begin as a JSON document does: a log store's answer may be one line.
 const MAX_DOCUMENT: usize = 32 << 20;
 
+/// The most that is held of a log to be read from its end.
+const MAX_HELD: usize = 256 << 20;
+
+/// What a held line costs beside its bytes: its vector, and what the allocator adds and rounds up.
+const A_LINE: usize = size_of::<Vec<u8>>() + 32;
+
 const CHUNK: usize = 256 << 10;
 
 /// Reads a stream of bytes as lines, holding no more than one line (at most [`MAX_LINE`] bytes) and one chunk.
@@ -75,6 +81,20 @@ impl<R: Read> Lines<R> {
             }
             searched = self.fill()?;
         }
+    }
+
+    /// Takes lines until there are so many, or no more; false where they are too large to be held.
+    ///
+    /// # Errors
+    /// Whatever the reader says; what was read before it is held.
+    pub fn hold(&mut self, held: &mut Vec<Vec<u8>>, count: usize) -> io::Result<bool> {
+        let mut size: usize = held.iter().map(|line| line.len() + A_LINE).sum();
+        while held.len() < count && size < MAX_HELD {
+            let Some(line) = self.next_line()? else { break };
+            size += line.len() + A_LINE;
+            held.push(line.to_vec());
+        }
+        Ok(size < MAX_HELD)
     }
 
     /// Reads more behind what is unread; returns where the new bytes begin.

@@ -222,7 +222,7 @@ impl Walker<'_, '_> {
         let mut archive = tar::Archive::new(reader);
         let mut long_name: Option<String> = None;
         for entry in archive.entries()?.raw(true) {
-            let mut entry = entry?;
+            let mut entry = entry.map_err(of_tar)?;
             let kind = entry.header().entry_type();
             let header = match kind {
                 tar::EntryType::GNULongName => Some("name"),
@@ -308,6 +308,15 @@ impl Walker<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// What the tar crate says of an archive that is wrong: all of it is of the kind `Other`.
+fn of_tar(error: io::Error) -> InputError {
+    if error.kind() != io::ErrorKind::Other || error.get_ref().is_some_and(|inner| inner.is::<Unfolds>()) {
+        return error.into();
+    }
+    let text = error.to_string();
+    if text.contains("unexpected EOF") { InputError::Truncated } else { InputError::Damaged(text) }
 }
 
 /// How many files a zip archive says it has, before the zip crate reads all of their names (APPNOTE.TXT, 4.3.14 and

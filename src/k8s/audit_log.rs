@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use crate::model::{ChangeRecord, ChangeStage, LoggerChange, Who};
+use crate::system::owner_only;
 
 /// The file. Clones write to the same one, a whole line at a time.
 #[derive(Debug, Clone)]
@@ -19,9 +20,7 @@ impl AuditLog {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        Ok(Self(Arc::new(Mutex::new(options.open(path)?))))
+        Ok(Self(Arc::new(Mutex::new(owner_only(&mut options).open(path)?))))
     }
 
     fn write(&self, record: &ChangeRecord) -> io::Result<()> {

@@ -1,17 +1,16 @@
 //! A client for one context.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, Cluster, ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::audit_log::{AuditLog, Recorder, who};
 use super::deadline::Deadline;
-use super::descendants;
 use super::encode::encode;
 use super::error::{ApiError, innermost};
 use super::kubeconfig::Overrides;
@@ -19,6 +18,7 @@ use super::no_proxy;
 use super::port::SpdyOnly;
 use super::secrets::{self, Plugin};
 use crate::model::Who;
+use crate::system::kill_descendants;
 
 /// Which cluster to talk to, and as whom: kubectl's flags.
 #[derive(Debug, Clone)]
@@ -143,7 +143,7 @@ async fn client(config: Config, deadline: Deadline, server: &str, plugin: Option
         Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
         None => {
             // Nobody waits for it any more; it would be left behind when this process ends.
-            descendants::kill();
+            kill_descendants();
             Err(ApiError::Credentials(format!(
                 "the credential plugin{} did not end within the whole command's {:?} (--timeout)",
                 secrets::name(plugin),
@@ -194,12 +194,11 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String
     let named = kubeconfig.contexts.iter().find(|named| named.name == context);
     let cluster = options.cluster.clone().or_else(|| Some(named?.context.as_ref()?.cluster.clone()));
     let user = options.user.clone().or_else(|| named?.context.as_ref()?.user.clone());
-    let proxy = kubeconfig
-        .clusters
-        .iter()
-        .find(|named| Some(&named.name) == cluster.as_ref())
-        .and_then(|named| named.cluster.as_ref()?.proxy_url.clone())
-        .filter(|url| !url.is_empty());
+    let chosen_cluster = kubeconfig.clusters.iter().find(|named| Some(&named.name) == cluster.as_ref());
+    let chosen_cluster = chosen_cluster.and_then(|named| named.cluster.as_ref());
+    let chosen_user = kubeconfig.auth_infos.iter().find(|named| Some(&named.name) == user.as_ref());
+    check_files(chosen_cluster, chosen_user.and_then(|named| named.auth_info.as_ref()))?;
+    let proxy = chosen_cluster.and_then(|cluster| cluster.proxy_url.clone()).filter(|url| !url.is_empty());
     let chosen = KubeConfigOptions {
         context: Some(context.clone()),
         cluster: options.cluster.clone(),
@@ -216,11 +215,9 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String
 
 /// `None` where no kubeconfig was named and there is none at the usual places.
 fn read_kubeconfig(options: &ConnectOptions) -> Result<Option<Kubeconfig>, ApiError> {
-    let named = |path: &str, error: &KubeconfigError| {
-        ApiError::Config(format!("kubeconfig {path}: {}", secrets::describe_config(error)))
-    };
+    let named = |path: &str, why: String| ApiError::Config(format!("kubeconfig {path}: {why}"));
     if let Some(path) = &options.kubeconfig {
-        return Kubeconfig::read_from(path).map(Some).map_err(|error| named(&path.display().to_string(), &error));
+        return read_file(path).map(Some).map_err(|why| named(&path.display().to_string(), why));
     }
     let list = options.kubeconfig_list.clone().or_else(|| std::env::var_os("KUBECONFIG"));
     if let Some(list) = list.filter(|list| !list.is_empty()) {
@@ -228,20 +225,57 @@ fn read_kubeconfig(options: &ConnectOptions) -> Result<Option<Kubeconfig>, ApiEr
         let paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty() && path.exists());
         let mut merged: Option<Kubeconfig> = None;
         for path in paths {
-            let read = Kubeconfig::read_from(&path).and_then(|next| match merged.take() {
-                Some(first) => first.merge(next),
+            let read = read_file(&path).and_then(|next| match merged.take() {
+                Some(first) => first.merge(next).map_err(|error| secrets::describe_config(&error)),
                 None => Ok(next),
             });
-            merged = Some(read.map_err(|error| named(&format!("{} ($KUBECONFIG)", path.display()), &error))?);
+            merged = Some(read.map_err(|why| named(&format!("{} ($KUBECONFIG)", path.display()), why))?);
         }
         return Ok(merged);
     }
     match std::env::home_dir().map(|home| home.join(".kube").join("config")).filter(|path| path.exists()) {
-        Some(path) => {
-            Kubeconfig::read_from(&path).map(Some).map_err(|error| named(&path.display().to_string(), &error))
-        }
+        Some(path) => read_file(&path).map(Some).map_err(|why| named(&path.display().to_string(), why)),
         None => Ok(None),
     }
+}
+
+/// The most bytes of a kubeconfig, and of each file that it names: a thousand clusters have a few megabytes.
+const MAX_FILE: u64 = 16 << 20;
+
+fn too_large() -> String {
+    format!("it is larger than {} MiB", MAX_FILE >> 20)
+}
+
+/// One file; the error says why it cannot be used.
+fn read_file(path: &Path) -> Result<Kubeconfig, String> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() > MAX_FILE => Err(too_large()),
+        // A pipe, as a shell makes it of `<(…)`, does not say how much comes, and stands in no directory.
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+            let mut text = String::new();
+            let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
+            read.map_err(|error| format!("it cannot be read: {error}"))?;
+            if text.len() as u64 > MAX_FILE {
+                return Err(too_large());
+            }
+            Kubeconfig::from_yaml(&text).map_err(|error| secrets::describe_config(&error))
+        }
+        _ => Kubeconfig::read_from(path).map_err(|error| secrets::describe_config(&error)),
+    }
+}
+
+/// Refuses files of a cluster and of a user that are no certificate, key or token for their size.
+fn check_files(cluster: Option<&Cluster>, user: Option<&AuthInfo>) -> Result<(), ApiError> {
+    let authority = cluster.and_then(|cluster| cluster.certificate_authority.as_ref());
+    let own = user.into_iter().flat_map(|user| {
+        [user.client_certificate.as_ref(), user.client_key.as_ref(), user.token_file.as_ref()].into_iter().flatten()
+    });
+    for path in authority.into_iter().chain(own).filter(|path| !path.is_empty()) {
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > MAX_FILE) {
+            return Err(ApiError::Config(format!("{}: {}", secrets::shown(Path::new(path)), too_large())));
+        }
+    }
+    Ok(())
 }
 
 /// The contexts that a kubeconfig offers, for completion.

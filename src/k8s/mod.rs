@@ -3,7 +3,6 @@
 mod audit_log;
 mod client;
 mod deadline;
-mod descendants;
 mod encode;
 mod error;
 mod groups;

@@ -96,7 +96,7 @@ fn describe_data(what: &str, error: &LoadDataError) -> String {
 }
 
 /// A path, but for what is longer than names of files are: a token that stands where a path should.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     const LONGEST: usize = 100;
     match path.file_name() {
         Some(name) if name.len() > LONGEST => path.with_file_name("…").display().to_string(),

@@ -28,7 +28,7 @@ pub struct ClusterEvidence {
     #[serde(default)]
     pub attempts: u64,
     /// Those that failed (`cx_connect_fail`), timeouts among them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub failures: u64,
     /// Those that timed out (`upstream_cx_connect_timeout`); `None` where the proxy does not keep the counter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,11 +41,16 @@ pub struct ClusterEvidence {
     #[serde(default)]
     pub endpoints: u32,
     /// Endpoints with failures.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub failing_endpoints: u32,
     /// How long connecting took; `None` where the proxy does not keep the histogram.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<ConnectLatency>,
+}
+
+/// Most counters are at zero, and a snapshot of a large mesh has many.
+fn is_none_of_them<T: Default + PartialEq>(counter: &T) -> bool {
+    *counter == T::default()
 }
 
 impl ClusterEvidence {

@@ -1,7 +1,8 @@
 //! Everything an audit reads, as one value. `snapshot` writes it and `--from` reads it back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -50,9 +51,18 @@ impl<'a> SnapshotDocument<'a> {
 }
 
 /// A set of positions in a table: clusters a proxy holds, or proxies that hold a cluster. Runs cost a few bytes,
-/// whatever their length, and that is what the clusters of a mesh's proxies are.
+/// whatever their length, and that is what the clusters of a mesh's proxies are. Copies share the positions.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct ClusterSet(RoaringBitmap);
+pub struct ClusterSet(Arc<RoaringBitmap>);
+
+// A set of numbers equals itself.
+impl Eq for ClusterSet {}
+
+impl Hash for ClusterSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.iter().for_each(|position| state.write_u32(position));
+    }
+}
 
 impl ClusterSet {
     /// Beyond every position of a table that is read back: a few bytes of JSON may name a run of four billion, which is
@@ -61,19 +71,19 @@ impl ClusterSet {
 
     /// Adds a position.
     pub fn insert(&mut self, position: u32) {
-        self.0.insert(position);
+        Arc::make_mut(&mut self.0).insert(position);
     }
 
     /// Adds all positions of another set.
     pub fn extend(&mut self, other: &Self) {
-        self.0 |= &other.0;
+        *Arc::make_mut(&mut self.0) |= &*other.0;
     }
 
     /// The set as runs of positions, first and last.
     #[must_use]
     pub fn runs(&self) -> Vec<[u32; 2]> {
         let mut runs: Vec<[u32; 2]> = Vec::new();
-        for position in &self.0 {
+        for position in &*self.0 {
             match runs.last_mut() {
                 Some([_, last]) if *last + 1 == position => *last = position,
                 _ => runs.push([position, position]),
@@ -85,12 +95,18 @@ impl ClusterSet {
     /// The positions that are in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        Self(&self.0 & &other.0)
+        Self(Arc::new(&*self.0 & &*other.0))
+    }
+
+    /// The positions that are not in the other.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self(Arc::new(&*self.0 - &*other.0))
     }
 
     /// Gives back what fewer runs need no more.
     pub fn shrink(&mut self) {
-        self.0.optimize();
+        Arc::make_mut(&mut self.0).optimize();
     }
 
     /// The positions, ascending.
@@ -125,7 +141,7 @@ impl ClusterSet {
 
 impl FromIterator<u32> for ClusterSet {
     fn from_iter<I: IntoIterator<Item = u32>>(positions: I) -> Self {
-        Self(positions.into_iter().collect())
+        Self(Arc::new(positions.into_iter().collect()))
     }
 }
 
@@ -169,7 +185,7 @@ impl<'de> Deserialize<'de> for ClusterSet {
                     }
                     set.insert_range(first..=last);
                 }
-                Ok(ClusterSet(set))
+                Ok(ClusterSet(Arc::new(set)))
             }
         }
         deserializer.deserialize_seq(Runs)
@@ -266,7 +282,7 @@ pub struct UnreadProxy {
 pub struct MeshSnapshot {
     /// When reading began.
     pub taken_at: Timestamp,
-    /// The distinct clusters, in the order in which they were first seen.
+    /// The distinct clusters, in the order of the first proxy that holds them, by name.
     pub clusters: Vec<EnvoyCluster>,
     /// The proxies that were read, by name.
     pub proxies: Vec<ProxySnapshot>,
@@ -304,6 +320,7 @@ pub struct SnapshotBuilder {
     clusters: Vec<EnvoyCluster>,
     positions: HashMap<EnvoyCluster, u32>,
     loggers: HashMap<Arc<LoggerLevels>, ()>,
+    sets: HashSet<ClusterSet>,
     proxies: Vec<ProxySnapshot>,
     skipped: Vec<SkippedProxy>,
     failed: Vec<UnreadProxy>,
@@ -347,6 +364,12 @@ impl SnapshotBuilder {
     /// Adds a proxy that was read, with positions that [`Self::intern`] gave.
     pub fn read(&mut self, mut proxy: ProxySnapshot) {
         proxy.clusters.shrink();
+        match self.sets.get(&proxy.clusters) {
+            Some(known) => proxy.clusters = known.clone(),
+            None => {
+                self.sets.insert(proxy.clusters.clone());
+            }
+        }
         proxy.loggers = proxy.loggers.map(|levels| match self.loggers.get_key_value(&levels) {
             Some((known, ())) => Arc::clone(known),
             None => {
@@ -378,11 +401,15 @@ impl SnapshotBuilder {
         self.proxies.iter().map(|read| &read.proxy.id).chain(self.failed.iter().map(|failed| &failed.id))
     }
 
-    /// Puts everything in order: whatever came first, the same mesh gives the same snapshot.
+    /// Puts everything in order: whatever came first, the same mesh gives the same snapshot. Clusters stand in the order
+    /// of the first proxy that holds them, so that most proxies' are a few runs.
     #[must_use]
     pub fn finish(self, taken_at: Timestamp) -> MeshSnapshot {
-        let mut order: Vec<u32> = (0..u32::try_from(self.clusters.len()).unwrap_or(u32::MAX)).collect();
-        let key = |cluster: &EnvoyCluster| {
+        let mut proxies = self.proxies;
+        proxies.sort_by(|a, b| a.proxy.id.cmp(&b.proxy.id));
+        let mut renamed: Vec<Option<u32>> = vec![None; self.clusters.len()];
+        let mut order: Vec<u32> = Vec::with_capacity(self.clusters.len());
+        let place = |cluster: &EnvoyCluster| {
             (
                 Arc::clone(&cluster.name),
                 cluster.connect_timeout,
@@ -393,23 +420,69 @@ impl SnapshotBuilder {
                 cluster.services.clone(),
             )
         };
-        order.sort_by_cached_key(|&position| key(&self.clusters[position as usize]));
-        let mut renamed = vec![0; order.len()];
-        for (new, &old) in order.iter().enumerate() {
-            renamed[old as usize] = u32::try_from(new).unwrap_or(u32::MAX);
+        // Many proxies hold the same ones.
+        let mut seen: HashMap<ClusterSet, ClusterSet> = HashMap::new();
+        for proxy in &mut proxies {
+            if let Some(known) = seen.get(&proxy.clusters) {
+                proxy.clusters = known.clone();
+                continue;
+            }
+            let old = std::mem::take(&mut proxy.clusters);
+            let mut new: Vec<u32> = old.iter().filter(|old| renamed[*old as usize].is_none()).collect();
+            new.sort_by_cached_key(|old| place(&self.clusters[*old as usize]));
+            for old in new {
+                renamed[old as usize] = u32::try_from(order.len()).ok();
+                order.push(old);
+            }
+            proxy.clusters = old.iter().filter_map(|old| renamed[old as usize]).collect();
+            proxy.clusters.shrink();
+            seen.insert(old, proxy.clusters.clone());
         }
         let mut clusters: Vec<Option<EnvoyCluster>> = self.clusters.into_iter().map(Some).collect();
         let clusters = order.iter().filter_map(|&old| clusters[old as usize].take()).collect();
-        let mut proxies = self.proxies;
-        for proxy in &mut proxies {
-            proxy.clusters = proxy.clusters.iter().map(|old| renamed[old as usize]).collect();
-            proxy.clusters.shrink();
-        }
-        proxies.sort_by(|a, b| a.proxy.id.cmp(&b.proxy.id));
         let mut skipped = self.skipped;
         skipped.sort_by(|a, b| a.id.cmp(&b.id));
         let mut failed = self.failed;
         failed.sort_by(|a, b| a.id.cmp(&b.id));
         MeshSnapshot { taken_at, clusters, proxies, skipped, failed, objects: self.objects }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ClusterSource;
+    use std::time::Duration;
+
+    #[test]
+    fn proxies_that_come_together_hold_runs_all_the_same() {
+        let cluster = |number: u32, seconds: u64| EnvoyCluster {
+            name: format!("outbound|80||service-{number:04}").into(),
+            discovery_type: "EDS".into(),
+            connect_timeout: Some(Duration::from_secs(seconds)),
+            source: ClusterSource::Active,
+            error: None,
+            destination_rule_hint: None,
+            services: Vec::new(),
+        };
+        let mut builder = SnapshotBuilder::default();
+        let mut read: Vec<ProxySnapshot> =
+            ["b", "c", "a"].map(|name| ProxySnapshot::named(Proxy::named(ProxyId::new("", name)))).into();
+        for number in (0..100).rev() {
+            for (proxy, seconds) in read.iter_mut().zip([10, 1, 10]) {
+                proxy.clusters.insert(builder.intern(cluster(number, if number % 20 == 0 { 5 } else { seconds })));
+            }
+        }
+        read.into_iter().for_each(|proxy| builder.read(proxy));
+        let snapshot = builder.finish(Timestamp::UNIX_EPOCH);
+        let runs: Vec<usize> = snapshot.proxies.iter().map(|proxy| proxy.clusters.runs().len()).collect();
+        assert_eq!(runs, [1, 1, 6], "of a, b and c");
+        for (proxy, seconds) in snapshot.proxies.iter().zip([10, 10, 1]) {
+            let held: Vec<&EnvoyCluster> =
+                proxy.clusters.iter().map(|position| &snapshot.clusters[position as usize]).collect();
+            assert_eq!(held.len(), 100);
+            assert_eq!(held.iter().filter(|one| one.connect_timeout == Some(Duration::from_secs(5))).count(), 5);
+            assert!(held.iter().any(|one| one.connect_timeout == Some(Duration::from_secs(seconds))));
+        }
     }
 }

@@ -418,14 +418,15 @@ impl<'c> Web<'c> {
     /// A service may repeat what it was sent.
     fn redacted(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        let secrets: Vec<&str> = match &self.identity.authorization {
-            Some(Authorization::Bearer(secret) | Authorization::ApiKey(secret) | Authorization::Splunk(secret)) => {
-                vec![secret]
-            }
-            Some(Authorization::Basic(_, password)) => vec![password],
-            None => Vec::new(),
-        };
-        for secret in secrets.into_iter().filter(|secret| secret.len() > 3) {
+        let Some(authorization) = &self.identity.authorization else { return text };
+        let (Authorization::Bearer(secret)
+        | Authorization::ApiKey(secret)
+        | Authorization::Splunk(secret)
+        | Authorization::Basic(_, secret)) = authorization;
+        // As it is, and as it was sent: a password goes in base64, with the user's name.
+        let header = authorization.value();
+        let sent = header.rsplit(' ').next().unwrap_or_default();
+        for secret in [secret.as_str(), sent].into_iter().filter(|secret| secret.len() > 3) {
             text = text.replace(secret, "…");
         }
         text

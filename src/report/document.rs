@@ -7,23 +7,36 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use super::escape::is_hostile;
 
-/// Writes a value as JSON over several lines, as kubectl does.
+/// A value as JSON over several lines, as kubectl writes it.
 pub fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
     let mut out = Vec::new();
-    value.serialize(&mut serde_json::Serializer::with_formatter(
-        &mut out,
-        Harmless(PrettyFormatter::with_indent(b"    ")),
-    ))?;
-    out.push(b'\n');
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    write_json(value, &mut out)?;
+    Ok(text(out))
 }
 
-/// Writes a value as JSON on one line.
+/// The same, written piece by piece: the audit of a large mesh is hundreds of megabytes.
+pub fn write_json(value: &impl Serialize, mut out: impl io::Write) -> Result<(), serde_json::Error> {
+    let formatter = Harmless(PrettyFormatter::with_indent(b"    "));
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))?;
+    out.write_all(b"\n").map_err(serde_json::Error::io)
+}
+
+/// A value as JSON on one line.
 pub fn json_line(value: &impl Serialize) -> Result<String, serde_json::Error> {
     let mut out = Vec::new();
+    write_json_line(value, &mut out)?;
+    Ok(text(out))
+}
+
+/// The same, written piece by piece.
+pub fn write_json_line(value: &impl Serialize, mut out: impl io::Write) -> Result<(), serde_json::Error> {
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Harmless(CompactFormatter)))?;
-    out.push(b'\n');
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    out.write_all(b"\n").map_err(serde_json::Error::io)
+}
+
+/// What a serialiser wrote.
+fn text(json: Vec<u8>) -> String {
+    String::from_utf8(json).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Writes a value as YAML. Where a text has characters that could harm a terminal, it is YAML's JSON form, in which
@@ -53,6 +66,10 @@ struct Harmless<F>(F);
 
 impl<F: Formatter> Formatter for Harmless<F> {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Most are plain, and looking for more is what takes the time.
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut rest = fragment;
         while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_hostile(*c)) {
             writer.write_all(&rest.as_bytes()[..at])?;

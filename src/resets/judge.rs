@@ -45,11 +45,28 @@ struct Rule {
     unless: Option<Regex>,
 }
 
+/// As much of a pattern as is wanted to know it by.
+fn shortened(pattern: &str) -> String {
+    const MOST: usize = 80;
+    let mut shown: String = pattern.chars().take(MOST).collect();
+    if shown.len() < pattern.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn wrong_with(error: &regex::Error) -> &'static str {
+    match error {
+        regex::Error::CompiledTooBig(_) => "is too large a regular expression: what it repeats, it repeats too often",
+        _ => "is not a regular expression",
+    }
+}
+
 /// Why the patterns could not be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {
-    /// A `--pattern` is not a regular expression.
-    #[error("{pattern:?} is not a regular expression")]
+    /// A `--pattern` is not a regular expression, or one that is too large.
+    #[error("{:?} {}", shortened(.pattern), wrong_with(.source))]
     Invalid {
         /// What was given.
         pattern: String,
@@ -142,6 +159,13 @@ impl Patterns {
 
     /// What a record is.
     pub(super) fn judge<'a>(&self, record: &AppRecord<'a>) -> Judgement<'a> {
+        if let Some(json) = record.json
+            && self.custom.is_none()
+            && !self.prefilter.is_match(json.raw)
+            && !hides_words(json.raw)
+        {
+            return Judgement::Nothing;
+        }
         let found = self.of_text(record.text);
         let reason = match found {
             Found::Class(class) => {
@@ -303,6 +327,13 @@ enum Found {
     Nothing,
     Class(Class),
     Not(Reason),
+}
+
+/// Whether a JSON text has escapes behind which words could be hidden from a search of it: letters by their numbers, and
+/// quotes and slashes, which words have in them.
+fn hides_words(raw: &str) -> bool {
+    memchr::memchr_iter(b'\\', raw.as_bytes())
+        .any(|at| matches!(raw.as_bytes().get(at + 1), Some(b'u' | b'"' | b'/' | b'\\')))
 }
 
 /// Whether the word at this place is part of a URL.
@@ -532,7 +563,13 @@ mod tests {
         }
         assert_eq!(judge("stats", r#"{"msg":"stats","metrics":{"connection reset":1}}"#, &[], None), "field-name");
         assert_eq!(judge("ok", r#"{"msg":"ok"}"#, &[], None), "nothing");
-        assert_eq!(judge("write: broken pipe", "{}", &[], Some(Severity::Loud)), "not-understood");
-        assert_eq!(judge("write: broken pipe", "{}", &[], Some(Severity::Quiet)), "nothing");
+        assert_eq!(
+            judge("write: broken pipe", r#"{"msg":"write: broken pipe"}"#, &[], Some(Severity::Loud)),
+            "not-understood"
+        );
+        assert_eq!(
+            judge("write: broken pipe", r#"{"msg":"write: broken pipe"}"#, &[], Some(Severity::Quiet)),
+            "nothing"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Counting one stream of records: a file, or one container's log.
 
+use std::hash::BuildHasher;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::model::{AccessLine, AppRecord, ClusterName, Direction, LoggedAt};
 
 /// Failures that are remembered of one stream, to know the next one's distance.
 const MAX_FAILURES: usize = 4096;
+
+/// Failures of one stream that can be found again in another.
+const MAX_IDENTITIES: usize = 1 << 17;
 
 /// The host of a field that holds a URL or a host.
 fn host_of(field: &str) -> String {
@@ -123,6 +127,7 @@ impl<'q> StreamCounter<'q> {
             return;
         }
         self.count_class(record.service, class);
+        self.identify(record, class, exception.as_deref(), target.as_deref());
         if let Some(name) = exception {
             bump(&mut self.tally.exceptions, &name, 1);
         }
@@ -132,6 +137,15 @@ impl<'q> StreamCounter<'q> {
         }
         let said = record.duration.or_else(|| said_duration(&text));
         self.delay(record, said, began.as_ref(), target.as_deref());
+    }
+
+    /// Notes what tells a failure from others.
+    fn identify(&mut self, record: &AppRecord<'_>, class: Class, exception: Option<&str>, target: Option<&str>) {
+        let Some(logged) = record.logged_at.filter(|logged| logged.subsecond) else { return };
+        if self.tally.identities.len() < MAX_IDENTITIES {
+            let identity = (logged.at.as_nanosecond(), class, exception, target);
+            self.tally.identities.push(foldhash::quality::FixedState::default().hash_one(identity));
+        }
     }
 
     /// Notes how long the call lived, and how long ago the last one of this kind failed.

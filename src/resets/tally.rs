@@ -223,6 +223,8 @@ pub struct Tally {
     /// What was read.
     pub reading: Reading,
     pub(super) cells: usize,
+    /// Of each failure counted in an application's log of one input, what tells it from all others.
+    pub(super) identities: Vec<u64>,
 }
 
 pub(super) fn bump(names: &mut BTreeMap<String, u64>, name: &str, by: u64) {
@@ -235,6 +237,32 @@ pub(super) fn bump(names: &mut BTreeMap<String, u64>, name: &str, by: u64) {
 }
 
 impl Tally {
+    /// Whether each failure of this input is one of the other's: a file for errors beside the one for everything. Only
+    /// where records' times have fractions of a second, by which failures can be told apart.
+    #[must_use]
+    pub fn tells_again(&self, other: &Self) -> bool {
+        let failures: u64 = self.services.values().flat_map(|service| service.classes.values()).sum();
+        let mut known = other.identities.clone();
+        known.sort_unstable();
+        failures > 0
+            && usize::try_from(failures).is_ok_and(|failures| failures == self.identities.len())
+            && self.identities.iter().all(|identity| known.binary_search(identity).is_ok())
+    }
+
+    /// The same without its failures, which another input tells of.
+    #[must_use]
+    pub fn told_elsewhere(mut self) -> Self {
+        let again: u64 = self.services.values().flat_map(|service| service.classes.values()).sum();
+        for service in self.services.values_mut() {
+            service.classes.clear();
+            for cell in service.buckets.values_mut().chain(service.slots.values_mut()) {
+                cell.resets = 0;
+            }
+        }
+        self.uncounted.entry(Reason::SameFailure).or_default().count += again;
+        Self { exceptions: BTreeMap::new(), targets: BTreeMap::new(), delays: Delays::default(), ..self }
+    }
+
     /// Merges the counts of another input.
     pub fn merge(&mut self, other: Self) {
         for (name, theirs) in other.services {

@@ -195,10 +195,10 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Class::NoHttpResponse,
         r"NoHttpResponseException|:\d+ failed to respond|Remote end closed connection without response|socket hang up|PrematureCloseException: Connection prematurely closed BEFORE response|UND_ERR_SOCKET|SocketError: other side closed|empty reply from server|ERR_EMPTY_RESPONSE|server disconnected without sending|ServerDisconnectedError|\bserver disconnected\b|prematurely closed connection while reading response header|closed connection without sending any data|closed the connection unexpectedly before delivering|\(70014\)[^\n]*AH01102|(?-i: SH(?:--|VN|NI|VI|DI) \d+/\d+/)",
     ),
-    // gRPC-Java, .NET, Ruby's OpenSSL 3, SQL Server's driver.
+    // gRPC-Java, .NET, Ruby's OpenSSL 3, SQL Server's driver, GnuTLS.
     plain(
         Class::TlsHandshakeTerminated,
-        r"closed while performing (?:protocol|TLS) negotiation|SSL connection could not be established[^\n]{0,200}unexpected EOF or 0 bytes|SSL_connect returned=\d+ errno=\d+[^\n]{0,160}unexpected eof while reading|SQL Server did not return a response\. The connection has been closed",
+        r"closed while performing (?:protocol|TLS) negotiation|SSL connection could not be established[^\n]{0,200}unexpected EOF or 0 bytes|SSL_connect returned=\d+ errno=\d+[^\n]{0,160}unexpected eof while reading|SQL Server did not return a response\. The connection has been closed|handshake[^\n]{0,40}TLS connection was non-properly terminated",
     ),
     // Apache HttpClient's other words, Go's transport, Dart, botocore, the AWS SDK for Java.
     plain(
@@ -212,7 +212,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     // glibc's and Windows' messages in other languages (ECONNRESET, WSAECONNRESET).
     plain(
         Class::ConnectionReset,
-        r"ré-?initialisée par le correspondant|vom Kommunikationspartner zurückgesetzt|Verbindung wurde vom Remotehost geschlossen|Remotehost geschlossen|reinicializada por la máquina remota|conexión existente por el host remoto|fermée par l.hôte distant|interrotta dal corrispondente|dall.host remoto|fechada pela outra ponta|conexão existente pelo host remoto|разорвано другой стороной|принудительно разорвал|相手からリセット|強制的に切断|对方重设|對方重設|对端重置|强迫关闭了一个现有的连接|상대편에 의해 끊어짐|원격 호스트에 의해 강제로|zerwane przez drugą stronę|przez zdalnego hosta",
+        r"ré-?initialisée par le correspondant|vom Kommunikationspartner zurückgesetzt|Verbindung wurde zurückgesetzt|Verbindung wurde vom Remotehost geschlossen|Remotehost geschlossen|reinicializada por la máquina remota|conexión existente por el host remoto|fermée par l.hôte distant|interrotta dal corrispondente|dall.host remoto|fechada pela outra ponta|conexão existente pelo host remoto|разорвано другой стороной|принудительно разорвал|相手からリセット|強制的に切断|对方重设|對方重設|对端重置|强迫关闭了一个现有的连接|상대편에 의해 끊어짐|원격 호스트에 의해 강제로|zerwane przez drugą stronę|przez zdalnego hosta",
     ),
     plain(
         Class::UnexpectedEof,
@@ -228,7 +228,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     // phpredis, Kafka in Java, librdkafka, KafkaJS, amqplib, RabbitMQ, ZooKeeper, Cassandra.
     plain(
         Class::UnexpectedEof,
-        r"Connection terminated unexpectedly|closed in the middle of operation|got 0 bytes at EOF|ORA-12537|TNS:connection closed|No more data to read from socket|MongoNetworkError: connection \d+ to \S+ closed|AutoReconnect: \S+ connection closed|RedisException: Connection closed|Socket closed unexpectedly|\bSocketClosed \(|Error while reading line from the server|read error on connection to|terminated during authentication|/\w+: Disconnected \(after|KafkaJSConnectionError: Closed connection|Error: Unexpected close\b|client unexpectedly closed TCP connection|likely server has closed socket|TransportException: \[[^\]]+\] Connection has been closed",
+        r"Connection terminated unexpectedly|closed in the middle of operation|got 0 bytes at EOF|ORA-12537|TNS:connection closed|No more data to read from socket|MongoNetworkError: connection \d+ to \S+ closed|AutoReconnect: \S+ connection closed|RedisException: Connection closed|Connection closed prematurely|Lost connection to remote peer|Connection lost: The server closed|Socket closed unexpectedly|\bSocketClosed \(|Error while reading line from the server|read error on connection to|terminated during authentication|/\w+: Disconnected \(after|KafkaJSConnectionError: Closed connection|Error: Unexpected close\b|client unexpectedly closed TCP connection|TLS connection was non-properly terminated|likely server has closed socket|TransportException: \[[^\]]+\] Connection has been closed",
     ),
     Pattern {
         class: Class::UnexpectedEof,
@@ -240,7 +240,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
 
 /// What shows that a record speaks of a connection: a frame, a scheme, an address with a port, a client library. Not a
 /// thread's name (`http-nio-8080-exec-1`).
-pub(super) const CONNECTION_EVIDENCE: &str = r"\b[a-z][a-z0-9+.-]{1,15}://|HTTP/[123]|socket|\bssl|\btls|netty|okhttp|okio|httpclient|http\.client|net\.http|net/http|\bgrpc|rpc error|hyper\b|reqwest|jdbc|mysql|postgres|libpq|psycopg|redis|jedis|lettuce|mongo|kafka|amqp|rabbit|\bnats\b|\bdial tcp|bad gateway|proxy error|\bbroker\b|:\d{2,5}\b.*->|(?:read|write) tcp|connection";
+pub(super) const CONNECTION_EVIDENCE: &str = r"\b[a-z][a-z0-9+.-]{1,15}://|HTTP/[123]|socket|\bssl|\btls|netty|okhttp|okio|httpclient|http\.client|net\.http|net/http|\bNet::|Faraday|Excon|\bgrpc|rpc error|hyper\b|reqwest|jdbc|mysql|postgres|libpq|psycopg|redis|jedis|lettuce|mongo|kafka|amqp|rabbit|\bnats\b|\bdial tcp|bad gateway|proxy error|\bbroker\b|:\d{2,5}\b.*->|(?:read|write) tcp|connection";
 
 /// Why words of a lost connection are no lost connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -304,7 +304,10 @@ pub(super) const HARMLESS: &[(Reason, &str)] = &[
     // Envoy's and Istio's XDS streams end every half hour (grpc_stream.h: "gRPC config stream … closed").
     (Reason::ConfigurationStream, r"(?i)[^\n]*gRPC config(?: for | stream)[^\n]*"),
     // net/http's server: "http: TLS handshake error from %s: %v".
-    (Reason::Probe, r"(?i)TLS handshake error from \S+: (?:unexpected )?EOF"),
+    (
+        Reason::Probe,
+        r"(?i)TLS handshake error from \S+: (?:(?:unexpected )?EOF|read tcp [^\n]*connection reset by peer)",
+    ),
     (
         Reason::Configuration,
         r#"(?i)connection[ _-]?resets?[ _-]?(?:timeouts?|handlers?|listeners?|intervals?|thresholds?|polic(?:y|ies)|counters?|counts?|metrics?|detect\w*|retr(?:y|ies)|protection|options?|settings?|periods?|windows?|limits?|flags?|rates?|tests?)\b"#,
@@ -335,4 +338,4 @@ pub(super) const HARMLESS: &[(Reason, &str)] = &[
 ];
 
 /// What speaks of a lost connection and is in no class.
-pub(super) const NOT_UNDERSTOOD: &str = r"\bbroken pipe\b|\bEPIPE\b|connection abort(?:ed)?\b|\bECONNABORTED\b|connection (?:was )?(?:lost|dropped)\b|\bRST_STREAM\b|\bstream reset\b|\breset the stream\b|stream \d+ was not closed cleanly|ClosedChannelException|\breset by\b|\b(?:stream|peer|connection) was reset\b";
+pub(super) const NOT_UNDERSTOOD: &str = r"\bbroken pipe\b|\bEPIPE\b|connection abort(?:ed)?\b|\bECONNABORTED\b|connection (?:was )?(?:lost|dropped)\b|\bnats: connection closed\b|\bRST_STREAM\b|\bstream reset\b|\breset the stream\b|stream \d+ was not closed cleanly|ClosedChannelException|\breset by\b|\b(?:stream|peer|connection) was reset\b";

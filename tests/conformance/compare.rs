@@ -75,11 +75,12 @@ fn carried_out(case: &Value, plan: &FixPlan) -> Value {
                 let before = of[source].as_str().and_then(|text| serde_json::from_str(text).ok());
                 let mut mesh: Value = before.unwrap_or_else(|| json!({}));
                 let value = json!(format_duration(step.after));
-                match step.key {
-                    TimeoutKey::ConnectTimeout => mesh["connectTimeout"] = value,
-                    TimeoutKey::DefaultTrafficPolicy => {
-                        mesh["defaultTrafficPolicy"]["connectionPool"]["tcp"]["connectTimeout"] = value;
-                    }
+                for field in step.key.fields() {
+                    let place = match field {
+                        TimeoutKey::DefaultTrafficPolicy => &mut mesh["defaultTrafficPolicy"]["connectionPool"]["tcp"],
+                        _ => &mut mesh,
+                    };
+                    place["connectTimeout"] = value.clone();
                 }
                 of[source] = json!(mesh.to_string());
             }

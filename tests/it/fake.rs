@@ -1,5 +1,6 @@
 //! An API server that answers whatever a test says, for what no sound one would answer.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ pub(crate) type Reply = (u16, &'static str, String);
 pub(crate) struct Fake {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<(Instant, String)>>>,
+    agents: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Fake {
@@ -32,13 +34,15 @@ impl Fake {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (log, answer) = (Arc::clone(&seen), Arc::new(answer));
+        let agents = Arc::new(Mutex::new(BTreeSet::new()));
+        let named = Arc::clone(&agents);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                std::thread::spawn(move || serve(&stream, &log, &*answer));
+                let (log, named, answer) = (Arc::clone(&log), Arc::clone(&named), Arc::clone(&answer));
+                std::thread::spawn(move || serve(&stream, (&log, &named), &*answer));
             }
         });
-        Self { address, seen }
+        Self { address, seen, agents }
     }
 
     /// Answers each `METHOD path` with bytes, whatever they are, and then closes.
@@ -63,6 +67,11 @@ impl Fake {
         )
     }
 
+    /// The User-Agents of all requests; an empty one where a request had none.
+    pub(crate) fn agents(&self) -> BTreeSet<String> {
+        self.agents.lock().unwrap().clone()
+    }
+
     /// When requests with this in them came.
     pub(crate) fn times(&self, part: &str) -> Vec<Instant> {
         let seen = self.seen.lock().unwrap();
@@ -70,11 +79,27 @@ impl Fake {
     }
 }
 
-fn serve(stream: &TcpStream, log: &Mutex<Vec<(Instant, String)>>, answer: &dyn Fn(&str, &TcpStream)) {
+type Seen<'a> = (&'a Mutex<Vec<(Instant, String)>>, &'a Mutex<BTreeSet<String>>);
+
+fn serve(stream: &TcpStream, (log, agents): Seen<'_>, answer: &dyn Fn(&str, &TcpStream)) {
     let mut lines = BufReader::new(stream).lines();
     let Some(Ok(first)) = lines.next() else { return };
-    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+    let mut agent = String::new();
+    while let Some(Ok(header)) = lines.next().filter(|line| line.as_ref().is_ok_and(|line| !line.is_empty())) {
+        if header.to_ascii_lowercase().starts_with("user-agent: ") {
+            agent = header["user-agent: ".len()..].to_owned();
+        }
+    }
+    agents.lock().unwrap().insert(agent);
     let line = first.trim_end_matches(" HTTP/1.1").to_owned();
     log.lock().unwrap().push((Instant::now(), line.clone()));
     answer(&line, stream);
+}
+
+/// A pod `shop/web-1` with a sidecar, as the API server has it.
+pub(crate) fn pod() -> serde_json::Value {
+    serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1", "namespace": "shop", "uid": "u"},
+        "spec": {"containers": [{"name": "istio-proxy", "args": ["proxy", "sidecar"]}]},
+        "status": {"phase": "Running", "containerStatuses": [{"name": "istio-proxy", "restartCount": 0,
+            "state": {"running": {}}}]}})
 }

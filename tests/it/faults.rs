@@ -8,10 +8,10 @@ use meshaudit_sandbox::faults::{ApiAnswer, Fault};
 use meshaudit_sandbox::{Sandbox, canned};
 use serde_json::Value;
 
-use crate::{Run, plugin};
+use crate::{Run, faults_are_as_documented, plugin};
 
 /// The pods of a canned mesh, by name.
-fn pods(sandbox: &Sandbox) -> Vec<(String, String)> {
+pub(crate) fn pods(sandbox: &Sandbox) -> Vec<(String, String)> {
     let audit = plugin(["timeouts", "-A", "-o", "json", "--no-evidence"]).on(sandbox).json();
     let sets = audit["proxySets"].as_object().unwrap().values();
     let names =
@@ -45,6 +45,12 @@ fn bomb(mib: usize) -> Vec<u8> {
         packed.write_all(&blanks).unwrap();
     }
     packed.finish().unwrap()
+}
+
+/// What a run says is wrong.
+pub(crate) fn error_of(run: &Run) -> String {
+    let line = run.stderr.lines().find_map(|line| line.strip_prefix("error: "));
+    line.unwrap_or_else(|| panic!("no error: {run:?}")).to_owned()
 }
 
 #[test]
@@ -91,6 +97,7 @@ fn every_fault_of_the_api_server_is_named_in_time() {
         ),
         ("four million objects", list(200, &many), "MiB of pods"),
     ];
+    let mut table = Vec::new();
     for (name, answer, words) in rows {
         sandbox.answer(answer);
         // What is large may take its time to be read where the machine is slow; then that is said.
@@ -100,7 +107,9 @@ fn every_fault_of_the_api_server_is_named_in_time() {
         let run = bounded(&args, &sandbox, Duration::from_secs(100)).exits(4);
         assert!(run.stderr.contains(words), "{name}: {words:?} is not in: {}", run.stderr);
         assert!(run.stderr.lines().all(|line| line.chars().count() < 500), "{name}: {}", run.stderr);
+        table.push((name.to_owned(), error_of(&run)));
     }
+    faults_are_as_documented("lists", &table);
 }
 
 #[test]
@@ -113,38 +122,54 @@ fn every_answer_of_a_proxy_is_named() {
     let raw = |answer: String| Fault::Raw { answer, repeat: String::new() };
     let endless =
         |begin: &str, repeat: &str| Fault::Raw { answer: format!("{ok}\r\n{begin}"), repeat: repeat.repeat(64) };
-    let rows: Vec<(Fault, &str)> = vec![
-        (raw("SSH-2.0-OpenSSH_9.6\r\n".to_owned()), "not-envoy"),
-        (raw(sized("<html><title>nginx</title>")), "not-envoy"),
-        (raw(sized(r#"{"stats":[]}"#)), "not-envoy"),
-        (raw(sized("null")), "not-envoy"),
-        (raw(sized("[1, 2]")), "not-envoy"),
-        (raw(sized("\u{202e}\u{1b}[31m")), "not-envoy"),
-        (raw(format!("{ok}Content-Length: 5000\r\n\r\n{{\"configs\": [")), "truncated"),
-        (raw(chunked("zz\r\n")), "not-envoy"),
-        (raw(sized(r#"{"configs": [{"cluster": "#)), "truncated"),
-        (raw(format!("{ok}Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\u{1f}xx")), "not-envoy"),
-        (raw("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy".to_owned()), "not-envoy"),
-        (raw(String::new()), "unreachable"),
-        (endless("{\"configs\": [", "{\"a\": 1}, "), "too-large"),
-        (endless("", "[[[[[[[["), "not-envoy"),
-        (endless("{\"configs\": [{\"cluster\": ", "[[[[[[[["), "too-large"),
-        (Fault::ErrorChannel { message: "x".repeat(5_000_000) }, "unreachable"),
+    let rows: Vec<(&str, Fault, &str)> = vec![
+        ("another protocol", raw("SSH-2.0-OpenSSH_9.6\r\n".to_owned()), "not-envoy"),
+        ("a page of HTML", raw(sized("<html><title>nginx</title>")), "not-envoy"),
+        ("other JSON", raw(sized(r#"{"stats":[]}"#)), "not-envoy"),
+        ("`null`", raw(sized("null")), "not-envoy"),
+        ("an array of numbers", raw(sized("[1, 2]")), "not-envoy"),
+        ("control and bidirectional characters", raw(sized("\u{202e}\u{1b}[31m")), "not-envoy"),
+        ("less than its Content-Length", raw(format!("{ok}Content-Length: 5000\r\n\r\n{{\"configs\": [")), "truncated"),
+        ("chunks that are none", raw(chunked("zz\r\n")), "not-envoy"),
+        ("a dump that is cut", raw(sized(r#"{"configs": [{"cluster": "#)), "truncated"),
+        (
+            "gzip, which was not asked for",
+            raw(format!("{ok}Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\u{1f}xx")),
+            "not-envoy",
+        ),
+        ("503", raw("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy".to_owned()), "not-envoy"),
+        ("nothing", raw(String::new()), "unreachable"),
+        ("a dump without end", endless("{\"configs\": [", "{\"a\": 1}, "), "too-large"),
+        ("nesting without end", endless("", "[[[[[[[["), "not-envoy"),
+        ("the same in a cluster", endless("{\"configs\": [{\"cluster\": ", "[[[[[[[["), "too-large"),
+        ("five megabytes on the error channel", Fault::ErrorChannel { message: "x".repeat(5_000_000) }, "unreachable"),
+        (
+            "the kubelet lost the container",
+            Fault::ErrorChannel { message: "failed to find sandbox \"a1b2\" in store: not found".to_owned() },
+            "unreachable",
+        ),
+        (
+            "no such port in the pod",
+            Fault::ErrorChannel { message: "error forwarding port 15000: connection refused".to_owned() },
+            "unreachable",
+        ),
     ];
-    for ((namespace, pod), (fault, _)) in pods.iter().zip(&rows) {
+    for ((namespace, pod), (_, fault, _)) in pods.iter().zip(&rows) {
         sandbox.fault(namespace, pod, fault.clone());
     }
-    let args = ["timeouts", "-A", "-o", "json", "--request-timeout", "60s", "--timeout", "120s", "--no-evidence"];
+    let args = ["timeouts", "-A", "-o", "json", "--request-timeout", "240s", "--timeout", "480s", "--no-evidence"];
     let audit = plugin(args).on(&sandbox).json();
     let found = failed(&audit);
-    for ((namespace, pod), (fault, cause)) in pods.iter().zip(&rows) {
+    let mut table = Vec::new();
+    for ((namespace, pod), (what, _, cause)) in pods.iter().zip(&rows) {
         let (said, message) = &found[&format!("{namespace}/{pod}")];
-        let what = format!("{fault:?}").chars().take(120).collect::<String>();
+        table.push(((*what).to_owned(), format!("`{said}`: {message}")));
         assert_eq!(said, cause, "{what}: {message}");
         assert!(message.chars().count() < 420, "{what}: {message}");
         assert!(!message.contains(['\u{1b}', '\u{202e}']), "{what}: {message:?}");
     }
     assert_eq!(audit["coverage"]["audited"], 20 - rows.len(), "{found:?}");
+    faults_are_as_documented("answers", &table);
 }
 
 #[test]

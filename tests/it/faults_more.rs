@@ -11,7 +11,8 @@ use meshaudit_sandbox::{Sandbox, canned};
 use serde_json::{Value, json};
 
 use crate::fake::Fake;
-use crate::{Plugin, Run, plugin};
+use crate::faults::error_of;
+use crate::{Plugin, Run, faults_are_as_documented, plugin};
 
 /// The plugin with a kubeconfig of its own.
 fn with_kubeconfig(text: &str, args: &[&str]) -> (Plugin, tempfile::TempDir) {
@@ -38,6 +39,7 @@ fn kubeconfig(server: &str, cluster: &str, user: &str) -> String {
 
 #[test]
 fn tls_that_is_not_as_it_should_be_is_named() {
+    let mut table = Vec::new();
     for (oddity, words) in [
         (Oddity::HalfHandshake, "within"),
         (Oddity::CutHandshake, "cannot be reached"),
@@ -58,7 +60,11 @@ fn tls_that_is_not_as_it_should_be_is_named() {
         let (plugin, _kept) = with_kubeconfig(&text, &args);
         let run = timed(plugin, Duration::from_secs(25)).exits(4);
         assert!(run.stderr.contains(words), "{oddity:?}: {words:?} is not in: {}", run.stderr);
+        if oddity != Oddity::None {
+            table.push((format!("{oddity:?}"), error_of(&run)));
+        }
     }
+    faults_are_as_documented("tls", &table);
 }
 
 /// A token that leads to one that was seen before, by whatever way round.
@@ -83,33 +89,51 @@ fn connections_that_end_in_the_middle_are_named() {
     let sized = |length: usize, body: &[u8]| {
         [format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes(), body].concat()
     };
-    let rows: Vec<(Vec<u8>, &str)> = vec![
-        (Vec::new(), "cannot be reached"),
-        (b"HTTP/1.1 200 O".to_vec(), "cannot be reached"),
-        (b"HTTP/1.1 200 OK\r\nContent-Le".to_vec(), "cannot be reached"),
-        (sized(5000, list), "broke off after"),
-        (sized(list.len(), list), "ends early"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"kin".to_vec(), "broke off after"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec(), "broke off after"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8bxx".to_vec(), "broke off"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(), "cannot be reached"),
-        ([b"HTTP/1.1 200 OK\r\nX-Long: ", &vec![b'y'; 1 << 20][..], b"\r\n\r\n"].concat(), "cannot be reached"),
-        (sized(4, b"\xff\xfe{}"), "UTF-16"),
-        (sized(3, b"\xff\x00\x01"), "not JSON"),
+    let rows: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("closed before anything", Vec::new(), "cannot be reached"),
+        ("closed in the first line", b"HTTP/1.1 200 O".to_vec(), "cannot be reached"),
+        ("closed in the headers", b"HTTP/1.1 200 OK\r\nContent-Le".to_vec(), "cannot be reached"),
+        ("closed in the list", sized(5000, list), "broke off after"),
+        ("a list that is cut", sized(list.len(), list), "ends early"),
+        (
+            "closed in a chunk",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"kin".to_vec(),
+            "broke off after",
+        ),
+        (
+            "chunks that are none",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec(),
+            "broke off after",
+        ),
+        (
+            "gzip that is none",
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8bxx".to_vec(),
+            "broke off",
+        ),
+        ("another protocol", b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(), "cannot be reached"),
+        (
+            "a header of a mebibyte",
+            [b"HTTP/1.1 200 OK\r\nX-Long: ", &vec![b'y'; 1 << 20][..], b"\r\n\r\n"].concat(),
+            "cannot be reached",
+        ),
+        ("UTF-16", sized(4, b"\xff\xfe{}"), "UTF-16"),
+        ("no UTF-8", sized(3, b"\xff\x00\x01"), "not JSON"),
     ];
-    for (bytes, words) in rows {
-        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(100)]).into_owned();
+    let mut table = Vec::new();
+    for (shown, bytes, words) in rows {
         let fake = Fake::raw(move |_| bytes.clone());
         let args = ["timeouts", "-A", "--request-timeout", "5s", "--timeout", "20s"];
         let (plugin, _kept) = with_kubeconfig(&fake.kubeconfig("c"), &args);
         let run = timed(plugin, Duration::from_secs(25)).exits(4);
         assert!(run.stderr.contains(words), "{shown}: {words:?} is not in: {}", run.stderr);
+        table.push((shown.to_owned(), error_of(&run)));
     }
+    faults_are_as_documented("connections", &table);
 }
 
 #[test]
 fn a_tunnel_that_closes_at_any_stage_is_named() {
-    let sandbox = Sandbox::start(canned::mesh(9, 3)).unwrap();
+    let sandbox = Sandbox::start(canned::mesh(14, 3)).unwrap();
     let audit = plugin(["timeouts", "-A", "-o", "json", "--no-evidence"]).on(&sandbox).json();
     let names: Vec<String> = audit["proxySets"]
         .as_object()
@@ -120,32 +144,40 @@ fn a_tunnel_that_closes_at_any_stage_is_named() {
         .collect();
     let raw = |answer: &str| Fault::Raw { answer: answer.to_owned(), repeat: String::new() };
     let rows = [
-        (Fault::Closed { frames: 0 }, "unreachable"),
-        (Fault::Closed { frames: 1 }, "unreachable"),
-        (Fault::Closed { frames: 2 }, "unreachable"),
-        (raw(""), "unreachable"),
-        (raw("HTTP/1.1 200 OK\r\nContent-"), "unreachable"),
-        (raw("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"configs\": ["), "truncated"),
-        (Fault::Truncated { bytes: 400 }, "truncated"),
-        (Fault::Huge { bytes: 1 << 30 }, "too-large"),
+        ("closed after the upgrade", Fault::Closed { frames: 0 }, "unreachable"),
+        ("closed after a frame", Fault::Closed { frames: 1 }, "unreachable"),
+        ("closed after both ports were said", Fault::Closed { frames: 2 }, "unreachable"),
+        ("closed when it was asked", raw(""), "unreachable"),
+        ("closed in the headers", raw("HTTP/1.1 200 OK\r\nContent-"), "unreachable"),
+        ("closed in the body", raw("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"configs\": ["), "truncated"),
+        ("closed after 400 bytes", Fault::Truncated { bytes: 400 }, "truncated"),
+        ("a dump of a gibibyte", Fault::Huge { bytes: 1 << 30 }, "too-large"),
+        ("403", Fault::Forbidden, "forbidden"),
+        ("404: the pod has gone", Fault::Gone, "gone"),
+        ("nothing listens", Fault::PortClosed, "unreachable"),
+        ("reset", Fault::Reset, "unreachable"),
+        ("503 for ever", Fault::Refuse { status: 503, times: u32::MAX, retry_after: None }, "unreachable"),
     ];
+    let mut table = Vec::new();
     let mut names: Vec<String> = names.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
     names.truncate(rows.len());
-    for (name, (fault, _)) in names.iter().zip(&rows) {
+    for (name, (_, fault, _)) in names.iter().zip(&rows) {
         let (namespace, pod) = name.split_once('/').unwrap();
         sandbox.fault(namespace, pod, fault.clone());
     }
     let args = ["timeouts", "-A", "-o", "json", "--no-evidence", "--request-timeout", "60s", "--timeout", "120s"];
     let run = timed(plugin(args).on(&sandbox), Duration::from_secs(125));
     let audit: Value = serde_json::from_str(&run.stdout).unwrap();
-    for (name, (fault, cause)) in names.iter().zip(&rows) {
+    for (name, (what, fault, cause)) in names.iter().zip(&rows) {
         let failed = audit["coverage"]["failed"].as_array().unwrap().iter().find(|failed| failed["proxy"] == **name);
         let failed = failed.unwrap_or_else(|| panic!("{fault:?}: {name} is not named: {}", audit["coverage"]));
         assert_eq!(failed["cause"], *cause, "{fault:?}: {failed}");
         let message = failed["message"].as_str().unwrap();
         assert!(!message.contains("operation was canceled") && message.len() < 300, "{fault:?}: {message}");
+        table.push(((*what).to_owned(), format!("`{cause}`: {message}")));
     }
-    assert_eq!(audit["coverage"]["audited"], 9 - rows.len());
+    assert_eq!(audit["coverage"]["audited"], 14 - rows.len());
+    faults_are_as_documented("tunnels", &table);
 }
 
 #[test]

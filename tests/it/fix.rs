@@ -16,6 +16,7 @@ use meshaudit::model::{
 use meshaudit::report::Palette;
 use meshaudit::report::fix::text;
 use meshaudit::report::look::Look;
+use meshaudit::report::v1::fix::FixPlanJson;
 use meshaudit_sandbox::{Sandbox, canned};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -220,7 +221,7 @@ fn each_installation_is_told_and_has_its_own_change() {
             "istioctl",
             "istioctl",
             &[
-                "istioctl install -f ORIGINAL.yaml -f - <<'EOF'\napiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:",
+                "istioctl install -f ORIGINAL.yaml -f /dev/fd/3 3<<'EOF'\napiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:",
             ],
             &["kind: IstioOperator\nspec:\n  meshConfig:\n    connectTimeout: 10s\n"],
             UPGRADE,
@@ -318,6 +319,115 @@ fn each_installation_is_told_and_has_its_own_change() {
     }
 }
 
+/// What the real installers left in a cluster (`tests/lab/installations.py` records it): each is told from the others.
+#[test]
+fn each_recorded_installation_is_told() {
+    let method = |name: &str| match name.split('-').next() {
+        Some("helm" | "umbrella" | "revision") => "helm",
+        Some("istioctl") => "istioctl",
+        _ => "rendered",
+    };
+    let mut seen = 0;
+    for file in fs::read_dir(project().join("tests/fixtures/installations/lab")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let objects = from_manifests(&fs::read_to_string(&path).unwrap()).unwrap();
+        let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
+        let plan = fix(&snapshot, &FixOptions::default());
+        let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{name}: {:?}", plan.steps) };
+        assert_eq!(step.install.method.as_str(), method(&name), "{name}: {:?}", step.install);
+        assert_eq!(step.install.gitops, None, "{name}");
+        let lines: Vec<String> = step.commands.iter().map(|command| command.line(&Scope::default(), "")).collect();
+        // Only a release that is named after the chart is upgraded with it.
+        let upgrades = lines.iter().any(|line| line.starts_with("helm upgrade"));
+        assert_eq!(
+            upgrades,
+            method(&name) == "helm" && !matches!(&*name, "umbrella" | "helm-other-name"),
+            "{name}: {lines:?}"
+        );
+        assert_eq!(lines.iter().any(|line| line.starts_with("istioctl install -f ")), name == "istioctl", "{name}");
+        let patch = step.patch.as_ref().unwrap();
+        let changed = patch.diff.lines().filter(|line| line.starts_with(['+', '-'])).count();
+        // Two of them name the object before and after.
+        assert_eq!(changed, 4, "{name}: {}", patch.diff);
+        assert_eq!(step.interim.as_ref().map(|interim| &*interim.until), Some("the next upgrade"), "{name}");
+        seen += 1;
+    }
+    assert!(seen >= 8, "{seen}");
+}
+
+/// What a tool writes again gets no command that it undoes, whatever the tool.
+#[test]
+fn what_a_tool_writes_again_is_changed_in_its_source() {
+    let text = fs::read_to_string(project().join("tests/fixtures/installations/rendered.yaml")).unwrap();
+    let marked = |label: &str, manager: &str| {
+        let labelled = text.replace("\n  labels:\n", &format!("\n  labels:\n    {label}\n"));
+        labelled.replace("manager: kubectl-client-side-apply", &format!("manager: {manager}"))
+    };
+    for (label, manager, owner) in [
+        ("configmanagement.gke.io/sync-name: mesh", "configsync", "Config Sync mesh"),
+        ("configsync.gke.io/declared-version: v1", "configsync", "Config Sync"),
+        ("fleet.cattle.io/bundle-id: mesh-istio", "fleetagent", "Rancher Fleet bundle mesh-istio"),
+        ("objectset.rio.cattle.io/id: default-mesh", "fleetagent", "Rancher Fleet bundle"),
+        ("kapp.k14s.io/app: '1700000000'", "kapp-server", "kapp"),
+        ("team: mesh", "Terraform", "Terraform"),
+        ("team: mesh", "pulumi-kubernetes-1a2b", "Pulumi"),
+        ("team: mesh", "eks", "the EKS add-on"),
+    ] {
+        let objects = from_manifests(&marked(label, manager)).unwrap();
+        let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
+        let plan = fix(&snapshot, &FixOptions::default());
+        let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{label}: {:?}", plan.steps) };
+        assert_eq!(step.install.gitops.as_ref().map(ToString::to_string).as_deref(), Some(owner), "{label}");
+        assert!(step.commands.is_empty(), "{label}: {:?}", step.commands);
+        assert_eq!(step.fragments[0].what, format!("values of the istiod chart, in the source of {owner}"));
+        let interim = step.interim.as_ref().unwrap();
+        assert_eq!(interim.until, format!("the next reconciliation of {owner}"));
+        assert!(interim.command.line(&Scope::default(), "").starts_with("kubectl patch configmap istio "));
+    }
+}
+
+/// An operator's custom resource that another object writes, and a DestinationRule that GitOps writes.
+#[test]
+fn what_is_written_again_holds_until_then() {
+    let operator = fs::read_to_string(project().join("tests/fixtures/installations/operator.yaml")).unwrap();
+    for (mark, owner) in [
+        (
+            "labels: {gloo.solo.io/parent_kind: IstioLifecycleManager, gloo.solo.io/parent_name: mesh, \
+             gloo.solo.io/parent_namespace: gloo-mesh}",
+            "IstioLifecycleManager gloo-mesh/mesh",
+        ),
+        (
+            "ownerReferences: [{apiVersion: install.example.com/v1, kind: ControlPlane, name: plane, uid: '1'}]",
+            "ControlPlane plane",
+        ),
+    ] {
+        let of_mesh = "metadata: {name: mesh, namespace: istio-system";
+        let text = operator.replace(&format!("{of_mesh}}}"), &format!("{of_mesh}, {mark}}}"));
+        let snapshot =
+            mesh(from_manifests(&text).unwrap(), &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
+        let plan = fix(&snapshot, &FixOptions::default());
+        let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{owner}: {:?}", plan.steps) };
+        assert_eq!(step.install.gitops.as_ref().map(ToString::to_string).as_deref(), Some(owner));
+        assert!(step.commands.is_empty(), "{owner}: {:?}", step.commands);
+        assert_eq!(step.interim.as_ref().unwrap().until, format!("the next reconciliation of {owner}"));
+    }
+    let rule = "---\nkind: DestinationRule\napiVersion: networking.istio.io/v1\nmetadata:\n  name: web\n  namespace: shop\n  \
+                labels: {argocd.argoproj.io/instance: shop}\nspec:\n  host: web\n  trafficPolicy: {connectionPool: {tcp: \
+                {connectTimeout: 1s}}}\n";
+    let map =
+        "kind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'connectTimeout: 10s'}\n";
+    let objects = from_manifests(&format!("{map}{rule}")).unwrap();
+    let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
+    let plan = fix(&snapshot, &FixOptions::default());
+    let [Step::Object(step)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
+    assert_eq!(step.until.as_deref(), Some("the next reconciliation of Argo CD application shop"));
+    assert!(step.warnings[0].contains("make the change in its source"), "{:?}", step.warnings);
+    let json = serde_json::to_value(FixPlanJson::new(&snapshot, &plan, &Scope::default())).unwrap();
+    assert_eq!(json["steps"][0]["commands"], serde_json::json!([]));
+    assert!(json["steps"][0]["interim"]["command"].as_str().unwrap().starts_with("kubectl patch destinationrules"));
+}
+
 /// What people read of each installation's plan.
 #[test]
 fn each_installation_has_its_words() {
@@ -395,8 +505,7 @@ fn without_objects_the_plan_says_so() {
     assert!(then.clusters.iter().all(|cluster| cluster.connect_timeout == Some(Duration::from_secs(10))));
 }
 
-/// Of a control plane of an unknown version, either key may be what counts where both have one value. The ConfigMap's
-/// second change keeps the first, and is not refused for the first's sake.
+/// Of a control plane of an unknown version, either key may be what counts where both have one value: one step has both.
 #[test]
 fn both_keys_change_where_either_may_count() {
     let objects = from_manifests(
@@ -406,18 +515,13 @@ fn both_keys_change_where_either_may_count() {
     .unwrap();
     let snapshot = mesh(objects, &[("shop", "web-1")], &[("PassthroughCluster", None), (WEB, None)]);
     let plan = fix(&snapshot, &FixOptions::default());
-    let [Step::Mesh(first), Step::Mesh(second)] = plan.steps.as_slice() else { panic!("{:#?}", plan.steps) };
-    let patch = |step: &MeshStep| step.patch.clone().unwrap();
+    let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{:#?}", plan.steps) };
+    let patch = step.patch.clone().unwrap();
     assert_eq!(
-        patch(first).text,
-        "connectTimeout: 10s\ndefaultTrafficPolicy: {connectionPool: {tcp: {connectTimeout: 2s}}}\n"
-    );
-    assert_eq!(
-        patch(second).text,
+        patch.text,
         "connectTimeout: 10s\ndefaultTrafficPolicy: {connectionPool: {tcp: {connectTimeout: 10s}}}\n"
     );
-    assert!(patch(first).command.input.contains("resourceVersion: \"7\""), "{}", patch(first).command.input);
-    assert!(!patch(second).command.input.contains("resourceVersion"), "{}", patch(second).command.input);
+    assert!(patch.command.input.contains("resourceVersion: \"7\""), "{}", patch.command.input);
     let then = apply(&snapshot, &plan);
     assert!(then.clusters.iter().all(|cluster| cluster.connect_timeout == Some(Duration::from_secs(10))));
 }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use meshaudit_sandbox::{Sandbox, canned, users, wheel};
 
+use crate::fake::Fake;
 use crate::{Run, plugin};
 
 static KUBECTL: LazyLock<PathBuf> = LazyLock::new(|| wheel::KUBECTL.program().expect("kubectl"));
@@ -196,4 +197,39 @@ fn what_was_probably_meant_is_said() {
     audit(&["checkout"]).exits(4).complains("did you mean deploy/checkout?");
     audit(&["deploy", "checkout"]).exits(2).complains("did you mean deploy/checkout?");
     audit(&["nothing-at-all"]).exits(4).complains("there is no pod \"nothing-at-all\"");
+}
+
+/// The API server's own audit log says who asked, whatever is asked for: lists, logs, and port-forwards in both ways.
+#[test]
+fn every_request_says_who_asks() {
+    let fake = Fake::start(|request| {
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        if path.ends_with("/pods/web-1") {
+            return (200, "application/json", crate::fake::pod().to_string());
+        }
+        if path.contains("/pods?") {
+            let list = serde_json::json!({"kind": "PodList", "metadata": {}, "items": [crate::fake::pod()]});
+            return (200, "application/json", list.to_string());
+        }
+        (404, "text/plain", "404 page not found".to_owned())
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, fake.kubeconfig("fake")).unwrap();
+    for args in [
+        &["timeouts", "-A"][..],
+        &["clusters", "web-1"],
+        &["diagnose", "web-1"],
+        &["resets", "web-1"],
+        &["debug-log", "--on", "web-1"],
+        &["version"],
+    ] {
+        let state = directory.path();
+        plugin(args).env("KUBECONFIG", &kubeconfig).env("XDG_STATE_HOME", state).run();
+    }
+    for asked in ["/pods?", "/pods/web-1", "/portforward", "/log?", "/apis"] {
+        assert!(!fake.times(asked).is_empty(), "{asked} was not asked for");
+    }
+    let own = concat!("kubectl-meshaudit/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(fake.agents(), std::collections::BTreeSet::from([own.to_owned()]));
 }

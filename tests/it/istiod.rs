@@ -47,7 +47,7 @@ fn snapshot(state: &str, asked: bool) -> MeshSnapshot {
     ] {
         let mut decoder = DumpDecoder::new(1 << 20, source);
         let dump = recorded(state, file).unwrap();
-        let each = |element: &[u8], source| {
+        let each = &mut |element: &[u8], source: ClusterSource| {
             decode_element(element, source, |item| {
                 if let Item::Cluster(cluster, _) = item {
                     held.insert(builder.intern(cluster));
@@ -206,5 +206,21 @@ fn every_answer_of_istiod_is_understood() {
         let [sync] = syncz::parse_syncz(&text).unwrap().try_into().unwrap();
         assert_eq!(sync.proxy, "web-1.shop", "{state}");
         assert!(sync.tells_errors && sync.sent_at.is_some(), "{state}: {sync:?}");
+    }
+}
+
+/// Every check of tests/lab, beside the real istiod, kube-apiserver, istioctl and helm. It takes half an hour and Go, so
+/// it is asked for: `MESHAUDIT_LAB=DIR cargo test --test it -- --ignored the_lab_agrees`, with the lab's directory.
+#[test]
+#[ignore = "needs the lab: MESHAUDIT_LAB=DIR"]
+fn the_lab_agrees() {
+    let lab = std::env::var("MESHAUDIT_LAB").expect("MESHAUDIT_LAB names the lab's directory");
+    for checks in ["check", "walks", "installations"] {
+        let ran = std::process::Command::new(crate::project().join("tests/lab/check.sh"))
+            .args([lab.as_str(), env!("CARGO_BIN_EXE_kubectl-meshaudit")])
+            .env("CHECKS", checks)
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{checks}: {}", String::from_utf8_lossy(&ran.stdout));
     }
 }

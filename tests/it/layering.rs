@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// Crates that belong to one module, or to those named.
-const OWNERS: [(&str, &[&str]); 11] = [
+const OWNERS: [(&str, &[&str]); 12] = [
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -17,17 +17,19 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("kube", &["k8s"]),
     ("k8s_openapi", &["k8s"]),
     ("tar", &["input", "cli"]),
+    ("rustix", &["system"]),
 ];
 
 /// The modules that a module may use, besides itself.
-const BELOW: [(&str, &[&str]); 14] = [
+const BELOW: [(&str, &[&str]); 15] = [
+    ("system", &[]),
     ("model", &[]),
     ("input", &[]),
     ("decode", &["model"]),
-    ("k8s", &["decode", "input", "model"]),
+    ("k8s", &["decode", "input", "model", "system"]),
     ("reach", &["k8s", "model"]),
     ("store", &["k8s", "reach", "model"]),
-    ("collect", &["resets", "store", "k8s", "reach", "decode", "input", "model"]),
+    ("collect", &["resets", "store", "k8s", "reach", "decode", "input", "model", "system"]),
     ("attribute", &["model"]),
     ("audit", &["attribute", "model"]),
     ("diagnose", &["model"]),
@@ -50,6 +52,7 @@ const BELOW: [(&str, &[&str]); 14] = [
             "decode",
             "input",
             "model",
+            "system",
         ],
     ),
 ];
@@ -109,6 +112,15 @@ fn modules_use_only_what_is_below_them() {
         let below = below.unwrap_or_else(|| panic!("src/{file} is of a module that the table does not have"));
         for other in known.iter().filter(|other| **other != module && !below.contains(other)) {
             assert!(!names(&code, &format!("crate::{other}")), "src/{file} uses crate::{other}");
+        }
+    }
+}
+
+#[test]
+fn one_module_knows_the_operating_system() {
+    for (_, file, code) in sources().into_iter().filter(|(module, ..)| module != "system") {
+        for word in ["cfg(unix", "cfg(not(unix", "cfg!(unix", "cfg(windows", "cfg!(windows", "target_os", "std::os::"] {
+            assert!(!code.contains(word), "src/{file} has {word}");
         }
     }
 }

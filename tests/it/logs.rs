@@ -18,7 +18,7 @@ fn fixtures() -> PathBuf {
 
 /// What a log says, and how many of its lines nobody knows.
 fn diagnose(log: &[u8]) -> (Diagnosis, u64) {
-    let mut decoder = LogDecoder::new(Vec::new(), "2026-11-28T00:00:00Z".parse().unwrap());
+    let mut decoder = LogDecoder::new(Vec::new(), "2026-12-31T00:00:00Z".parse().unwrap());
     let mut diagnoser = Diagnoser::new(DiagnoseOptions::default());
     let mut lines = Lines::new(Text::new(log).unwrap());
     while let Some(line) = lines.next_line().unwrap() {
@@ -279,6 +279,28 @@ pub(crate) const ENVELOPES: &[Envelope] = &[
         serde_json::json!({"resourceLogs": [{"resource": {"attributes": []}, "scopeLogs": [{"logRecords": records}]}]})
             .to_string()
     }),
+    ("a list that Python printed", |lines| {
+        let quoted =
+            |line: &&str| format!("'{}'", line.replace('\\', "\\\\").replace('\'', "\\'").replace('\t', "\\t"));
+        format!("[{}]\n", lines.iter().map(quoted).collect::<Vec<_>>().join(", "))
+    }),
+    ("Azure's table", |lines| {
+        let rows: Vec<_> = lines.iter().map(|line| serde_json::json!([STAMP, "client-0", line])).collect();
+        let columns =
+            ["TimeGenerated", "PodName", "LogMessage"].map(|name| serde_json::json!({"name": name, "type": "string"}));
+        serde_json::json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]}).to_string()
+    }),
+    ("Azure's table, pretty", |lines| {
+        let columns =
+            ["TimeGenerated", "PodName", "LogMessage"].map(|name| serde_json::json!({"name": name, "type": "string"}));
+        let table = |rows| serde_json::json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]});
+        let rows: Vec<_> = lines.iter().map(|line| serde_json::json!([STAMP, "client-0", line])).collect();
+        serde_json::to_string_pretty(&table(rows)).unwrap()
+    }),
+    ("Splunk's columns", |lines| {
+        serde_json::json!({"preview": false, "fields": ["_time", "_raw"], "columns": [vec![STAMP; lines.len()], lines]})
+            .to_string()
+    }),
     ("a table", |lines| {
         let rows: String = lines
             .iter()
@@ -302,7 +324,15 @@ fn envelopes_change_nothing() {
         let lines: Vec<&str> = log.lines().collect();
         let (whole, _) = diagnose(log.as_bytes());
         for (envelope, wrap) in ENVELOPES {
-            let (found, unrecognized) = diagnose(wrap(&lines).as_bytes());
+            let wrapped = wrap(&lines);
+            // As debug-log reads lines: behind the kubelet's stamp.
+            let by_line =
+                !wrapped.starts_with(['{', '\u{feff}']) && !wrapped.starts_with("[\n") && *envelope != "a table";
+            let stamped = each(&wrapped.lines().collect::<Vec<_>>(), |line| format!("{STAMP} {line}"));
+            if by_line && summary(&diagnose(stamped.as_bytes()).0) != summary(&whole) {
+                wrong.push(format!("{name} in {envelope}, behind the kubelet's stamp"));
+            }
+            let (found, unrecognized) = diagnose(wrapped.as_bytes());
             if summary(&found) != summary(&whole) || unrecognized > 0 {
                 wrong.push(format!(
                     "{name} in {envelope}: {unrecognized} not recognized, {:?} in place of {:?}",
@@ -313,6 +343,75 @@ fn envelopes_change_nothing() {
         }
     }
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A record of Envoy's in Istio's layout, in its parts.
+struct Parts<'a> {
+    time: &'a str,
+    level: &'a str,
+    logger: &'a str,
+    place: &'a str,
+    message: &'a str,
+    thread: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let mut columns = line.split('\t');
+        let (time, level) = (columns.next()?, columns.next()?);
+        let (logger, place) = columns.next()?.strip_prefix("envoy ")?.split_once(' ')?;
+        let (message, thread) = (columns.next()?, columns.next().unwrap_or("thread=0"));
+        let thread = thread.strip_prefix("thread=").unwrap_or("0");
+        Some(Self { time, level, logger, place: place.rsplit('/').next()?, message, thread })
+    }
+}
+
+/// Layouts that nobody has documented: `--log-format` is anybody's.
+const LAYOUTS: &[(&str, fn(&Parts<'_>) -> String)] = &[
+    ("glog", |p| {
+        let letter = p.level[..1].to_uppercase();
+        format!(
+            "{letter}{}{} {} {} {}] {}",
+            &p.time[5..7],
+            &p.time[8..10],
+            &p.time[11..26],
+            p.thread,
+            p.place,
+            p.message
+        )
+    }),
+    ("consul's", |p| format!("{} [{}] envoy.{}({}) {}", p.time, p.level, p.logger, p.thread, p.message)),
+    ("without thread", |p| format!("{} {:5} {} - {}", p.time, p.level.to_uppercase(), p.logger, p.message)),
+    ("logfmt", |p| format!("time=\"{}\" level={} msg={} logger={}", p.time, p.level, json(p.message), p.logger)),
+    ("bars, without logger", |p| format!("{} | {} | {}", p.level, p.time, p.message)),
+];
+
+#[test]
+fn layouts_of_ones_own_change_nothing() {
+    let outcome = |log: &str| {
+        let (diagnosis, _) = diagnose(log.as_bytes());
+        let causes: BTreeSet<_> = diagnosis.entries.iter().map(|entry| entry.event.cause.as_str()).collect();
+        (causes, diagnosis.entries.iter().map(|entry| entry.occurrences).sum::<u64>())
+    };
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for path in walk(fixtures().join("recorded")) {
+        let name = path.display().to_string();
+        if !name.ends_with(".1.40.0.text.log") {
+            continue;
+        }
+        count += 1;
+        let log = std::fs::read_to_string(&path).unwrap();
+        let whole = outcome(&log);
+        for (layout, write) in LAYOUTS {
+            let lines = log.lines().map(|line| Parts::of(line).map_or_else(|| line.to_owned(), |parts| write(&parts)));
+            let found = outcome(&lines.map(|line| line + "\n").collect::<String>());
+            if found != whole {
+                wrong.push(format!("{name} as {layout}: {found:?} in place of {whole:?}"));
+            }
+        }
+    }
+    assert!(count > 50 && wrong.is_empty(), "{count}, {}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

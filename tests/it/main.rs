@@ -1,6 +1,7 @@
 //! The plugin's own binary against a real Kubernetes API conversation and real Envoy processes.
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod archives;
 mod attribute;
 mod audit;
 mod bad_input;
@@ -190,6 +191,33 @@ pub(crate) fn is_as_committed(path: &str, text: &str) {
     }
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(committed == text, "{path} is not what the program generates; MESHAUDIT_BLESS=1 cargo test rewrites it");
+}
+
+/// What a table of docs/faults.md has between its marks: a row a fault, with what is said of it. Numbers and ports may
+/// differ from one run to the next; `MESHAUDIT_BLESS=1` rewrites the rows.
+#[track_caller]
+pub(crate) fn faults_are_as_documented(table: &str, rows: &[(String, String)]) {
+    static WRITING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _writing = WRITING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let ports = regex::Regex::new(r"127\.0\.0\.1:\d+").unwrap();
+    let row = |(fault, said): &(String, String)| {
+        let said: String = ports.replace_all(said.trim(), "127.0.0.1:PORT").chars().take(330).collect();
+        format!("| {fault} | {} |\n", said.replace('|', "\\|").replace('<', "&lt;"))
+    };
+    let rows: String = rows.iter().map(row).collect();
+    let file = project().join("docs/faults.md");
+    let document = std::fs::read_to_string(&file).unwrap();
+    let (begin, end) = (format!("<!-- {table} -->\n"), "<!-- end -->");
+    let (before, rest) = document.split_once(&begin).unwrap_or_else(|| panic!("docs/faults.md has no {begin}"));
+    let (committed, after) = rest.split_once(end).unwrap();
+    let whole = format!("\n| what goes wrong | what is said |\n|---|---|\n{rows}\n");
+    if std::env::var_os("MESHAUDIT_BLESS").is_some() {
+        std::fs::write(&file, format!("{before}{begin}{whole}{end}{after}")).unwrap();
+        return;
+    }
+    let digits = regex::Regex::new(r"\d+").unwrap();
+    let without = |text: &str| digits.replace_all(text, "N").into_owned();
+    assert_eq!(without(committed), without(&whole), "docs/faults.md: MESHAUDIT_BLESS=1 cargo test rewrites it");
 }
 
 /// `namespace/pod` of everything in a list of a report.

@@ -2,10 +2,14 @@
 //! each is broken in several ways, and the mark is looked for in everything that comes out.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+
+use meshaudit_sandbox::{Sandbox, canned};
+use serde_json::json;
 
 use crate::fake::Fake;
 use crate::plugin;
@@ -195,7 +199,12 @@ fn written(directory: &Path) -> String {
         if path.is_dir() {
             text += &written(&path);
         } else {
-            text += &String::from_utf8_lossy(&fs::read(&path).unwrap_or_default());
+            let bytes = fs::read(&path).unwrap_or_default();
+            let mut unpacked = String::new();
+            if flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut unpacked).is_err() {
+                unpacked = String::from_utf8_lossy(&bytes).into_owned();
+            }
+            text += &unpacked;
         }
     }
     text
@@ -206,7 +215,10 @@ fn holds_no_mark(what: &str, run: &crate::Run, directory: &Path) {
     let place = [("stdout", &run.stdout), ("stderr", &run.stderr), ("a file", &written(directory))];
     for (place, text) in place {
         for mark in [MARK, &BASE64.encode(MARK)] {
-            assert!(!text.contains(mark), "{what}: {place} shows it: {text}");
+            let at = text.find(mark);
+            let shown = at.map(|at| text[..at].chars().rev().take(300).collect::<String>());
+            let shown = shown.map(|shown| shown.chars().rev().collect::<String>());
+            assert_eq!(shown, None, "{what}: {place} shows it");
         }
     }
 }
@@ -280,4 +292,123 @@ fn what_is_missing_is_named() {
     assert!(file.contains("/no/such/token"), "{file}");
     let place = said(kubeconfig(server, "", "    token: t\n").replace("    token: t", "    token: [t]"));
     assert!(place.contains("line 11"), "{place}");
+}
+
+/// What a mesh's objects and pods hold beside what an audit reads: the object as it was applied, keys of providers, code
+/// of filters, an application's environment.
+#[test]
+fn what_objects_hold_is_not_passed_on() {
+    let sandbox = Sandbox::start(canned::mesh(4, 40)).unwrap();
+    let applied = json!({"kubectl.kubernetes.io/last-applied-configuration": format!("{{\"spec\":\"{MARK}\"}}"),
+        "example.com/note": MARK});
+    let host = "service-0019.team-9.svc.cluster.local";
+    sandbox
+        .apply(json!({"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
+            "metadata": {"name": "service-0019", "namespace": "team-9", "annotations": applied},
+            "spec": {"host": host, "trafficPolicy": {"connectionPool": {"tcp": {"connectTimeout": "1s"}},
+                "tls": {"mode": "SIMPLE"}}}}))
+        .unwrap();
+    let code = json!({"applyTo": "HTTP_FILTER", "match": {"context": "ANY"}, "patch": {"operation": "INSERT_BEFORE",
+        "value": {"name": "lua", "typed_config": {"inlineCode": MARK}}}});
+    let timeout = json!({"applyTo": "CLUSTER", "match": {"cluster": {"service": host}},
+        "patch": {"operation": "MERGE", "value": {"connect_timeout": "1s"}}});
+    for (name, patch) in [("code", code), ("timeout", timeout)] {
+        sandbox
+            .apply(json!({"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
+                "metadata": {"name": name, "namespace": "istio-system", "annotations": applied},
+                "spec": {"configPatches": [patch]}}))
+            .unwrap();
+    }
+    let mut config = sandbox.get("configmaps", "istio-system", "istio").unwrap();
+    config["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    config["metadata"]["annotations"] = applied;
+    config["data"]["mesh"] = json!(format!(
+        "connectTimeout: 10s\nextensionProviders:\n- name: x\n  opentelemetry: {{service: a, port: 1, http: {{headers: [{{name: \
+         Authorization, value: {MARK}}}]}}}}\n"
+    ));
+    config["data"]["values"] = json!(MARK);
+    sandbox.apply(config).unwrap();
+    let (namespace, name) = crate::faults::pods(&sandbox).remove(0);
+    let mut pod = sandbox.get("pods", &namespace, &name).unwrap();
+    pod["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    pod["metadata"]["annotations"]["example.com/token"] = json!(MARK);
+    for container in pod["spec"]["containers"].as_array_mut().unwrap() {
+        container["env"] = json!([{"name": "API_KEY", "value": MARK}]);
+    }
+    sandbox.apply(pod).unwrap();
+    let target = format!("{name}.{namespace}");
+    let mut runs: Vec<Vec<&str>> = ["table", "wide", "json", "yaml", "ndjson", "sarif", "markdown", "html", "csv"]
+        .into_iter()
+        .map(|format| vec!["timeouts", "-A", "-o", format])
+        .collect();
+    runs.extend([
+        vec!["snapshot", "mesh.tar.gz", "-A"],
+        vec!["snapshot", "mesh", "-A"],
+        vec!["timeouts", "--from", "mesh", "-o", "json"],
+        vec!["clusters", &target, "-o", "json"],
+        vec!["clusters", &target, "-v"],
+        vec!["fix", "-A"],
+        vec!["fix", "-A", "-o", "json"],
+        vec!["verify", "-A", "-o", "json"],
+        vec!["incident", "-A", "-o", "html"],
+        vec!["policy", "init", "-A"],
+        vec!["debug-log", "--on", &target],
+        vec!["debug-log", "--show", &target, "-o", "json"],
+    ]);
+    let kept = tempfile::tempdir().unwrap();
+    for args in runs {
+        let mut command = plugin(&args);
+        command.command.args(["-vv"]).current_dir(kept.path());
+        let run = command.on(&sandbox).env("XDG_STATE_HOME", kept.path()).run();
+        assert!(!run.stdout.is_empty() || !run.stderr.is_empty(), "{args:?}");
+        holds_no_mark(&format!("{args:?}"), &run, kept.path());
+    }
+    assert!(written(kept.path()).contains("MeshSnapshot"), "a snapshot was looked through");
+}
+
+/// Stores and Prometheus: files with a token, a password or a key, sound and not, and careless servers that give back
+/// what they were sent.
+#[test]
+fn credentials_of_stores_give_nothing_away() {
+    let kept = tempfile::tempdir().unwrap();
+    let secret = kept.path().join("secret");
+    let server = crate::stores::echo();
+    let files = [
+        MARK.to_owned(),
+        format!("{MARK}\n{MARK}\n"),
+        format!("{MARK}\u{1}"),
+        format!("-----BEGIN {MARK}-----\nAAAA\n-----END {MARK}-----\n"),
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64.encode(MARK)),
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64.encode(MARK)),
+    ];
+    for text in &files {
+        fs::write(&secret, text).unwrap();
+        let file = secret.to_str().unwrap();
+        for store in ["--splunk", "--elasticsearch", "--loki", "--victorialogs"] {
+            for flags in [
+                &["--store-token-file", file][..],
+                &["--store-api-key-file", file],
+                &["--store-user", "me", "--store-password-file", file],
+                &["--store-ca", file],
+                &["--store-client-certificate", file, "--store-client-key", file],
+            ] {
+                let mut command = plugin(["resets", store, &server, "--since", "1h", "-vv", "--timeout", "10s"]);
+                command.command.args(flags);
+                let run = command.run();
+                assert!(run.code != 0 && !run.stderr.is_empty(), "{flags:?}: {run:?}");
+                // The file itself is the only one that has it.
+                let empty = tempfile::tempdir().unwrap();
+                holds_no_mark(&format!("{store} {flags:?} {text:?}"), &run, empty.path());
+            }
+        }
+        for flags in [&["--prometheus-token-file", file][..], &["--prometheus-ca", file], &["--prometheus-user", "me"]]
+        {
+            let mut command = plugin(["resets", "--prometheus", &server, "--since", "1h", "-vv", "--timeout", "10s"]);
+            command.command.args(flags);
+            let run = command.env("MESHAUDIT_PROMETHEUS_PASSWORD", MARK).run();
+            assert!(run.code != 0 && !run.stderr.is_empty(), "{flags:?}: {run:?}");
+            let empty = tempfile::tempdir().unwrap();
+            holds_no_mark(&format!("{flags:?} {text:?}"), &run, empty.path());
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use meshaudit_sandbox::faults::Fault;
 use meshaudit_sandbox::{Sandbox, canned};
 
 use crate::plugin;
@@ -130,6 +131,72 @@ fn many_clients_and_audits_leave_nothing_open() {
     let pid = server.child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(server.child.wait().unwrap().code(), Some(143));
+}
+
+/// A mesh in which something changes every half second: pods come and go, proxies hang and break and mend, the API
+/// server is away for a moment, clients come and say nothing. `MESHAUDIT_MINUTES` says for how long; what it says is
+/// docs/performance.md's table.
+#[test]
+#[ignore = "goes on for an hour"]
+fn memory_and_descriptors_are_flat_under_churn() {
+    let minutes: u64 = std::env::var("MESHAUDIT_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let sandbox = Sandbox::start(canned::mesh(30, 100)).unwrap();
+    let pods = crate::faults::pods(&sandbox);
+    let times = ["--interval", "10s", "--request-timeout", "2s", "--timeout", "8s", "--concurrency", "8"];
+    let server = Server::start(&sandbox, &times);
+    server.until("meshaudit_audits_total{outcome=\"done\"} 1");
+    let mut state = 7_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let faults = || [Fault::Hang, Fault::Reset, Fault::PortClosed, Fault::NotEnvoy, Fault::Truncated { bytes: 300 }];
+    let (begun, mut gone, mut silent) = (Instant::now(), Vec::new(), Vec::new());
+    // The most descriptors and resident KiB of each minute.
+    let mut most: Vec<(usize, u64)> = Vec::new();
+    let mut changes = 0;
+    while begun.elapsed() < Duration::from_secs(minutes * 60) {
+        let (namespace, name) = &pods[random(pods.len())];
+        match random(8) {
+            0 | 1 => sandbox.fault(namespace, name, faults().into_iter().nth(random(5))),
+            2 | 3 => sandbox.fault(namespace, name, None),
+            4 => gone.extend(sandbox.get("pods", namespace, name).filter(|_| sandbox.delete("pods", namespace, name))),
+            5 | 6 => {
+                if let Some(mut pod) = gone.pop() {
+                    // Another pod in its place.
+                    pod["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+                    pod["metadata"]["uid"] = format!("uid-{changes}").into();
+                    sandbox.apply(pod).unwrap();
+                }
+            }
+            _ if changes % 5 == 0 => {
+                sandbox.set_down(true).unwrap();
+                std::thread::sleep(Duration::from_secs(1));
+                sandbox.set_down(false).unwrap();
+            }
+            _ => silent.extend(TcpStream::connect(&server.address)),
+        }
+        if silent.len() > 5 {
+            silent.clear();
+        }
+        assert_eq!(server.ask("GET /metrics").0, 200);
+        let _ = server.ask("GET /");
+        changes += 1;
+        let (descriptors, resident) = server.size();
+        let minute = usize::try_from(begun.elapsed().as_secs() / 60).unwrap();
+        most.resize(most.len().max(minute + 1), (0, 0));
+        most[minute] = (most[minute].0.max(descriptors), most[minute].1.max(resident));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let (_, _, metrics) = server.ask("GET /metrics");
+    let audits: Vec<&str> = metrics.lines().filter(|line| line.starts_with("meshaudit_audits_total")).collect();
+    println!("{changes} changes; {audits:?}; by minute (descriptors, KiB): {most:?}");
+    // What grows, grows from the middle to the end too; the first minutes fill caches.
+    let (middle, end) = (&most[most.len() / 3..most.len() * 2 / 3], &most[most.len() * 2 / 3..]);
+    let of = |part: &[(usize, u64)]| part.iter().fold((0, 0), |most, one| (most.0.max(one.0), most.1.max(one.1)));
+    let ((descriptors, resident), (last_descriptors, last_resident)) = (of(middle), of(end));
+    assert!(last_descriptors <= descriptors + 6, "{most:?}");
+    assert!(last_resident <= resident + resident / 20 + 2048, "{most:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ from urllib.parse import quote
 STATES = sys.argv[2:]
 sys.argv = [sys.argv[0], sys.argv[1], "/bin/false"]
 sys.dont_write_bytecode = True
-import check as lab  # noqa: E402
+import kit as lab  # noqa: E402
 
 SOURCE = Path(__file__).resolve().parents[2]
 OUT = SOURCE / "tests/fixtures/istiod"

@@ -25,44 +25,42 @@ impl Rule for ProxiesDisagree {
     }
 
     fn check(&self, context: &Context<'_>, report: &mut dyn FnMut(Finding)) {
+        let mut planes: BTreeMap<(&str, &str), ClusterSet> = BTreeMap::new();
+        for proxy in 0..u32::try_from(context.snapshot.proxies.len()).unwrap_or(u32::MAX) {
+            planes.entry(context.control_plane(proxy)).or_default().insert(proxy);
+        }
         // Inbound clusters of different workloads only share a name.
         let shared: Vec<&Arc<Row>> = context.judged().filter(|row| !row.is_inbound() && !is_explained(row)).collect();
         for rows in shared.chunk_by(|a, b| a.name == b.name) {
+            let alike = rows.iter().all(|row| row.effective_timeout() == rows[0].effective_timeout());
             // Where it is known of all of them why they hold what they hold, that is no disagreement.
-            if rows.iter().all(|row| row.verdict == Verdict::Explained && row.origin.certain) {
+            if alike || rows.iter().all(|row| row.verdict == Verdict::Explained && row.origin.certain) {
                 continue;
             }
-            let mut planes: BTreeMap<(&str, &str), BTreeMap<Duration, ClusterSet>> = BTreeMap::new();
             // A proxy that holds the cluster twice is in the middle of an update, and disagrees with nobody.
             let (mut once, mut twice) = (ClusterSet::default(), ClusterSet::default());
             for row in rows {
                 twice.extend(&once.intersection(&row.proxies));
                 once.extend(&row.proxies);
             }
-            for row in rows {
-                for proxy in row.proxies.iter().filter(|&proxy| !twice.contains(proxy)) {
-                    let values = planes.entry(context.control_plane(proxy)).or_default();
-                    values.entry(row.effective_timeout()).or_default().insert(proxy);
+            for plane in planes.values() {
+                let held = |row: &Row| row.proxies.intersection(plane).without(&twice);
+                let mut counts: BTreeMap<Duration, usize> = BTreeMap::new();
+                for row in rows {
+                    *counts.entry(row.effective_timeout()).or_default() += held(row).len();
                 }
-            }
-            for values in planes.into_values().filter(|values| values.len() > 1) {
                 let mut counts: Vec<(usize, Duration)> =
-                    values.iter().map(|(value, proxies)| (proxies.len(), *value)).collect();
+                    counts.into_iter().map(|(value, count)| (count, value)).filter(|(count, _)| *count > 0).collect();
+                if counts.len() < 2 {
+                    continue;
+                }
                 counts.sort_by_key(|&(count, value)| (std::cmp::Reverse(count), value));
                 let list: Vec<String> =
                     counts.iter().map(|(count, value)| format!("{} on {count}", format_duration(*value))).collect();
                 // The odd ones out are the ones to look at; where there is no majority, all of them.
                 let majority = (counts[0].0 > counts[1].0).then_some(counts[0].1);
-                let plane_of =
-                    values.values().flat_map(ClusterSet::iter).next().map(|proxy| context.control_plane(proxy));
-                let odd = rows.iter().filter(|row| Some(row.effective_timeout()) != majority);
-                for row in odd {
-                    let proxies: ClusterSet = row
-                        .proxies
-                        .iter()
-                        .filter(|&proxy| !twice.contains(proxy))
-                        .filter(|proxy| Some(context.control_plane(*proxy)) == plane_of)
-                        .collect();
+                for row in rows.iter().filter(|row| Some(row.effective_timeout()) != majority) {
+                    let proxies = held(row);
                     if proxies.is_empty() {
                         continue;
                     }

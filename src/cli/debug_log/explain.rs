@@ -21,6 +21,7 @@ use crate::report::diagnosis::{self, DiagnosisInput};
 use crate::report::escape::{escape, is_hostile};
 use crate::report::look::{Look, count};
 use crate::report::{debug_log, document};
+use crate::system::owner_only;
 
 /// How often it is looked whether evidence that was waited for will not come.
 const TICK: Duration = Duration::from_millis(500);
@@ -254,9 +255,7 @@ impl Explainer {
 fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(BufWriter::new).map_err(|error| {
+    owner_only(&mut options).open(path).map(BufWriter::new).map_err(|error| {
         let failure = Failure::cannot_run(format!("cannot create {}: {error}", path.display()));
         if error.kind() == std::io::ErrorKind::AlreadyExists {
             return failure.hint("name another file, or remove this one");

@@ -19,6 +19,7 @@ use crate::model::{Proxy, format_duration};
 use crate::report::debug_log::{self as report, DebugLogReport, LevelState, ProxyLevels, moment};
 use crate::report::diagnosis;
 use crate::report::look::{Look, count};
+use crate::system::{Signal, Signals};
 
 /// Logs followed at once: each is a connection to the API server. stern's bound is 50 (`--max-log-requests`).
 const MOST: usize = 50;
@@ -231,13 +232,16 @@ pub(in super::super) fn listen(
     const ONE_WISH: Duration = Duration::from_millis(300);
     let (stopper, stop) = Stopper::new();
     let first = Arc::new(OnceLock::new());
-    let mut signals =
-        Signals::new(suspending).map_err(|error| Failure::cannot_run(format!("cannot listen for signals: {error}")))?;
+    let mut signals = Signals::new(suspending == Suspending::Suspends)
+        .map_err(|error| Failure::cannot_run(format!("cannot listen for signals: {error}")))?;
     let seen = Arc::clone(&first);
     tokio::spawn(async move {
         let mut last: Option<Instant> = None;
         loop {
-            let exit = signals.next().await;
+            let exit = match signals.next().await {
+                Signal::Interrupt => Exit::Interrupted,
+                Signal::Terminate => Exit::Terminated,
+            };
             if last.replace(Instant::now()).is_some_and(|last| last.elapsed() < ONE_WISH) {
                 continue;
             }
@@ -250,59 +254,4 @@ pub(in super::super) fn listen(
         }
     });
     Ok((stop, first))
-}
-
-/// Everything that would end this process, or stop it, without asking; SIGKILL and SIGSTOP cannot be heard.
-#[cfg(unix)]
-struct Signals(tokio::sync::mpsc::Receiver<Exit>);
-
-#[cfg(unix)]
-impl Signals {
-    fn new(suspending: Suspending) -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let suspend = SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw());
-        let mut kinds = vec![
-            (SignalKind::interrupt(), Exit::Interrupted),
-            (SignalKind::terminate(), Exit::Terminated),
-            (SignalKind::hangup(), Exit::Terminated),
-            (SignalKind::quit(), Exit::Terminated),
-            (SignalKind::alarm(), Exit::Terminated),
-            (SignalKind::user_defined1(), Exit::Terminated),
-            (SignalKind::user_defined2(), Exit::Terminated),
-        ];
-        kinds.extend((suspending == Suspending::Ends).then_some((suspend, Exit::Interrupted)));
-        let (sender, receiver) = tokio::sync::mpsc::channel(1);
-        for (kind, exit) in kinds {
-            let (mut signals, sender) = (signal(kind)?, sender.clone());
-            tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(exit).await.is_ok() {} });
-        }
-        Ok(Self(receiver))
-    }
-
-    async fn next(&mut self) -> Exit {
-        match self.0.recv().await {
-            Some(exit) => exit,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-#[cfg(windows)]
-struct Signals {
-    interrupt: tokio::signal::windows::CtrlC,
-    close: tokio::signal::windows::CtrlClose,
-}
-
-#[cfg(windows)]
-impl Signals {
-    fn new(_: Suspending) -> std::io::Result<Self> {
-        Ok(Self { interrupt: tokio::signal::windows::ctrl_c()?, close: tokio::signal::windows::ctrl_close()? })
-    }
-
-    async fn next(&mut self) -> Exit {
-        tokio::select! {
-            _ = self.interrupt.recv() => Exit::Interrupted,
-            _ = self.close.recv() => Exit::Terminated,
-        }
-    }
 }

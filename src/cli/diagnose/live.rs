@@ -16,7 +16,7 @@ use super::super::interrupt;
 use super::super::kube_args::{KubeArgs, SelectArgs};
 use super::super::leases;
 use super::super::moment::before_now;
-use super::{DiagnoseArgs, Format, Reading, exit, look, print};
+use super::{DiagnoseArgs, Format, Reading, exit, look, missing, print};
 use crate::collect::{access_log_formats, connect_timeouts, watch};
 use crate::decode::log::LogDecoder;
 use crate::k8s::{Connection, LogOptions, LogStream, select};
@@ -151,6 +151,7 @@ pub(super) async fn once(
             }
         }
         reading.end(&mut decoder, &name)?;
+        unread.extend(missing(&decoder).map(|why| format!("{name}: {why}")));
         reading.counts += decoder.counts();
         reading.cut += log.cut;
     }

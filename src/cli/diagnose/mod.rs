@@ -277,7 +277,7 @@ impl Reading<'_> {
         };
         self.counts += decoder.counts();
         self.cut += lines.cut;
-        outcome
+        outcome.and(missing(&decoder).map_or(Ok(()), |why| Err(ReadingError::Input(why))))
     }
 
     /// Reads the beginning of a log; all of it, from its end, where the latest line comes first. What kept it from reading
@@ -293,11 +293,11 @@ impl Reading<'_> {
             return Ok(None);
         }
         let mut held = Vec::new();
-        let mut failed = hold(lines, &mut held, SAMPLE).err();
+        let mut failed = lines.hold(&mut held, SAMPLE).err();
         if failed.is_none()
             && let Some(from) = backward(&held, &self.formats, Timestamp::now())
         {
-            match hold(lines, &mut held, usize::MAX) {
+            match lines.hold(&mut held, usize::MAX) {
                 Ok(true) => held[from..].reverse(),
                 // What is too large to be held is read as it comes.
                 Ok(false) => {}
@@ -333,19 +333,9 @@ impl Reading<'_> {
     }
 }
 
-/// Takes lines until there are so many, or no more; false where they are too large to be held.
-fn hold<R: Read>(lines: &mut Lines<R>, held: &mut Vec<Vec<u8>>, count: usize) -> io::Result<bool> {
-    /// The most that is held to be read backward.
-    const MAX_HELD: usize = 256 << 20;
-    /// What a line costs beside its bytes: its vector, and what the allocator adds and rounds up.
-    const A_LINE: usize = size_of::<Vec<u8>>() + 32;
-    let mut size: usize = held.iter().map(|line| line.len() + A_LINE).sum();
-    while held.len() < count && size < MAX_HELD {
-        let Some(line) = lines.next_line()? else { break };
-        size += line.len() + A_LINE;
-        held.push(line.to_vec());
-    }
-    Ok(size < MAX_HELD)
+/// Why a log or its rest is missing, where somebody's words stand in its place.
+fn missing(decoder: &LogDecoder) -> Option<String> {
+    decoder.missing().map(|said| format!("in the log's place, or in that of its rest, stands {said:?}"))
 }
 
 /// `…/proxies/NAMESPACE/POD/FILE`: the layout of `istioctl bug-report` (`tools/bug-report/pkg/archive`).
@@ -417,17 +407,12 @@ fn configuration(args: &DiagnoseArgs, console: &Console) -> Result<Configuration
 
 /// The access log formats that dumps hold. What cannot be read here was reported with its clusters.
 fn formats(dumps: &[String]) -> Vec<AccessFormat> {
-    /// A dump with listeners is held whole; the largest meshes' are below this.
-    const MAX_DUMP: u64 = 256 << 20;
     let mut formats = Vec::new();
     for dump in dumps {
         let _ = walk(dump, &ArchiveLimits::default(), &mut |_, entry| {
-            let mut bytes = Vec::new();
-            if entry.is_ok_and(|entry| entry.reader.take(MAX_DUMP).read_to_end(&mut bytes).is_ok()) {
-                for format in AccessFormat::from_config_dump(&bytes) {
-                    if !formats.contains(&format) {
-                        formats.push(format);
-                    }
+            for format in entry.map(|entry| AccessFormat::from_config_dump(entry.reader)).unwrap_or_default() {
+                if !formats.contains(&format) {
+                    formats.push(format);
                 }
             }
         });
@@ -449,7 +434,7 @@ fn holds_files(input: &str) -> bool {
 
 fn no_records(counts: &LogCounts, unread: &[String]) -> Failure {
     match unread.first() {
-        Some(first) if counts.lines == 0 => Failure::cannot_run(format!("nothing could be read: {first}")),
+        Some(first) if counts.unrecognized == 0 => Failure::cannot_run(format!("nothing could be read: {first}")),
         _ if counts.lines == 0 => Failure::cannot_run("the input is empty"),
         _ => Failure::cannot_run(format!("none of the {} lines is a record of a proxy's log", counts.lines)),
     }

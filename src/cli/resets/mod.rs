@@ -16,7 +16,7 @@ use super::interrupt;
 use super::kube_args::{KubeArgs, SelectArgs, without_credentials};
 use super::leases;
 use super::moment::{BadMoment, Typed};
-use super::stores::{StoreArgs, service_address};
+use super::stores::{StoreArgs, bytes_of, service_address};
 use crate::collect::resets::{count_files, count_pods, count_requests, expand};
 use crate::decode::app_log::ReaderOptions;
 use crate::decode::timestamp::TimeContext;
@@ -470,10 +470,7 @@ impl PrometheusArgs {
     }
 
     fn auth(&self) -> Result<PrometheusAuth, Failure> {
-        let read = |path: &PathBuf| {
-            std::fs::read(path)
-                .map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
-        };
+        let read = |path: &PathBuf| bytes_of(path);
         let token = self.prometheus_token_file.as_ref().map(read).transpose()?;
         let password = || {
             std::env::var("MESHAUDIT_PROMETHEUS_PASSWORD").map_err(|_| {

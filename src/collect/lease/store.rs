@@ -12,10 +12,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::super::private::{self, PrivateFile, Unsafe};
 use super::LeaseError;
 use crate::decode::lease;
 use crate::model::DebugLease;
+use crate::system::{self, PrivateFile, Unsafe};
 
 /// The most bytes that a state file may have.
 const MOST: u64 = 1 << 20;
@@ -64,15 +64,7 @@ impl LeaseStore {
     /// The user's state directory: `$XDG_STATE_HOME`, else `~/.local/state`; on macOS `~/Library/Application Support`,
     /// on Windows `%LOCALAPPDATA%`. Nothing is created before there is something to keep.
     pub fn open() -> Result<Self, LeaseError> {
-        let xdg = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = if let Some(path) = xdg {
-            path
-        } else if cfg!(windows) {
-            std::env::var_os("LOCALAPPDATA").map(PathBuf::from).ok_or(LeaseError::NoDirectory("LOCALAPPDATA"))?
-        } else {
-            let home = std::env::home_dir().filter(|home| home.is_absolute()).ok_or(LeaseError::NoDirectory("HOME"))?;
-            if cfg!(target_os = "macos") { home.join("Library/Application Support") } else { home.join(".local/state") }
-        };
+        let base = system::state_directory().map_err(LeaseError::NoDirectory)?;
         Ok(Self { directory: base.join("kubectl-meshaudit").join("debug-log") })
     }
 
@@ -163,7 +155,7 @@ impl LeaseStore {
     /// Looks whether the directory, and the one that is this program's above it, are the user's alone.
     fn check(&self) -> Result<(), LeaseError> {
         for directory in self.directory.parent().into_iter().chain([self.directory.as_path()]) {
-            match private::check_directory(directory) {
+            match system::check_directory(directory) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(source) => return Err(LeaseError::Directory { path: directory.to_owned(), source }),
                 Ok(()) => {}
@@ -174,7 +166,7 @@ impl LeaseStore {
 
     fn prepare(&self) -> Result<(), LeaseError> {
         self.check()?;
-        private::make_directory(&self.directory).map_err(|source| self.unusable(source))?;
+        system::make_directory(&self.directory).map_err(|source| self.unusable(source))?;
         self.check()
     }
 
@@ -184,7 +176,7 @@ impl LeaseStore {
 
     /// Whether a process works on a pod's levels.
     fn is_held(&self, uid: &str) -> bool {
-        private::look(&self.lock_path(uid))
+        system::look(&self.lock_path(uid))
             .is_ok_and(|lock| lock.is_some_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock))))
     }
 
@@ -193,14 +185,14 @@ impl LeaseStore {
         let path = self.lock_path(uid);
         let failed = |source| LeaseError::File { doing: "lock", path: path.clone(), source };
         loop {
-            let mut file = private::open_lock(&path).map_err(failed)?;
+            let mut file = system::open_lock(&path).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
             // The one who had it before may have removed it meanwhile: then this lock is nobody's.
-            if is_at(&file, &path) {
+            if system::is_at(&file, &path) {
                 write_holder(&mut file, doing).map_err(failed)?;
                 return Ok(Some(Lock { path, _file: file }));
             }
@@ -278,18 +270,6 @@ impl Drop for Lock {
     }
 }
 
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let same = |(a, b): (fs::Metadata, fs::Metadata)| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    file.metadata().ok().zip(fs::symlink_metadata(path).ok()).is_some_and(same)
-}
-
-#[cfg(not(unix))]
-fn is_at(_file: &File, path: &Path) -> bool {
-    path.exists()
-}
-
 fn write_holder(file: &mut File, doing: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
@@ -298,7 +278,7 @@ fn write_holder(file: &mut File, doing: &str) -> io::Result<()> {
 
 /// Who has a lock, if that can be read: on Windows a file that is locked cannot.
 fn read_holder(path: &Path) -> Option<Holder> {
-    let text = private::read(path, 4096).ok().flatten()?;
+    let text = system::read(path, 4096).ok().flatten()?;
     let text = String::from_utf8(text).ok()?;
     let mut words = text.trim().splitn(3, ' ');
     let (pid, since, doing) = (words.next()?, words.next()?, words.next()?);
@@ -306,11 +286,8 @@ fn read_holder(path: &Path) -> Option<Holder> {
 }
 
 fn read_file(path: &Path) -> Result<Option<DebugLease>, LeaseError> {
-    let text = private::read(path, MOST).map_err(|source| LeaseError::File {
-        doing: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    let text =
+        system::read(path, MOST).map_err(|source| LeaseError::File { doing: "read", path: path.to_owned(), source })?;
     text.map(|text| lease::read(&text).map_err(|message| LeaseError::Broken { path: path.to_owned(), message }))
         .transpose()
 }

@@ -13,7 +13,8 @@ use jiff::civil::Date;
 
 use super::super::interrupt::Interruptible;
 use super::stream::LogCounter;
-use crate::decode::app_log::ReaderOptions;
+use crate::decode::app_log::{ReaderOptions, backward};
+use crate::decode::log::SAMPLE;
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::workload_of_pod;
 use crate::resets::{HOUR, Question, Sources, Tally};
@@ -88,6 +89,8 @@ fn list(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
 /// What one log came to.
 struct Counted {
     name: String,
+    /// The file, or the path in the archive.
+    place: PathBuf,
     tally: Tally,
     /// Of the text.
     hash: u64,
@@ -111,7 +114,8 @@ pub fn count_files(inputs: &[LogInput], question: &Question, options: &ReaderOpt
             });
         }
     });
-    let merger = merger.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut merger = merger.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    merger.merge();
     (merger.tally, Sources { slot_seconds: HOUR, ..merger.sources })
 }
 
@@ -124,7 +128,12 @@ struct Merger {
     merged: usize,
     /// Length and hash of the contents counted so far, with the name of the first.
     contents: BTreeMap<(u64, u64), String>,
+    /// Logs that may tell of the same failures.
+    held: Vec<Counted>,
 }
+
+/// Logs that are looked through at most for others' failures.
+const MAX_BESIDE: usize = 64;
 
 impl Merger {
     fn take(&mut self, index: usize, counted: Vec<Counted>) {
@@ -132,28 +141,58 @@ impl Merger {
         while let Some(counted) = self.waiting.remove(&self.merged) {
             self.merged += 1;
             for one in counted {
-                self.merge(one);
+                self.add(one);
             }
         }
     }
 
-    fn merge(&mut self, counted: Counted) {
-        let Counted { name, tally, hash, failed } = counted;
-        if let Some(message) = failed {
-            self.sources.failed.push((name.clone(), message));
-        }
-        let bytes = tally.reading.bytes;
-        if bytes == 0 {
+    fn add(&mut self, mut counted: Counted) {
+        let failed = counted.failed.take();
+        // What stands in the place of a log is none.
+        let nothing = counted.tally.reading.bytes == 0 || (counted.tally.reading.records == 0 && failed.is_some());
+        self.sources.failed.extend(failed.map(|message| (counted.name.clone(), message)));
+        if nothing {
             return;
         }
-        if let Some(first) = self.contents.get(&(bytes, hash)) {
-            self.sources.duplicates.push((name, first.clone()));
+        let content = (counted.tally.reading.bytes, counted.hash);
+        if let Some(first) = self.contents.get(&content) {
+            self.sources.duplicates.push((counted.name, first.clone()));
             return;
         }
-        self.contents.insert((bytes, hash), name);
+        self.contents.insert(content, counted.name.clone());
         self.sources.count += 1;
-        self.tally.merge(tally);
+        self.held.push(counted);
+        if self.held.len() >= MAX_BESIDE {
+            self.merge();
+        }
     }
+
+    /// Merges what is held: of a log of errors that lies beside one of everything, no failure a second time.
+    fn merge(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let again: Vec<bool> = held
+            .iter()
+            .map(|one| {
+                let beside = |other: &&Counted| other.place != one.place && other.place.parent() == one.place.parent();
+                is_of_errors(&one.place)
+                    && held
+                        .iter()
+                        .filter(beside)
+                        .any(|other| !is_of_errors(&other.place) && one.tally.tells_again(&other.tally))
+            })
+            .collect();
+        for (one, again) in held.into_iter().zip(again) {
+            self.tally.merge(if again { one.tally.told_elsewhere() } else { one.tally });
+        }
+    }
+}
+
+/// Whether a log's name says that it has errors alone: `error.log`, `checkout-err.log`, `app_warnings.log`.
+fn is_of_errors(place: &Path) -> bool {
+    let name = place.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    name.split(|letter: char| !letter.is_ascii_alphabetic()).any(|word| {
+        matches!(word, "err" | "error" | "errors" | "warn" | "warning" | "warnings" | "stderr" | "exceptions")
+    })
 }
 
 /// Counts what is in one file: itself, or the logs in an archive.
@@ -164,6 +203,7 @@ fn count_input(input: &LogInput, question: &Question, options: &ReaderOptions) -
     let mut all = Vec::new();
     let failed = |name: &str, error: &InputError| Counted {
         name: name.to_owned(),
+        place: PathBuf::new(),
         tally: Tally::default(),
         hash: 0,
         failed: Some(error.to_string()),
@@ -193,16 +233,37 @@ fn count_entry(
     let name = entry.name.to_owned();
     let place = if entry.path.is_empty() { file } else { Path::new(entry.path) };
     let service = if name == "stdin" { name.clone() } else { service_of_path(place) };
+    let place = place.to_owned();
     let mut options = options.clone();
     options.time.hints.written = written.filter(|_| entry.path.is_empty());
-    options.time.hints.named = date_of_name(place);
-    let mut counter = LogCounter::new(question, service, options);
+    options.time.hints.named = date_of_name(&place);
+    let mut counter = LogCounter::new(question, service, options.clone());
     // Not a defence against made-up collisions: those would only hide the log of who makes them.
     let mut hash = foldhash::quality::FixedState::default().build_hasher();
     let reading: &mut dyn BufRead = entry.reader;
     let mut lines = Lines::new(Text::new(Interruptible(reading))?);
+    let mut held = Vec::new();
+    let mut broken = lines.hold(&mut held, SAMPLE).err();
+    if broken.is_none()
+        && let Some(from) = backward(&held, &options)
+    {
+        match lines.hold(&mut held, usize::MAX) {
+            // What is too large to be held is read as it comes.
+            Ok(false) => {}
+            Ok(true) => held[from..].reverse(),
+            Err(error) => {
+                held[from..].reverse();
+                broken = Some(error);
+            }
+        }
+    }
+    for line in held {
+        hash.write(&line);
+        hash.write_u8(b'\n');
+        counter.push(&line);
+    }
     let failed = loop {
-        match lines.next_line() {
+        match broken.take().map_or_else(|| lines.next_line(), Err) {
             Ok(Some(line)) => {
                 hash.write(line);
                 hash.write_u8(b'\n');
@@ -212,7 +273,8 @@ fn count_entry(
             Err(error) => break Some(InputError::from(error).to_string()),
         }
     };
-    Ok(Counted { name, tally: counter.finish(lines.cut), hash: hash.finish(), failed })
+    let (tally, missing) = counter.finish(lines.cut);
+    Ok(Counted { name, place, tally, hash: hash.finish(), failed: failed.or(missing) })
 }
 
 /// The day in a file's name: `checkout-2020-07-08.log`, `checkout.log-20200708.gz`.

@@ -59,5 +59,6 @@ async fn count_one(
             outcome.map(drop).map_err(|error| error.to_string())
         }
     };
-    (counter.finish(0), outcome)
+    let (tally, missing) = counter.finish(0);
+    (tally, outcome.and(missing.map_or(Ok(()), Err)))
 }

@@ -120,7 +120,7 @@ impl Counting<'_, '_> {
         let mut counters: Vec<_> = self.counters.drain().collect();
         counters.sort_by(|one, other| one.0.cmp(&other.0));
         for (_, counter) in counters {
-            self.tally.merge(counter.finish(0));
+            self.tally.merge(counter.finish(0).0);
         }
     }
 }

@@ -31,9 +31,10 @@ impl<'q> LogCounter<'q> {
         reader.feed(chunk, &mut |entry| take(counter, &entry));
     }
 
-    /// Ends the stream and gives its counts; `cut_lines` were cut before they came here.
+    /// Ends the stream and gives its counts; `cut_lines` were cut before they came here. And what stands in the place of
+    /// the log or of its rest, where it could not be read.
     #[must_use]
-    pub fn finish(mut self, cut_lines: u64) -> Tally {
+    pub fn finish(mut self, cut_lines: u64) -> (Tally, Option<String>) {
         let Self { counter, reader, bytes, .. } = &mut self;
         reader.finish(&mut |entry| take(counter, &entry));
         let odd = reader.oddities();
@@ -41,7 +42,8 @@ impl<'q> LogCounter<'q> {
         reading.bytes = *bytes;
         reading.cut_lines = odd.cut_lines + cut_lines;
         reading.invalid_utf8 = odd.invalid_utf8;
-        self.counter.finish()
+        let missing = reader.missing().map(|said| format!("in its place, or in that of its rest, stands {said:?}"));
+        (self.counter.finish(), missing)
     }
 }
 

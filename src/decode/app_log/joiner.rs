@@ -389,8 +389,11 @@ fn call_of(line: &str) -> Option<Call<'_>> {
             }
         }
     }
-    cut(line, 160).split('[').skip(1).find_map(|part| {
-        let name = part.split(']').next().filter(|name| name.len() < part.len())?.trim();
+    let beginning = cut(line, 160);
+    memchr::memchr_iter(b'[', beginning.as_bytes()).find_map(|open| {
+        let part = &beginning[open + 1..];
+        let end = memchr::memchr2(b'[', b']', part.as_bytes()).filter(|end| part.as_bytes()[*end] == b']')?;
+        let name = part[..end].trim();
         let letter = |byte: u8| byte.is_ascii_alphabetic();
         let severity = name.bytes().all(letter) && super::fields::severity_of_word(name).is_some();
         let dated = name.as_bytes().first_chunk::<5>().is_some_and(|five| five[..4].iter().all(u8::is_ascii_digit));

@@ -11,7 +11,7 @@ use foldhash::HashMap;
 use memchr::{memchr, memmem};
 
 use self::joiner::Joiner;
-use super::log::{Envelope, Inner, Json, Stream, Unwrapper, access_json, access_line};
+use super::log::{Envelope, Inner, Json, Stream, Unwrapper, access_json, access_line, falls};
 use super::timestamp::{LOOK_AHEAD, TimeContext};
 use crate::model::{AccessLine, AppRecord, JsonRecord, LoggedAt, workload_of_pod};
 
@@ -95,6 +95,12 @@ impl LogReader {
         Oddities { cut_lines: self.cut_lines + counts.cut, invalid_utf8: counts.invalid_utf8 }
     }
 
+    /// What stands in the place of the log or of its rest, where it could not be read: the kubelet's own words.
+    #[must_use]
+    pub fn missing(&self) -> Option<&str> {
+        self.unwrapper.missing()
+    }
+
     /// Takes the next bytes of the stream, cut anywhere.
     pub fn feed(&mut self, mut chunk: &[u8], sink: &mut Sink<'_>) {
         while let Some(end) = memchr(b'\n', chunk) {
@@ -163,6 +169,28 @@ impl LogReader {
         unwrapper.finish(&mut |envelope| records.take(envelope, options, sink));
         records.flush(sink);
     }
+}
+
+/// Whether the first lines of a log come latest first, and how many lines before them (the heading of a table) stay where
+/// they are. Only of logs with a record a line, which reading them backward leaves whole.
+#[must_use]
+pub fn backward(lines: &[Vec<u8>], options: &ReaderOptions) -> Option<usize> {
+    let mut reader = LogReader::new(options.clone());
+    let (mut times, mut records, mut first) = (Vec::new(), 0, None);
+    let mut each = |entry: LogEntry<'_>| {
+        let (line, time) = match &entry {
+            LogEntry::App(record) => (Some(record.line), record.logged_at),
+            LogEntry::Call { logged_at, .. } => (None, *logged_at),
+        };
+        records += 1;
+        first = first.or(line);
+        times.extend(time.map(|time| time.at));
+    };
+    lines.iter().for_each(|line| reader.push(line, &mut each));
+    reader.finish(&mut each);
+    let backward = falls(&times) && records * 5 >= lines.len() * 4;
+    // A heading is a line before the first record.
+    backward.then(|| usize::try_from(first.unwrap_or(1)).unwrap_or(1).saturating_sub(1))
 }
 
 /// The records that are not complete yet, by who writes them.

@@ -64,11 +64,17 @@ struct RawOwner {
 }
 
 /// Labels and annotations that tell who installed an object.
-const TELLING: [&str; 14] = [
+const TELLING: [&str; 20] = [
     "meta.helm.sh/",
     "argocd.argoproj.io/",
     "kustomize.toolkit.fluxcd.io/",
     "helm.toolkit.fluxcd.io/",
+    "configmanagement.gke.io/sync-name",
+    "configsync.gke.io/",
+    "fleet.cattle.io/bundle-id",
+    "objectset.rio.cattle.io/id",
+    "kapp.k14s.io/app",
+    "gloo.solo.io/parent_",
     "install.operator.istio.io/",
     "operator.istio.io/",
     "sailoperator.io/",

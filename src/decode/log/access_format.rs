@@ -1,6 +1,7 @@
 //! Access log formats of one's own, derived from the proxy's configuration instead of guessed.
 
 use std::borrow::Cow;
+use std::io::Read;
 
 use serde_json::Value;
 
@@ -8,6 +9,8 @@ use crate::model::AccessLine;
 
 use super::access_field::Operator;
 use super::json::Json;
+use crate::decode::bounded::weigh;
+use crate::decode::elements::{ElementError, Elements};
 
 /// A format, as `accessLogFormat` or a listener's `access_log` gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,12 +97,24 @@ impl AccessFormat {
     }
 
     /// Every distinct format in a dump of the proxy's configuration: `text_format_source.inline_string`,
-    /// `text_format`, `json_format` and `format`, in Envoy's spelling or istioctl's. Empty for what is no JSON.
-    #[must_use]
-    pub fn from_config_dump(dump: &[u8]) -> Vec<Self> {
-        let mut formats = Vec::new();
-        if let Ok(value) = serde_json::from_slice::<Value>(dump) {
-            gather(&value, &mut formats);
+    /// `text_format`, `json_format` and `format`, in Envoy's spelling or istioctl's. Empty for what is no JSON. The dump
+    /// is looked at section by section; one that is larger than any there is gives none.
+    pub fn from_config_dump(mut dump: impl Read) -> Vec<Self> {
+        /// A section in bytes, and in memory once it is decoded.
+        const MOST: (usize, usize) = (48 << 20, 128 << 20);
+        let (mut formats, mut elements, mut chunk) = (Vec::new(), Elements::new(MOST.0), vec![0; 64 << 10]);
+        while let Ok(read @ 1..) = dump.read(&mut chunk) {
+            let fed = elements.feed(&chunk[..read], |section| {
+                if weigh(section) <= MOST.1
+                    && let Ok(value) = serde_json::from_slice::<Value>(section)
+                {
+                    gather(&value, &mut formats);
+                }
+                Ok::<(), ElementError>(())
+            });
+            if fed.is_err() {
+                break;
+            }
         }
         formats
     }
@@ -173,7 +188,7 @@ mod tests {
     fn a_format_of_ones_own() {
         let dump = br#"{"configs":[{"access_log":[{"typed_config":{"log_format":{"text_format_source":
             {"inline_string":"%START_TIME% flags=%RESPONSE_FLAGS% code=%RESPONSE_CODE% to=%UPSTREAM_HOST% via=\"%UPSTREAM_CLUSTER%\" ms=%DURATION%\n"}}}}]}]}"#;
-        let formats = AccessFormat::from_config_dump(dump);
+        let formats = AccessFormat::from_config_dump(&dump[..]);
         let line = formats[0]
             .read(r#"2024-01-01T00:00:00.000Z flags=UF,URX code=503 to=10.0.0.1:80 via="outbound|80||a" ms=1000"#)
             .unwrap();

@@ -5,6 +5,7 @@ use std::mem;
 use serde_json::Value;
 
 use super::envelope_json::LISTS;
+use super::grid;
 
 /// The largest object that is put together.
 const MAX_OBJECT: usize = 32 << 20;
@@ -36,7 +37,7 @@ pub(super) struct Document {
     too_large: bool,
     /// The last string, for the name of a list.
     last: String,
-    /// The names of a row's members, of a table (`columns` before `values`: ES|QL).
+    /// The names of a row's members, of a table.
     columns: Vec<String>,
     /// The last byte that is no blank.
     before: u8,
@@ -154,15 +155,20 @@ impl Document {
         let before = self.text.len() + part.len();
         match self.open.as_slice() {
             [] => true,
-            [b'{'] if self.before == b':' && self.last == "values" && before < MAX_HELD => {
-                self.columns = columns(&format!("{}{part}", self.text));
-                !self.columns.is_empty()
-            }
             [.., b'{'] => {
-                self.before == b':'
+                let inside = self.before == b':'
                     && self.open[self.outside.min(self.open.len())..].iter().all(|open| *open == b'{')
-                    && LISTS.contains(&self.last.as_str())
-                    && before < MAX_HELD
+                    && before < MAX_HELD;
+                let (is_list, of_rows) = (LISTS.contains(&self.last.as_str()), grid::holds_rows(&self.last));
+                if !inside || !(is_list || of_rows) {
+                    return false;
+                }
+                let columns = if of_rows { grid::names_before(&format!("{}{part}", self.text)) } else { Vec::new() };
+                let begins = is_list || !columns.is_empty();
+                if begins {
+                    self.columns = columns;
+                }
+                begins
             }
             _ => false,
         }
@@ -195,13 +201,6 @@ impl Document {
             self.text.push_str(part);
         }
     }
-}
-
-/// The names of the columns that the beginning of a table tells, up to its rows.
-fn columns(beginning: &str) -> Vec<String> {
-    let whole: Value = serde_json::from_str(&format!("{beginning}null}}")).unwrap_or_default();
-    let columns = whole["columns"].as_array().into_iter().flatten();
-    columns.map(|column| column["name"].as_str().map(str::to_owned)).collect::<Option<_>>().unwrap_or_default()
 }
 
 /// Where a string that begins here ends; `None` where it does not end on its line, which no JSON string may.

@@ -5,7 +5,7 @@
 //! together for each source and stream; an answer of a log store gives as many as it holds.
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::{HashMap, HashMapExt};
 
@@ -16,7 +16,10 @@ use crate::model::LoggedAt;
 use super::csv::Table;
 use super::document::{Document, Taken};
 use super::envelope_json::{Kind, Labels, Names, buried, is_all, is_line, kind, of_bytes, time};
+use super::grid;
 use super::json::{Json, without_trailing_commas};
+use super::many;
+use super::missing::stands_for_log;
 use super::stream::{Piece, Stream};
 use super::text::shape;
 use super::wrapper::{self, Known, Peeled};
@@ -29,6 +32,8 @@ const MAX_SHAPES: usize = 1024;
 const MAX_PIECES: usize = 1024;
 /// A text that came in pieces is kept up to this length.
 const MAX_TEXT: usize = 1 << 20;
+/// Of what stands in the place of a log, so much is kept.
+const MAX_MISSING: usize = 300;
 /// A document on one line that is longer is read record by record.
 const LONG: usize = 1 << 20;
 /// The most that one record may be once it is decoded, in bytes.
@@ -109,6 +114,8 @@ pub struct Unwrapper {
     hasher: foldhash::fast::RandomState,
     document: Option<Document>,
     table: Option<Table>,
+    /// The first line that says that the log could not be read.
+    missing: Option<Box<str>>,
     /// Whether the first line has been read.
     begun: bool,
 }
@@ -127,6 +134,7 @@ impl Unwrapper {
             hasher: foldhash::fast::RandomState::default(),
             document: None,
             table: None,
+            missing: None,
             begun: false,
         }
     }
@@ -135,6 +143,12 @@ impl Unwrapper {
     #[must_use]
     pub fn with_service_field(self, path: Option<&str>) -> Self {
         Self { service_field: path.map(Into::into), ..self }
+    }
+
+    /// What stands in the place of the log or of its rest, where it could not be read.
+    #[must_use]
+    pub fn missing(&self) -> Option<&str> {
+        self.missing.as_deref()
     }
 
     /// Takes the next line, without its end, and gives what is in it to `sink`. Total on any bytes.
@@ -238,7 +252,7 @@ impl Unwrapper {
 
     /// One object of a document of several lines.
     fn item(&mut self, text: &str, sink: &mut Sink<'_>) {
-        if weigh(text.as_bytes()) > MAX_WEIGHT {
+        if is_heavy(text) {
             self.counts.cut += 1;
             return;
         }
@@ -271,11 +285,18 @@ impl Unwrapper {
         if layer >= MAX_LAYERS || is_bare(text) {
             return self.emit(text, outer, sink);
         }
+        if let Some(several) = many::lines(text) {
+            return self.lines(&several, outer, layer + 1, sink);
+        }
         if let Some((time, record)) = fluentd(text) {
             let time = wrapper::moment(time, &self.context).or(outer.time);
             if self.json_line(record, Outer { time, ..outer }, layer + 1, sink) {
                 return;
             }
+        }
+        if stands_for_log(text) {
+            self.missing.get_or_insert_with(|| text[..text.floor_char_boundary(MAX_MISSING)].into());
+            return;
         }
         let trimmed = text.trim_start_matches([' ', '\t']);
         // Events of a server that sends them.
@@ -368,7 +389,7 @@ impl Unwrapper {
         if layer == 0 && !text.starts_with('"') && (text.len() > LONG || (self.counts.lines == 1 && is_table(text))) {
             return self.begin_document(text, sink);
         }
-        if weigh(text.as_bytes()) > MAX_WEIGHT {
+        if is_heavy(text) {
             return false;
         }
         match Json::parse(text) {
@@ -387,6 +408,11 @@ impl Unwrapper {
             Err(_) if text.starts_with('"') => false,
             Err(error) if error.is_eof() && layer == 0 => self.begin_document(text, sink),
             Err(_) => {
+                let behind_each_other = serde_json::Deserializer::from_str(text).into_iter::<Json<'_>>();
+                if let Ok(several) = behind_each_other.collect::<Result<Vec<_>, _>>() {
+                    several.iter().for_each(|json| self.json(json, None, outer, layer, sink));
+                    return true;
+                }
                 let Some(mended) = without_trailing_commas(text) else { return false };
                 let Ok(json) = Json::parse(&mended) else { return false };
                 self.json(&json, Some(text), outer, layer, sink);
@@ -403,7 +429,7 @@ impl Unwrapper {
             return false;
         };
         let object = &text[at..];
-        if at == 0 || weigh(object.as_bytes()) > MAX_WEIGHT {
+        if at == 0 || is_heavy(object) {
             return false;
         }
         let Ok(json) = Json::parse(object) else { return false };
@@ -496,6 +522,14 @@ impl Unwrapper {
             let outer = Outer { time: time(json, &names, &self.context).or(outer.time), ..outer };
             return self.lines(&text, outer, layer + 1, sink);
         }
+        if names.grid
+            && layer < MAX_LAYERS
+            && let Some(rows) = grid::rows(json)
+        {
+            let mut rows: Vec<&Json<'_>> = rows.iter().collect();
+            self.put_in_order(&mut rows);
+            return rows.iter().for_each(|row| self.json(row, None, outer, layer + 1, sink));
+        }
         let kind = if layer >= MAX_LAYERS { Kind::Record } else { kind(json, &names, enveloped) };
         if let Kind::Text { text, .. } = &kind
             && !enveloped
@@ -567,7 +601,10 @@ impl Unwrapper {
 ///
 /// And Envoy's message in logfmt: `level=debug msg="[C1] connecting to …" subsys=envoy-connection` (cilium's agent).
 fn quoted_behind(text: &str) -> Option<String> {
-    if let Some(at) = ["msg=\"[C", "msg=\"[Tags: "].iter().find_map(|sign| text.find(sign)) {
+    static MESSAGE: LazyLock<memchr::memmem::Finder<'_>> = LazyLock::new(|| memchr::memmem::Finder::new("msg=\"["));
+    if let Some(at) = MESSAGE.find(text.as_bytes())
+        && ["C", "Tags: "].iter().any(|ids| text[at + 6..].starts_with(ids))
+    {
         let mut messages = serde_json::Deserializer::from_str(&text[at + 4..]).into_iter::<String>();
         return messages.next()?.ok();
     }
@@ -580,9 +617,17 @@ fn quoted_behind(text: &str) -> Option<String> {
     shape(inner.trim_start()).is_some().then(|| inner.into_owned())
 }
 
+/// Whether a JSON text would take more memory than is given to one.
+fn is_heavy(text: &str) -> bool {
+    // No byte weighs more than a token and itself.
+    text.len() > MAX_WEIGHT / 32 && weigh(text.as_bytes()) > MAX_WEIGHT
+}
+
 /// Whether there are blanks in it that web pages keep from being broken at.
 fn has_hard_blanks(text: &str) -> bool {
-    !text.is_ascii() && text.contains('\u{a0}')
+    // Letters of other scripts end in the same byte as this blank.
+    static BLANK: LazyLock<memchr::memmem::Finder<'_>> = LazyLock::new(|| memchr::memmem::Finder::new("\u{a0}"));
+    !text.is_ascii() && BLANK.find(text.as_bytes()).is_some()
 }
 
 /// A row of CloudWatch Logs Insights: `[{"field": "@timestamp", "value": "…"}, {"field": "@message", "value": "…"}]`.
@@ -601,7 +646,8 @@ fn is_table(text: &str) -> bool {
 
 /// Fluentd's file output: `TIME TAB TAG TAB JSON`. Its time, and its JSON.
 fn fluentd(text: &str) -> Option<(&str, &str)> {
-    let (time, rest) = text.split_once('\t')?;
+    let tab = memchr::memchr(b'\t', text.as_bytes())?;
+    let (time, rest) = (&text[..tab], &text[tab + 1..]);
     let (tag, record) = rest.split_once('\t')?;
     let is_tag = tag.contains('.') && !tag.contains(' ');
     (is_tag && record.starts_with('{') && record.trim_end().ends_with('}')).then_some((time, record))
@@ -618,6 +664,7 @@ fn is_bare(text: &str) -> bool {
             matches!(shape(text), Some(Shape::Bracketed | Shape::Columns | Shape::Access))
                 && !wrapper::is_framed(text)
                 && fluentd(text).is_none()
+                && !many::holds_more(text)
         }
         _ => false,
     }

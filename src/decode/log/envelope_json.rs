@@ -9,6 +9,7 @@ use crate::model::LoggedAt;
 
 use super::access;
 use super::access_found;
+use super::grid;
 use super::json::Json;
 use super::proxy_json;
 use super::stream::{Piece, Stream};
@@ -17,7 +18,7 @@ use super::wrapper::{moment, moment_of};
 
 /// Members that hold a list of envelopes or records: CloudWatch (`events`, `logEvents`), Loki (`result`, `streams`),
 /// OpenTelemetry (`resourceLogs`, `scopeLogs`, `logRecords`), Elasticsearch (`hits`), New Relic, Graylog, Azure.
-pub(super) const LISTS: [&str; 18] = [
+pub(super) const LISTS: [&str; 21] = [
     "events",
     "logEvents",
     "result",
@@ -36,6 +37,9 @@ pub(super) const LISTS: [&str; 18] = [
     "value",
     "rows",
     "responses",
+    "tables",
+    "Tables",
+    "frames",
 ];
 
 /// Members whose object is a record, or one more envelope.
@@ -165,6 +169,8 @@ pub(super) struct Names {
     /// Of loguru, Loki and CloudWatch's Logs Insights.
     special: bool,
     attributes: bool,
+    /// Of a table's columns.
+    pub(super) grid: bool,
     levels: Few,
     lines: Few,
     messages: Few,
@@ -184,6 +190,11 @@ struct LabelNames {
     pods: Few,
     more_pods: Few,
     containers: Few,
+    /// Whether it has members that are looked into in ways of their own.
+    resource: bool,
+    tags: bool,
+    log_name: bool,
+    pod: bool,
 }
 
 /// Those of the names that an object may have: as a member, or as a path that begins with one.
@@ -203,6 +214,7 @@ impl Names {
             access: access::may_be_access(json),
             proxy: proxy_json::may_be_proxy(json),
             attributes: has("attributes"),
+            grid: json.members().iter().any(|(name, _)| grid::may_be(name)),
             special: has("record") || has("values") || has("field"),
             levels: possible(json, &LEVELS),
             lines: possible(json, &LINES),
@@ -218,6 +230,10 @@ impl Names {
                 pods: possible(json, &PODS),
                 more_pods: possible(json, &MORE_PODS),
                 containers: possible(json, &CONTAINERS),
+                resource: has("resource"),
+                tags: has("tags") || has("attributes"),
+                log_name: has("logName"),
+                pod: has("pod") || has("podName"),
             }),
         }
     }
@@ -518,17 +534,22 @@ impl<'j> Labels<'j> {
     pub(super) fn of(json: &'j Json<'_>, names: &Names) -> Self {
         let Some(names) = &names.labels else { return Self::default() };
         let resource = |name: &str| {
-            let attributes = json.get("resource")?.get("attributes")?.items();
+            let attributes = json.get("resource").filter(|_| names.resource)?.get("attributes")?.items();
             attributes.iter().find(|one| one.text_of(&["key"]) == Some(name))?.get("value")?.text()
         };
         let tag = |name: &str| {
+            if !names.tags {
+                return None;
+            }
             let tags = json.get("attributes.tags").or_else(|| json.get("tags"))?.items();
             tags.iter().find_map(|tag| tag.text()?.strip_prefix(name)?.strip_prefix(':'))
         };
         let stream = match json.text_of(&names.streams) {
             Some("stdout") => Stream::Stdout,
             Some("stderr") => Stream::Stderr,
-            _ if json.text_of(&["logName"]).is_some_and(|name| name.ends_with("/stderr")) => Stream::Stderr,
+            _ if names.log_name && json.text_of(&["logName"]).is_some_and(|name| name.ends_with("/stderr")) => {
+                Stream::Stderr
+            }
             _ => Stream::Unknown,
         };
         Self {
@@ -536,7 +557,7 @@ impl<'j> Labels<'j> {
             service: json.text_of(&names.services).or_else(|| resource("service.name")),
             namespace: json
                 .text_of(&names.namespaces)
-                .or_else(|| json.get("podName").and_then(|_| json.text_of(&["namespace"])))
+                .or_else(|| json.get("podName").filter(|_| names.pod).and_then(|_| json.text_of(&["namespace"])))
                 .or_else(|| resource("k8s.namespace.name")),
             pod: json
                 .text_of(&names.pods)
@@ -545,7 +566,7 @@ impl<'j> Labels<'j> {
                 .or_else(|| resource("k8s.pod.name")),
             container: json
                 .text_of(&names.containers)
-                .or_else(|| json.get("pod").and_then(|_| json.text_of(&["container"])))
+                .or_else(|| json.get("pod").filter(|_| names.pod).and_then(|_| json.text_of(&["container"])))
                 .or_else(|| resource("k8s.container.name")),
         }
     }

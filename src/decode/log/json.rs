@@ -33,11 +33,13 @@ impl<'a> Json<'a> {
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Self> {
         let Self::Object(fields) = self else { return None };
-        if let Some((_, value)) = fields.iter().find(|(key, _)| key == path) {
+        if let Some((_, value)) = fields.iter().find(|(key, _)| is(key, path)) {
             return Some(value);
         }
-        path.match_indices('.').find_map(|(dot, _)| {
-            let (_, inner) = fields.iter().find(|(key, _)| key == &path[..dot])?;
+        // Asked for dozens of names a record: no search that has to be set up.
+        let mut dots = path.bytes().enumerate().filter(|(_, byte)| *byte == b'.');
+        dots.find_map(|(dot, _)| {
+            let (_, inner) = fields.iter().find(|(key, _)| is(key, &path[..dot]))?;
             inner.get(&path[dot + 1..])
         })
     }
@@ -93,6 +95,11 @@ impl<'a> Json<'a> {
     }
 }
 
+/// Whether a member has this name: mostly the length tells that it has not.
+fn is(key: &str, name: &str) -> bool {
+    key.len() == name.len() && key.as_bytes().first() == name.as_bytes().first() && key == name
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
@@ -130,7 +137,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
                 Ok(Json::List(list))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(24);
+                // As many as the allocator keeps at hand: a kibibyte.
+                let mut fields = Vec::with_capacity(16);
                 while let Some(Key(key)) = map.next_key()? {
                     fields.push((key, map.next_value()?));
                 }

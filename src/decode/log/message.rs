@@ -190,6 +190,14 @@ pub fn parse<'a>(logger: &str, message: &'a str) -> ProxyEvent<'a> {
     ProxyEvent::Other { of_failure: speaks_of_failure(logger, message) }
 }
 
+/// Whether a message is a sentence of so many words that nobody else says it.
+pub(super) fn is_long(message: &str) -> bool {
+    const LONG: usize = 24;
+    let Some(&first) = message.as_bytes().first() else { return false };
+    let rows = &ROWS[usize::from(first & 0x7f)];
+    rows.iter().any(|row| row.sentence.words.replace("{}", "").len() >= LONG && row.matched(message).is_some())
+}
+
 /// The first eight bytes as a number, as far as there are any.
 fn head(text: &[u8]) -> u64 {
     let mut bytes = [0; 8];

@@ -11,8 +11,11 @@ mod csv;
 mod document;
 mod envelope;
 mod envelope_json;
+mod grid;
 mod json;
+mod many;
 pub mod message;
+mod missing;
 mod order;
 mod proxy_json;
 mod stream;
@@ -25,10 +28,11 @@ use jiff::tz::TimeZone;
 pub use access_format::AccessFormat;
 pub use envelope::{Envelope, Inner, LineCounts, Unwrapper};
 pub use json::Json;
+pub(in crate::decode) use order::falls;
 pub use order::{SAMPLE, backward};
 pub use stream::Stream;
 
-use crate::decode::timestamp::TimeContext;
+use crate::decode::timestamp::{self, TimeContext};
 use crate::model::{AccessLine, LogContent, LogRecord, ProxyLine};
 use text::Shape;
 
@@ -74,7 +78,13 @@ impl LogDecoder {
     pub fn new(formats: Vec<AccessFormat>, now: Timestamp) -> Self {
         Self {
             unwrapper: Unwrapper::new(TimeContext::new(TimeZone::UTC, now)),
-            records: Records { formats, sources: Vec::new(), last: 0, counts: LogCounts::default() },
+            records: Records {
+                formats,
+                context: TimeContext::new(TimeZone::UTC, now),
+                sources: Vec::new(),
+                last: 0,
+                counts: LogCounts::default(),
+            },
         }
     }
 
@@ -82,6 +92,12 @@ impl LogDecoder {
     #[must_use]
     pub fn counts(&self) -> LogCounts {
         LogCounts { lines: self.unwrapper.counts.lines, ..self.records.counts }
+    }
+
+    /// What stands in the place of the log or of its rest, where it could not be read: the kubelet's own words.
+    #[must_use]
+    pub fn missing(&self) -> Option<&str> {
+        self.unwrapper.missing()
     }
 
     /// Decodes the next line (without its line feed) and gives the records that it completes. Total on any bytes.
@@ -107,6 +123,8 @@ impl LogDecoder {
 #[derive(Debug)]
 struct Records {
     formats: Vec<AccessFormat>,
+    /// What times without a year are held against.
+    context: TimeContext,
     sources: Vec<Source>,
     last: usize,
     counts: LogCounts,
@@ -121,10 +139,25 @@ struct Source {
     open: bool,
     /// Whether it has written Envoy's records in a layout that is not known.
     foreign: bool,
+    /// Whether it has lines of an access log.
+    access: bool,
+    /// Sentences in a layout that is not known, until it is known whether they are Envoy's.
+    early: Vec<Early>,
     /// The names of the members of Envoy's last JSON record.
     names: Vec<Box<str>>,
     held: Option<Held>,
 }
+
+/// A line that has one of Envoy's sentences and nothing else of Envoy's.
+#[derive(Debug)]
+struct Early {
+    text: String,
+    line: u64,
+    time: Option<Timestamp>,
+}
+
+/// Lines that are kept until their source shows whose they are, and among how many of its lines.
+const MAX_EARLY: usize = 64;
 
 /// A record that may have been wrapped: further lines are taken for its rest.
 #[derive(Debug)]
@@ -192,6 +225,10 @@ impl Records {
         }
         if let Some(Recognized { time, content, may_go_on }) = recognize(text, &self.formats) {
             self.let_go(at, sink);
+            if matches!(content, LogContent::Access(_)) && !self.sources[at].access {
+                self.sources[at].access = true;
+                self.believe(at, sink);
+            }
             let time = time.or(outer);
             if may_go_on {
                 self.sources[at].open = false;
@@ -225,15 +262,58 @@ impl Records {
             return self.give(envelope, text, None, LogContent::Continuation, sink);
         }
         let mut found = unfamiliar(text);
-        let source = &mut self.sources[at];
+        let source = &self.sources[at];
         match &found {
-            Some(found) => source.foreign |= matches!(found.content, LogContent::Proxy(_)),
+            Some(Recognized { content: LogContent::Proxy(_), .. }) if !source.foreign => {
+                self.sources[at].foreign = true;
+                self.believe(at, sink);
+            }
+            Some(access) if source.foreign && matches!(access.content, LogContent::Access(_)) => {
+                found = sentence_within(text).filter(Recognized::is_long).or(found);
+            }
+            Some(_) => {}
             // The records of a layout that is not known, of which some have no ids.
             None if source.foreign => found = sentence_within(text),
-            None => {}
+            None => {
+                let sentence = if source.early.len() < MAX_EARLY { sentence_within(text) } else { None };
+                if source.access {
+                    found = sentence.filter(Recognized::is_long);
+                } else if sentence.is_some() {
+                    let early = Early { text: text.to_owned(), line: envelope.line, time: outer };
+                    self.sources[at].early.push(early);
+                }
+            }
         }
         let Recognized { time, content, .. } = found.unwrap_or_else(|| Recognized::of(None, unrecognized(text)));
-        self.give(envelope, text, time.or(outer), content, sink);
+        let time = time.or_else(|| self.time_of_head(text)).or(outer);
+        self.give(envelope, text, time, content, sink);
+    }
+
+    /// Gives the sentences that were kept of a source, now that it has shown to be a proxy's; of one that only has an access
+    /// log, those that nobody else says.
+    fn believe(&mut self, at: usize, sink: &mut Sink<'_>) {
+        let source = &mut self.sources[at];
+        let (foreign, name) = (source.foreign, source.name.clone());
+        let (mut kept, early) = (Vec::new(), std::mem::take(&mut source.early));
+        for early in early {
+            let Some(found) = sentence_within(&early.text) else { continue };
+            if !foreign && !found.is_long() {
+                kept.push(early);
+                continue;
+            }
+            let time = found.time.or_else(|| self.time_of_head(&early.text)).or(early.time);
+            let record = LogRecord { line: early.line, source: &name, time, text: &early.text, content: found.content };
+            self.counts.records += 1;
+            self.counts.unrecognized = self.counts.unrecognized.saturating_sub(1);
+            sink(&record);
+        }
+        self.sources[at].early = kept;
+    }
+
+    /// The time at the beginning of a line in a layout that is not known.
+    fn time_of_head(&self, text: &str) -> Option<Timestamp> {
+        let text = text.trim_start_matches(['[', '(', ' ']);
+        timestamp::leading(text.as_bytes(), &self.context).map(|(found, _)| found.at)
     }
 
     fn source(&mut self, name: &str, stream: Stream) -> usize {
@@ -335,6 +415,9 @@ impl Records {
         sink: &mut Sink<'_>,
     ) {
         count(&mut self.counts, &content);
+        if let Some(at) = time {
+            self.context.hints.neighbour = Some(at);
+        }
         sink(&record(envelope, text, time, content));
     }
 }
@@ -404,6 +487,11 @@ impl<'a> Recognized<'a> {
         Self { time, content, may_go_on: false }
     }
 
+    /// Whether it is a sentence that nobody but Envoy says.
+    fn is_long(&self) -> bool {
+        matches!(&self.content, LogContent::Proxy(line) if message::is_long(line.message))
+    }
+
     /// How much of it makes sense, to tell between two ways of putting it together.
     fn worth(&self) -> usize {
         match &self.content {
@@ -444,10 +532,14 @@ fn recognize<'a>(text: &'a str, formats: &[AccessFormat]) -> Option<Recognized<'
 /// A line in a layout that is not known, but for what only Envoy writes: ids and one of its messages, an access log line
 /// without its head, or one in `key=value`.
 fn unfamiliar(text: &str) -> Option<Recognized<'_>> {
-    if let Some((head, line)) = text::foreign(text)
-        && is_sentence(&line)
-    {
-        return Some(Recognized::of(text::time_within(head), LogContent::Proxy(line)));
+    if let Some((head, line)) = text::foreign(text) {
+        if is_sentence(&line) {
+            return Some(Recognized::of(text::time_within(head), LogContent::Proxy(line)));
+        }
+        // Its application log quotes what an access log has, too.
+        if text[head.len()..].starts_with("[Tags: ") {
+            return None;
+        }
     }
     if memchr::memchr(b'=', text.as_bytes()).is_some()
         && let Some(access) = access::pairs(text)
@@ -458,16 +550,29 @@ fn unfamiliar(text: &str) -> Option<Recognized<'_>> {
     headless.or_else(|| access_found::in_text(text)).map(|line| Recognized::access(line, false))
 }
 
-/// One of Envoy's sentences at the end of a line without ids, in a layout that is not known.
+/// One of Envoy's sentences in a line without ids, in a layout that is not known: at its end, or the message of logfmt.
 fn sentence_within(text: &str) -> Option<Recognized<'_>> {
     let head = &text[..text.floor_char_boundary(200)];
+    let read = |message: &'_ str| -> bool { message::parse("", message).is_known() };
+    let quoted = ["msg=\"", "message=\""].iter().find_map(|key| {
+        let (_, value) = text.split_once(key)?;
+        // Quotes within are escaped: what is before them is enough.
+        value
+            .split_once('"')
+            .map(|(message, _)| message.trim_end_matches('\\'))
+            .filter(|message| read(message.trim_end()))
+    });
     let starts = head.match_indices([' ', '\t', ']', ')']).map(|(at, _)| at + 1).take(24);
-    starts.filter(|at| text.as_bytes().get(*at).is_some_and(u8::is_ascii_alphabetic)).find_map(|at| {
+    let mut behind = starts.filter(|at| text.as_bytes().get(*at).is_some_and(u8::is_ascii_alphabetic)).map(|at| {
         let (message, thread) = text::thread_behind(&text[at..]).unwrap_or((&text[at..], 0));
-        let event = message::parse("", message.trim_end());
-        let line = ProxyLine { message: message.trim_end(), thread, event, ..ProxyLine::default() };
-        is_sentence(&line).then(|| Recognized::of(text::time_within(head), LogContent::Proxy(line)))
-    })
+        (message.trim_end(), thread)
+    });
+    let (message, thread) = match quoted {
+        Some(message) => (message.trim_end(), 0),
+        None => behind.find(|(message, _)| read(message))?,
+    };
+    let line = ProxyLine { message, thread, event: message::parse("", message), ..ProxyLine::default() };
+    Some(Recognized::of(text::time_within(head), LogContent::Proxy(line)))
 }
 
 /// Whether a message is one of Envoy's.

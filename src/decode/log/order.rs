@@ -24,10 +24,15 @@ pub fn backward(lines: &[Vec<u8>], formats: &[AccessFormat], now: Timestamp) -> 
         });
     }
     decoder.finish(&mut |record| times.extend(record.time));
+    let backward = falls(&times) && numbers * 5 >= lines.len() * 4;
+    backward.then(|| usize::try_from(first.unwrap_or(1)).unwrap_or(1).saturating_sub(1))
+}
+
+/// Whether nearly each of these times is before the one that it follows.
+pub(in crate::decode) fn falls(times: &[Timestamp]) -> bool {
     let pairs = || times.windows(2).filter(|pair| pair[0] != pair[1]);
     let falling = pairs().filter(|pair| pair[0] > pair[1]).count();
-    let backward = falling >= 2 && falling * 10 >= pairs().count() * 9 && numbers * 5 >= lines.len() * 4;
-    backward.then(|| usize::try_from(first.unwrap_or(1)).unwrap_or(1).saturating_sub(1))
+    falling >= 2 && falling * 10 >= pairs().count() * 9
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
+use crate::decode::timestamp::usual;
 use crate::model::{LogContent, ProxyLine};
 
 /// What stands at the beginning of a line.
@@ -25,8 +26,8 @@ pub(super) enum Shape {
     Json,
 }
 
-const LEVELS: [&str; 11] =
-    ["debug", "info", "warning", "warn", "error", "trace", "critical", "fatal", "off", "warnin", "err"];
+/// Of the words for levels.
+const LONGEST_LEVEL: usize = "critical".len();
 
 /// Tells the layout by the first bytes; `None` for a line that is no record, or has a wrapper before it.
 pub(super) fn shape(text: &str) -> Option<Shape> {
@@ -91,8 +92,23 @@ fn unindented(text: &str) -> &str {
 }
 
 fn level(text: &str) -> Option<(&str, &str)> {
-    let end = blank(text);
-    LEVELS.contains(&&text[..end]).then(|| text.split_at(end))
+    let bytes = &text.as_bytes()[..text.len().min(LONGEST_LEVEL + 1)];
+    let end = bytes.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(bytes.len());
+    let is_level = matches!(
+        &bytes[..end],
+        b"debug"
+            | b"info"
+            | b"warning"
+            | b"warn"
+            | b"error"
+            | b"trace"
+            | b"critical"
+            | b"fatal"
+            | b"off"
+            | b"warnin"
+            | b"err"
+    );
+    is_level.then(|| text.split_at(end))
 }
 
 /// Reads a time stamp; one without a zone is UTC, as containers are.
@@ -112,27 +128,13 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
 /// `2026-11-23T18:09:45.760887Z` and `2026-11-23 18:09:45.760`: what Envoy and Istio write, and a log has millions of.
 fn usual_time(bytes: &[u8]) -> Option<Timestamp> {
     let bytes = bytes.strip_suffix(b"Z").unwrap_or(bytes);
-    if !(19..=29).contains(&bytes.len())
-        || bytes[4] != b'-'
-        || bytes[7] != b'-'
-        || bytes[13] != b':'
-        || bytes[16] != b':'
-    {
-        return None;
-    }
-    let digits = |from: usize, to: usize| {
-        bytes[from..to]
-            .iter()
-            .try_fold(0_i32, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i32::from(byte - b'0')))
-    };
-    let nanos = match bytes[19..] {
+    let [year, month, day, hour, minute, second] = usual::numbers(bytes)?;
+    let nanos = match &bytes[19..] {
         [] => 0,
-        [b'.', ..] if bytes.len() > 20 => digits(20, bytes.len())? * 10_i32.pow(u32::try_from(29 - bytes.len()).ok()?),
+        [b'.', digits @ ..] => usual::fraction(digits).filter(|(_, length)| *length == digits.len())?.0,
         _ => return None,
     };
-    let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
-    let (hour, minute, second) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
-    if hour > 23 || minute > 59 || second > 59 || !matches!(bytes[10], b'T' | b' ') {
+    if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let date = Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
@@ -235,7 +237,8 @@ pub(super) fn without_location(message: &str) -> &str {
     let end = blank(message);
     let word = &message[..end];
     let inner = word.strip_suffix(']').map_or(word, |word| word.strip_prefix('[').unwrap_or(word));
-    let Some((path, number)) = inner.rsplit_once(':') else { return message };
+    let Some(colon) = memchr::memrchr(b':', inner.as_bytes()) else { return message };
+    let (path, number) = (&inner[..colon], &inner[colon + 1..]);
     let located = number.bytes().all(|byte| byte.is_ascii_digit())
         && !number.is_empty()
         && (path.ends_with(".cc") || path.ends_with(".h") || path.ends_with(".cpp"));

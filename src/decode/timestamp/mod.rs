@@ -6,6 +6,7 @@
 
 mod names;
 mod scan;
+pub(in crate::decode) mod usual;
 mod zones;
 
 use jiff::civil::{Date, DateTime, Time};
@@ -242,6 +243,9 @@ fn is_edge(byte: u8) -> bool {
 /// A timestamp at the beginning of a text, with the number of bytes it takes.
 #[must_use]
 pub(crate) fn leading(text: &[u8], context: &TimeContext) -> Option<(LoggedAt, usize)> {
+    if let Some((scanned, end)) = usual::leading(text) {
+        return Some((context.settle(scanned)?, end));
+    }
     let mut scan = Scan { text, at: 0 };
     let found = context.settle(scan.any()?)?;
     Some((found, scan.at))
@@ -412,6 +416,11 @@ mod tests {
         assert_eq!(used, "2020-07-08 20:00:00,123".len());
         let (_, used) = leading(b"2020/07/08 20:00:00 call failed", &context()).unwrap();
         assert_eq!(used, "2020/07/08 20:00:00".len());
+        // A thread's number is no year.
+        for line in [b"D0708 20:00:00.123456 8353 x.go:1] y".as_slice(), b"D0708 20:00:00.123456 2024 x.go:1] y"] {
+            let (found, used) = leading(line, &context()).unwrap();
+            assert_eq!((found.at.to_string().as_str(), used), ("2020-07-08T20:00:00.123456Z", 21));
+        }
         let (_, used) = leading(b"Jul  8 20:00:00 host app: x", &context()).unwrap();
         assert_eq!(used, "Jul  8 20:00:00".len());
     }

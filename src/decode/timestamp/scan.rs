@@ -371,6 +371,7 @@ impl<'a> Scan<'a> {
         let zone = self.zone();
         let mark = self.at;
         let year = if self.eat(b' ') { self.number(4, 4) } else { None };
+        let year = year.filter(|year| (1990..2100).contains(year));
         let day = match year.and_then(|year| date(year, i32::from(month), day)) {
             Some(date) => Day::Full(date),
             None => {
@@ -393,7 +394,13 @@ impl<'a> Scan<'a> {
         }
         match year {
             Some(year) => self.clock_and_zone(Day::Full(date(year, month, day)?)),
-            None => self.year_less(i8::try_from(month).ok()?, day),
+            // Behind the clock stands a thread's number, and no year.
+            None => {
+                let clock = self.clock()?;
+                date(2000, month, day)?;
+                let day = Day::YearLess { month: i8::try_from(month).ok()?, day: i8::try_from(day).ok()? };
+                Some(Scanned::Local { day, time: clock.time, zone: None, subsecond: clock.subsecond })
+            }
         }
     }
 

@@ -27,6 +27,9 @@ const ERROR: u8 = 1;
 /// How much is written at once, as kubectl does.
 const CHUNK: usize = 32 << 10;
 
+/// How much is read at once. A TLS record has no more, and tungstenite overwrites all of it with zeros before each read.
+const READ: usize = 16 << 10;
+
 /// Both directions of one port.
 pub struct WebSocket {
     socket: WebSocketStream<TokioIo<Upgraded>>,
@@ -60,7 +63,10 @@ pub(super) async fn open(
         return Err(OpenError::NoUpgrade("the server's WebSocket handshake is wrong".to_owned()));
     }
     let io = upgrade(answer, http::header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL).await?;
-    let config = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ)
+        .max_message_size(Some(MAX_FRAME))
+        .max_frame_size(Some(MAX_FRAME));
     let socket = WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await;
     Ok(WebSocket { socket, errors: errors.clone(), port, begun: [false; 2], rest: Bytes::new(), ended: false })
 }

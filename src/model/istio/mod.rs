@@ -25,7 +25,7 @@ pub use control_plane::{ControlPlane, EffectiveMesh, Istiod, MeshConfig, MeshCon
 pub use destination_rule::{ConnectionPool, DestinationRule, PortPolicy, Subset, TrafficPolicy};
 pub use envoy_filter::{ClusterPatch, EnvoyFilter, PatchContext, PatchOperation, TargetRef};
 pub use meta::{Labels, ObjectMeta, REVISION_LABEL, Source};
-pub use ownership::{Evidence, Installer, InstallerKind};
+pub use ownership::{Evidence, GitOps, Installer, InstallerKind, reconciled};
 pub use route::{HttpRoute, RouteDestination, VirtualService};
 pub use selector::{LabelExpression, LabelSelector};
 pub use service::{BackendPolicy, BackendPolicyKind, Service, ServiceEntry, ServicePort};

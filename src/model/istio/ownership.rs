@@ -1,6 +1,7 @@
 //! Who put an object there, and what installs a control plane.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,31 +25,145 @@ pub struct Evidence {
     pub owners: Vec<String>,
 }
 
+/// What writes an object again from a source of its own, so that a change in the cluster does not last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GitOps {
+    /// An Argo CD Application.
+    ArgoCd {
+        /// Its name; empty where only the field manager shows Argo CD.
+        application: String,
+    },
+    /// A Flux Kustomization.
+    FluxKustomization {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A Flux HelmRelease.
+    FluxHelmRelease {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Anything else.
+    Other {
+        /// What it is: `Rancher Fleet bundle`, `Terraform`, the kind of an owner.
+        tool: String,
+        /// Its name; empty where it doesn't say.
+        name: String,
+    },
+}
+
+impl fmt::Display for GitOps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ArgoCd { application } if application.is_empty() => f.write_str("an Argo CD application"),
+            Self::ArgoCd { application } => write!(f, "Argo CD application {application}"),
+            Self::FluxKustomization { namespace, name } => write!(f, "Flux Kustomization {namespace}/{name}"),
+            Self::FluxHelmRelease { namespace, name } => write!(f, "Flux HelmRelease {namespace}/{name}"),
+            Self::Other { tool, name } if name.is_empty() => f.write_str(tool),
+            Self::Other { tool, name } => write!(f, "{tool} {name}"),
+        }
+    }
+}
+
+/// How tools that apply what they hold mark it, as the key of a label or annotation, whose value names the source.
+/// Config Sync: <https://cloud.google.com/kubernetes-engine/config-sync/docs/reference/labels-and-annotations>.
+/// Fleet: `rancher/wrangler` `pkg/objectset`. kapp: `pkg/kapp/app/labeled_app.go`.
+const MARKS: [(&str, &str); 6] = [
+    ("configmanagement.gke.io/sync-name", "Config Sync"),
+    ("configsync.gke.io/manager", "Config Sync"),
+    ("configsync.gke.io/declared-version", "Config Sync"),
+    ("fleet.cattle.io/bundle-id", "Rancher Fleet bundle"),
+    ("objectset.rio.cattle.io/id", "Rancher Fleet bundle"),
+    ("kapp.k14s.io/app", "kapp"),
+];
+
+/// The same by field manager, where that begins so.
+const MANAGERS: [(&str, &str); 6] = [
+    ("Terraform", "Terraform"),
+    ("terraform-provider-", "Terraform"),
+    ("pulumi-", "Pulumi"),
+    ("fleetagent", "Rancher Fleet"),
+    ("kapp-server", "kapp"),
+    // Amazon's add-ons: `aws eks update-addon --configuration-values`.
+    ("eks", "the EKS add-on"),
+];
+
+/// How the owner of what a Helm release made is called.
+const HELM_RELEASE: &str = "Helm release";
+
+/// Until when a change in the cluster holds of what an [`Evidence::owner`] writes again by itself. `None` where there is
+/// none, or somebody upgrades it by hand.
+#[must_use]
+pub fn reconciled(owner: &str) -> Option<String> {
+    (!owner.is_empty() && !owner.starts_with(HELM_RELEASE)).then(|| format!("the next reconciliation of {owner}"))
+}
+
 impl Evidence {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.annotations.get(key).or_else(|| self.labels.get(key)).map(String::as_str)
+    }
+
     /// Who owns the object and will write it again: a GitOps application, or a Helm release. Empty for nobody.
     #[must_use]
     pub fn owner(&self) -> String {
-        let get = |key: &str| self.annotations.get(key).or_else(|| self.labels.get(key)).map(String::as_str);
-        let with = |namespace: Option<&str>, name: &str| match namespace {
-            Some(namespace) => format!("{namespace}/{name}"),
-            None => name.to_owned(),
+        if let Some(gitops) = self.gitops() {
+            return gitops.to_string();
+        }
+        match (self.get("meta.helm.sh/release-name"), self.get("meta.helm.sh/release-namespace")) {
+            (Some(name), Some(namespace)) => format!("{HELM_RELEASE} {namespace}/{name}"),
+            (Some(name), None) => format!("{HELM_RELEASE} {name}"),
+            (None, _) => String::new(),
+        }
+    }
+
+    /// What writes the object again by itself.
+    #[must_use]
+    pub fn gitops(&self) -> Option<GitOps> {
+        let flux = |what: &str| {
+            let name = self.get(&format!("{what}.toolkit.fluxcd.io/name"))?.to_owned();
+            let namespace = self.get(&format!("{what}.toolkit.fluxcd.io/namespace")).unwrap_or("flux-system");
+            Some((namespace.to_owned(), name))
         };
-        if let Some(tracking) = get("argocd.argoproj.io/tracking-id") {
-            return format!("Argo CD application {}", tracking.split(':').next().unwrap_or(tracking));
+        if let Some(tracking) = self.get("argocd.argoproj.io/tracking-id") {
+            let application = tracking.split(':').next().unwrap_or(tracking).to_owned();
+            return Some(GitOps::ArgoCd { application });
         }
-        if let Some(name) = get("argocd.argoproj.io/instance") {
-            return format!("Argo CD application {name}");
+        if let Some(application) = self.get("argocd.argoproj.io/instance") {
+            return Some(GitOps::ArgoCd { application: application.to_owned() });
         }
-        if let Some(name) = get("kustomize.toolkit.fluxcd.io/name") {
-            return format!("Flux Kustomization {}", with(get("kustomize.toolkit.fluxcd.io/namespace"), name));
+        // A HelmRelease's objects may come out of a Kustomization; what renders them is the nearer source.
+        if let Some((namespace, name)) = flux("helm") {
+            return Some(GitOps::FluxHelmRelease { namespace, name });
         }
-        if let Some(name) = get("helm.toolkit.fluxcd.io/name") {
-            return format!("Flux HelmRelease {}", with(get("helm.toolkit.fluxcd.io/namespace"), name));
+        if let Some((namespace, name)) = flux("kustomize") {
+            return Some(GitOps::FluxKustomization { namespace, name });
         }
-        match get("meta.helm.sh/release-name") {
-            Some(name) => format!("Helm release {}", with(get("meta.helm.sh/release-namespace"), name)),
-            None => String::new(),
+        self.argo_by_label().or_else(|| self.other())
+    }
+
+    /// Argo CD's older way to track puts the application's name into the chart's own label.
+    fn argo_by_label(&self) -> Option<GitOps> {
+        let instance = self.labels.get("app.kubernetes.io/instance");
+        let managed = self.managers.iter().any(|manager| manager.starts_with("argocd-"));
+        let renamed = !self.annotations.contains_key("meta.helm.sh/release-name")
+            && self.labels.get("release").is_some_and(|release| instance.is_some_and(|instance| instance != release));
+        (managed || renamed).then(|| GitOps::ArgoCd { application: instance.cloned().unwrap_or_default() })
+    }
+
+    fn other(&self) -> Option<GitOps> {
+        let told = |tool: &str, name: &str| GitOps::Other { tool: tool.to_owned(), name: name.to_owned() };
+        let marked = MARKS.iter().find_map(|(key, tool)| Some((*tool, self.get(key)?, *key)));
+        if let Some((tool, value, key)) = marked {
+            // The values of the others are hashes and versions, or `:root`.
+            let names = matches!(key, "configmanagement.gke.io/sync-name" | "fleet.cattle.io/bundle-id");
+            return Some(told(tool, if names { value } else { "" }));
         }
+        let of_manager = |(start, _): &&(&str, &str)| self.managers.iter().any(|manager| manager.starts_with(start));
+        MANAGERS.iter().find(of_manager).map(|(_, tool)| told(tool, ""))
     }
 }
 

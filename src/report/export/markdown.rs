@@ -72,8 +72,22 @@ pub(super) fn markdown(results: &Results) -> String {
     out
 }
 
-/// Text in a table's cell: no markup of its own, no link, no line feed.
+/// Text in a table's cell: no markup of its own, no line feed, and nothing that becomes a link. A word that would be one
+/// by itself (an address, somebody's name behind an `@`, the number of an issue) stands between backticks.
 pub(in crate::report) fn cell(text: &str) -> String {
+    let word = |word: &str| if links_by_itself(word) { code(word) } else { plain(word) };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether GitHub or GitLab makes a link of a word without being asked (GFM 6.9, mentions, references).
+fn links_by_itself(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    let numbered = |mark: char| lower.split(mark).skip(1).any(|after| after.starts_with(|c: char| c.is_ascii_digit()));
+    lower.contains("://") || lower.contains("www.") || lower.contains('@') || numbered('#')
+}
+
+/// Text with nothing in it that is markup, or an address that becomes a link.
+fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in escape(text).chars() {
         match c {
@@ -83,14 +97,30 @@ pub(in crate::report) fn cell(text: &str) -> String {
             }
             '<' => out.push_str("&lt;"),
             '&' => out.push_str("&amp;"),
-            '\n' | '\r' => out.push(' '),
             c => out.push(c),
         }
     }
-    out
+    out.replace("://", "\\://").replace("www.", "www\\.")
 }
 
 /// A name between backticks; one that could end them, or be markup, as plain text.
 pub(in crate::report) fn code(text: &str) -> String {
-    if text.contains(['`', '<', '\\', '\n']) { cell(text) } else { format!("`{}`", escape(text).replace('|', "\\|")) }
+    if text.contains(['`', '<', '\\']) { plain(text) } else { format!("`{}`", escape(text).replace('|', "\\|")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_becomes_a_link_or_markup() {
+        assert_eq!(cell("[x](y) <b> *c*"), "\\[x\\](y) &lt;b> \\*c\\*");
+        for word in ["http://evil.example", "WWW.evil.example", "@team", "me@evil.example", "#12", "a/b#1"] {
+            assert_eq!(cell(&format!("a {word} b")), format!("a `{word}` b"));
+        }
+        assert_eq!(cell("a|http://b"), "`a\\|http://b`");
+        assert_eq!(code("a`b|c"), "a\\`b\\|c");
+        assert_eq!(code("<a>http://b"), "&lt;a>http\\://b");
+        assert_eq!(code("a|[b](c)"), "`a\\|[b](c)`");
+    }
 }

@@ -1,5 +1,7 @@
 //! What the formats have in common: what was read, and what was found.
 
+use std::io::Read;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,6 +20,12 @@ pub enum ConvertError {
         /// What is wrong, without the text around it.
         reason: &'static str,
     },
+    /// A list of more than any document has.
+    #[error("it has more than {1} {0}")]
+    Many(&'static str, usize),
+    /// It cannot be read, or it is too large.
+    #[error("{0}")]
+    Io(std::io::Error),
     /// JSON, but of another kind.
     #[error("it is {0}; what can be converted is what `timeouts`, `diagnose`, `verify` and `diff` write with -o json")]
     Kind(String),
@@ -28,6 +36,9 @@ pub enum ConvertError {
     #[error("the table cannot be written: {0}")]
     Csv(#[from] ::csv::Error),
 }
+
+/// The most elements of one list of a document: a byte or two of it cost some hundred in memory.
+const MAX_ELEMENTS: usize = 100_000;
 
 /// A document's content, whichever command wrote it.
 #[derive(Debug, Clone)]
@@ -372,9 +383,15 @@ impl Results {
     /// Reads a v1 document.
     ///
     /// # Errors
-    /// When it is no JSON, or no document of a kind that has findings.
-    pub fn read(bytes: &[u8]) -> Result<Self, ConvertError> {
-        let document: Value = serde_json::from_slice(bytes).map_err(form)?;
+    /// When it cannot be read, is no JSON, no document of a kind that has findings, or has more than any that this
+    /// program writes.
+    pub fn read(reader: impl Read) -> Result<Self, ConvertError> {
+        let document: Value = serde_json::from_reader(reader).map_err(form)?;
+        for list in ["clusters", "findings", "diagnoses", "stragglers", "mesh"] {
+            if document.get(list).and_then(Value::as_array).is_some_and(|list| list.len() > MAX_ELEMENTS) {
+                return Err(ConvertError::Many(list, MAX_ELEMENTS));
+            }
+        }
         Self::of(document)
     }
 
@@ -420,6 +437,9 @@ impl Results {
 
 /// serde_json's own words can hold parts of the text.
 fn form(error: serde_json::Error) -> ConvertError {
+    if error.is_io() {
+        return ConvertError::Io(error.into());
+    }
     let reason = if error.is_eof() {
         "it ends too early"
     } else if error.is_syntax() {

@@ -80,11 +80,9 @@ fn document(out: &mut String, yaml: &str) {
 
 fn mesh(out: &mut String, step: &MeshStep, scope: &Scope) {
     let (before, after) = (format_duration(step.before), format_duration(step.after));
-    let key = step.key.dotted();
-    comment(
-        out,
-        &format!("Mesh-wide: meshConfig.{key} {before} -> {after}, installed by {}.", step.install.method.describe()),
-    );
+    let keys: Vec<String> = step.key.dotted().map(|key| format!("meshConfig.{key}")).collect();
+    let keys = keys.join(" and ");
+    comment(out, &format!("Mesh-wide: {keys} {before} -> {after}, installed by {}.", step.install.method.describe()));
     let command = |out: &mut String, command: &ShellCommand| comment(out, &command.line(scope, &step.context));
     match &step.interim {
         Some(interim) => {
@@ -111,6 +109,9 @@ fn object(out: &mut String, step: &ObjectStep) {
     for change in &step.changes {
         let before = change.before.map_or_else(|| "unset".to_owned(), format_duration);
         comment(out, &format!("{}: {before} -> {}", change.part, format_duration(change.after)));
+    }
+    if let Some(until) = &step.until {
+        comment(out, &format!("What follows holds until {until}."));
     }
     step.warnings.iter().for_each(|warning| comment(out, &format!("Mind: {warning}")));
     document(out, &step.manifest);

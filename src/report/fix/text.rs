@@ -86,7 +86,8 @@ fn mesh_step(
         of.iter().filter(|(_, name)| !name.is_empty()).map(|(what, name)| format!("{what}{}", escape(name))).collect();
     let of = if of.is_empty() { String::new() } else { format!(" ({})", of.join(", ")) };
     let (before, after) = (format_duration(step.before), format_duration(step.after));
-    heading(out, number, &format!("Mesh-wide: meshConfig.{} {before} → {after}{of}", step.key.dotted()), alone, look);
+    let keys: Vec<String> = step.key.dotted().map(|key| format!("meshConfig.{key}")).collect();
+    heading(out, number, &format!("Mesh-wide: {} {before} → {after}{of}", keys.join(" and ")), alone, look);
     let shown = if step.install.evidence.is_empty() {
         step.install.method.describe().to_owned()
     } else {
@@ -146,6 +147,10 @@ fn object_step(
     let context = if step.context.is_empty() { String::new() } else { format!(" (context {})", escape(&step.context)) };
     let new = if step.created { "New " } else { "" };
     heading(out, number, &format!("{new}{name}{host}: {}{context}", parts.join("; ")), alone, look);
+    if let Some(until) = &step.until {
+        let label = format!("in the cluster, until {}:", escape(until));
+        let _ = writeln!(out, "   {}", wrap(&label, look.width(), 3));
+    }
     commands(out, "run:", std::slice::from_ref(&step.command), (scope, &step.context), look);
     // A new object stands in its command whole.
     if !step.created {

@@ -11,6 +11,7 @@ pub use markdown::markdown;
 pub use text::text;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::export::{ConvertError, Results};
 use super::resets::DrawError;
@@ -56,7 +57,7 @@ struct Concerned<'a> {
     /// Failed connections to it that the logs show.
     logged: u64,
     /// The proxies that hold this value.
-    proxies: &'a [String],
+    proxies: &'a [Arc<str>],
 }
 
 /// Clusters to which connections failed, by the logs or by Envoy's counters; where there is none, those with an error.
@@ -78,7 +79,7 @@ fn concerned(report: &IncidentReport) -> Vec<Concerned<'_>> {
     let of = |cluster| Concerned {
         cluster,
         logged: logged(cluster),
-        proxies: audit.proxy_sets.get(&cluster.proxy_set).map_or(&[], Vec::as_slice),
+        proxies: audit.proxy_sets.get(&cluster.proxy_set).map_or(&[], |names| &**names),
     };
     let mut found: Vec<_> =
         audit.clusters.iter().map(of).filter(|one| one.logged > 0 || failed(one.cluster) > 0).collect();

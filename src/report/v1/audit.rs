@@ -1,6 +1,7 @@
 //! The v1 form of an audit: frozen, apart from the types inside the program. A field is never renamed or removed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ use super::FailureCause;
 use super::{Origin, OriginKind};
 use crate::audit::{self, Audit, Counters, Severity, Subject};
 use crate::model::{ClusterSet, MeshSnapshot, format_duration};
+
+/// Names of proxies. What concerns the same ones shares them: a large mesh has thousands of findings about thousands of
+/// proxies each.
+pub type Names = Arc<[Arc<str>]>;
 
 /// An audit of connect timeouts.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -35,7 +40,7 @@ pub struct TimeoutAudit {
     /// One for each distinct (cluster, value, origin).
     pub clusters: Vec<Cluster>,
     /// The sets of proxies that clusters refer to, by name.
-    pub proxy_sets: BTreeMap<String, Vec<String>>,
+    pub proxy_sets: BTreeMap<String, Names>,
     /// What is wrong, worst first.
     pub findings: Vec<Finding>,
     /// How many findings there are.
@@ -168,7 +173,7 @@ pub struct Finding {
     /// The cluster's name; empty where it is a proxy's matter.
     pub cluster: String,
     /// The proxies concerned.
-    pub proxies: Vec<String>,
+    pub proxies: Names,
     /// Where the value came from; `null` where it is not about one value.
     pub origin: Option<Origin>,
     /// What to do.
@@ -200,8 +205,12 @@ pub(super) fn connect_timeout_ms(duration: Duration) -> u64 {
 /// The v1 form of an audit.
 #[must_use]
 pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> TimeoutAudit {
-    let names: Vec<String> = snapshot.proxies.iter().map(|read| read.proxy.id.to_string()).collect();
-    let list = |set: &ClusterSet| set.iter().map(|proxy| names[proxy as usize].clone()).collect::<Vec<_>>();
+    let names: Vec<Arc<str>> = snapshot.proxies.iter().map(|read| read.proxy.id.to_string().into()).collect();
+    let mut lists: HashMap<*const ClusterSet, Names> = HashMap::new();
+    let mut list = |set: &Arc<ClusterSet>| {
+        let list = lists.entry(Arc::as_ptr(set));
+        Arc::clone(list.or_insert_with(|| set.iter().map(|proxy| Arc::clone(&names[proxy as usize])).collect()))
+    };
     // Sets are numbered in the order of rows, so that the same mesh gives the same document.
     let mut sets: Vec<&Arc<ClusterSet>> = Vec::new();
     let mut numbers: HashMap<*const ClusterSet, usize> = HashMap::new();
@@ -353,7 +362,7 @@ pub enum AuditLine<'a> {
         /// Its name.
         name: &'a str,
         /// The proxies.
-        proxies: &'a [String],
+        proxies: &'a [Arc<str>],
     },
     /// A distinct (cluster, value, origin).
     Cluster(&'a Cluster),
@@ -363,9 +372,9 @@ pub enum AuditLine<'a> {
     Summary(&'a Summary),
 }
 
-/// An audit as lines: the head with coverage and mesh, then sets of proxies, clusters and findings, and the summary at
-/// the end.
-pub fn lines(audit: &TimeoutAudit) -> Result<String, serde_json::Error> {
+/// Writes an audit as lines: the head with coverage and mesh, then sets of proxies, clusters and findings, and the
+/// summary at the end.
+pub fn write_lines(audit: &TimeoutAudit, mut out: impl Write) -> Result<(), serde_json::Error> {
     let head = AuditLine::TimeoutAudit {
         api_version: audit.api_version,
         tool: &audit.tool,
@@ -375,10 +384,10 @@ pub fn lines(audit: &TimeoutAudit) -> Result<String, serde_json::Error> {
         mesh: &audit.mesh,
     };
     let sets = audit.proxy_sets.iter().map(|(name, proxies)| AuditLine::ProxySet { name, proxies });
-    let lines = std::iter::once(head)
+    let mut lines = std::iter::once(head)
         .chain(sets)
         .chain(audit.clusters.iter().map(AuditLine::Cluster))
         .chain(audit.findings.iter().map(AuditLine::Finding))
         .chain(std::iter::once(AuditLine::Summary(&audit.summary)));
-    lines.map(|line| document::json_line(&line)).collect()
+    lines.try_for_each(|line| document::write_json_line(&line, &mut out))
 }

@@ -287,6 +287,13 @@ fn mesh_json(step: &MeshStep, scope: &Scope) -> StepJson {
         name: fragment.file.clone(),
         content: fragment.content.clone(),
     });
+    let mut diff = step.patch.as_ref().map(|patch| patch.diff.clone());
+    let changes = step.key.dotted().map(|part| PartJson {
+        part,
+        before: Some(format_duration(step.before)),
+        after: format_duration(step.after),
+        diff: diff.take().unwrap_or_default(),
+    });
     StepJson {
         action: "mesh",
         context: step.context.clone(),
@@ -296,12 +303,7 @@ fn mesh_json(step: &MeshStep, scope: &Scope) -> StepJson {
         kind: String::new(),
         namespace: step.namespace.clone(),
         name: String::new(),
-        changes: vec![PartJson {
-            part: step.key.dotted(),
-            before: Some(format_duration(step.before)),
-            after: format_duration(step.after),
-            diff: step.patch.as_ref().map(|patch| patch.diff.clone()).unwrap_or_default(),
-        }],
+        changes: changes.collect(),
         commands: step.commands.iter().map(|command| command.line(scope, &step.context)).collect(),
         interim: step.interim.as_ref().map(|interim| InterimJson {
             until: interim.until.clone(),
@@ -320,6 +322,7 @@ fn object_json(step: &ObjectStep, scope: &Scope) -> StepJson {
         after: format_duration(change.after),
         diff: diff.take().unwrap_or_default(),
     });
+    let line = step.command.line(scope, &step.context);
     StepJson {
         action: if step.created { "new-object" } else { "object" },
         context: step.context.clone(),
@@ -330,8 +333,8 @@ fn object_json(step: &ObjectStep, scope: &Scope) -> StepJson {
         namespace: step.identity.namespace.clone(),
         name: step.identity.name.clone(),
         changes: changes.collect(),
-        commands: vec![step.command.line(scope, &step.context)],
-        interim: None,
+        commands: if step.until.is_none() { vec![line.clone()] } else { Vec::new() },
+        interim: step.until.clone().map(|until| InterimJson { until, command: line }),
         files: vec![FileJson {
             what: "what the change names of the object".to_owned(),
             name: format!("{}.yaml", step.identity.name),

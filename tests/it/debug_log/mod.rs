@@ -110,8 +110,17 @@ impl Running {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        assert!(self.try_signal(name));
+    }
+
+    /// Whether it was there to get it.
+    fn try_signal(&self, name: &str) -> bool {
+        Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
     }
 
     /// Waits for its end; gives the exit code, stdout and stderr.
@@ -143,6 +152,58 @@ fn signals_put_every_level_back() {
         assert_eq!(levels(sandbox, pod), before, "{signal}");
         assert_eq!(files(state.path()), [""; 0].map(PathBuf::from));
     }
+}
+
+/// A session whose output and errors go to pipes that are full and that nobody reads: once it has taken hold it is told
+/// to end, and does.
+fn unread_session(mut plugin: Plugin, held: impl Fn() -> bool) {
+    let command = plugin.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let begun = Instant::now();
+    while !held() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not take hold");
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    while child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "it does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// SIGTERM twice, and nobody reads what is printed: the levels come back, and the exit code is that of SIGTERM.
+#[test]
+fn terminated_twice_beside_a_pipe_that_is_stuck() {
+    let (sandbox, state) = (start(&["checkout"]), state());
+    let before = levels(&sandbox, CHECKOUT);
+    let mut plugin = on(&sandbox, state.path(), [CHECKOUT, "--raw", "--level", "trace", "--for", "10m"]);
+    let command = plugin.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let begun = Instant::now();
+    while files(state.path()).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not take hold");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // More than a pipe holds: 64 KiB.
+    while sandbox.envoy_log("shop", CHECKOUT).len() < 400_000 && begun.elapsed() < Duration::from_secs(60) {
+        let _ = sandbox.drive_healthy_client();
+    }
+    let term = || Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(term().success());
+    std::thread::sleep(Duration::from_millis(500));
+    let _ = term();
+    let code = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(180), "it does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(code, Some(143));
+    assert_eq!(levels(&sandbox, CHECKOUT), before);
+    assert_eq!(files(state.path()).len(), 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use meshaudit_sandbox::Sandbox;
 use meshaudit_sandbox::faults::Fault;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Running, files, levels, on, start};
 
@@ -19,7 +19,7 @@ const POD: &str = "cart-6c4bb9f7d8-5tqvn";
 const MACHINES: usize = 3;
 
 /// How many interleavings, and how long each.
-const RUNS: usize = 6;
+const RUNS: usize = 7;
 const STEPS: usize = 9;
 
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,12 @@ enum Step {
     Restart,
     /// Tunnels to the pod break for a while, and with them whatever is under way.
     Loss,
+    /// The API server is gone for a while.
+    Down,
+    /// A session is asked to end twice, as a shell and a runtime of containers do.
+    EndTwice(usize),
+    /// A session of which nobody reads a word is told to end.
+    Unread(usize),
 }
 
 const LEVELS: [&[&str]; 3] = [&[], &["--level", "debug"], &["--level", "pool:trace,misc:debug"]];
@@ -54,6 +60,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => machine().prop_map(Step::OffAll),
         1 => Just(Step::Restart),
         1 => Just(Step::Loss),
+        1 => Just(Step::Down),
+        1 => machine().prop_map(Step::EndTwice),
+        1 => machine().prop_map(Step::Unread),
     ]
 }
 
@@ -62,7 +71,6 @@ struct World<'a> {
     sandbox: &'a Sandbox,
     machines: Vec<tempfile::TempDir>,
     sessions: Vec<Option<Running>>,
-    restarts: u32,
     /// Whether something happened after which a machine has to be asked to put back what it left.
     rough: bool,
 }
@@ -88,13 +96,31 @@ impl World<'_> {
             }
             Step::Off(machine) => drop(on(self.sandbox, self.state(machine), ["--off", POD]).run()),
             Step::OffAll(machine) => drop(on(self.sandbox, self.state(machine), ["--off", "--all"]).run()),
-            Step::Restart => self.restart(),
+            Step::Restart => self.sandbox.restart("shop", POD).unwrap(),
             Step::Loss => {
                 self.sandbox.fault("shop", POD, Fault::Reset);
                 std::thread::sleep(Duration::from_millis(700));
                 self.sandbox.fault("shop", POD, None);
             }
-            Step::Start(..) => {}
+            Step::Down => {
+                self.sandbox.set_down(true).unwrap();
+                std::thread::sleep(Duration::from_millis(1500));
+                self.sandbox.set_down(false).unwrap();
+            }
+            Step::EndTwice(machine) => {
+                if let Some(session) = self.sessions[machine].take() {
+                    session.signal("-TERM");
+                    // Sooner, and it would be one wish.
+                    std::thread::sleep(Duration::from_millis(350));
+                    let _ = session.try_signal("-TERM");
+                    session.end();
+                }
+            }
+            Step::Unread(machine) if self.sessions[machine].is_none() => super::unread_session(
+                on(self.sandbox, self.state(machine), [POD, "--for", "10m", "--raw", "--restore-timeout", "20s"]),
+                || files(self.state(machine)).len() == 1,
+            ),
+            Step::Start(..) | Step::Unread(..) => {}
         }
     }
 
@@ -105,21 +131,6 @@ impl World<'_> {
             session.end();
         }
     }
-
-    fn restart(&mut self) {
-        super::safety::set(self.sandbox, POD, "level=warning");
-        super::safety::set(self.sandbox, POD, "misc=error");
-        self.restarts += 1;
-        let mut pod = self.sandbox.get("pods", "shop", POD).unwrap();
-        pod["metadata"].as_object_mut().unwrap().remove("resourceVersion");
-        for list in ["containerStatuses", "initContainerStatuses"] {
-            let statuses = pod["status"][list].as_array_mut().into_iter().flatten();
-            for status in statuses.filter(|status| status["name"] == "istio-proxy") {
-                status["restartCount"] = json!(self.restarts);
-            }
-        }
-        self.sandbox.apply(pod).unwrap();
-    }
 }
 
 #[test]
@@ -129,14 +140,12 @@ fn whatever_the_order_no_level_stays() {
     // The same every time, so that what fails can be looked at.
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let mut restarts = 0;
     for run in 0..RUNS {
         let steps = proptest::collection::vec(step(), STEPS).new_tree(&mut runner).unwrap().current();
         let mut world = World {
             sandbox: &sandbox,
             machines: (0..MACHINES).map(|_| super::state()).collect(),
             sessions: (0..MACHINES).map(|_| None).collect(),
-            restarts,
             rough: false,
         };
         for step in &steps {
@@ -156,6 +165,5 @@ fn whatever_the_order_no_level_stays() {
             assert_eq!(files(world.state(machine)).len(), 0, "run {run}: {steps:?}");
         }
         assert_eq!(levels(&sandbox, POD), before, "run {run}: {steps:?}");
-        restarts = world.restarts;
     }
 }

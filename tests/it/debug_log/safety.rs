@@ -208,6 +208,20 @@ fn off_changes_nothing_that_nobody_set_to_debug() {
     let report = on(&sandbox, state.path(), ["--off", CART, "-o", "json"]).json();
     assert_eq!(report["proxies"][0]["state"], "unchanged", "{report}");
     assert_eq!(levels(&sandbox, CART), before);
+    // `--level info` of somebody else, of which nothing is known here: it cannot be told from one that was meant.
+    let mut info = before.clone();
+    for (name, level) in &mut info {
+        if name == "pool" || name == "router" {
+            set(&sandbox, CART, &format!("{name}=info"));
+            "info".clone_into(level);
+        }
+    }
+    let report = on(&sandbox, state.path(), ["--off", CART, "-o", "json"]).json();
+    assert_eq!(report["proxies"][0]["state"], "unchanged", "{report}");
+    assert_eq!(levels(&sandbox, CART), info);
+    for name in ["pool", "router"] {
+        set(&sandbox, CART, &format!("{name}=warning"));
+    }
     // What was at another level before comes back to it, and stays there.
     on(&sandbox, state.path(), ["--on", CART, "--level", "debug"]).run().exits(0);
     for _ in 0..2 {
@@ -360,11 +374,7 @@ fn a_log_that_gives_nothing_is_not_asked_for_all_the_time() {
             return (200, "text/plain", "unable to retrieve container logs for containerd://1b7f\n".to_owned());
         }
         if path.starts_with("/api/v1/namespaces/shop/pods/web-1") && !path.contains("portforward") {
-            let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1", "namespace": "shop", "uid": "u"},
-                "spec": {"containers": [{"name": "istio-proxy", "args": ["proxy", "sidecar"]}]},
-                "status": {"phase": "Running", "containerStatuses": [{"name": "istio-proxy", "restartCount": 0,
-                    "state": {"running": {}}}]}});
-            return (200, "application/json", pod.to_string());
+            return (200, "application/json", crate::fake::pod().to_string());
         }
         (404, "text/plain", "404 page not found".to_owned())
     });

@@ -240,6 +240,77 @@ fn copies_count_once_and_rotation_has_no_order() {
 }
 
 #[test]
+fn what_two_files_of_one_service_tell_counts_once() {
+    let failure = |second: u32| {
+        format!(
+            "2020-07-08 20:00:0{second},123 ERROR [main] c.e.Client - call failed\njava.net.SocketException: Connection reset\n\tat a.B.c(D.java:1)\n"
+        )
+    };
+    let fine = "2020-07-08 20:00:00,001 INFO [main] c.e.Client - start\n";
+    for (name, errors, total) in [
+        // What the log of errors has beside the other one's failures is its own.
+        ("error.log", [failure(1), failure(2)].concat(), 2),
+        ("error.log", [failure(1), failure(5)].concat(), 4),
+        ("other.log", [failure(1), failure(2), fine.to_owned()].concat(), 4),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("app.log"), [fine, &failure(1), &failure(2)].concat()).unwrap();
+        std::fs::write(directory.path().join(name), errors).unwrap();
+        let report = json(&["resets", "--from", &directory.path().display().to_string(), "-o", "json"]);
+        assert_eq!(report["total"]["resets"], total, "{name}");
+    }
+}
+
+#[test]
+fn a_log_from_its_end_gives_the_same() {
+    let line = |second: u32, text: &str| {
+        format!("2020-07-08 20:00:{second:02},123 INFO [http-{second}] c.e.Client - {text}\n")
+    };
+    let lines: Vec<String> = (0..20)
+        .flat_map(|call| {
+            let failed = format!(
+                "2020-07-08 20:00:{:02},127 ERROR [http-{}] c.e.Client - Connection reset\n",
+                2 * call + 1,
+                2 * call
+            );
+            [line(2 * call, "POST https://api.example.com/v1"), failed]
+        })
+        .collect();
+    let directory = tempfile::tempdir().unwrap();
+    let report = |lines: &[String]| {
+        let path = directory.path().join("pay.log");
+        std::fs::write(&path, lines.concat()).unwrap();
+        json(&["resets", "--from", &path.display().to_string(), "-o", "json"])
+    };
+    let forward = report(&lines);
+    let backward = report(&lines.iter().rev().cloned().collect::<Vec<_>>());
+    assert_eq!(forward["total"]["resets"], 20);
+    assert!(forward["delays"].is_object() || forward["delay"].is_object(), "{forward:#}");
+    for member in ["total", "services", "delays", "delay", "targets"] {
+        assert_eq!(forward[member], backward[member], "{member}");
+    }
+}
+
+#[test]
+fn the_kubelets_words_are_no_log() {
+    let words = "unable to retrieve container logs for containerd://8d1f3a2b4c5d6e7f";
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (alone, behind) =
+        (at("alone.log", words), at("behind.log", &format!("2020-07-08 20:00:00 INFO start\n{words}")));
+    plugin(["resets", "--from", &alone]).run().exits(4).complains(words);
+    plugin(["resets", "--from", &behind]).run().exits(3).complains(words);
+    plugin(["diagnose", "--from", &alone]).run().exits(4).complains(words);
+    let proxy =
+        "2020-07-08T20:00:00.000000Z\tinfo\tenvoy main server/server.cc:1\tstarting main dispatch loop\tthread=1\n";
+    plugin(["diagnose", "--from", &at("proxy.log", &format!("{proxy}{words}"))]).run().exits(3).complains(words);
+}
+
+#[test]
 fn odd_input_is_counted_and_said() {
     let mut log = Vec::new();
     log.extend_from_slice(b"no time at all: Connection reset\n");

@@ -91,6 +91,11 @@ impl Server {
     }
 }
 
+/// The URL of a store that answers everything with 500 and what it was sent.
+pub(crate) fn echo() -> String {
+    Server::start(|asked| Said::status(500, "", &format!("{}\n{}", asked.header, asked.body))).url
+}
+
 fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

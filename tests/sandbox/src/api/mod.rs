@@ -70,6 +70,11 @@ pub trait Handler: Send + Sync {
         let _ = body;
         self.answer(method, target)
     }
+
+    /// What passes before each answer, as on a long way.
+    fn latency(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// What a [`Handler`] answers.

@@ -493,6 +493,9 @@ async fn serve_http(stream: DuplexStream, handler: Arc<dyn Handler>) {
             let method = request.method().clone();
             let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
             let reply = handler.answer_to(&method, &target, &body);
+            if !handler.latency().is_zero() {
+                tokio::time::sleep(handler.latency()).await;
+            }
             let mut response = json_response(reply.status, &serde_json::Value::Null);
             *response.body_mut() = full(reply.body);
             response.headers_mut().insert("content-type", HeaderValue::from_static(reply.content_type));

@@ -2,8 +2,7 @@
 //! library keeps no handle of them.
 
 /// Ends all of them. Nothing else than credential plugins is ever started here.
-#[cfg(unix)]
-pub(super) fn kill() {
+pub(crate) fn kill() {
     for pid in of(std::process::id(), &parents()) {
         if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
             // It may have ended by itself.
@@ -12,12 +11,7 @@ pub(super) fn kill() {
     }
 }
 
-/// Windows ends no process with its parent, and has no list of parents that can be trusted.
-#[cfg(not(unix))]
-pub(super) fn kill() {}
-
 /// Each process with its parent: from /proc, or from `ps` where there is none.
-#[cfg(unix)]
 fn parents() -> Vec<(u32, u32)> {
     let Ok(processes) = std::fs::read_dir("/proc/self/..") else {
         let listed = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
@@ -29,19 +23,16 @@ fn parents() -> Vec<(u32, u32)> {
 }
 
 /// The parent in a line of `/proc/PID/stat`: `PID (NAME) STATE PPID …`, where the name may have brackets and blanks.
-#[cfg(unix)]
 fn parent(stat: &str) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-#[cfg(unix)]
 fn pair(line: &str) -> Option<(u32, u32)> {
     let mut words = line.split_whitespace();
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
 /// The descendants of a process, parents before their children.
-#[cfg(unix)]
 fn of(ancestor: u32, parents: &[(u32, u32)]) -> Vec<u32> {
     let mut found = vec![ancestor];
     let mut next = 0;
@@ -52,7 +43,7 @@ fn of(ancestor: u32, parents: &[(u32, u32)]) -> Vec<u32> {
     found.split_off(1)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

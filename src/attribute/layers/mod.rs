@@ -1,24 +1,26 @@
 //! What each layer says of one cluster of one class of proxies.
 
+mod patch;
+mod service;
+
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::classes::{ProxyClass, is_east_west};
-use super::filters::{self, Attached, Match};
-use super::hosts::{Target, Workload, imports};
+use service::Service;
+
+use super::classes::ProxyClass;
+use super::filters::Attached;
 use super::mesh::Mesh;
 use super::policy::{self, Resolved};
 use super::resolution::{Dropped, Layer, Resolution};
 use super::rules::{MergedRule, Place, covers, full_host, is_named};
 use super::selection::Selected;
-use super::words::{filter_origin, rule_origin};
+use super::words::rule_origin;
 use super::{Attributor, RuleFor};
-use crate::model::istio::{
-    ClusterPatch, ConnectionPool, DestinationRule, EnvoyFilter, ObjectKind, PatchContext, PatchOperation, Sidecar,
-};
+use crate::model::istio::{ConnectionPool, DestinationRule, ObjectKind, Sidecar};
 use crate::model::{
-    ClusterKind, ClusterName, Direction, EnvoyCluster, MeshSource, ObjectRef, Origin, OriginKind, ProxyRole, RulePart,
-    SidecarPart, TUNNELS,
+    ClusterKind, Direction, EnvoyCluster, MeshSource, ObjectRef, Origin, OriginKind, ProxyRole, RulePart, SidecarPart,
+    TUNNELS,
 };
 
 /// Which DestinationRule Envoy's metadata have to name, if the search went Istio's way.
@@ -36,21 +38,6 @@ pub(super) enum Named {
 pub(super) struct Answer {
     pub(super) resolution: Resolution,
     pub(super) named: Named,
-}
-
-/// A service's cluster as Istio builds it: whose rule it gets, for which port and subset.
-struct Service<'q> {
-    host: &'q str,
-    namespace: &'q str,
-    port: u16,
-    subset: &'q str,
-    /// Whether rules with a selector count.
-    selecting: bool,
-    /// Whether any rule counts.
-    ruled: bool,
-    baseline: bool,
-    /// Why the port is not certain, should it matter.
-    port_doubt: Option<String>,
 }
 
 /// A cluster, and everything that decides about it.
@@ -305,123 +292,6 @@ impl<'q, 'a> Question<'q, 'a> {
         self.mesh.rules.find(&proxy.id.namespace, service.host, service.namespace, selecting)
     }
 
-    /// Which service a cluster is of, and by which of its ports.
-    fn service_of<'s>(&'s self, name: ClusterName<'a>, workload: Option<&'s Found>) -> Option<Service<'s>> {
-        let client = self.proxy().id.namespace.as_str();
-        let hosts = &self.mesh.hosts;
-        let metadata = |host: &str| {
-            let found = self.cluster.services.iter().find(|service| *service.host == *host);
-            found.map(|service| &*service.namespace).filter(|namespace| !namespace.is_empty())
-        };
-        match name.direction {
-            Direction::Outbound => Some(Service {
-                host: name.host,
-                namespace: metadata(name.host).unwrap_or_else(|| hosts.owner(name.host, client, self.sidecar)),
-                port: name.port,
-                subset: if hosts.is_dynamic(name.host) { "" } else { name.subset },
-                selecting: true,
-                ruled: true,
-                baseline: true,
-                port_doubt: None,
-            }),
-            Direction::InboundVip => {
-                let visible = hosts.is_visible(name.host, client).unwrap_or(true);
-                Some(Service {
-                    host: name.host,
-                    namespace: metadata(name.host).unwrap_or_else(|| hosts.owner(name.host, client, None)),
-                    port: name.port,
-                    // A waypoint's `http/v1`, `tcp/v1`.
-                    subset: name.subset.split_once('/').map_or("", |(_, subset)| subset),
-                    selecting: false,
-                    ruled: visible && !is_east_west(self.proxy()),
-                    baseline: false,
-                    port_doubt: None,
-                })
-            }
-            Direction::Inbound => {
-                let workload = workload?;
-                let (host, namespace) = self.inbound_service(name, workload);
-                let listener = self.by_listener(name.port);
-                let (port, port_doubt) =
-                    if listener { (name.port, None) } else { workload.port_of(self, host, name.port) };
-                Some(Service {
-                    host,
-                    namespace,
-                    port,
-                    subset: "",
-                    selecting: false,
-                    ruled: !host.is_empty() && self.is_imported(host, namespace),
-                    baseline: true,
-                    port_doubt,
-                })
-            }
-        }
-    }
-
-    /// Whether an inbound cluster is made of a Sidecar's listener, and not of a service's port.
-    fn by_listener(&self, port: u16) -> bool {
-        let Some(sidecar) = self.sidecar.filter(|sidecar| !sidecar.ingress.is_empty()) else { return false };
-        !self.mesh.behaviour.merges_listeners || sidecar.ingress.iter().any(|listener| listener.port == port)
-    }
-
-    /// The first of the services that an inbound cluster stands for, which is the one whose rule counts.
-    fn inbound_service<'s>(&'s self, name: ClusterName<'a>, workload: &'s Found) -> (&'s str, &'s str) {
-        if let Some(service) = self.cluster.services.first() {
-            return (&service.host, &service.namespace);
-        }
-        if !name.host.is_empty() {
-            return (name.host, self.proxy().id.namespace.as_str());
-        }
-        let mut behind = workload.at(name.port);
-        let first = behind.next();
-        // Where clusters name their services, one that names none is of something outside of the mesh, or of nothing.
-        let behaviour = &self.mesh.behaviour;
-        let named = behaviour.names_services
-            && (behaviour.names_at_listeners || !self.by_listener(name.port))
-            && self.class.has_metadata(self.attributor.snapshot);
-        match first {
-            Some(target) if target.external || !named => (&target.host, &target.namespace),
-            _ => ("", ""),
-        }
-    }
-
-    /// Whether a proxy's own service is one that it imports: only those have rules (`pilot/pkg/model/sidecar.go`,
-    /// `selectDestinationRules`). It then has outbound clusters for it.
-    fn is_imported(&self, host: &str, namespace: &str) -> bool {
-        let proxy = self.proxy();
-        let outbound = self.class.outbound(self.attributor.snapshot);
-        let removes = self.filters.iter().flat_map(|found| &found.filter.patches);
-        let removed = { removes }.any(|patch| patch.operation == PatchOperation::Remove);
-        if !outbound.is_empty() && (outbound.contains(host) || !removed) {
-            return outbound.contains(host);
-        }
-        let visible = self.mesh.hosts.is_visible(host, &proxy.id.namespace).unwrap_or(true);
-        visible && imports(self.sidecar, &proxy.id.namespace, namespace, host)
-    }
-
-    /// What the workloads of those proxies that hold this cluster are behind.
-    fn workload(&self) -> Found {
-        let snapshot = self.attributor.snapshot;
-        let holders = self
-            .class
-            .proxies
-            .iter()
-            .filter(|&proxy| self.row.is_none_or(|row| snapshot.proxies[proxy as usize].clusters.contains(row)));
-        let mut found: Vec<&Workload> = Vec::new();
-        for proxy in holders {
-            let proxy = proxy as usize;
-            let workload = self.attributor.workloads[proxy]
-                .get_or_init(|| self.mesh.hosts.workload(&snapshot.proxies[proxy].proxy));
-            if !found.contains(&workload) {
-                found.push(workload);
-            }
-            if found.len() > 3 {
-                break;
-            }
-        }
-        Found(found.into_iter().cloned().collect())
-    }
-
     /// The rule, and all that a change of it has to know.
     pub(super) fn rule_for(&self) -> Option<RuleFor<'a>> {
         let name = self.cluster.parts()?;
@@ -567,248 +437,6 @@ impl<'q, 'a> Question<'q, 'a> {
             resolution.replace("the Sidecar's connection pool replaces it, and sets no connectTimeout");
         }
         resolution.silent(Layer::Sidecar, Some(origin), || "the Sidecar for this workload".to_owned());
-    }
-
-    // EnvoyFilters.
-
-    /// The hosts that an inbound cluster stands for: of all services behind its port, whatever their own.
-    fn hosts(&self) -> (Vec<String>, bool) {
-        let named = || self.cluster.services.iter().map(|service| service.host.to_string()).collect();
-        let Some(name) = self.cluster.parts().filter(|name| name.direction == Direction::Inbound) else {
-            return (named(), true);
-        };
-        if self.by_listener(name.port) {
-            let workload = self.workload();
-            let (host, _) = self.inbound_service(name, &workload);
-            if !host.is_empty() {
-                return (vec![host.to_owned()], true);
-            }
-            let sidecar = self.sidecar.map(|sidecar| format!("{}.{}", sidecar.meta.name, sidecar.meta.namespace));
-            return (sidecar.into_iter().collect(), true);
-        }
-        let mut hosts: Vec<String> = named();
-        let workload = self.workload();
-        for target in workload.at(name.port) {
-            if !hosts.contains(&target.host) {
-                hosts.push(target.host.clone());
-            }
-        }
-        (hosts, self.mesh.objects.is_read(ObjectKind::Service) && workload.is_resolved())
-    }
-
-    /// Every patch that is, or may be, for the cluster.
-    pub(super) fn patches(&self) -> Vec<(&'a EnvoyFilter, &'a ClusterPatch)> {
-        let Some(context) = filters::context_of(self.cluster, self.proxy().role) else { return Vec::new() };
-        let (hosts, _) = self.hosts();
-        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
-        let all = self.filters.iter().flat_map(|found| found.filter.patches.iter().map(|patch| (found.filter, patch)));
-        all.filter(|(_, patch)| match patch.operation {
-            PatchOperation::Add => filters::adds_in(patch, context) && patch.names == *self.cluster.name,
-            _ => {
-                filters::in_context(patch, context)
-                    && self.mesh.filters.matches(patch, self.cluster, self.proxy(), &hosts) != Match::No
-            }
-        })
-        .collect()
-    }
-
-    /// EnvoyFilters come last, and leave no trace in Envoy's metadata.
-    fn patch(&self, resolution: &mut Resolution) {
-        let role = self.proxy().role;
-        let Some(context) = filters::context_of(self.cluster, role) else { return };
-        let (own, root) = (self.proxy().id.namespace.as_str(), self.mesh.root.as_str());
-        if !self.mesh.objects.is_read(ObjectKind::EnvoyFilter) {
-            resolution.doubt("EnvoyFilters could not be read");
-        } else if self.mesh.is_misread(ObjectKind::EnvoyFilter, &[own, root]) {
-            resolution.doubt("an EnvoyFilter that may be for this proxy was not understood");
-        }
-        if self.filters.is_empty() {
-            resolution.silent(Layer::EnvoyFilter, None, || "none is for this proxy".to_owned());
-            return;
-        }
-        let by_service =
-            self.filters.iter().flat_map(|found| &found.filter.patches).any(|patch| !patch.service.is_empty());
-        let (hosts, complete) = if by_service { self.hosts() } else { (Vec::new(), true) };
-        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
-        for found in &self.filters {
-            for patch in &found.filter.patches {
-                let Some(value) = patch.connect_timeout.filter(|_| filters::merges(patch, &self.mesh.behaviour)) else {
-                    continue;
-                };
-                if !filters::in_context(patch, context) {
-                    continue;
-                }
-                let matched = match self.mesh.filters.matches(patch, self.cluster, self.proxy(), &hosts) {
-                    Match::No if !complete && context == PatchContext::SidecarInbound && !patch.service.is_empty() => {
-                        Match::Perhaps("it may be that its service is behind this port, too")
-                    }
-                    Match::Yes if !found.certain => Match::Perhaps("it selects by a label that istiod adds"),
-                    matched => matched,
-                };
-                self.apply_patch(found.filter, patch, value, matched, resolution);
-            }
-        }
-    }
-
-    fn apply_patch(
-        &self,
-        filter: &EnvoyFilter,
-        patch: &ClusterPatch,
-        value: Duration,
-        matched: Match,
-        resolution: &mut Resolution,
-    ) {
-        let origin = filter_origin(filter, patch.index, true);
-        let value = match resolution.value {
-            Some(current) if !self.mesh.behaviour.durations_replace => {
-                let seconds = if value.as_secs() == 0 { current.as_secs() } else { value.as_secs() };
-                let nanos = if value.subsec_nanos() == 0 { current.subsec_nanos() } else { value.subsec_nanos() };
-                Duration::new(seconds, nanos)
-            }
-            _ => value,
-        };
-        match matched {
-            Match::No => {
-                resolution.silent(Layer::EnvoyFilter, Some(origin), || "it is not for this cluster".to_owned())
-            }
-            Match::Yes if patch.transport_socket => resolution.lost(Layer::EnvoyFilter, origin, Some(value), || {
-                "it has a transport_socket, and Istio then merges nothing else of the patch".to_owned()
-            }),
-            Match::Yes => {
-                resolution.offer(Layer::EnvoyFilter, origin, value, "an EnvoyFilter sets another", || {
-                    "it matches this cluster, and EnvoyFilters come last".to_owned()
-                });
-                // What may have come before has been overwritten.
-                resolution.perhaps.clear();
-            }
-            Match::Perhaps(_) if patch.transport_socket => {}
-            Match::Perhaps(reason) => {
-                resolution.perhaps(Layer::EnvoyFilter, origin.with_note(reason), value, reason);
-            }
-        }
-    }
-
-    /// The EnvoyFilter that adds this cluster. Istio keeps the first of a name, so what it has itself before that stays
-    /// (`normalizeClusters`), unless a patch removes it.
-    fn adder(&self) -> Option<(&'a EnvoyFilter, &'a ClusterPatch)> {
-        let adds = |patch: &ClusterPatch| patch.operation == PatchOperation::Add && patch.names == *self.cluster.name;
-        if !self.filters.iter().flat_map(|found| &found.filter.patches).any(adds) {
-            return None;
-        }
-        let in_phase = |context: PatchContext| {
-            let all =
-                self.filters.iter().flat_map(|found| found.filter.patches.iter().map(|patch| (found.filter, patch)));
-            { all }.find(|(_, patch)| {
-                adds(patch)
-                    && filters::adds_in(patch, context)
-                    && self.mesh.filters.matches_proxy(patch, self.proxy()) == Match::Yes
-            })
-        };
-        let own = self.is_istios_own();
-        let server_side = self.cluster.name.starts_with("InboundPassthrough")
-            || self.cluster.parts().is_some_and(|name| name.direction == Direction::Inbound);
-        match self.proxy().role {
-            ProxyRole::Gateway if own => None,
-            ProxyRole::Gateway => in_phase(PatchContext::Gateway),
-            ProxyRole::Waypoint if own => None,
-            ProxyRole::Waypoint => in_phase(PatchContext::SidecarInbound),
-            ProxyRole::Sidecar if own && !server_side => None,
-            ProxyRole::Sidecar => {
-                let outbound = in_phase(PatchContext::SidecarOutbound);
-                outbound.or_else(|| in_phase(PatchContext::SidecarInbound).filter(|_| !own))
-            }
-        }
-    }
-
-    /// Whether Istio itself has a cluster of this name for the proxy, which no patch takes away.
-    fn is_istios_own(&self) -> bool {
-        let made = match self.kind {
-            ClusterKind::Passthrough | ClusterKind::BlackHole | ClusterKind::Internal => true,
-            ClusterKind::Service => {
-                let named = !self.cluster.services.is_empty() || self.cluster.destination_rule_hint.is_some();
-                named
-                    || self.cluster.parts().is_some_and(|name| match name.direction {
-                        Direction::Inbound => {
-                            self.by_listener(name.port) || self.workload().at(name.port).next().is_some()
-                        }
-                        _ => {
-                            let silent = !self.mesh.behaviour.names_services || self.mesh.hosts.is_dynamic(name.host);
-                            silent && self.mesh.hosts.knows(name.host)
-                        }
-                    })
-            }
-            ClusterKind::Bootstrap | ClusterKind::Other => false,
-        };
-        made && !self.patches().iter().any(|(_, patch)| patch.operation == PatchOperation::Remove)
-    }
-
-    /// A cluster that is not Istio's: an EnvoyFilter added it.
-    fn added(&self, filter: &EnvoyFilter, patch: &ClusterPatch, resolution: &mut Resolution) {
-        let origin = filter_origin(filter, patch.index, true);
-        let losers = "a cluster that an EnvoyFilter adds gets nothing from Istio";
-        match patch.connect_timeout {
-            Some(value) => {
-                resolution.offer(Layer::EnvoyFilter, origin, value, losers, || "it adds this cluster".to_owned());
-            }
-            None => {
-                resolution.offer(Layer::EnvoyFilter, origin, Duration::ZERO, losers, || {
-                    "it adds this cluster, and sets no connect_timeout".to_owned()
-                });
-                resolution.value = None;
-            }
-        }
-    }
-
-    /// A cluster of a name that is not Istio's and that no filter adds: one may have renamed it.
-    fn renamed(&self, resolution: &mut Resolution) -> Option<()> {
-        let renames = |patch: &&ClusterPatch| {
-            filters::merges(patch, &self.mesh.behaviour) && patch.names == *self.cluster.name && !patch.transport_socket
-        };
-        let mut found = self
-            .filters
-            .iter()
-            .filter_map(|found| found.filter.patches.iter().find(renames).map(|patch| (found, patch)));
-        let ((found, patch), None) = (found.next()?, found.next()) else { return None };
-        let value = patch.connect_timeout?;
-        let origin = filter_origin(found.filter, patch.index, true);
-        resolution.offer(Layer::EnvoyFilter, origin, value, "an EnvoyFilter sets another", || {
-            "it gives the cluster this name, and sets the timeout".to_owned()
-        });
-        Some(())
-    }
-}
-
-/// What the workloads that hold a cluster are behind; several where they differ.
-struct Found(Vec<Workload>);
-
-impl Found {
-    fn at(&self, port: u16) -> impl Iterator<Item = &Target> {
-        self.0.iter().flat_map(move |workload| workload.at(port))
-    }
-
-    fn is_resolved(&self) -> bool {
-        self.0.iter().all(|workload| workload.unresolved.is_empty())
-    }
-
-    /// The service's port behind one of the workload's, and why it is not certain.
-    fn port_of(&self, question: &Question<'_, '_>, host: &str, workload_port: u16) -> (u16, Option<String>) {
-        let mut ports: Vec<u16> = Vec::new();
-        for workload in &self.0 {
-            let found = { workload }.at(workload_port).find(|target| target.host == host).map(|target| target.port);
-            ports.extend(found.filter(|port| !ports.contains(port)));
-        }
-        if let [port] = ports[..] {
-            return (port, None);
-        }
-        if let Some(&port) = ports.first() {
-            return (port, Some("workloads of one cluster name are behind different ports of the service".to_owned()));
-        }
-        let doubt =
-            || Some(format!("which port of {host} is behind port {workload_port} of the workload is not known"));
-        match question.mesh.hosts.port_of(host, workload_port) {
-            Some(port) => (port, None),
-            None => (workload_port, doubt()),
-        }
     }
 }
 

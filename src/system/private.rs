@@ -7,6 +7,8 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+use super::native;
+
 /// A file that is being written, beside the place it is for.
 #[derive(Debug)]
 pub(crate) struct PrivateFile(NamedTempFile);
@@ -23,13 +25,11 @@ impl PrivateFile {
     pub(crate) fn keep(self, path: &Path) -> io::Result<()> {
         self.0.as_file().sync_all()?;
         self.0.persist(path).map_err(|error| error.error)?;
-        // The name has to be on the disk too. Windows cannot open a directory, and needs not.
-        if cfg!(unix)
-            && let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
-        {
-            File::open(directory)?.sync_all()?;
+        // The name has to be on the disk too.
+        match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(directory) => native::sync_directory(directory),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -64,59 +64,41 @@ impl From<Unsafe> for io::Error {
 }
 
 /// Looks whether a directory is the user's own and nobody else's to change.
-pub(super) fn check_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn check_directory(path: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir() {
         return Err(Unsafe::Kind.into());
     }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(Unsafe::Owner.into());
-        }
-        if metadata.mode() & 0o022 != 0 {
-            return Err(Unsafe::Mode.into());
-        }
+    if !native::is_own(&metadata) {
+        return Err(Unsafe::Owner.into());
+    }
+    if native::others_may_write(&metadata) {
+        return Err(Unsafe::Mode.into());
     }
     Ok(())
 }
 
 /// Makes a directory for the user alone, with those above it that are missing.
-pub(super) fn make_directory(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    native::owner_only_directory(fs::DirBuilder::new().recursive(true)).create(path)
 }
 
 /// Opens what is there without following a link and without waiting (a FIFO would be waited for for ever); it has to
 /// be a plain file of the user's.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
-    }
     let not_plain = || io::Error::other("it is no plain file of this user's");
-    let file = match options.open(path) {
+    let file = match native::no_link_and_no_wait(options).open(path) {
         Ok(file) => file,
         // What an open of a link or of a socket says is in no words that help.
         Err(_) if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) => return Err(not_plain()),
         Err(error) => return Err(error),
     };
     let metadata = file.metadata()?;
-    #[cfg(unix)]
-    let own = std::os::unix::fs::MetadataExt::uid(&metadata) == rustix::process::geteuid().as_raw();
-    #[cfg(not(unix))]
-    let own = true;
-    if metadata.is_file() && own { Ok(file) } else { Err(not_plain()) }
+    if metadata.is_file() && native::is_own(&metadata) { Ok(file) } else { Err(not_plain()) }
 }
 
 /// Opens a file of the user's to be read; `None` where there is none.
-pub(super) fn look(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn look(path: &Path) -> io::Result<Option<File>> {
     match open(path, OpenOptions::new().read(true)) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -125,7 +107,7 @@ pub(super) fn look(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Reads a small file of the user's; `None` where there is none.
-pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let Some(file) = look(path)? else { return Ok(None) };
     let mut text = Vec::new();
     file.take(most + 1).read_to_end(&mut text)?;
@@ -136,7 +118,7 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Opens a file that stands for a lock, and makes it where there is none.
-pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     loop {
         match open(path, OpenOptions::new().read(true).write(true)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -144,9 +126,7 @@ pub(super) fn open_lock(path: &Path) -> io::Result<File> {
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(path) {
+        match native::owner_only(&mut options).open(path) {
             // Somebody else made it at the same moment.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other,

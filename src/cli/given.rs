@@ -1,0 +1,35 @@
+//! Files that flags name, of which each is read within a bound.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use crate::decode::bounded::Weighed;
+
+/// The most that a document of this program may weigh once it is decoded: that of some 50,000 clusters.
+const MAX_DOCUMENT: usize = 128 << 20;
+
+/// The most bytes of a file with a token, a key or certificates.
+const MAX_SECRET: u64 = 16 << 20;
+
+/// A document that an earlier run wrote; `-` is standard input. Reading fails where it is larger than any there is.
+pub(super) fn document(path: &Path) -> std::io::Result<impl Read> {
+    let file: Box<dyn Read> =
+        if path.as_os_str() == "-" { Box::new(std::io::stdin().lock()) } else { Box::new(File::open(path)?) };
+    Ok(bounded(BufReader::new(file)))
+}
+
+/// The same of what is open already.
+pub(super) fn bounded(reader: impl Read) -> impl Read {
+    BufReader::new(Weighed::new(reader, MAX_DOCUMENT))
+}
+
+/// A small file: a token, a password, certificates.
+pub(super) fn small(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_SECRET {
+        return Err(std::io::Error::other(format!("it is larger than {} MiB", MAX_SECRET >> 20)));
+    }
+    Ok(bytes)
+}

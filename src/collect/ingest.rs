@@ -1,0 +1,380 @@
+//! Where all proxies' clusters come together. Most proxies of a mesh hold most clusters to the byte alike and in one
+//! order (Envoy keeps them in a `std::map` by name, `source/common/upstream/cluster_manager_impl.h`): what an element
+//! said the last time is not decoded again, and where it comes behind the one it came behind before, it is not even
+//! looked for: the bytes are compared, and that is all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::decode::between;
+use crate::decode::dump::{self, Held, Item, KnownElements, MAX_CLUSTERS, Node, TakeElement};
+use crate::model::{
+    ClusterSet, ClusterSource, EnvoyCluster, Proxy, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy,
+};
+
+/// The most bytes of distinct clusters in all, by [`weight`].
+const MAX_DISTINCT: usize = 48 << 20;
+
+/// The most bytes of one proxy's clusters with every field: those of some 15,000.
+pub(super) const MAX_OBJECTS: usize = 48 << 20;
+
+/// Elements up to this size, in bytes, are remembered undecoded.
+const MEMO_ELEMENT: usize = 16 << 10;
+
+/// How many bytes of elements are remembered in all.
+const MEMO: usize = 64 << 20;
+
+/// Where all proxies' clusters come together.
+#[derive(Default)]
+pub(super) struct Ingest(Mutex<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    builder: SnapshotBuilder,
+    memo: Memo,
+    /// What the distinct clusters weigh.
+    weight: usize,
+}
+
+/// Elements that came before.
+#[derive(Default)]
+struct Memo {
+    known: Vec<Known>,
+    places: HashMap<(ClusterSource, Arc<[u8]>), usize, foldhash::fast::RandomState>,
+    bytes: usize,
+}
+
+/// An element, and what it says.
+struct Known {
+    element: Arc<[u8]>,
+    source: ClusterSource,
+    position: u32,
+    version: Option<Arc<str>>,
+    /// What came behind it, the last time and the time before: where some proxies hold one cluster and some another,
+    /// both.
+    next: [Option<usize>; 2],
+}
+
+/// A proxy, as far as it has been read.
+pub(super) struct Reading {
+    pub(super) snapshot: ProxySnapshot,
+    /// Whether what came was the whole dump, and nothing else need be asked for.
+    pub(super) whole: bool,
+    /// How many clusters came.
+    came: usize,
+    too_many: Option<TooMany>,
+    /// What the dump says of its proxy.
+    pub(super) node: Option<Node>,
+}
+
+/// Takes the elements of one proxy's dump.
+pub(super) struct Taking<'a> {
+    ingest: &'a Ingest,
+    reading: &'a mut Reading,
+    /// Which of the known elements was the last.
+    last: Option<usize>,
+}
+
+/// More than any mesh has.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub(super) enum TooMany {
+    #[error("it has more than {MAX_CLUSTERS} clusters")]
+    Clusters,
+    #[error("it and the proxies read before have more than {} MiB of distinct clusters", MAX_DISTINCT >> 20)]
+    Distinct,
+    #[error("its clusters have more than {} MiB", MAX_OBJECTS >> 20)]
+    Objects,
+}
+
+/// About how many bytes a distinct cluster costs.
+fn weight(cluster: &EnvoyCluster) -> usize {
+    let hint = cluster.destination_rule_hint.as_ref().map_or(0, |hint| hint.len());
+    let services: usize = cluster.services.iter().map(|service| 64 + service.host.len()).sum();
+    320 + cluster.name.len() + hint + services + cluster.error.as_ref().map_or(0, |error| error.len())
+}
+
+impl Reading {
+    pub(super) fn new(proxy: Proxy) -> Self {
+        let snapshot = ProxySnapshot {
+            proxy,
+            clusters: ClusterSet::default(),
+            version: None,
+            loggers: None,
+            xds: None,
+            evidence: None,
+        };
+        Self { snapshot, whole: false, came: 0, too_many: None, node: None }
+    }
+
+    /// The bound that was passed, in place of the decoder's error about it.
+    pub(super) fn check(&mut self) -> Result<(), TooMany> {
+        self.too_many.take().map_or(Ok(()), Err)
+    }
+
+    fn refuse(&mut self, bound: TooMany) -> String {
+        self.too_many = Some(bound);
+        bound.to_string()
+    }
+
+    fn hold(&mut self, position: u32, version: Option<&Arc<str>>) {
+        self.came += 1;
+        self.snapshot.clusters.insert(position);
+        if version > self.snapshot.version.as_ref() {
+            self.snapshot.version = version.cloned();
+        }
+    }
+}
+
+impl Memo {
+    fn place(&self, element: &[u8], source: ClusterSource) -> Option<usize> {
+        self.places.get(&(source, element) as &dyn MemoKey).copied()
+    }
+
+    /// Remembers an element, as long as there is room.
+    fn add(
+        &mut self,
+        element: &[u8],
+        source: ClusterSource,
+        position: u32,
+        version: Option<Arc<str>>,
+    ) -> Option<usize> {
+        if element.len() > MEMO_ELEMENT || self.bytes + element.len() > MEMO {
+            return None;
+        }
+        self.bytes += element.len();
+        let (element, place) = (Arc::<[u8]>::from(element), self.known.len());
+        self.places.insert((source, Arc::clone(&element)), place);
+        self.known.push(Known { element, source, position, version, next: [None; 2] });
+        Some(place)
+    }
+
+    /// One element came behind another.
+    fn follow(&mut self, last: Option<usize>, place: Option<usize>) {
+        if let (Some(last), Some(_)) = (last, place) {
+            let next = &mut self.known[last].next;
+            if !next.contains(&place) {
+                *next = [place, next[0]];
+            }
+        }
+    }
+
+    /// The element that these bytes begin with, if it is one of those that came behind `last`.
+    fn expected(&self, last: usize, bytes: &[u8], source: ClusterSource) -> Option<usize> {
+        let is_next = |place: &usize| {
+            let known = &self.known[*place];
+            known.source == source && bytes.starts_with(&known.element)
+        };
+        self.known[last].next.into_iter().flatten().find(is_next)
+    }
+}
+
+impl Taking<'_> {
+    /// Takes an element that is not the expected one.
+    fn take(&mut self, element: &[u8], source: ClusterSource) -> Result<Option<usize>, String> {
+        let (mut shared, reading) = (self.ingest.lock(), &mut *self.reading);
+        if reading.came >= MAX_CLUSTERS {
+            return Err(reading.refuse(TooMany::Clusters));
+        }
+        if let Some(place) = shared.memo.place(element, source) {
+            shared.memo.follow(self.last, Some(place));
+            let known = &shared.memo.known[place];
+            reading.hold(known.position, known.version.as_ref());
+            return Ok(Some(place));
+        }
+        let mut last = None;
+        let held = dump::decode_element(element, source, |item| match item {
+            Item::Cluster(cluster, version) => {
+                if reading.came >= MAX_CLUSTERS || shared.weight > MAX_DISTINCT {
+                    return;
+                }
+                let weight = weight(&cluster);
+                let known = shared.builder.distinct();
+                let position = shared.builder.intern(cluster);
+                shared.weight += if position as usize == known { weight } else { 0 };
+                reading.hold(position, version.as_ref());
+                last = Some((position, version));
+            }
+            Item::Node(node) => reading.node = Some(node),
+        })?;
+        if shared.weight > MAX_DISTINCT {
+            return Err(reading.refuse(TooMany::Distinct));
+        }
+        reading.whole |= held == Held::Sections;
+        let (Held::Cluster, Some((position, version))) = (held, last) else { return Ok(None) };
+        let place = shared.memo.add(element, source, position, version);
+        shared.memo.follow(self.last, place);
+        Ok(place)
+    }
+}
+
+impl TakeElement for Taking<'_> {
+    fn known(&mut self, bytes: &[u8], source: ClusterSource) -> KnownElements {
+        let mut taken = KnownElements::default();
+        let Some(mut last) = self.last else { return taken };
+        let shared = self.ingest.lock();
+        while self.reading.came < MAX_CLUSTERS
+            && let Some(place) = shared.memo.expected(last, &bytes[taken.bytes..], source)
+        {
+            let known = &shared.memo.known[place];
+            self.reading.hold(known.position, known.version.as_ref());
+            taken.bytes += known.element.len();
+            taken.bytes += between(&bytes[taken.bytes..]);
+            taken.elements += 1;
+            last = place;
+        }
+        self.last = Some(last);
+        taken
+    }
+
+    fn element(&mut self, element: &[u8], source: ClusterSource) -> Result<(), String> {
+        self.last = self.take(element, source)?;
+        Ok(())
+    }
+}
+
+impl Ingest {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the elements of a proxy's dump.
+    pub(super) fn taking<'a>(&'a self, reading: &'a mut Reading) -> Taking<'a> {
+        Taking { ingest: self, reading, last: None }
+    }
+
+    /// Adds a proxy that was read, or could not be.
+    pub(super) fn add(&self, outcome: Result<Reading, UnreadProxy>) {
+        let builder = &mut self.lock().builder;
+        match outcome {
+            Ok(reading) => builder.read(reading.snapshot),
+            Err(unread) => builder.fail(unread),
+        }
+    }
+
+    pub(super) fn skip(&self, skipped: SkippedProxy) {
+        self.lock().builder.skip(skipped);
+    }
+
+    /// Gives what has come together, and starts anew.
+    pub(super) fn take(&self) -> SnapshotBuilder {
+        std::mem::take(&mut *self.lock()).builder
+    }
+
+    /// Works on what has come together so far.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut SnapshotBuilder) -> T) -> T {
+        work(&mut self.lock().builder)
+    }
+}
+
+/// Looks up an element without copying it.
+trait MemoKey {
+    fn parts(&self) -> (ClusterSource, &[u8]);
+}
+
+impl MemoKey for (ClusterSource, Arc<[u8]>) {
+    fn parts(&self) -> (ClusterSource, &[u8]) {
+        (self.0, &self.1)
+    }
+}
+
+impl MemoKey for (ClusterSource, &[u8]) {
+    fn parts(&self) -> (ClusterSource, &[u8]) {
+        (self.0, self.1)
+    }
+}
+
+impl<'a> std::borrow::Borrow<dyn MemoKey + 'a> for (ClusterSource, Arc<[u8]>) {
+    fn borrow(&self) -> &(dyn MemoKey + 'a) {
+        self
+    }
+}
+
+impl std::hash::Hash for dyn MemoKey + '_ {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialEq for dyn MemoKey + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn MemoKey + '_ {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::dump::DumpDecoder;
+    use crate::model::ProxyId;
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    /// Names and timeouts that a proxy holds after dumps of several have come, in pieces of so many bytes.
+    fn held(dumps: &[Vec<(u8, u8)>], piece: usize) -> Vec<Vec<String>> {
+        let ingest = Ingest::default();
+        for (number, clusters) in dumps.iter().enumerate() {
+            let elements: Vec<String> = clusters
+                .iter()
+                .map(|(name, timeout)| {
+                    format!(
+                        r#"{{"version_info": "1", "cluster": {{"name": "c{name}", "connect_timeout": "{timeout}s"}}}}"#
+                    )
+                })
+                .collect();
+            let dump = format!("{{\"configs\": [\n  {}\n ]\n}}\n", elements.join(",\n  "));
+            let mut reading = Reading::new(Proxy::named(ProxyId::new("", format!("{number:03}"))));
+            let mut decoder = DumpDecoder::new(1 << 20, ClusterSource::Active);
+            let mut taking = ingest.taking(&mut reading);
+            for bytes in dump.as_bytes().chunks(piece) {
+                decoder.feed(bytes, &mut taking).expect("a dump");
+            }
+            decoder.finish().expect("a dump");
+            assert_eq!(reading.came, clusters.len());
+            ingest.add(Ok(reading));
+        }
+        let snapshot = ingest.take().finish(Timestamp::UNIX_EPOCH);
+        let name = |position: u32| {
+            let cluster = &snapshot.clusters[position as usize];
+            format!("{} {:?}", cluster.name, cluster.connect_timeout)
+        };
+        snapshot.proxies.iter().map(|read| read.clusters.iter().map(name).collect()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_came_before_changes_nothing(
+            dumps in proptest::collection::vec(proptest::collection::vec((0u8..6, 1u8..3), 0..12), 1..6),
+            piece in 1usize..300,
+        ) {
+            let together = held(&dumps, piece);
+            for (dump, found) in dumps.iter().zip(together) {
+                let mut alone = held(std::slice::from_ref(dump), 1 << 20).remove(0);
+                let mut found = found;
+                alone.sort();
+                found.sort();
+                prop_assert_eq!(alone, found);
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_in_the_known_order_is_not_looked_at_again() {
+        let ingest = Ingest::default();
+        let dump: String = (0..50).map(|number| format!("{{\"name\": \"c{number}\"}},\n")).collect();
+        let mut first = Reading::new(Proxy::named(ProxyId::new("", "a")));
+        let mut taking = ingest.taking(&mut first);
+        for element in dump.lines() {
+            taking.element(element.trim_end_matches(',').as_bytes(), ClusterSource::Active).expect("a cluster");
+        }
+        let mut second = Reading::new(Proxy::named(ProxyId::new("", "b")));
+        let mut taking = ingest.taking(&mut second);
+        assert_eq!(taking.known(dump.as_bytes(), ClusterSource::Active).bytes, 0, "nothing came before");
+        let (one, rest) = dump.split_once(",\n").expect("two");
+        taking.element(one.as_bytes(), ClusterSource::Active).expect("a cluster");
+        let known = taking.known(rest.as_bytes(), ClusterSource::Active);
+        assert_eq!((known.bytes, known.elements), (rest.len(), 49));
+        assert_eq!(taking.known(rest.as_bytes(), ClusterSource::Static).bytes, 0, "of another section");
+    }
+}
