@@ -339,6 +339,8 @@ fn too_wide(args: &[&str], run: &crate::Run, columns: usize) -> Vec<String> {
     for line in run.stdout.lines().chain(run.stderr.lines()) {
         // clap's usage is one line; a quoted line of a log stands as it was written, for who looks for it there.
         let quoted = line.starts_with("Usage: ")
+            // A page's example stands as it was printed.
+            || (args.first() == Some(&"explain") && line.starts_with("    "))
             || line.split_once(" [").is_some_and(|(number, _)| number.trim().parse::<u32>().is_ok());
         let copied = input || quoted || line.trim_start().starts_with(['+', '-', '@']);
         input = (input || line.contains("<<'EOF'")) && line != "EOF";
