@@ -143,7 +143,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__clusters)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --fqdn --port --direction --subset --output --no-headers --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --host --fqdn --port --direction --subset --output --no-headers --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -249,6 +249,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --proxy-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --request-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -270,6 +274,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --fqdn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -357,7 +365,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__debug__subcmd__log)
-            opts="-y -o -n -A -l -s -i -q -v -h --on --off --show --all --all-loggers --level --for --restore-timeout --dry-run --yes --raw --log-file --output --no-headers --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --color --quiet --verbose --help"
+            opts="-y -o -n -A -l -s -i -q -v -h --on --off --show --all --all-loggers --level --for --restore-timeout --dry-run --yes --raw --log-file --output --no-headers --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -475,6 +483,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --proxy-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --request-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -507,7 +519,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__diagnose)
-            opts="-f -p -n -A -l -s -i -o -q -v -h --follow --since --tail --previous --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --from --config-dump --output --output-file --no-headers --fail-on --exit-zero --color --quiet --verbose --help"
+            opts="-f -p -n -A -l -s -i -o -q -v -h --follow --since --tail --previous --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --from --config-dump --output --output-file --no-headers --fail-on --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -606,6 +618,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -797,7 +813,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__fix)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --no-evidence --watch-for --policy --set --host --choose --output --exit-zero --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --no-evidence --watch-for --policy --set --host --choose --output --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -900,6 +916,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -981,7 +1001,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__incident)
-            opts="-n -A -l -s -i -c -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --container --since --until --service --service-field --class --pattern --log-tz --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --prometheus-tenant --no-evidence --watch-for --policy --expect --plan --output --output-file --title --by --tz --top --mark --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -c -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --container --since --until --service --service-field --class --pattern --log-tz --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --prometheus-tenant --no-evidence --watch-for --policy --expect --plan --output --output-file --title --by --tz --top --mark --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1084,6 +1104,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1357,7 +1381,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__policy__subcmd__init)
-            opts="-n -A -l -s -i -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --output-file --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --output-file --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1463,6 +1487,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --proxy-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --request-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1499,7 +1527,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__resets)
-            opts="-c -o -n -A -l -s -i -q -v -h --from --container --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --print-query --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --prometheus-tenant --since --until --service --service-field --class --pattern --log-tz --output --by --tz --top --mark --show --namespace --all-namespaces --selector --field-selector --revision --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --admin-port --color --quiet --verbose --help"
+            opts="-c -o -n -A -l -s -i -q -v -h --from --container --splunk --elasticsearch --loki --victorialogs --splunk-service --elasticsearch-service --loki-service --victorialogs-service --query --text-field --time-field --store-token-file --store-user --store-password-file --store-api-key-file --store-tenant --store-ca --store-client-certificate --store-client-key --print-query --prometheus --prometheus-service --prometheus-token-file --prometheus-user --prometheus-ca --prometheus-tenant --since --until --service --service-field --class --pattern --log-tz --output --by --tz --top --mark --show --namespace --all-namespaces --selector --field-selector --revision --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --admin-port --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1761,6 +1789,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --proxy-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --request-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1797,7 +1829,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__serve)
-            opts="-n -A -l -s -i -q -v -h --from --admin-url --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --no-evidence --watch-for --policy --listen --interval --concurrency --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -q -v -h --from --admin-url --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --no-evidence --watch-for --policy --listen --interval --concurrency --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1896,6 +1928,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1951,7 +1987,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__snapshot)
-            opts="-n -A -l -s -i -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --no-evidence --watch-for --exit-zero --force --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --no-evidence --watch-for --exit-zero --force --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2054,6 +2090,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2093,7 +2133,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__timeouts)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --host --port --direction --subset --timeout-below --timeout-above --all-clusters --no-evidence --watch-for --policy --baseline --output --output-file --push --by --no-headers --fail-on --min-coverage --exit-zero --explain-origin --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --host --port --direction --subset --timeout-below --timeout-above --all-clusters --no-evidence --watch-for --policy --baseline --output --output-file --push --by --no-headers --fail-on --min-coverage --exit-zero --explain-origin --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2196,6 +2236,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2295,7 +2339,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__verify)
-            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --expect --plan --wait --interval --output --output-file --no-headers --exit-zero --color --quiet --verbose --help"
+            opts="-n -A -l -s -i -o -q -v -h --from --admin-url --concurrency --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --expect --plan --wait --interval --output --output-file --no-headers --exit-zero --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2401,6 +2445,10 @@ _kubectl__meshaudit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --proxy-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --request-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2461,7 +2509,7 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__version)
-            opts="-o -n -A -l -s -i -q -v -h --client --output --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --color --quiet --verbose --help"
+            opts="-o -n -A -l -s -i -q -v -h --client --output --namespace --all-namespaces --selector --field-selector --revision --admin-port --kubeconfig --context --cluster --user --as --as-group --as-uid --as-user-extra --server --token --certificate-authority --client-certificate --client-key --tls-server-name --proxy-url --insecure-skip-tls-verify --disable-compression --request-timeout --timeout --istio-namespace --non-interactive --audit-log --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2560,6 +2608,10 @@ _kubectl__meshaudit() {
                     return 0
                     ;;
                 --tls-server-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

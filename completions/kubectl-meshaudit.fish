@@ -44,7 +44,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a 
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "convert" -d 'Write an earlier -o json of timeouts, diagnose or verify in another format'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "policy" -d 'Write a policy from the mesh as it is, or check one'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "serve" -d 'Audit at intervals, and show the last audit over HTTP: /metrics, /healthz, and the report as a page'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "explain" -d 'Print the page of a rule, or of a cause that diagnose names'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "explain" -d 'Print the page of a rule, of a cause that diagnose names, or of a reason that verify gives'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "version" -d 'Print the version of this program, of the control planes and of the proxies'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "completion" -d 'Print a completion script, or install kubectl\'s live completion'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_needs_command" -f -a "options" -d 'List the flags that every command takes: which cluster, as whom, and what is said'
@@ -126,6 +126,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand rese
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -168,6 +169,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debu
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -212,6 +214,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diag
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -261,7 +264,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diag
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate: whoever is in between can read and change everything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l disable-compression -d 'Do not ask for compressed answers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l no-headers -d 'No headings in tables'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l no-headers -d 'Rows alone on stdout, without headings; the summary goes to stderr'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l exit-zero -d 'Exit code 0 in place of 1'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s v -l verbose -d 'Say more; -vv shows each request'
@@ -288,11 +291,12 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clus
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l fqdn -d 'Only clusters whose name has this host in it' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l fqdn -l host -d 'Only clusters whose name has this host in it' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l port -d 'Only clusters of this port; 0 means any' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l direction -d 'Only clusters of this direction: outbound, inbound or inbound-vip' -r -f -a "outbound\t''
 inbound\t''
@@ -335,6 +339,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand time
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -407,6 +412,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -453,6 +459,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand veri
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -477,7 +484,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand veri
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate: whoever is in between can read and change everything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l disable-compression -d 'Do not ask for compressed answers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l no-headers -d 'No headings in tables'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l no-headers -d 'Stragglers alone on stdout, a row for each reason, without headings; the rest goes to stderr'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s v -l verbose -d 'Say more; -vv shows each request'
@@ -504,6 +511,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snap
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -544,6 +552,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand inci
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -629,12 +638,12 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -s v -l verbose -d 'Say more; -vv shows each request'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diff" -s h -l help -d 'Print help'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand convert" -s o -l output -d 'sarif, junit, markdown, html, csv or prometheus' -r -f -a "sarif\t'SARIF 2.1.0'
-junit\t'JUnit XML'
-markdown\t'Markdown'
-html\t'One page'
-csv\t'A row a finding'
-prometheus\t'Prometheus\' text exposition'"
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand convert" -s o -l output -d 'sarif, junit, markdown, html, csv or prometheus' -r -f -a "sarif\t''
+junit\t''
+markdown\t''
+html\t''
+csv\t''
+prometheus\t''"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand convert" -l output-file -d 'Write the report into FILE, not to stdout' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand convert" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -672,6 +681,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand poli
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -714,6 +724,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serv
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
@@ -762,6 +773,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand vers
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l client-certificate -d 'File with a client certificate' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l client-key -d 'File with the client certificate\'s key' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s i -l istio-namespace -d 'Istio\'s own namespace' -r

@@ -22,6 +22,12 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// The one of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Error, Self::Warning, Self::Info].into_iter().find(|severity| severity.as_str() == word)
+    }
+
     /// The word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

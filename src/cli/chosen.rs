@@ -1,7 +1,9 @@
-//! Which proxies of files are meant: targets, `-n` and `-l` with `--from`.
+//! Which proxies of files are meant: targets, `-n`, `-l` and `--revision` with `--from`.
+
+use std::collections::BTreeSet;
 
 use super::failure::Failure;
-use crate::k8s::{PodSelection, Target, WorkloadKind};
+use crate::k8s::{PodSelection, Target, WorkloadKind, revision_of};
 use crate::model::{LabelSelector, MeshSnapshot, Proxy, ProxyId};
 
 /// A selection that is made without a cluster.
@@ -10,6 +12,7 @@ pub(super) struct Chosen {
     targets: Vec<Target>,
     namespace: Option<String>,
     labels: LabelSelector,
+    revision: Option<String>,
 }
 
 impl Chosen {
@@ -26,16 +29,18 @@ impl Chosen {
         }
         let namespace = selection.namespace.filter(|_| !selection.all_namespaces);
         let labels = selection.labels.unwrap_or_default();
-        if selection.targets.is_empty() && namespace.is_none() && labels.is_empty() {
+        let revision = selection.revision;
+        if selection.targets.is_empty() && namespace.is_none() && labels.is_empty() && revision.is_none() {
             return Ok(None);
         }
         let labels = labels.parse().map_err(|error: crate::model::SelectorError| Failure::usage(error.to_string()))?;
-        Ok(Some(Self { targets: selection.targets, namespace, labels }))
+        Ok(Some(Self { targets: selection.targets, namespace, labels, revision }))
     }
 
     /// Whether a proxy is meant.
     pub(super) fn means(&self, proxy: &Proxy) -> bool {
-        self.means_name(&proxy.id) && self.labels.matches(&proxy.labels) && self.means_gateway(proxy)
+        let of_revision = self.revision.as_ref().is_none_or(|wanted| wanted == revision_of(proxy));
+        of_revision && self.means_name(&proxy.id) && self.labels.matches(&proxy.labels) && self.means_gateway(proxy)
     }
 
     /// Whether something that was not read may have been meant. An input that says of no namespace is never dropped.
@@ -71,6 +76,14 @@ impl Chosen {
     /// Leaves of a snapshot what is meant; that it is nothing is a failure.
     pub(super) fn apply(&self, snapshot: MeshSnapshot) -> Result<MeshSnapshot, Failure> {
         let there: Vec<String> = snapshot.proxies.iter().map(|read| read.proxy.id.to_string()).collect();
+        if let Some(wanted) = &self.revision {
+            let revisions: BTreeSet<&str> = snapshot.proxies.iter().map(|read| revision_of(&read.proxy)).collect();
+            if !revisions.is_empty() && !revisions.contains(wanted.as_str()) {
+                let names: Vec<&str> = revisions.into_iter().collect();
+                return Err(Failure::cannot_run(format!("no proxy of the input is of revision {wanted:?}"))
+                    .hint(format!("there are: {}", names.join(", "))));
+            }
+        }
         let kept = snapshot.keep(|proxy| self.means(proxy), |id| self.may_mean(id));
         if kept.proxies.is_empty() && kept.failed.is_empty() {
             return Err(Self::nothing(&there));

@@ -43,7 +43,7 @@ pub(super) struct ClustersArgs {
     #[command(flatten)]
     pub(super) source: SourceArgs,
     /// Only clusters whose name has this host in it
-    #[arg(long, value_name = "HOST", help_heading = "Filter")]
+    #[arg(long, visible_alias = "host", value_name = "HOST", help_heading = "Filter")]
     fqdn: Option<String>,
     /// Only clusters of this port; 0 means any
     #[arg(long, value_name = "PORT", help_heading = "Filter")]
@@ -384,10 +384,21 @@ fn sort_key(name: &str) -> (&str, &str, u16, &str) {
     }
 }
 
+/// The table. Where there is no room for whole names, each proxy's clusters stand below its name, under hosts as people
+/// speak of them.
 fn table(snapshot: &MeshSnapshot, several: bool, args: &ClustersArgs, console: &Console) -> Result<(), Failure> {
     let marks = marks(snapshot);
-    let mut columns = if several { vec![text("PROXY")] } else { Vec::new() };
-    columns.extend([
+    let look = console.look(!args.no_headers);
+    let names: Vec<String> =
+        snapshot.proxies.iter().map(|read| escape(&read.proxy.id.to_string()).into_owned()).collect();
+    let longest = names.iter().max_by_key(|name| name.len()).cloned().unwrap_or_default();
+    let mut distinct: Vec<Vec<String>> = snapshot
+        .clusters
+        .iter()
+        .map(|cluster| [vec![longest.clone()], cells(cluster, &marks, console.out)].concat())
+        .collect();
+    let columns = [
+        text("PROXY"),
         text("SERVICE FQDN"),
         number("PORT"),
         text("SUBSET"),
@@ -397,29 +408,32 @@ fn table(snapshot: &MeshSnapshot, several: bool, args: &ClustersArgs, console: &
         number("SYN").optional(),
         text("RULES"),
         text("DESTINATION RULE").optional(),
-    ]);
-    let with = |proxy: String, cells: &[String]| -> Vec<String> {
-        let proxy = several.then_some(proxy);
-        proxy.into_iter().chain(cells.iter().cloned()).collect()
-    };
-    let distinct: Vec<Vec<String>> =
-        snapshot.clusters.iter().map(|cluster| cells(cluster, &marks, console.out)).collect();
-    let names: Vec<String> =
-        snapshot.proxies.iter().map(|read| escape(&read.proxy.id.to_string()).into_owned()).collect();
-    let longest = names.iter().max_by_key(|name| name.len()).cloned().unwrap_or_default();
-    let layout = if several {
-        let measured: Vec<Vec<String>> = distinct.iter().map(|cells| with(longest.clone(), cells)).collect();
-        Layout::of(&columns, &measured, console.look(!args.no_headers))
-    } else {
-        Layout::of(&columns, &distinct, console.look(!args.no_headers))
-    };
+    ];
+    let without = |rows: &[Vec<String>]| -> Vec<Vec<String>> { rows.iter().map(|row| row[1..].to_vec()).collect() };
+    let below = several && !args.no_headers && Layout::of(&columns, &distinct, look).is_cut();
+    let beside = several && !below;
+    let columns = if beside { &columns[..] } else { &columns[1..] };
+    if !beside {
+        distinct = without(&distinct);
+        if Layout::of(columns, &distinct, look).is_cut() {
+            distinct.iter_mut().for_each(|row| row[0] = short_host(&row[0]).to_owned());
+        }
+    }
+    let layout = Layout::of(columns, &distinct, look);
     console.print(&layout.head())?;
     for (read, name) in snapshot.proxies.iter().zip(&names) {
         let mut held: Vec<u32> = read.clusters.iter().collect();
         held.sort_by_key(|&at| sort_key(&snapshot.clusters[at as usize].name));
         let mut rows = String::new();
+        if below {
+            rows = format!("{}\n", console.out.strong(name));
+        }
         for at in held {
-            layout.row(&mut rows, &with(name.clone(), &distinct[at as usize]));
+            let row = &mut distinct[at as usize];
+            if beside {
+                row[0].clone_from(name);
+            }
+            layout.row(&mut rows, row);
             if rows.len() > PIECE {
                 console.print(&rows)?;
                 rows.clear();
@@ -432,6 +446,11 @@ fn table(snapshot: &MeshSnapshot, several: bool, args: &ClustersArgs, console: &
         console.note(&format!("Where each value comes from, and what to do: {next}"));
     }
     Ok(())
+}
+
+/// `cart.shop` of `cart.shop.svc.cluster.local`.
+fn short_host(host: &str) -> &str {
+    host.split_once(".svc.").map_or(host, |(service, _)| service)
 }
 
 /// istioctl's columns, the timeout, and what is wrong with it.

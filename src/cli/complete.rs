@@ -12,6 +12,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::KubeArgs;
 use crate::audit::rules;
+use crate::diagnose::Cause;
+use crate::fix::verify::Reason;
 use crate::k8s::{Deadline, NamesOf, WorkloadKind, connect, kubeconfig_contexts};
 use crate::report::escape::is_hostile;
 use crate::resets::Class;
@@ -94,11 +96,13 @@ fn wants_path(command: &clap::Command, words: &[OsString]) -> bool {
 pub(super) fn values(command: &str, arg: Arg) -> Arg {
     match (command, arg.get_id().as_str()) {
         ("explain", "code") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
+            let typed = current.to_string_lossy();
             let pages = rules::ALL.iter().map(|rule| rule.info());
-            pages
-                .filter(|info| info.code.starts_with(&*current.to_string_lossy().to_uppercase()))
-                .map(|info| CompletionCandidate::new(info.code).help(Some(info.name.into())))
-                .collect()
+            let rules = pages
+                .filter(|info| info.code.starts_with(&typed.to_uppercase()))
+                .map(|info| CompletionCandidate::new(info.code).help(Some(info.name.into())));
+            let others = Cause::ALL.iter().map(|cause| cause.as_str()).chain(Reason::words().iter().copied());
+            rules.chain(others.filter(|word| word.starts_with(&*typed)).map(CompletionCandidate::new)).collect()
         })),
         ("resets", "tz" | "log_tz") => arg.add(ArgValueCompleter::new(|current: &OsStr| {
             candidates(current, jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect())

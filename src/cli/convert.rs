@@ -3,7 +3,8 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::console::Console;
 use super::exit::Exit;
@@ -24,40 +25,17 @@ pub(super) struct ConvertArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// sarif, junit, markdown, html, csv or prometheus
-    #[arg(short, long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
-    output: ExportFormat,
+    #[arg(short, long, value_name = "FORMAT", value_parser = format(), hide_possible_values = true)]
+    output: export::Format,
     #[command(flatten)]
     to: OutputFileArgs,
 }
 
-/// The formats of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ExportFormat {
-    /// SARIF 2.1.0.
-    Sarif,
-    /// JUnit XML.
-    Junit,
-    /// Markdown.
-    Markdown,
-    /// One page.
-    Html,
-    /// A row a finding.
-    Csv,
-    /// Prometheus' text exposition.
-    Prometheus,
-}
-
-impl From<ExportFormat> for export::Format {
-    fn from(format: ExportFormat) -> Self {
-        match format {
-            ExportFormat::Sarif => Self::Sarif,
-            ExportFormat::Junit => Self::Junit,
-            ExportFormat::Markdown => Self::Markdown,
-            ExportFormat::Html => Self::Html,
-            ExportFormat::Csv => Self::Csv,
-            ExportFormat::Prometheus => Self::Prometheus,
-        }
-    }
+/// The format of a name.
+fn format() -> impl TypedValueParser<Value = export::Format> {
+    let names = export::Format::ALL.map(export::Format::as_str);
+    let named = |name: String| export::Format::ALL.into_iter().find(|format| format.as_str() == name);
+    PossibleValuesParser::new(names).try_map(move |name| named(name).ok_or("no such format"))
 }
 
 /// Where a report goes.
@@ -113,7 +91,7 @@ pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<Exit, Failure
     let document = given::document(&args.file)
         .map_err(|error| Failure::cannot_run(format!("cannot read {}: {error}", args.file.display())))?;
     let results = Results::read(document)?;
-    args.to.put(&export::write(&results, args.output.into())?, console)?;
+    args.to.put(&export::write(&results, args.output)?, console)?;
     Ok(Exit::Success)
 }
 

@@ -6,16 +6,15 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::console::Console;
-use super::convert::{ExportFormat, OutputFileArgs, annotate, exported};
-use super::exit::Exit;
+use super::convert::{OutputFileArgs, annotate, exported};
+use super::exit::{Exit, FailOn};
 use super::failure::Failure;
 use super::given;
 use super::policy::PolicyArgs;
-use super::timeouts::FailOn;
-use crate::audit::{self, Filter, Policy};
+use crate::audit::{self, Filter, Policy, Severity};
 use crate::collect;
 use crate::input::ArchiveLimits;
-use crate::report::export::Results;
+use crate::report::export::{self, Results};
 use crate::report::v1::diff::{DiffReport, diff};
 use crate::report::{diff as report, document, v1};
 
@@ -67,17 +66,17 @@ pub(super) async fn run(args: &DiffArgs, console: &Console) -> Result<Exit, Fail
     let policy = args.policy.load(console)?;
     let (before, after) = (side(&args.before, &policy)?, side(&args.after, &policy)?);
     let found = diff((&args.before, &before), (&args.after, &after));
-    let export = |format: ExportFormat| exported(&found, format.into());
+    let export = |format| exported(&found, format);
     let text = match args.output {
         Format::Table => report::text(&found, console.look(true)),
         Format::Json => document::json(&found)?,
         Format::Yaml => document::yaml(&found)?,
-        Format::Sarif => export(ExportFormat::Sarif)?,
-        Format::Junit => export(ExportFormat::Junit)?,
-        Format::Markdown => export(ExportFormat::Markdown)?,
-        Format::Html => export(ExportFormat::Html)?,
-        Format::Csv => export(ExportFormat::Csv)?,
-        Format::Prometheus => export(ExportFormat::Prometheus)?,
+        Format::Sarif => export(export::Format::Sarif)?,
+        Format::Junit => export(export::Format::Junit)?,
+        Format::Markdown => export(export::Format::Markdown)?,
+        Format::Html => export(export::Format::Html)?,
+        Format::Csv => export(export::Format::Csv)?,
+        Format::Prometheus => export(export::Format::Prometheus)?,
     };
     args.to.put(&text, console)?;
     annotate(|| &found, console)?;
@@ -85,10 +84,10 @@ pub(super) async fn run(args: &DiffArgs, console: &Console) -> Result<Exit, Fail
 }
 
 fn exit(args: &DiffArgs, found: &DiffReport) -> Exit {
-    let worst = found.findings.appeared.iter().filter_map(|finding| FailOn::parse(finding.severity)).max();
+    let worst = found.findings.appeared.iter().filter_map(|finding| Severity::parse(finding.severity)).max();
     if args.exit_zero {
         Exit::Success
-    } else if args.fail_on.threshold().is_some_and(|threshold| worst >= Some(threshold)) {
+    } else if args.fail_on.severity().is_some_and(|threshold| worst >= Some(threshold)) {
         Exit::Findings
     } else if found.before.failed + found.after.failed > 0 {
         Exit::Incomplete

@@ -1,4 +1,40 @@
-//! Exit codes, as docs/exit-codes.md has them.
+//! Exit codes, as docs/exit-codes.md has them, and from which severity on there is one.
+
+use clap::ValueEnum;
+
+use crate::audit::Severity;
+use crate::diagnose::CauseSeverity;
+
+/// `--fail-on`: from which severity on the exit code is 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    #[default]
+    Error,
+    Warning,
+    Info,
+    Never,
+}
+
+impl FailOn {
+    /// As the severity of a rule.
+    pub(super) fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Error => Some(Severity::Error),
+            Self::Warning => Some(Severity::Warning),
+            Self::Info => Some(Severity::Info),
+            Self::Never => None,
+        }
+    }
+
+    /// As the severity of a cause.
+    pub(super) fn cause_severity(self) -> Option<CauseSeverity> {
+        self.severity().map(|severity| match severity {
+            Severity::Error => CauseSeverity::Error,
+            Severity::Warning => CauseSeverity::Warning,
+            Severity::Info => CauseSeverity::Info,
+        })
+    }
+}
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

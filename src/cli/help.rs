@@ -11,6 +11,7 @@ use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::kube_args::KubeArgs;
 use super::{GlobalArgs, complete};
+use crate::report::table;
 
 /// Headings of flags that every command shares.
 const SHARED: [&str; 1] = ["Cluster"];
@@ -34,6 +35,7 @@ pub(super) fn arrange(command: Command) -> Command {
             None if after.is_empty() => (String::new(), LAST.to_owned()),
             None => (after, LAST.to_owned()),
         };
+        let examples = unbroken(&examples);
         let name = command.get_name().to_owned();
         let shares = command.get_arguments().any(|arg| arg.get_help_heading().is_some_and(|of| SHARED.contains(&of)));
         let rest = if shares { rest } else { rest.trim_end_matches(LAST).trim_end().to_owned() };
@@ -47,6 +49,28 @@ pub(super) fn arrange(command: Command) -> Command {
             complete::values(&name, arg)
         })
     })
+}
+
+/// Examples that an 80-column terminal does not break: where one would not fit, what is said of each stands above it.
+fn unbroken(examples: &str) -> String {
+    const COLUMNS: usize = 80;
+    if examples.lines().all(|line| table::width(line) <= COLUMNS) {
+        return examples.to_owned();
+    }
+    let mut out = Vec::new();
+    for line in examples.lines() {
+        let text = line.trim_start();
+        if text.len() == line.len() {
+            out.push(line.to_owned());
+            continue;
+        }
+        let (example, said) = text.split_once("   ").unwrap_or((text, ""));
+        if !said.is_empty() {
+            out.push(format!("  # {}", said.trim_start()));
+        }
+        out.push(format!("  {}", table::command(example, COLUMNS, 2)));
+    }
+    out.join("\n")
 }
 
 /// Prints what clap has to say instead of running a command: help, the version, an error. Nothing asked for is help
@@ -70,13 +94,47 @@ const OF_ISTIOCTL: [(&str, &str); 4] = [
     ("--reset", "istioctl's '--reset' is 'debug-log --off' here: each logger gets the level that it had"),
 ];
 
-/// In place of the flag that looks alike, the one that does the same.
+/// Formats of kubectl's that are templates in languages of its own.
+const TEMPLATES: [&str; 4] = ["jsonpath", "custom-columns", "go-template", "template"];
+
+/// In place of the flag that looks alike, the one that does the same; and no flag or command that hardly looks alike.
 fn name_ours(error: &mut clap::Error) {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return };
-    let Some((_, ours)) = OF_ISTIOCTL.iter().find(|(known, _)| known == flag) else { return };
-    error.remove(ContextKind::SuggestedArg);
-    error.remove(ContextKind::Usage);
-    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![(*ours).into()]));
+    let word = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.clone()),
+        Some(ContextValue::Strings(words)) => words.first().cloned(),
+        _ => None,
+    };
+    let suggest = |error: &mut clap::Error, what: &'static str| {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![what.into()]));
+    };
+    if let Some(value) = word(error, ContextKind::InvalidValue)
+        && word(error, ContextKind::InvalidArg).is_some_and(|flag| flag.starts_with("--output"))
+        && TEMPLATES.iter().any(|template| value.starts_with(template))
+    {
+        error.remove(ContextKind::SuggestedValue);
+        suggest(error, "kubectl's templates are not read here: '-o json' and jq do the same");
+        return;
+    }
+    let of = [
+        (ContextKind::InvalidArg, ContextKind::SuggestedArg),
+        (ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand),
+    ];
+    for (given, suggested) in of {
+        let Some(given) = word(error, given) else { continue };
+        if let Some((_, ours)) = OF_ISTIOCTL.iter().find(|(known, _)| *known == given) {
+            error.remove(suggested);
+            error.remove(ContextKind::Usage);
+            suggest(error, ours);
+        } else if word(error, suggested).is_some_and(|suggested| !looks_alike(&given, &suggested)) {
+            error.remove(suggested);
+            error.remove(ContextKind::Usage);
+        }
+    }
+}
+
+/// Whether one word may be the other with some letters wrong.
+fn looks_alike(given: &str, meant: &str) -> bool {
+    strsim::damerau_levenshtein(given, meant) * 3 <= meant.len().max(4)
 }
 
 /// Help of a command

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::console::Console;
 use super::convert::OutputFileArgs;
 use super::diagnose::{self, DiagnoseArgs, LiveArgs};
-use super::exit::Exit;
+use super::exit::{Exit, FailOn};
 use super::failure::{Failure, FailureKind};
 use super::fix;
 use super::kube_args::{EvidenceArgs, SourceArgs};
@@ -230,7 +230,7 @@ impl IncidentArgs {
             output: diagnose::Format::default(),
             to: OutputFileArgs::default(),
             no_headers: false,
-            fail_on: diagnose::FailOn::Never,
+            fail_on: FailOn::Never,
             exit_zero: true,
         }
     }

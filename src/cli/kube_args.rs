@@ -39,6 +39,17 @@ pub(super) fn deadline(duration: Duration) -> Duration {
     Deadline::after(duration).total()
 }
 
+/// An address as it may stand in a printed command.
+pub(super) fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) if scheme.is_empty() => rest[at + 1..].to_owned(),
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
+}
+
 /// Istio's own namespace, unless it is said to be another.
 const DEFAULT_ISTIO_NAMESPACE: &str = "istio-system";
 
@@ -91,6 +102,9 @@ pub(super) struct KubeArgs {
     /// The name that the API server's certificate is to have
     #[arg(long, value_name = "NAME")]
     pub(super) tls_server_name: Option<String>,
+    /// Reach the API server through this proxy, in place of the kubeconfig's and the environment's
+    #[arg(long, value_name = "URL")]
+    pub(super) proxy_url: Option<String>,
     /// Do not check the API server's certificate: whoever is in between can read and change everything
     #[arg(long, conflicts_with = "certificate_authority")]
     pub(super) insecure_skip_tls_verify: bool,
@@ -134,6 +148,7 @@ impl KubeArgs {
                 client_certificate: self.client_certificate.clone(),
                 client_key: self.client_key.clone(),
                 tls_server_name: self.tls_server_name.clone(),
+                proxy_url: self.proxy_url.clone(),
                 insecure_skip_tls_verify: self.insecure_skip_tls_verify,
                 disable_compression: self.disable_compression,
             },
@@ -165,6 +180,7 @@ impl KubeArgs {
         option("--client-certificate", path(&self.client_certificate).as_ref());
         option("--client-key", path(&self.client_key).as_ref());
         option("--tls-server-name", self.tls_server_name.as_ref());
+        option("--proxy-url", self.proxy_url.as_deref().map(without_credentials).as_ref());
         // What is printed may be kept where others read it: the token itself is for the reader to fill in.
         option("--token", self.token.as_ref().map(|_| "$TOKEN".to_owned()).as_ref());
         option("--audit-log", path(&self.audit_log).as_ref());
@@ -499,8 +515,13 @@ impl SourceArgs {
         }
         let between = if lines.len() > 1 { "\n  " } else { " " };
         let hint = if self.is_live() { failure_hint } else { file_hint };
-        let hint = snapshot.failed.first().map_or("", |failed| hint(failed.cause));
-        Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).hint(hint).passing(true)
+        let failure =
+            Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).passing(true);
+        match snapshot.failed.first() {
+            // Whoever ended it knows what to do.
+            Some(failed) if !interrupt::happened() => failure.hint(hint(failed.cause)),
+            _ => failure,
+        }
     }
 
     /// An empty selection, with what stood in the way.
@@ -515,6 +536,10 @@ impl SourceArgs {
             (None, false) if self.targets.is_empty() => " in the context's namespace".to_owned(),
             (None, false) => String::new(),
         };
+        if let Some(revision) = self.select.revision.as_ref().filter(|revision| !revision.is_empty()) {
+            return Failure::cannot_run(format!("no proxy{scope} is of revision {revision:?}"))
+                .hint("`kubectl meshaudit version` names the revisions there are; -A looks in all namespaces");
+        }
         match snapshot.skipped.as_slice() {
             [] => Failure::cannot_run(format!("no pods are selected{scope}"))
                 .hint("-A looks in all namespaces; -n names another one; is the selector right?"),

@@ -28,8 +28,8 @@ use crate::report::v1::audit::timeout_audit;
 // One proxy after the other: an audit that nobody waits for should not be felt.
 #[command(mut_arg("concurrency", |arg| arg.default_value("1")))]
 #[command(after_help = "Examples:
-  kubectl meshaudit serve -A                                    on this machine, http://127.0.0.1:9464/
-  kubectl meshaudit serve -A --listen 0.0.0.0:9464 --interval 15m    in a pod
+  kubectl meshaudit serve -A               at http://127.0.0.1:9464/
+  kubectl meshaudit serve -A --listen 0.0.0.0:9464 --interval 15m
 
 Exit codes: 2 usage, 4 could not listen, 130 or 143 when it was ended.")]
 pub(super) struct ServeArgs {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::console::Console;
 use super::failure::Failure;
 use super::given;
-use super::kube_args::{KubeArgs, SelectArgs};
+use super::kube_args::{KubeArgs, SelectArgs, without_credentials};
 use crate::k8s::{Connection, Target, WorkloadKind};
 use crate::model::{Flag, LabelSelector, Need};
 use crate::reach::{Authorization, Limits, Web, WebError, WebFlags, WebIdentity};
@@ -292,17 +292,6 @@ impl StoreArgs {
             _ => None,
         };
         Ok(WebIdentity { authorization, headers, ca: self.store_ca.as_deref().map(bytes_of).transpose()?, client })
-    }
-}
-
-/// An address as it may stand in a printed command.
-pub(super) fn without_credentials(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.rfind('@') {
-        Some(at) if scheme.is_empty() => rest[at + 1..].to_owned(),
-        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
-        None => url.to_owned(),
     }
 }
 

@@ -9,12 +9,12 @@ use clap::{Args, ValueEnum};
 use super::baseline::Baseline;
 use super::console::Console;
 use super::convert::{OutputFileArgs, annotate, exported};
-use super::exit::Exit;
+use super::exit::{Exit, FailOn};
 use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use super::policy::PolicyArgs;
 use crate::audit::delivery::plane_troubles;
-use crate::audit::{self, Audit, Filter, Severity, Unmatched};
+use crate::audit::{self, Audit, Filter, Unmatched};
 use crate::model::objects::{Coverage, ObjectKind};
 use crate::model::{Direction, MeshSnapshot, Scope};
 use crate::reach::push;
@@ -168,32 +168,6 @@ enum By {
     #[default]
     Cause,
     Cluster,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum FailOn {
-    #[default]
-    Error,
-    Warning,
-    Info,
-    Never,
-}
-
-impl FailOn {
-    /// The severity from which on the exit code is 1.
-    pub(super) fn threshold(self) -> Option<Severity> {
-        match self {
-            Self::Error => Some(Severity::Error),
-            Self::Warning => Some(Severity::Warning),
-            Self::Info => Some(Severity::Info),
-            Self::Never => None,
-        }
-    }
-
-    /// The severity that a document's word means.
-    pub(super) fn parse(word: &str) -> Option<Severity> {
-        [Severity::Error, Severity::Warning, Severity::Info].into_iter().find(|severity| severity.as_str() == word)
-    }
 }
 
 pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, Failure> {
@@ -355,7 +329,7 @@ fn look(args: &TimeoutsArgs, console: &Console) -> Look {
 }
 
 fn exit(args: &ReportArgs, snapshot: &MeshSnapshot, audit: &Audit) -> Exit {
-    let threshold = args.fail_on.threshold();
+    let threshold = args.fail_on.severity();
     let (read, failed) = (snapshot.proxies.len(), snapshot.failed.len());
     if args.exit_zero {
         Exit::Success

@@ -57,7 +57,7 @@ struct WhatArgs {
     output: Format,
     #[command(flatten)]
     to: OutputFileArgs,
-    /// No headings in tables
+    /// Stragglers alone on stdout, a row for each reason, without headings; the rest goes to stderr
     #[arg(long)]
     no_headers: bool,
     /// Exit code 0 in place of 1 and 3
@@ -107,6 +107,10 @@ pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Fa
     };
     let json = || report::verification_json(&snapshot, &verification, &expected, started.elapsed());
     let text = match args.what.output {
+        Format::Text if args.what.no_headers => {
+            console.note(report::text(&snapshot, &verification, &expected, look).trim_end());
+            report::rows(&verification, look)
+        }
         Format::Text => report::text(&snapshot, &verification, &expected, look),
         Format::Json => document::json(&json())?,
         Format::Yaml => document::yaml(&json())?,

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strum::{IntoStaticStr, VariantNames};
+
 use crate::attribute::{Attribution, Attributor, ProxyClass, Verdict, describe};
 use crate::audit::delivery::{Deliveries, NotInForce, PlaneTrouble, not_in_force, plane_troubles, sentence};
 use crate::model::delivery::{Delivery, Progress};
@@ -27,7 +29,8 @@ pub enum Expectation {
 }
 
 /// Why a proxy does not hold what it should.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// It has no cluster from its control plane; why, in a sentence.
     NoClusters(String),
@@ -55,18 +58,67 @@ impl Reason {
     /// The word for it in machine output.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::NoClusters(_) => "no-clusters",
-            Self::MissingClusters(_) => "missing-clusters",
-            Self::Rejected(_) => "rejected",
-            Self::NotConnected(_) => "not-connected",
-            Self::NotAccepted => "not-accepted",
-            Self::NotInForce(_) => "not-in-force",
-            Self::Override(_) => "override",
-            Self::NotConfigured(..) => "not-configured",
-            Self::NotYetPushed => "not-yet-pushed",
-            Self::Unexplained(_) => "unexplained",
-        }
+        self.into()
+    }
+
+    /// The words of all of them.
+    #[must_use]
+    pub fn words() -> &'static [&'static str] {
+        Self::VARIANTS
+    }
+
+    /// Of a word: what it means, and what to do.
+    #[must_use]
+    pub fn explained(word: &str) -> Option<(&'static str, &'static str)> {
+        Some(match word {
+            "no-clusters" => (
+                "The proxy has no cluster from its control plane at all; it counts as having nothing of what it should have.",
+                "Its own log says why (`kubectl logs POD -c istio-proxy`): it has not reached istiod since it started, or refuses \
+                 all that it is sent. Mend that first; a restart brings it nothing.",
+            ),
+            "missing-clusters" => (
+                "The proxy lacks clusters that the other proxies of its kind have.",
+                "See whether istiod's last update was refused in part (`kubectl meshaudit timeouts -v` has istiod's words under MA006).",
+            ),
+            "rejected" => (
+                "The proxy refused an update; Envoy's own words stand with it. It keeps what it had before.",
+                "Mend what Envoy names, most often an EnvoyFilter or a certificate that is not there. Do not restart the proxy: it \
+                 would come up without what it now still has.",
+            ),
+            "not-connected" => (
+                "The proxy is connected to no instance of its control plane, by its own word or by that of all of them. It keeps the \
+                 clusters that it was given before.",
+                "See whether istiod is up and whether the proxy reaches it (port 15012). It connects by itself; started anew before \
+                 that, it comes up without clusters.",
+            ),
+            "not-accepted" => (
+                "The update was sent, and the proxy has not accepted it yet.",
+                "Wait a moment (`kubectl meshaudit verify --wait 5m`). If it stays so, the proxy or its connection is overloaded.",
+            ),
+            "not-in-force" => (
+                "What is written as the mesh configuration is not what istiod uses: it refuses it, or has not read it yet.",
+                "The sentence with it says which part is refused; istiod's log has its own words. A mount takes up to a minute to \
+                 arrive in istiod.",
+            ),
+            "override" => (
+                "An object gives the proxy's clusters another value than the mesh configuration: a DestinationRule, a Sidecar or an \
+                 EnvoyFilter.",
+                "If it is somebody's choice, leave it. If not, `kubectl meshaudit fix` prints the change of that object.",
+            ),
+            "not-configured" => (
+                "The mesh configuration itself says something else than what is expected.",
+                "The change has not been made, or not in the source that counts: `kubectl meshaudit fix` names it.",
+            ),
+            "not-yet-pushed" => (
+                "The proxy holds what its control plane gave it before.",
+                "Wait a moment (`kubectl meshaudit verify --wait 5m`); if it stays so, see whether the proxy is connected.",
+            ),
+            "unexplained" => (
+                "No object that could be read accounts for what the proxy holds.",
+                "`kubectl meshaudit timeouts --explain-origin --host HOST` shows what could have given it, and what could not be read.",
+            ),
+            _ => return None,
+        })
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Overrides {
     pub client_key: Option<PathBuf>,
     /// `--tls-server-name`.
     pub tls_server_name: Option<String>,
+    /// `--proxy-url`.
+    pub proxy_url: Option<String>,
     /// `--insecure-skip-tls-verify`.
     pub insecure_skip_tls_verify: bool,
     /// `--disable-compression`.
@@ -110,6 +112,9 @@ impl Overrides {
         }
         if self.tls_server_name.is_some() || self.server.is_some() {
             cluster.tls_server_name.clone_from(&self.tls_server_name);
+        }
+        if self.proxy_url.is_some() {
+            cluster.proxy_url.clone_from(&self.proxy_url);
         }
         if self.disable_compression {
             cluster.disable_compression = Some(true);

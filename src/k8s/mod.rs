@@ -32,7 +32,7 @@ pub use log_sources::{LogError, LogSource, log_sources, read_log};
 pub use logs::{LogLine, LogOptions, LogStream};
 pub use names::NamesOf;
 pub(crate) use outside::{outside, outside_bytes};
-pub use pods::{Found, PodSelection, select};
+pub use pods::{Found, PodSelection, revision_of, select};
 pub use port::{OpenError, PortErrors, PortStream, open_port};
 pub use request::{ListQuery, Listed};
 pub use retry::Retry;

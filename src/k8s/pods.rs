@@ -92,8 +92,9 @@ pub async fn select(connection: &Connection, selection: &PodSelection, context: 
     Ok(found)
 }
 
-/// A pod that names no revision belongs to the default one.
-fn revision_of(proxy: &Proxy) -> &str {
+/// The control plane revision of a proxy; a pod that names none belongs to the default one.
+#[must_use]
+pub fn revision_of(proxy: &Proxy) -> &str {
     if proxy.revision.is_empty() { "default" } else { &proxy.revision }
 }
 

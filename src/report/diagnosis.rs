@@ -55,10 +55,14 @@ fn place(event: &Event) -> (String, String) {
 const MAX_SECTIONS: usize = 20;
 const MAX_NAMED: usize = 5;
 
-/// The table, and below it what each cause means and what to do about it: once for each cause and cluster.
+/// The table, and below it what each cause means and what to do about it: once for each cause and cluster. Rows alone
+/// where there are no headings.
 #[must_use]
 pub fn table(diagnosis: &Diagnosis, look: Look) -> String {
     let mut out = rows(diagnosis, look);
+    if !look.headings {
+        return out;
+    }
     let mut sections: Vec<Vec<&Event>> = Vec::new();
     for DiagnosisEntry { event, .. } in &diagnosis.entries {
         let same = |section: &&mut Vec<&Event>| {
@@ -144,7 +148,8 @@ pub fn rows(diagnosis: &Diagnosis, look: Look) -> String {
     if diagnosis.entries.is_empty() {
         return String::new();
     }
-    let narrow = look.columns.is_some_and(|columns| columns < WIDE_ENOUGH);
+    // Rows alone are a line each.
+    let narrow = look.headings && look.columns.is_some_and(|columns| columns < WIDE_ENOUGH);
     let cells = diagnosis.entries.iter().map(|DiagnosisEntry { event, occurrences, first, last }| {
         let (cluster, upstream) = place(event);
         let sure = match event.confidence {
@@ -174,11 +179,11 @@ pub fn rows(diagnosis: &Diagnosis, look: Look) -> String {
             text("SURE"),
             number("COUNT"),
             text("CLUSTER"),
-            text("UPSTREAM"),
+            text("UPSTREAM").optional(),
             number("WAITED"),
             number("TIMEOUT"),
-            text("FIRST"),
-            text("LAST"),
+            text("FIRST").optional(),
+            text("LAST").optional(),
         ]
     };
     table::fit(columns, &cells.collect::<Vec<_>>(), look)
@@ -241,8 +246,8 @@ pub fn summary(diagnosis: &Diagnosis, input: &DiagnosisInput, palette: Palette) 
 pub fn page(cause: Cause) -> String {
     let (explanation, remedy) = diagnose::remedy(cause);
     format!(
-        "# {cause}\n\nSeverity: {}\n\n## What happened\n{explanation}\n\n## Remedy\n{remedy}\n\nWhat `diagnose` takes for it, and \
-         the lines that prove it, stand in docs/diagnose.md.\n",
+        "# {cause}\n\nSeverity: {}\n\n## What happened\n{explanation}\n\n## Remedy\n{remedy}\n\n`diagnose` shows \
+         the lines that prove it.\n",
         severity(cause.severity())
     )
 }

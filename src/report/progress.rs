@@ -5,6 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use terminal_size::{Width, terminal_size_of};
+
+use super::table::shorten;
 
 /// Work shorter than this shows no bar.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -23,7 +26,7 @@ impl Bar {
     #[must_use]
     pub fn new(shown: bool, what: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:20} {pos}/{len} {elapsed}  {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:12} {pos}/{len} {elapsed}  {wide_msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_prefix(what);
@@ -59,13 +62,26 @@ impl Bar {
     fn update(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut awaited);
-        let names = awaited.iter().take(NAMED).map(|name| super::escape::escape(name).into_owned());
+        let shown = awaited.len().min(NAMED);
+        let names = awaited.iter().take(NAMED).map(|name| {
+            let name = super::escape::escape(name);
+            shorten(&name, room() / shown.max(1)).into_owned()
+        });
         let mut names = names.collect::<Vec<_>>().join(", ");
         if awaited.len() > NAMED {
             names.push_str(&format!(" and {} more", awaited.len() - NAMED));
         }
         self.bar.set_message(if names.is_empty() { names } else { format!("waiting for {names}") });
     }
+}
+
+/// What the rest of the line takes: what is done, the bar, the counts, the time, the words before and after the names.
+const REST: usize = 60;
+
+/// The columns there are for names.
+fn room() -> usize {
+    let columns = terminal_size_of(std::io::stderr()).map_or(80, |(Width(columns), _)| usize::from(columns));
+    columns.saturating_sub(REST).max(20)
 }
 
 impl Drop for Bar {

@@ -47,7 +47,7 @@ pub fn number(heading: &'static str) -> Column {
 }
 
 /// Between columns.
-const GAP: usize = 2;
+pub const GAP: usize = 2;
 
 /// Text is shortened to this before a column is left out.
 const COMFORTABLE: usize = 18;
@@ -83,6 +83,8 @@ pub struct Layout<'c> {
     shown: Vec<(usize, usize)>,
     headings: bool,
     room: usize,
+    /// Whether some cell is not shown whole.
+    cut: bool,
 }
 
 impl<'c> Layout<'c> {
@@ -105,7 +107,15 @@ impl<'c> Layout<'c> {
                 *width = (*width).max(display_width(first_line(cell)));
             }
         }
-        Self { columns, shown: choose(columns, all, room), headings, room }
+        let shown = choose(columns, all.clone(), room);
+        let cut = shown.iter().any(|(index, width)| *width < all[*index].1);
+        Self { columns, shown, headings, room, cut }
+    }
+
+    /// Whether names have to be shortened.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// The headings, if there are to be any.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::escape::escape;
 use super::look::{Look, count, failure_hint, proxies, show_timeout};
-use super::table::wrap;
+use super::table::{self, number, wrap};
 use super::v1::audit::{Coverage, Tool, coverage};
 use crate::audit::delivery::PlaneTrouble;
 use crate::fix::verify::{Straggler, Verification};
@@ -97,21 +97,42 @@ const PROXIES: usize = 10;
 /// How many of its clusters.
 const CLUSTERS: usize = 3;
 
+/// What a straggler's clusters hold, and what they should.
+fn values(straggler: &Straggler) -> (String, String) {
+    let list = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(", ");
+    let wanted = |expected: Option<Duration>| expected.map_or_else(|| "none".to_owned(), format_duration);
+    (
+        list(straggler.mismatches.iter().map(|mismatch| show_timeout(mismatch.held)).collect()),
+        list(straggler.mismatches.iter().map(|mismatch| wanted(mismatch.expected)).collect()),
+    )
+}
+
+/// The stragglers alone, a row for each and each reason: proxy, reason, what is held, what is expected, of how many
+/// clusters.
+#[must_use]
+pub fn rows(verification: &Verification, look: Look) -> String {
+    let shown = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let cells = verification.stragglers.iter().map(|straggler| {
+        let (held, wanted) = values(straggler);
+        vec![
+            escape(&straggler.proxy.to_string()).into_owned(),
+            straggler.reason.as_str().to_owned(),
+            shown(held),
+            shown(wanted),
+            straggler.mismatches.len().to_string(),
+        ]
+    });
+    let columns = [table::text("PROXY"), table::text("REASON"), number("HELD"), number("EXPECTED"), number("CLUSTERS")];
+    table::fit(&columns, &cells.collect::<Vec<_>>(), look)
+}
+
 /// Stragglers by what is wrong with them, the most first.
 fn stragglers(stragglers: &[Straggler], look: Look) -> String {
     /// Proxies and clusters.
     type Group<'a> = (BTreeSet<&'a ProxyId>, BTreeSet<&'a str>);
     let mut groups: BTreeMap<(String, String), Group<'_>> = BTreeMap::new();
     for straggler in stragglers {
-        let list = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(", ");
-        let held = list(straggler.mismatches.iter().map(|mismatch| show_timeout(mismatch.held)).collect());
-        let wanted = list(
-            straggler
-                .mismatches
-                .iter()
-                .map(|mismatch| mismatch.expected.map_or_else(|| "none".to_owned(), format_duration))
-                .collect(),
-        );
+        let (held, wanted) = values(straggler);
         let values = match straggler.mismatches.as_slice() {
             [] => String::new(),
             _ => format!("holds {held} in place of {wanted}"),

@@ -6,6 +6,13 @@ use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF, Gamma};
 /// Confidence of every interval.
 const CONFIDENCE: f64 = 0.95;
 
+/// Less time than this with logs is too little to speak of a rate, where few occurrences came: failures come in bursts,
+/// and two of one burst within seconds are no rise.
+const TOO_SHORT: f64 = 10.0 / 60.0;
+
+/// So many are more than a burst that nobody would have noticed.
+const FEW: u64 = 10;
+
 /// A moment at which something was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -68,6 +75,24 @@ impl RateComparison {
             interval: (ratio_of(low), ratio_of(high)),
             p_value: two_sided(after.count, total, expected),
         })
+    }
+
+    /// Whether a side is too short for the counts to say anything: minutes, in which the other side's rate would not
+    /// have given one occurrence, and in which few came.
+    #[must_use]
+    pub fn is_too_early(&self) -> bool {
+        let too_short = |side: Exposure, other: Exposure| {
+            side.hours < TOO_SHORT && side.count < FEW && other.rate() * side.hours < 1.0
+        };
+        too_short(self.after, self.before) || too_short(self.before, self.after)
+    }
+
+    /// How many hours with logs after the moment it takes until none at all in them is more than noise; `None` where
+    /// nothing happened before.
+    #[must_use]
+    pub fn hours_to_tell(&self) -> Option<f64> {
+        let most = proportion_interval(0, self.before.count).1;
+        (self.before.count > 0).then(|| most / (1.0 - most) * self.before.hours)
     }
 
     /// Whether the interval leaves no room for an unchanged rate.
@@ -177,6 +202,20 @@ mod tests {
             RateComparison::of(Exposure { count: 400, hours: 400.0 }, Exposure { count: 0, hours: 200.0 }).unwrap();
         assert!(long.is_more_than_noise() && long.ratio == Some(0.0) && long.interval.0 == 0.0, "{long:?}");
         assert!(long.p_value < 1e-6);
+    }
+
+    #[test]
+    fn seconds_say_nothing() {
+        let side = |count, hours| Exposure { count, hours };
+        let early = |before, after| RateComparison::of(before, after).unwrap().is_too_early();
+        assert!(early(side(132, 168.0), side(2, 4.0 / 3600.0)), "two of one burst");
+        assert!(early(side(132, 168.0), side(0, 0.1)) && early(side(0, 168.0), side(3, 0.1)));
+        assert!(early(side(1, 0.01), side(3, 100.0)), "as little before it");
+        assert!(!early(side(132, 168.0), side(40, 4.0 / 3600.0)), "a change that breaks everything is seen at once");
+        assert!(!early(side(132, 168.0), side(2, 1.0)) && !early(side(600, 1.0), side(1, 0.1)));
+        let tell = RateComparison::of(side(132, 168.0), side(2, 0.001)).unwrap().hours_to_tell().unwrap();
+        let none_in = |hours| RateComparison::of(side(132, 168.0), side(0, hours)).unwrap().is_more_than_noise();
+        assert!(none_in(tell * 1.01) && !none_in(tell * 0.99), "{tell}");
     }
 
     #[test]

@@ -282,4 +282,22 @@ fn a_context_that_is_down_costs_only_itself() {
     let lost: Vec<String> = failed(&audit).into_keys().collect();
     assert_eq!(lost, ["gone/*", "nonesuch/*"]);
     plugin(["timeouts", "--context", "gone", "--context", "nonesuch"]).on(&sandbox).run().exits(4);
+    // Whatever reads several.
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mesh.tar.gz");
+    let siblings: [&[&str]; 5] = [
+        &["timeouts", "--fail-on", "never"],
+        &["timeouts", "--fail-on", "never", "-o", "ndjson"],
+        &["fix"],
+        &["verify", "--expect", "10s"],
+        &["snapshot", file.to_str().unwrap()],
+    ];
+    for args in siblings {
+        let contexts = ["-A", "--context", "gone", "--context", "sandbox", "--request-timeout", "3s"];
+        let run = plugin([args, &contexts].concat()).on(&sandbox).run();
+        let said = format!("{}{}", run.stdout, run.stderr);
+        // Stragglers are worse than what is missing.
+        assert!(run.code == 3 || (args[0] == "verify" && run.code == 1), "{args:?}: {run:?}");
+        assert!(said.contains("gone") || said.contains("could not be read"), "{args:?}: {said}");
+    }
 }

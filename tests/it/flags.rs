@@ -71,8 +71,11 @@ fn flags_mean_what_they_mean_to_kubectl() {
         (vec!["-A", "--token", "wrong", "--context", "badtoken"], &config),
         (vec!["-A", "--tls-server-name", "wrong.example.com"], &config),
         (vec!["-A", "--tls-server-name", "localhost"], &config),
+        (vec!["-A", "--proxy-url", "http://127.0.0.1:1"], &config),
+        (vec!["-A", "--proxy-url", ""], &config),
         (vec!["-A", "--disable-compression"], &config),
         (vec!["-A", "--as", "nobody"], &config),
+        (vec!["-A", "--as", "viewer", "--as-uid", "42"], &config),
         (vec!["-A", "--as", "viewer", "--as-group", "g", "--as-user-extra", "reason=test"], &config),
         (vec!["-A", "-s", &server, "--token", &token, "--certificate-authority", authority], no_file),
         (vec!["-A", "-s", &server, "--token", &token, "--insecure-skip-tls-verify"], no_file),
@@ -84,6 +87,7 @@ fn flags_mean_what_they_mean_to_kubectl() {
         (vec!["-A", "-l", ""], &config),
         (vec!["-A", "--field-selector", "metadata.namespace=team-3"], &config),
     ];
+    every_flag_of_kubectls_is_there(rows.iter().flat_map(|(flags, _)| flags));
     for (flags, kubeconfig) in &rows {
         let (allowed, count) = kubectl(flags, kubeconfig);
         let (run, selected) = ours(&[], flags, kubeconfig);
@@ -94,6 +98,62 @@ fn flags_mean_what_they_mean_to_kubectl() {
     // kubectl takes no flags of a plugin's before its name; they are the same there.
     assert_eq!(ours(&["-n", "team-1"], &[], &config).1, ours(&[], &["-n", "team-1"], &config).1);
     assert_eq!(ours(&["--context", "sandbox", "-A"], &[], &config).1, 20);
+}
+
+/// kubectl's own flags that are not ours, and why.
+const NOT_OURS: [(&str, &str); 12] = [
+    ("--cache-dir", "nothing is discovered, and so nothing is cached"),
+    ("--kuberc", "aliases of kubectl's own commands"),
+    ("--kubeconfig", "tried in every other test; here the environment names it"),
+    ("--log-flush-frequency", "no log is buffered"),
+    ("--match-server-version", "no version is assumed"),
+    ("--password", "basic authentication is gone since Kubernetes 1.19"),
+    ("--profile", "of kubectl itself"),
+    ("--profile-output", "of kubectl itself"),
+    ("--username", "basic authentication is gone since Kubernetes 1.19"),
+    ("--v", "tried below"),
+    ("--vmodule", "of klog"),
+    ("--warnings-as-errors", "of answers to writes"),
+];
+
+/// Holds that each of `kubectl options` is tried, or has its reason.
+fn every_flag_of_kubectls_is_there<'a>(tried: impl Iterator<Item = &'a &'a str>) {
+    let output = Command::new(&*KUBECTL).arg("options").output().expect("kubectl runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let names = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with('-').then(|| line.split(['=', ':']).next().unwrap_or_default().to_owned())
+    };
+    let options: Vec<String> = text.lines().filter_map(names).collect();
+    assert!(options.len() > 20, "{text}");
+    let tried: Vec<&str> = tried.map(|flag| flag.split('=').next().unwrap_or(flag)).collect();
+    for option in options {
+        let forms: Vec<&str> = option.split(", ").collect();
+        let known = |form: &&str| tried.contains(form) || NOT_OURS.iter().any(|(name, _)| name == form);
+        assert!(forms.iter().any(known), "{option} of kubectl's is neither tried nor said to be left out");
+    }
+}
+
+#[test]
+fn an_empty_value_is_none() {
+    let audited = |args: &[&str]| {
+        let audit = plugin([&["timeouts", "-o", "json", "--no-evidence"], args].concat()).on(&SANDBOX).json();
+        audit["coverage"]["selected"].as_u64().unwrap()
+    };
+    let own = audited(&["--context", "sandbox", "-n", "team-1"]);
+    assert!(own > 0 && own < 20);
+    // The context's namespace has no pods in this mesh: what an empty one means must not be all of them.
+    for args in [["-n", ""], ["--namespace", ""]] {
+        let run = plugin([&["timeouts"], &args[..]].concat()).on(&SANDBOX).run().exits(4);
+        assert!(run.stderr.contains("shop") || run.stderr.contains("namespace"), "{args:?}: {}", run.stderr);
+    }
+    assert_eq!(audited(&["-n", "team-1", "--context", "", "--kubeconfig", "", "-l", "", "--field-selector="]), own);
+    assert_eq!(audited(&["-n", "team-1", "--revision", "", "--user=", "--cluster", "", "--as", ""]), own);
+    let own = plugin(["debug-log", "-n", "", "-l", "app", "--dry-run"]).on(crate::incident()).run();
+    let said = format!("{}{}", own.stdout, own.stderr);
+    assert!(said.contains("shop/cart-") && !said.contains("billing/"), "an empty namespace is not every one: {said}");
+    let all = plugin(["debug-log", "-A", "-l", "app", "--for", "1s"]).on(crate::incident()).run().exits(2);
+    assert!(all.stderr.contains("namespaces"), "{}", all.stderr);
 }
 
 fn base64(data: &str) -> Vec<u8> {

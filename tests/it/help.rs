@@ -3,7 +3,7 @@
 use crate::plugin;
 
 /// The commands that help lists, in its order.
-fn commands() -> Vec<String> {
+pub(crate) fn commands() -> Vec<String> {
     let out = plugin(["help"]).run().exits(0).stdout;
     let list = out.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap().to_owned();
     list.lines()
@@ -42,6 +42,22 @@ fn short_help_leaves_the_connection_to_options() {
     let options = plugin(["options"]).run().exits(0).stdout;
     for flag in ["--kubeconfig", "--context", "--as-group", "--request-timeout", "--color", "--verbose"] {
         assert!(options.contains(flag), "{options}");
+    }
+}
+
+#[test]
+fn examples_can_be_pasted_from_a_terminal_of_80_columns() {
+    for command in commands() {
+        let help = plugin([command.as_str(), "-h"]).env("COLUMNS", "80").run().exits(0).stdout;
+        let Some((_, examples)) = help.split_once("Examples:\n") else { continue };
+        let mut goes_on = false;
+        for line in examples.lines().take_while(|line| !line.is_empty()) {
+            let begins = ["  kubectl ", "  kubectl-meshaudit ", "  istioctl ", "  source ", "  # "]
+                .iter()
+                .any(|start| line.starts_with(start));
+            assert!(goes_on || begins, "{command} -h: {line:?} is a piece of an example");
+            goes_on = line.ends_with('\\');
+        }
     }
 }
 

@@ -153,6 +153,46 @@ fn snapshots_and_logs_are_told_apart() {
 }
 
 #[test]
+fn moments_after_a_change_nobody_knows_whether_it_helped() {
+    let directory = tempfile::tempdir().unwrap();
+    let hour = |at: i64| jiff::Timestamp::from_second(1_593_600_000 + at * 3_600).unwrap();
+    let mut log: String = (0..168)
+        .map(|at| {
+            format!(
+                "{:.3} INFO order placed\n{:.3} ERROR java.net.SocketException: Connection reset\n",
+                hour(at),
+                hour(at)
+            )
+        })
+        .collect();
+    let change = hour(168);
+    for (seconds, line) in
+        [(-1, "INFO order placed"), (2, "ERROR java.net.SocketException: Connection reset"), (4, "INFO order placed")]
+    {
+        let at = jiff::Timestamp::from_second(change.as_second() + seconds).unwrap();
+        log.push_str(&format!("{at:.3} {line}\n"));
+    }
+    let file = directory.path().join("checkout.log");
+    fs::write(&file, log).unwrap();
+    let (file, mark) = (file.to_str().unwrap(), format!("{change}=connectTimeout 10s"));
+    let resets = plugin(["resets", "--from", file, "--mark", &mark, "-o", "json"]).json();
+    let compared = &resets["marks"][0];
+    let sentence = compared["sentence"].as_str().unwrap();
+    assert!(sentence.contains("too early to tell") && !sentence.contains("interval"), "{sentence}");
+    assert!(sentence.contains("1 in 4 seconds") && sentence.contains("hours of logs after it"), "{sentence}");
+    for figure in ["ratio", "interval", "pValue", "moreThanNoise"] {
+        assert_eq!(compared["all"][figure], Value::Null, "{compared:#}");
+    }
+    assert_eq!(compared["all"]["after"]["resets"], 1);
+    for format in ["html", "markdown", "table", "chart"] {
+        let text = plugin(["resets", "--from", file, "--mark", &mark, "-o", format]).run().exits(0).stdout;
+        assert!(text.contains("too early to tell") && !text.contains("times the rate"), "{format}: {text}");
+    }
+    let report = plugin(["incident", "--from", file, "--from", FIXTURE, "--mark", &mark, "-o", "json"]).json();
+    assert_eq!(sentences(&report, "effect"), [sentence]);
+}
+
+#[test]
 fn what_there_is_nothing_of_is_said_and_not_guessed() {
     let report: Value =
         serde_json::from_str(&plugin(["incident", "--from", FIXTURE, "-o", "json"]).run().exits(0).stdout).unwrap();

@@ -63,6 +63,27 @@ fn what_was_read_is_shown() {
     assert!(out.contains("proxies have it"), "{out}");
 }
 
+/// Two proxies and one that never answers: what is interrupted before it ended is not lost, whatever the command.
+#[test]
+fn what_was_read_is_shown_by_every_command_that_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mesh.tar.gz");
+    let file = file.to_str().unwrap();
+    // `clusters` asks a proxy for nothing else; the others ask for its loggers last.
+    for (args, last, shows) in [
+        (&["clusters", "-A"][..], "config_dump", "TIMEOUT"),
+        (&["clusters", "-A", "-o", "name"], "config_dump", "outbound|"),
+        (&["fix", "-A", "--no-evidence"], "/logging", "connectTimeout"),
+        (&["snapshot", file, "-A"], "/logging", ""),
+    ] {
+        let (code, out, errors) = interrupted_after(args, last, 6);
+        assert_eq!(code, 130, "{args:?}: {errors}");
+        assert!(out.contains(shows), "{args:?}: {out}\n{errors}");
+    }
+    let kept = crate::plugin(["timeouts", "--from", file, "-o", "json"]).json();
+    assert!(kept["coverage"]["audited"].as_u64().unwrap() > 0, "{}", kept["coverage"]);
+}
+
 #[test]
 fn the_lines_of_a_pipe_that_came_are_explained() {
     let mut child = start(&["diagnose", "--from", "-", "-o", "ndjson"]);

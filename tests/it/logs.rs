@@ -366,8 +366,11 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// Writes a line's parts in a layout.
+type Layout = fn(&Parts<'_>) -> String;
+
 /// Layouts that nobody has documented: `--log-format` is anybody's.
-const LAYOUTS: &[(&str, fn(&Parts<'_>) -> String)] = &[
+const LAYOUTS: &[(&str, Layout)] = &[
     ("glog", |p| {
         let letter = p.level[..1].to_uppercase();
         format!(

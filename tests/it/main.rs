@@ -11,6 +11,7 @@ mod conformance;
 mod debug_log;
 mod diagnose;
 mod diff;
+mod documents;
 mod export;
 mod fake;
 mod faults;
@@ -37,11 +38,13 @@ mod reading;
 mod registry;
 mod resets;
 mod runbooks;
+mod screens;
 mod secrets;
 mod selection;
 mod serve;
 mod stores;
 mod verify;
+mod walkthrough;
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -109,6 +112,12 @@ impl Plugin {
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// In a directory other than the project's.
+    pub(crate) fn within(mut self, directory: &std::path::Path) -> Self {
+        self.command.current_dir(directory);
         self
     }
 

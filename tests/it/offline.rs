@@ -66,6 +66,35 @@ fn written(directory: &Path, name: &str, bytes: &[u8]) -> std::path::PathBuf {
 }
 
 #[test]
+fn a_revision_selects_in_files_too() {
+    let text = std::fs::read_to_string(crate::project().join("tests/fixtures/rules/MA001.json")).unwrap();
+    let mut snapshot: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let one = snapshot["snapshot"]["proxies"][0].clone();
+    let with = |name: &str, revision: &str| {
+        let mut read = one.clone();
+        read["proxy"]["id"]["name"] = name.into();
+        read["proxy"]["revision"] = revision.into();
+        read
+    };
+    snapshot["snapshot"]["proxies"] = vec![with("old", ""), with("new-1", "canary"), with("new-2", "canary")].into();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), snapshot.to_string()).unwrap();
+    let from = file.path().to_str().unwrap();
+    for (revision, count) in [("canary", 2), ("default", 1), ("", 3)] {
+        let audit = crate::plugin(["timeouts", "--from", from, "--revision", revision, "-o", "json"]).json();
+        assert_eq!(audit["coverage"]["audited"], count, "{revision}");
+        let names = crate::plugin(["clusters", "--from", from, "--revision", revision, "-o", "json"]).json();
+        assert_eq!(names.as_object().map_or(1, |all| all.len()), count, "{revision}: {names}");
+    }
+    for command in ["timeouts", "verify", "fix"] {
+        let run = crate::plugin([command, "--from", from, "--revision", "canry"]).run().exits(4);
+        run.complains("of revision \"canry\"").complains("canary, default");
+    }
+    let live = crate::on_incident(["timeouts", "-n", "shop", "--revision", "canary"]).run().exits(4);
+    live.complains("is of revision \"canary\"").complains("kubectl meshaudit version");
+}
+
+#[test]
 fn live_equals_offline() {
     let directory = tempfile::tempdir().unwrap();
     let strip = |mut audit: Value| {

@@ -140,6 +140,36 @@ fn rows_alone_are_data() {
 }
 
 #[test]
+fn rows_stand_alone_whatever_the_command() {
+    let log = "tests/fixtures/logs/incident/2020-05-29.log";
+    let rule = "tests/fixtures/rules/MA006.json";
+    let rows: [(&[&str], &[&str]); 6] = [
+        (&["timeouts", "--from", rule], &["error", "warning", "info"]),
+        (&["timeouts", "--from", rule, "--by", "cluster"], &["error", "warning", "info"]),
+        (&["timeouts", "--from", rule, "-o", "wide"], &["shop/", "istio", "a/", "ns/", "web", "prod"]),
+        (&["clusters", "--from", rule], &[]),
+        (&["verify", "--from", "tests/fixtures/rules/MA001.json", "--expect", "10s"], &["shop/"]),
+        (&["diagnose", "--from", log], &["connect"]),
+    ];
+    for (args, begins) in rows {
+        for columns in ["", "80"] {
+            let run = plugin([args, &["--no-headers"]].concat()).within(&project()).env("COLUMNS", columns).run();
+            assert!(!run.stdout.is_empty(), "{args:?}: {}", run.stderr);
+            let with = plugin(args).within(&project()).env("COLUMNS", columns).run();
+            let heading = with.stdout.lines().next().unwrap();
+            for line in run.stdout.lines() {
+                assert!(!line.starts_with(' ') && !line.is_empty() && line != heading, "{args:?}: {line:?} is no row");
+                let words = line.split("  ").filter(|word| !word.is_empty()).count();
+                assert!(words >= 3, "{args:?}: {line:?} is a sentence");
+                assert!(begins.is_empty() || begins.iter().any(|begin| line.starts_with(begin)), "{args:?}: {line:?}");
+            }
+        }
+    }
+    let run = on_incident(["debug-log", "deploy/cart", "-n", "shop", "--show", "--no-headers"]).run().exits(0);
+    assert!(run.stdout.lines().all(|line| line.starts_with("shop/cart-")), "{}", run.stdout);
+}
+
+#[test]
 fn a_filter_that_nothing_matches_is_an_error() {
     for (args, asked, nearest) in [
         (["--host", "web.shpo"], "\"web.shpo\" in its host", "web.shop.svc.cluster.local"),
@@ -176,10 +206,30 @@ fn width(line: &str) -> usize {
     line.chars().count()
 }
 
+/// The terminals that output is tried in.
+const WIDTHS: [usize; 4] = [60, 80, 120, 200];
+
+/// What a function says of each command line, several at a time.
+fn each(commands: &[Vec<&str>], of: impl Fn(&[&str]) -> Vec<String> + Sync) -> Vec<String> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let found = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(args) = commands.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    let of_this = of(args);
+                    found.lock().unwrap().extend(of_this);
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
 #[test]
 fn nothing_is_wider_than_the_terminal() {
     let fixture = |name: &str| project().join("tests/fixtures").join(name).to_str().unwrap().to_owned();
-    let rules: Vec<String> = (1..=14).map(|number| fixture(&format!("rules/MA{number:03}.json"))).collect();
+    let rules: Vec<String> = (1..=15).map(|number| fixture(&format!("rules/MA{number:03}.json"))).collect();
     let (recorded, resets) = (fixture("logs/incident"), fixture("resets"));
     let directory = tempfile::tempdir().unwrap();
     let audit = directory.path().join("audit.json");
@@ -215,17 +265,36 @@ fn nothing_is_wider_than_the_terminal() {
     commands.push(vec!["diagnose", "--from", &recorded]);
     commands.push(vec!["diagnose", "--from", &recorded, "-o", "timeline"]);
     commands.push(vec!["diagnose", "--from", &recorded, "-v"]);
-    commands.extend([vec!["explain"], vec!["version", "--client"], vec!["options"], vec![]]);
-    for name in
-        ["resets", "debug-log", "diagnose", "clusters", "timeouts", "fix", "verify", "snapshot", "convert", "explain"]
-    {
-        commands.extend([vec![name, "-h"], vec![name, "--help"]]);
+    let (before, after) = (&rules[0], &rules[6]);
+    commands.extend([
+        vec!["explain"],
+        vec!["explain", "MA001"],
+        vec!["explain", "connect_timeout"],
+        vec!["explain", "not-connected"],
+        vec!["version", "--client"],
+        vec!["options"],
+        vec!["diff", before, after],
+        vec!["incident", "--from", before, "--from", &recorded],
+        vec!["policy", "check", "--policy", "/nonexistent/policy.yaml", "--from", before],
+        vec!["convert", "/nonexistent/a-file-of-some-name.json", "-o", "sarif"],
+        vec!["serve", "--from", "/nonexistent/a-file-of-some-name.json"],
+        vec!["snapshot", "/nonexistent/mesh.tar.gz", "--from", before],
+        vec!["timeouts", "--from", before, "--host", "nothing.like.it"],
+        vec![],
+    ]);
+    let all = crate::help::commands();
+    for name in &all {
+        commands.extend([vec![name.as_str(), "-h"], vec![name.as_str(), "--help"], vec!["help", name.as_str()]]);
     }
+    // Every rule where there is little room, and some of them where there is plenty.
+    let seldom = |args: &Vec<&str>| args.iter().any(|arg| rules[1..].iter().any(|rule| rule == arg) && arg != after);
+    let few: Vec<Vec<&str>> = commands.iter().filter(|args| !seldom(args)).cloned().collect();
     let mut wide = Vec::new();
-    for columns in [60, 80, 200] {
-        for args in &commands {
-            wide.extend(too_wide(args, &plugin(args).env("COLUMNS", columns.to_string()).run(), columns));
-        }
+    for columns in WIDTHS {
+        let tried = if columns <= 80 { &commands } else { &few };
+        wide.extend(each(tried, |args| {
+            too_wide(args, &plugin(args).env("COLUMNS", columns.to_string()).run(), columns)
+        }));
     }
     // Live: what a cluster says, too.
     let snapshot = directory.path().join("mesh.tar.gz");
@@ -244,12 +313,20 @@ fn nothing_is_wider_than_the_terminal() {
         vec!["debug-log", "deploy/cart", "-n", "shop", "--for", "1s"],
         vec!["version"],
         vec!["snapshot", snapshot.to_str().unwrap(), "-n", "shop", "--force"],
+        vec!["incident", "-n", "shop"],
+        vec!["incident", "-n", "shop", "--mark", "now=connectTimeout 10s"],
+        vec!["resets", "-n", "shop", "--mark", "1h=connectTimeout 10s"],
     ];
-    for columns in [60, 80] {
-        for args in &live {
-            let run = on_incident(args).env("COLUMNS", columns.to_string()).run();
-            wide.extend(too_wide(args, &run, columns));
-        }
+    // A new command can't be forgotten; a script for a shell is not for people.
+    for name in all.iter().filter(|name| *name != "completion") {
+        let shown =
+            |args: &Vec<&str>| args.first() == Some(&name.as_str()) && !args.iter().any(|arg| arg.contains("-h"));
+        assert!(commands.iter().chain(&live).any(shown), "{name} is not looked at");
+    }
+    for columns in WIDTHS {
+        wide.extend(each(&live, |args| {
+            too_wide(args, &on_incident(args).env("COLUMNS", columns.to_string()).run(), columns)
+        }));
     }
     assert!(wide.is_empty(), "{} lines, such as:\n{}", wide.len(), wide[..wide.len().min(40)].join("\n"));
 }
@@ -310,6 +387,39 @@ fn lines_and_snapshots_hold_to_their_schemas() {
         assert!(errors.is_empty(), "{}: {}", file.display(), errors[0]);
     }
     assert!(!snapshots.is_valid(&serde_json::json!({"apiVersion": "meshaudit/v1", "kind": "MeshSnapshot"})));
+}
+
+/// What a command shows on a terminal of 80 columns, stderr too; `None` where no `script` is here to make one.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(args: &str) -> Option<String> {
+    let command = format!("stty cols 80 rows 24; {} {args}", env!("CARGO_BIN_EXE_kubectl-meshaudit"));
+    let output = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("KUBECONFIG", incident().kubeconfig())
+        .env_remove("COLUMNS")
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "script is missing: {error}");
+            None
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn progress_names_who_is_awaited() {
+    let Some(out) = on_a_terminal("timeouts -A --no-evidence --request-timeout 3s") else { return };
+    let seen: Vec<&str> = out.split(['\r', '\n']).filter(|line| line.contains("waiting for ")).collect();
+    assert!(seen.iter().any(|line| line.contains("15/18") || line.contains("17/18")), "{out:?}");
+    let last = seen.last().unwrap().trim_start_matches("\u{1b}[2K").trim_end();
+    // Both ends of a name are there: they are what tells pods apart.
+    assert!(last.contains("legacy/bat") && last.contains("h4n6s"), "{last:?}");
+    assert!(width(last) <= 80, "{last:?}");
+    let Some(quiet) = on_a_terminal("timeouts -A -q --no-evidence --request-timeout 3s") else { return };
+    assert!(!quiet.contains("waiting for"), "{quiet}");
 }
 
 #[test]

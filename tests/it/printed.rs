@@ -12,7 +12,7 @@ use crate::plugin;
 
 /// The commands of a text: what stands alone or behind a label on a line, with what follows it up to `EOF`, and what
 /// stands between backquotes.
-fn printed(text: &str) -> BTreeSet<String> {
+pub(crate) fn printed(text: &str) -> BTreeSet<String> {
     const TOOLS: [&str; 3] = ["kubectl ", "helm ", "istioctl "];
     let is_command = |text: &str| TOOLS.iter().any(|tool| text.starts_with(tool));
     let mut found = BTreeSet::new();

@@ -87,6 +87,40 @@ fn every_finding_can_be_read_in_the_table() {
     }
 }
 
+/// Values that a remedy names: `set meshConfig.connectTimeout to 10s`.
+fn values(remedy: &str) -> BTreeSet<String> {
+    let value = regex::Regex::new(r"\b\d+(\.\d+)?s\b").unwrap();
+    value.find_iter(remedy).map(|found| found.as_str().to_owned()).collect()
+}
+
+#[test]
+fn what_is_to_be_done_about_a_cluster_is_one_thing() {
+    let mut audits: Vec<Vec<Value>> = rules().iter().map(|(code, _)| findings(&format!("{code}.json"))).collect();
+    let live = crate::on_incident(["timeouts", "-A", "-o", "json"]).json();
+    audits.push(live["findings"].as_array().unwrap().clone());
+    let mut compared = 0;
+    for audit in &audits {
+        let short = audit.iter().filter(|finding| ["MA001", "MA002"].contains(&finding["code"].as_str().unwrap()));
+        for finding in short {
+            let named = values(finding["remedy"].as_str().unwrap());
+            let too_short = |value: &String| value.trim_end_matches('s').parse::<f64>().unwrap() <= 3.0;
+            assert!(!named.iter().any(too_short), "{finding}");
+            let same = |other: &&Value| {
+                other["cluster"] == finding["cluster"]
+                    && other["origin"] == finding["origin"]
+                    && other["code"] == "MA007"
+            };
+            for other in audit.iter().filter(same) {
+                let others = values(other["remedy"].as_str().unwrap());
+                assert!(!others.iter().any(too_short), "{other}");
+                assert!(named.is_empty() || others.is_empty() || !named.is_disjoint(&others), "{finding}\n{other}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 1, "{compared}");
+}
+
 #[test]
 fn the_healthy_mesh_is_silent() {
     assert_eq!(findings("healthy.json"), [] as [Value; 0]);

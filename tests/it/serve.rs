@@ -138,6 +138,7 @@ fn many_clients_and_audits_leave_nothing_open() {
 /// docs/performance.md's table.
 #[test]
 #[ignore = "goes on for an hour"]
+#[expect(clippy::print_stdout, clippy::use_debug, reason = "what it measures is for whoever runs it")]
 fn memory_and_descriptors_are_flat_under_churn() {
     let minutes: u64 = std::env::var("MESHAUDIT_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let sandbox = Sandbox::start(canned::mesh(30, 100)).unwrap();

@@ -140,6 +140,42 @@ fn the_incident_has_one_straggler() {
     assert_eq!(stragglers[0]["reason"], "not-connected");
 }
 
+#[test]
+fn proxies_are_counted_once_and_what_nobody_dials_is_not_listed() {
+    let rules = std::fs::read_dir(crate::project().join("tests/fixtures/rules")).unwrap();
+    let fixtures =
+        rules.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|of| of == "json"));
+    let mut runs: Vec<(String, crate::Plugin, crate::Plugin)> = Vec::new();
+    for path in fixtures {
+        let path = path.to_str().unwrap().to_owned();
+        for expect in [&[][..], &["--expect", "10s"], &["--expect", "1s"]] {
+            let args = [&["verify", "--from", &path], expect].concat();
+            runs.push((args.join(" "), plugin([&args[..], &["-o", "json"]].concat()), plugin(&args)));
+        }
+    }
+    let args = ["verify", "-A", "--expect", "10s"];
+    runs.push((args.join(" "), on_incident([&args[..], &["-o", "json"]].concat()), on_incident(args)));
+    let mut stragglers = 0;
+    for (name, json, text) in runs {
+        let json = json.run();
+        // With nothing to compare with there is no report.
+        if json.code == 4 {
+            continue;
+        }
+        let report: Value =
+            serde_json::from_str(&json.stdout).unwrap_or_else(|error| panic!("{name}: {error}: {json:?}"));
+        let number = |key: &str| report[key].as_u64().unwrap_or_else(|| panic!("{name}: {key}: {report}"));
+        let behind: std::collections::BTreeSet<&str> =
+            report["stragglers"].as_array().unwrap().iter().map(|one| one["proxy"].as_str().unwrap()).collect();
+        let read = report["coverage"]["audited"].as_u64().unwrap();
+        assert_eq!(read, number("good") + number("unknown") + behind.len() as u64, "{name}: {report}");
+        stragglers += behind.len();
+        let text = text.run().stdout;
+        assert!(!json.stdout.contains("BlackHoleCluster") && !text.contains("BlackHoleCluster"), "{name}: {text}");
+    }
+    assert!(stragglers > 5, "{stragglers}");
+}
+
 /// Runs a command line that the plugin printed.
 fn apply(sandbox: &Sandbox, command: &str) {
     kubectl(sandbox, command);

@@ -86,6 +86,7 @@ def charts():
 def clear(namespace="istio-system"):
     """No control plane's objects in the namespace."""
     FOLDER.mkdir(parents=True, exist_ok=True)
+    kubectl("delete", "validatingwebhookconfigurations", "--all", check=False)  # nothing answers for them here
     for release in json.loads(sh("helm list -A -o json").stdout):
         sh(f"helm uninstall {release['name']} -n {release['namespace']}", check=False)
     for kinds, selector in (("all,configmaps,serviceaccounts,roles,rolebindings,hpa,pdb", "app.kubernetes.io/part-of=istio"),
@@ -290,6 +291,19 @@ def kustomized():
     sh("kubectl apply -k .")
 
 
+def say_ready(deployment):
+    """A ReplicaSet of the Deployment's template, as its controller makes it, with a ready replica."""
+    meta, spec = deployment["metadata"], deployment["spec"]
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": meta["name"], "uid": meta["uid"], "controller": True}
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", check=False, given=json.dumps({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"name": meta["name"], "namespace": meta["namespace"], "labels": spec["template"]["metadata"]["labels"], "ownerReferences": [owner]},
+        "spec": {"replicas": 1, "selector": spec["selector"], "template": spec["template"]}}))
+    for kind in ("deployment", "replicaset"):
+        status = {"replicas": 1, "readyReplicas": 1, "availableReplicas": 1} | ({"updatedReplicas": 1} if kind == "deployment" else {})
+        kubectl("patch", kind, meta["name"], "-n", meta["namespace"], "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}), check=False)
+
+
 def istioctl(command, answer=""):
     """`istioctl install` waits for a Deployment that nothing runs here, so it is said to run."""
     process = subprocess.Popen(["bash", "-c", command], env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=FOLDER,
@@ -299,15 +313,12 @@ def istioctl(command, answer=""):
     for _ in range(120):
         if process.poll() is not None:
             break
-        found = json.loads(kubectl("get", "deployments", "-n", "istio-system", "-l", "app=istiod", "-o", "json"))["items"]
-        for deployment in found:
-            status = {"observedGeneration": deployment["metadata"]["generation"], "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
-            kubectl("patch", "deployment", deployment["metadata"]["name"], "-n", "istio-system", "--subresource=status", "--type=merge", "-p",
-                    json.dumps({"status": status}), check=False)
+        for deployment in json.loads(kubectl("get", "deployments", "-n", "istio-system", "-l", "app=istiod", "-o", "json"))["items"]:
+            say_ready(deployment)
         kubectl("delete", "validatingwebhookconfigurations", "--all", check=False)
         time.sleep(0.5)
     out = process.stdout.read()
-    if process.returncode:
+    if process.wait():
         raise RuntimeError(f"{command}: {out[-600:]}")
 
 
@@ -349,4 +360,5 @@ def check_of(name, way):
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     charts()
+    clear()
     run({name.upper(): check_of(name, way) for name, way in WAYS.items()}, after=clear)

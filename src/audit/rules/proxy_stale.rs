@@ -10,6 +10,7 @@ use super::super::{Action, Context, Finding, Rule, RuleInfo, Severity, Subject};
 use super::proxies_of;
 use crate::attribute::describe;
 use crate::model::delivery::{Delivery, Progress};
+use crate::model::istio::PatchOperation;
 use crate::model::{ClusterKind, ClusterSet, ClusterSource, EnvoyCluster, format_duration};
 
 /// A proxy that lags behind, or holds a cluster that did not come through.
@@ -159,17 +160,27 @@ fn is_failure(delivery: &Delivery) -> bool {
 /// How many objects are named as what a refusal may come from.
 const CULPRITS: usize = 3;
 
-/// What makes the clusters that a proxy refused, as far as the objects that were read tell: the EnvoyFilters that patch
-/// them, else their host's DestinationRule.
+/// How many proxies are asked for what they have in common.
+const NAMED_BY: usize = 20;
+
+/// What makes the clusters that some proxies refused, as far as the objects that were read tell: the EnvoyFilters that
+/// patch them for all of these proxies, else their host's DestinationRule. Two clusters of one name are no patch's doing
+/// but one's that adds clusters: a DestinationRule that has a subset twice makes them.
 fn culprits(context: &Context<'_>, proxies: &ClusterSet, delivery: &Delivery) -> Option<String> {
     let Progress::Rejected(Some(rejection)) = &delivery.progress else { return None };
-    let class = context.attributor.class_of(proxies.iter().next()? as usize);
+    let twice = rejection.reason.contains("duplicate cluster");
     let named = |cluster: &&EnvoyCluster| rejection.clusters.contains(&cluster.name);
     let refused = || context.snapshot.clusters.iter().filter(named);
-    let mut found: BTreeSet<String> = refused()
-        .flat_map(|cluster| context.attributor.patches_of(class, cluster))
-        .map(|(filter, patch)| format!("EnvoyFilter {} (configPatches[{}])", filter.meta, patch.index))
-        .collect();
+    let filters_for = |proxy: u32| -> BTreeSet<String> {
+        let class = context.attributor.class_of(proxy as usize);
+        let patches = refused().flat_map(|cluster| context.attributor.patches_of(class, cluster));
+        patches
+            .filter(|(_, patch)| !twice || patch.operation == PatchOperation::Add)
+            .map(|(filter, patch)| format!("EnvoyFilter {} (configPatches[{}])", filter.meta, patch.index))
+            .collect()
+    };
+    // Proxies of one finding are alike; a few tell what is not for all of them.
+    let mut found = proxies.iter().take(NAMED_BY).map(filters_for).reduce(|all, more| &all & &more)?;
     if found.is_empty() {
         let hints = refused().filter_map(|cluster| cluster.destination_rule_hint.as_ref());
         found.extend(hints.map(|rule| format!("DestinationRule {rule}")));

@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use super::console::Console;
 use super::convert::{OutputFileArgs, exported};
 use super::debug_log::Found;
-use super::exit::Exit;
+use super::exit::{Exit, FailOn};
 use super::failure::Failure;
 use super::interrupt;
 use super::stores::StoreArgs;
 use crate::collect::{self, interrupt::Interruptible};
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder, SAMPLE, backward};
-use crate::diagnose::{CauseSeverity, DiagnoseOptions, Diagnoser, Diagnosis, Event};
+use crate::diagnose::{DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::{ClusterTimeouts, ProxyId, Scope};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
@@ -65,7 +65,7 @@ pub(super) struct DiagnoseArgs {
     pub(super) output: Format,
     #[command(flatten)]
     pub(super) to: OutputFileArgs,
-    /// No headings in tables
+    /// Rows alone on stdout, without headings; the summary goes to stderr
     #[arg(long, help_heading = "Report")]
     pub(super) no_headers: bool,
     /// The severity of a cause from which on the exit code is 1: error, warning, info or never
@@ -110,15 +110,6 @@ impl Format {
             Self::Table | Self::Timeline | Self::Json | Self::Yaml | Self::Ndjson => None,
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum FailOn {
-    #[default]
-    Error,
-    Warning,
-    Info,
-    Never,
 }
 
 pub(super) async fn run(args: &DiagnoseArgs, console: &Console) -> Result<Exit, Failure> {
@@ -475,6 +466,10 @@ pub(super) fn print(
             return body;
         }
         let gap = if body.is_empty() { "" } else { "\n" };
+        if args.no_headers {
+            console.note(render::summary(diagnosis, &input, console.err).trim_end());
+            return body;
+        }
         let summary = console.scope.in_prose(&render::summary(diagnosis, &input, console.out));
         let fitted = summary.lines().map(|line| wrap(line, look.width(), 2) + "\n").collect::<String>();
         format!("{body}{gap}{fitted}")
@@ -502,12 +497,7 @@ fn in_scope(diagnosis: &Diagnosis, scope: &Scope) -> Diagnosis {
 }
 
 pub(super) fn exit(args: &DiagnoseArgs, diagnosis: &Diagnosis, incomplete: bool) -> Exit {
-    let threshold = match args.fail_on {
-        FailOn::Error => Some(CauseSeverity::Error),
-        FailOn::Warning => Some(CauseSeverity::Warning),
-        FailOn::Info => Some(CauseSeverity::Info),
-        FailOn::Never => None,
-    };
+    let threshold = args.fail_on.cause_severity();
     let worst = diagnosis.entries.iter().map(|entry| entry.event.cause.severity()).max();
     if args.exit_zero {
         Exit::Success

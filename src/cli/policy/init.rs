@@ -20,7 +20,7 @@ const DAYS: i64 = 90;
 
 const HEAD: &str = "\
 # yaml-language-server: $schema=policy.schema.json
-# What is expected of this mesh. docs/policy.md says what may stand here; `kubectl meshaudit policy check` checks it.
+# What is expected of this mesh; `kubectl meshaudit policy check` checks it.
 ";
 
 pub(super) async fn run(source: &SourceArgs, to: &OutputFileArgs, console: &Console) -> Result<Exit, Failure> {

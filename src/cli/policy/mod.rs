@@ -104,7 +104,8 @@ fn load(file: &Path) -> Result<Policy, Failure> {
         std::fs::File::open(file).and_then(|file| file.take(MAX_POLICY + 1).read_to_string(&mut text))
     };
     let wrong = |what: String| {
-        Failure::usage(format!("policy {}: {what}", file.display())).hint("docs/policy.md says what a policy may have")
+        Failure::usage(format!("policy {}: {what}", file.display()))
+            .hint("`kubectl meshaudit policy init` writes one to begin with")
     };
     read.map_err(|error| wrong(error.to_string()))?;
     if text.len() as u64 > MAX_POLICY {

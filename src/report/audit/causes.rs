@@ -134,6 +134,8 @@ pub fn causes(snapshot: &MeshSnapshot, audit: &Audit, look: Look, detail: Detail
     if !syn {
         columns.remove(SYN);
     }
+    let taken: usize = columns.iter().take(columns.len() - 1).map(|column| column.heading.len() + table::GAP).sum();
+    let room = look.width().saturating_sub(taken);
     let cells: Vec<Vec<String>> = shown
         .iter()
         .map(|(severity, cause, block)| {
@@ -141,7 +143,11 @@ pub fn causes(snapshot: &MeshSnapshot, audit: &Audit, look: Look, detail: Detail
                 Cause::Value(timeout, kind, certain) => {
                     let effective = timeout.unwrap_or(EnvoyCluster::DEFAULT_CONNECT_TIMEOUT);
                     let syn = syn_retransmissions(effective).to_string();
-                    (timeout.map_or_else(|| "absent".to_owned(), format_duration), syn, show_cause(kind, *certain))
+                    (
+                        timeout.map_or_else(|| "absent".to_owned(), format_duration),
+                        syn,
+                        show_cause(kind, *certain, room),
+                    )
                 }
                 Cause::Cluster => ("-".to_owned(), "-".to_owned(), "a cluster that did not come through".to_owned()),
                 Cause::Proxies => ("-".to_owned(), "-".to_owned(), "the proxies themselves".to_owned()),
@@ -262,7 +268,7 @@ fn about(snapshot: &MeshSnapshot, block: &Block<'_>, findings: &[&Finding]) -> S
 
 /// A cluster as people speak of it: `api.example.com:443`, `reviews.shop:9080/v2`, `inbound:8080`. Any other keeps its
 /// name.
-pub(super) fn short_name(name: &str) -> String {
+pub(in crate::report) fn short_name(name: &str) -> String {
     let Some(parts) = ClusterName::parse(name) else { return name.to_owned() };
     let host = parts.host.split_once(".svc.").map_or(parts.host, |(service, _)| service);
     let subset = if parts.subset.is_empty() { String::new() } else { format!("/{}", parts.subset) };

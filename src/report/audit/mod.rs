@@ -15,6 +15,7 @@ pub use origin::{Explained, explain, explained, show_origin};
 pub use summary::summary;
 pub use table::{rows, wide};
 
+pub(super) use causes::short_name;
 use origin::show_cause;
 
 /// A text in a severity's colour.

@@ -112,11 +112,14 @@ pub fn show_origin(origin: &Origin) -> String {
     show(&origin.kind, &origin.kind.part(), origin.certain)
 }
 
-/// The same, where nothing else but a timeout can be meant.
-pub(super) fn show_cause(kind: &OriginKind, certain: bool) -> String {
+/// The same, where nothing else but a timeout can be meant, and in a room of so many columns: which part of an object it
+/// is goes before its name is shortened.
+pub(super) fn show_cause(kind: &OriginKind, certain: bool, room: usize) -> String {
     match kind {
         OriginKind::MeshConfig { .. } => show(kind, "", certain),
-        _ => show(kind, &kind.part(), certain),
+        _ => Some(show(kind, &kind.part(), certain))
+            .filter(|whole| table::width(whole) <= room)
+            .unwrap_or_else(|| show(kind, "", certain)),
     }
 }
 

@@ -30,7 +30,9 @@ pub fn text(snapshot: &MeshSnapshot, plan: &FixPlan, scope: &Scope, look: Look) 
         }
     }
     for (index, step) in plan.steps.iter().enumerate() {
-        out.push('\n');
+        if !out.is_empty() {
+            out.push('\n');
+        }
         let alone = plan.first.filter(|_| index == 0);
         match step {
             Step::Mesh(step) => mesh_step(&mut out, index + 1, step, alone, scope, look),

@@ -168,9 +168,10 @@ fn holders(report: &IncidentReport) -> Vec<String> {
     let without: std::collections::BTreeSet<&str> =
         found.stragglers.iter().map(|straggler| straggler.proxy.as_str()).collect();
     let mut said = vec![format!(
-        "{} of {} hold {}.",
+        "{} of {} {} {}.",
         found.good,
         count(found.coverage.audited, "proxy", "proxies"),
+        if found.coverage.audited == 1 { "holds" } else { "hold" },
         found.expected
     )];
     if !without.is_empty() {

@@ -132,6 +132,11 @@ fn step_in_words(step: &StepJson) -> String {
 fn origin(cluster: &Cluster) -> String {
     let origin = serde_json::to_value(&cluster.origin).ok();
     let origin: Option<super::export::Origin> = origin.and_then(|value| serde_json::from_value(value).ok());
-    let text = origin.map(|origin| origin.text()).unwrap_or_default();
+    // Of a mesh configuration nothing else can be meant.
+    let briefly = |origin: super::export::Origin| {
+        let part = if origin.kind == "MeshConfig" { String::new() } else { origin.part };
+        super::export::Origin { part, ..origin }.text()
+    };
+    let text = origin.map(briefly).unwrap_or_default();
     if cluster.origin.certain { text } else { format!("{text}?") }
 }

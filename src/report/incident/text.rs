@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{About, IncidentReport, concerned, failures, heading, origin, upstream};
+use crate::report::audit::short_name;
 use crate::report::escape::escape;
 use crate::report::look::{Look, grouped};
 use crate::report::resets::chart;
@@ -69,7 +70,7 @@ fn connections(out: &mut String, report: &IncidentReport, look: Look) {
                 grouped(item.occurrences),
                 item.seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}s")),
                 item.connect_timeout.clone().unwrap_or_else(|| "-".to_owned()),
-                escape(upstream(item)).into_owned(),
+                name(upstream(item), look),
             ]
         })
         .collect();
@@ -95,7 +96,7 @@ fn clusters(out: &mut String, report: &IncidentReport, look: Look) {
         .take(ROWS)
         .map(|one| {
             vec![
-                escape(&one.cluster.name).into_owned(),
+                name(&one.cluster.name, look),
                 one.cluster.connect_timeout.clone(),
                 one.cluster.syn_retransmissions.to_string(),
                 one.cluster.proxy_count.to_string(),
@@ -109,6 +110,12 @@ fn clusters(out: &mut String, report: &IncidentReport, look: Look) {
     let columns = [table::text("CLUSTER"), number("TIMEOUT"), number("SYN"), number("PROXIES"), table::text("ORIGIN")];
     let _ = write!(out, "\n{}", table::fit(&columns, &rows, look));
     more(out, found.len());
+}
+
+/// A cluster's name: as people speak of it on a terminal, where it would be cut.
+fn name(cluster: &str, look: Look) -> String {
+    let name = if look.columns.is_some() { short_name(cluster) } else { cluster.to_owned() };
+    escape(&name).into_owned()
 }
 
 fn more(out: &mut String, all: usize) {

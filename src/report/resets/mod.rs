@@ -203,16 +203,17 @@ fn comparison_report(sides: &SideBySide) -> Comparison {
         calls: calls.map(|calls| calls.1),
         failure_share: calls.and_then(ShareComparison::share),
     };
+    let rates = sides.rates.filter(|rates| !rates.is_too_early());
     Comparison {
         before: side(sides.before, sides.shares.map(|shares| shares.before)),
         after: side(sides.after, sides.shares.map(|shares| shares.after)),
-        ratio: sides.rates.and_then(|rates| rates.ratio),
-        interval: sides.rates.map(|rates| Interval {
+        ratio: rates.and_then(|rates| rates.ratio),
+        interval: rates.map(|rates| Interval {
             low: rates.interval.0,
             high: rates.interval.1.is_finite().then_some(rates.interval.1),
         }),
-        p_value: sides.rates.map(|rates| rates.p_value),
-        more_than_noise: sides.rates.map(|rates| rates.is_more_than_noise()),
+        p_value: rates.map(|rates| rates.p_value),
+        more_than_noise: rates.map(|rates| rates.is_more_than_noise()),
         exposure: if sides.whole_stretch { "whole-time" } else { "hours-with-logs" },
         dispersion: sides.dispersion,
     }

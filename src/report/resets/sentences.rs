@@ -30,6 +30,21 @@ pub(super) fn mark_sentence(comparison: &MarkComparison, at: &str) -> String {
             },
         };
     };
+    if rates.is_too_early() {
+        let tell = rates.hours_to_tell().filter(|tell| *tell > after.hours);
+        return format!(
+            "{what}: {} in {} before it, {} in {} after it: {}.",
+            number(before.count),
+            hours(before.hours),
+            number(after.count),
+            hours(after.hours),
+            match tell {
+                Some(tell) =>
+                    format!("too early to tell; with {} of logs after it, a fall to none would show", self::hours(tell)),
+                None => "too little time to compare".to_owned(),
+            }
+        );
+    }
     let mut text = format!(
         "{what}: from {} in {} to {} in {}",
         per_hour(before),
@@ -81,6 +96,10 @@ fn verdict(rates: &RateComparison) -> &'static str {
         (true, false) => "The rise is more than noise.",
         (false, _) => "The difference can be noise: more hours of logs would tell.",
     }
+}
+
+fn number(count: u64) -> String {
+    if count == 0 { "none".to_owned() } else { grouped(count) }
 }
 
 fn per_hour(exposure: Exposure) -> String {

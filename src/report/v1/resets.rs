@@ -238,7 +238,7 @@ pub struct Comparison {
     pub before: Side,
     /// Until the next mark, or the end.
     pub after: Side,
-    /// Rate after over rate before; null where nothing happened before, or a side has no logs.
+    /// Rate after over rate before; null where nothing happened before, or a side has no logs or too few minutes of them.
     pub ratio: Option<f64>,
     /// 95 % interval of the ratio, exact (conditional binomial); `high` is null where it is unbounded.
     pub interval: Option<Interval>,

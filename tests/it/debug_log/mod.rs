@@ -25,7 +25,7 @@ const OTHER_CHECKOUT: &str = "checkout-7d9f8b6c5d-x2k4p";
 const CONNECTION_LOGGERS: [&str; 7] = ["client", "conn_handler", "connection", "filter", "pool", "router", "upstream"];
 
 /// The incident with the pods of these workloads only.
-fn start(workloads: &[&str]) -> Sandbox {
+pub(crate) fn start(workloads: &[&str]) -> Sandbox {
     let mut mesh = mesh::mesh();
     mesh.pods.retain(|pod| {
         let (namespace, name) = pod.key();

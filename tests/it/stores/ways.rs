@@ -101,6 +101,23 @@ fn a_store_in_the_cluster_is_asked_through_a_port_forward() {
 }
 
 #[test]
+fn the_chart_of_an_incident_comes_from_a_store() {
+    let server = Server::start(super::documented::victorialogs);
+    let window = &super::documented::WINDOW[..4];
+    let args = ["incident", "-n", "shop", "--no-evidence", "--victorialogs", &server.url, "-o", "json"];
+    let run = crate::on_incident([&args[..], window].concat()).run();
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"));
+    let resets = &report["resets"];
+    assert_eq!(resets["document"]["total"]["resets"], super::documented::from_files()["total"]["resets"], "{resets}");
+    assert!(resets["command"].as_str().unwrap().contains("--victorialogs"), "{}", resets["command"]);
+    assert!(report["diagnosis"]["command"].as_str().unwrap().contains("--victorialogs"), "{}", report["diagnosis"]);
+    // The proxies' configuration is the cluster's all the same.
+    assert!(report["audit"]["document"]["findings"].as_array().unwrap().len() > 10, "{}", report["audit"]);
+    let text = crate::on_incident([&args[..6], window].concat()).env("COLUMNS", "80").run().stdout;
+    assert!(text.contains("20 connection resets in 2 services"), "{text}");
+}
+
+#[test]
 fn proxies_of_the_environment_are_asked() {
     let proxy = Server::start(|asked| {
         if asked.line.starts_with("CONNECT ") { Said::status(502, "", "no way") } else { victorialogs(asked) }

@@ -229,9 +229,15 @@ fn expected_of_waypoint() -> BTreeMap<String, Option<&'static str>> {
     clusters
 }
 
-/// The mesh.
+/// The mesh, with a week of logs up to now.
 #[must_use]
 pub fn mesh() -> Mesh {
+    mesh_after_week(Timestamp::now())
+}
+
+/// The mesh, with a week of the application's logs up to a moment.
+#[must_use]
+pub fn mesh_after_week(until: Timestamp) -> Mesh {
     let mut mesh = Mesh {
         lossy_hosts: vec![LOSSY_HOST],
         silent_hosts: vec![SILENT_HOST],
@@ -253,7 +259,7 @@ pub fn mesh() -> Mesh {
             mesh.objects.push(workload.service());
         }
         for replica in workload.replicas {
-            mesh.pods.push(proxied(workload, replica));
+            mesh.pods.push(proxied(workload, replica, until));
         }
     }
     for workload in &REVIEWS {
@@ -272,7 +278,7 @@ pub fn mesh() -> Mesh {
     mesh
 }
 
-fn proxied(workload: &Workload, replica: &str) -> Pod {
+fn proxied(workload: &Workload, replica: &str, until: Timestamp) -> Pod {
     let object = workload.pod(replica);
     let role = if let Injection::Alone(role) = workload.injection { role } else { Role::Sidecar };
     let mut spec = mesh::envoy(&object, role);
@@ -296,7 +302,7 @@ fn proxied(workload: &Workload, replica: &str) -> Pod {
         *stale = Some(STALE_TIMEOUT);
     }
     if workload.name == "checkout" {
-        pod.logs.push(("checkout".to_owned(), last_week()));
+        pod.logs.push(("checkout".to_owned(), last_week(until)));
     }
     pod
 }
@@ -499,8 +505,7 @@ fn policies() -> Vec<Value> {
 }
 
 /// A week of the application's own log: a few resets a day, more of them lately, among calls that went well.
-fn last_week() -> Vec<(Timestamp, String)> {
-    let now = Timestamp::now();
+fn last_week(now: Timestamp) -> Vec<(Timestamp, String)> {
     let mut lines = Vec::new();
     for hours_ago in 1..=7 * 24 {
         lines.extend(now.checked_sub(SignedDuration::from_hours(hours_ago)).ok().map(answered_line));
