@@ -15,7 +15,11 @@ pub(super) fn lines(text: &str) -> Option<String> {
         return Some(items);
     }
     let unescaped = (has(text, "\\t") || has(text, "\\n")).then(|| without_escapes(text));
-    if let Some(unescaped) = unescaped.filter(|unescaped| heads(unescaped).count() > heads(text).count()) {
+    let more = |unescaped: &String| {
+        let records = heads(unescaped).count();
+        records > 1 || records > heads(text).count()
+    };
+    if let Some(unescaped) = unescaped.filter(more) {
         return Some(cut(&unescaped).unwrap_or(unescaped));
     }
     cut(text)
