@@ -119,6 +119,9 @@ impl Console {
     /// Says why a command failed, and what to do next.
     pub(super) fn fail(&self, failure: &Failure) {
         self.say(&format!("{} {}", self.err.error("error:"), escape(&failure.to_string())));
+        for detail in failure.details() {
+            self.say(&format!("  {}", escape(detail)));
+        }
         if let Some(hint) = failure.next() {
             self.say(&format!("{} {}", self.err.info("hint:"), escape(&self.scope.in_prose(hint))));
         }

@@ -23,6 +23,8 @@ pub(super) struct Failure {
     /// What kind.
     pub(super) kind: FailureKind,
     pub(super) message: String,
+    /// What stands below it, one a line.
+    details: Vec<String>,
     hint: Option<String>,
     may_pass: bool,
 }
@@ -30,12 +32,12 @@ pub(super) struct Failure {
 impl Failure {
     /// Wrong usage.
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Usage, message: message.into(), hint: None, may_pass: false }
+        Self { kind: FailureKind::Usage, message: message.into(), details: Vec::new(), hint: None, may_pass: false }
     }
 
     /// The command cannot run.
     pub(super) fn cannot_run(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::CannotRun, message: message.into(), hint: None, may_pass: false }
+        Self { kind: FailureKind::CannotRun, message: message.into(), details: Vec::new(), hint: None, may_pass: false }
     }
 
     /// The same failure with what to do next.
@@ -43,6 +45,18 @@ impl Failure {
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same failure with lines below it.
+    #[must_use]
+    pub(super) fn with_details(self, details: Vec<String>) -> Self {
+        Self { details, ..self }
+    }
+
+    /// What stands below it.
+    #[must_use]
+    pub(super) fn details(&self) -> &[String] {
+        &self.details
     }
 
     /// The same failure, of something that may come back by itself.
@@ -72,7 +86,13 @@ impl fmt::Display for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Self { kind: FailureKind::ClosedPipe, message: String::new(), hint: None, may_pass: false };
+            return Self {
+                kind: FailureKind::ClosedPipe,
+                message: String::new(),
+                details: Vec::new(),
+                hint: None,
+                may_pass: false,
+            };
         }
         Self::cannot_run(format!("cannot write the output: {error}"))
     }

@@ -513,10 +513,12 @@ impl SourceArgs {
         if more > 0 {
             lines.push(format!("and {more} more, which -o json names"));
         }
-        let between = if lines.len() > 1 { "\n  " } else { " " };
         let hint = if self.is_live() { failure_hint } else { file_hint };
-        let failure =
-            Failure::cannot_run(format!("nothing could be read:{between}{}", lines.join("\n  "))).passing(true);
+        let failure = match lines.as_slice() {
+            [only] => Failure::cannot_run(format!("nothing could be read: {only}")),
+            _ => Failure::cannot_run("nothing could be read:").with_details(lines),
+        }
+        .passing(true);
         match snapshot.failed.first() {
             // Whoever ended it knows what to do.
             Some(failed) if !interrupt::happened() => failure.hint(hint(failed.cause)),

@@ -225,7 +225,9 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    let text = error.to_string();
+    // rustls tells programmers where to read on. Many servers, and most load balancers, leave a TLS connection like that.
+    if text.contains("without sending TLS close_notify") { "the connection was closed".to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -45,14 +45,14 @@ fn interrupted_after(args: &[&str], request: &str, heard: usize) -> (i32, String
 
 #[test]
 fn what_was_read_is_shown() {
-    // Three proxies of the incident never answer; ten minutes are given to them. Levels are asked for last, and a proxy
-    // that answers has all of its answers soon after.
-    let (code, out, errors) = interrupted_after(&["timeouts", "-A", "--no-evidence"], "/logging", 6);
+    // Three proxies of the incident never answer; ten minutes are given to them. What they count of
+    // updates is asked for last.
+    let (code, out, errors) = interrupted_after(&["timeouts", "-A", "--no-evidence"], "/stats", 6);
     assert_eq!(code, 130, "{errors}");
     assert!(out.contains("Audited ") && out.contains("interrupted before it was read"), "{out}");
     assert!(errors.contains("Interrupted: "), "{errors}");
 
-    let (code, out, _) = interrupted_after(&["timeouts", "-A", "--no-evidence", "-o", "json"], "/logging", 6);
+    let (code, out, _) = interrupted_after(&["timeouts", "-A", "--no-evidence", "-o", "json"], "/stats", 6);
     assert_eq!(code, 130);
     let audit: Value = serde_json::from_str(&out).expect("one whole document");
     let failed = audit["coverage"]["failed"].as_array().unwrap();
@@ -69,12 +69,12 @@ fn what_was_read_is_shown_by_every_command_that_reads() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("mesh.tar.gz");
     let file = file.to_str().unwrap();
-    // `clusters` asks a proxy for nothing else; the others ask for its loggers last.
+    // `clusters` asks a proxy for nothing else; the others ask last for what it counts of updates.
     for (args, last, shows) in [
         (&["clusters", "-A"][..], "config_dump", "TIMEOUT"),
         (&["clusters", "-A", "-o", "name"], "config_dump", "outbound|"),
-        (&["fix", "-A", "--no-evidence"], "/logging", "connectTimeout"),
-        (&["snapshot", file, "-A"], "/logging", ""),
+        (&["fix", "-A", "--no-evidence"], "/stats", "connectTimeout"),
+        (&["snapshot", file, "-A", "--no-evidence"], "/stats", ""),
     ] {
         let (code, out, errors) = interrupted_after(args, last, 6);
         assert_eq!(code, 130, "{args:?}: {errors}");

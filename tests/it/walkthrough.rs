@@ -148,7 +148,12 @@ fn the_incident_by_readme_and_printed_hints_alone() {
     walk.types(&format!("kubectl meshaudit resets deploy/checkout -n shop --mark '{changed}=connectTimeout 10s'"));
     walk.say("What the operator would otherwise write up by hand, README's `incident` writes:");
     walk.types(&format!("kubectl meshaudit incident -n shop --mark '{changed}=connectTimeout 10s'"));
-    is_as_committed("docs/walkthrough.md", &format!("{}\n", walk.page.trim_end()));
+    // Where a line breaks depends on how many seconds have passed.
+    let words = |page: &str| page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let committed = std::fs::read_to_string(project().join("docs/walkthrough.md")).unwrap_or_default();
+    if words(&committed) != words(&walk.page) {
+        is_as_committed("docs/walkthrough.md", &format!("{}\n", walk.page.trim_end()));
+    }
     // README shows the same mesh.
     let text = std::fs::read_to_string(project().join("README.md")).unwrap();
     let begin = "```console\n$ kubectl meshaudit timeouts -n shop --host cc-api\n";

@@ -87,6 +87,13 @@ const TELLING: [&str; 20] = [
     "release",
 ];
 
+/// Those of an object's labels or annotations that tell who installed it.
+fn telling(from: Option<&Labels>) -> Labels {
+    let all = from.into_iter().flatten();
+    let told = all.filter(|(key, _)| TELLING.iter().any(|prefix| key.starts_with(prefix)));
+    told.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 impl RawMeta {
     /// A label's value.
     pub(super) fn label(&self, key: &str) -> Option<&str> {
@@ -108,18 +115,13 @@ impl RawMeta {
     }
 
     pub(super) fn evidence(&self) -> Evidence {
-        let telling = |from: &Option<Labels>| -> Labels {
-            let all = from.iter().flatten();
-            let told = all.filter(|(key, _)| TELLING.iter().any(|prefix| key.starts_with(prefix)));
-            told.map(|(key, value)| (key.clone(), value.clone())).collect()
-        };
         let mut managers: Vec<String> =
             self.managed_fields.iter().flatten().map(|field| field.manager.clone()).collect();
         managers.sort();
         managers.dedup();
         Evidence {
-            labels: telling(&self.labels),
-            annotations: telling(&self.annotations),
+            labels: telling(self.labels.as_ref()),
+            annotations: telling(self.annotations.as_ref()),
             managers,
             owners: self.owner_references.iter().flatten().map(|own| format!("{}/{}", own.kind, own.name)).collect(),
         }
@@ -132,14 +134,7 @@ impl RawObject<'_> {
             api_version: self.api_version.clone(),
             spec: self.spec.map_or_else(|| Arc::from(""), |spec| Arc::from(spec.get())),
             labels: self.metadata.labels.clone().unwrap_or_default(),
-            annotations: self
-                .metadata
-                .annotations
-                .iter()
-                .flatten()
-                .filter(|(key, _)| *key != "kubectl.kubernetes.io/last-applied-configuration")
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect(),
+            annotations: telling(self.metadata.annotations.as_ref()),
             managed_by: self.metadata.evidence().owner(),
         }
     }

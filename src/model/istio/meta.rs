@@ -62,7 +62,7 @@ pub struct Source {
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: Labels,
-    /// Its annotations, but for kubectl's record of the last `apply`.
+    /// Those of its annotations that name who owns it; others are nobody's business.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: Labels,
     /// Who owns it beside Kubernetes: an Argo CD or Flux application, a Helm release; empty where nobody does.
