@@ -68,6 +68,6 @@ fn what_is_no_audit_is_refused() {
     std::fs::write(&other, "{\"kind\": \"TimeoutAudit\", \"s3cret\": tr").unwrap();
     let run = plugin(["diff", &before, other.to_str().unwrap()]).run().exits(4).complains("other.json");
     assert!(!run.stderr.contains("s3cret"));
-    plugin(["diff", &before, "/nonexistent"]).run().exits(4).complains("/nonexistent");
+    plugin(["diff", &before, "/nonexistent/audit.json"]).run().exits(4).complains("/nonexistent/audit.json");
     plugin(["diff", &before]).run().exits(2);
 }

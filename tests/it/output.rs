@@ -278,7 +278,7 @@ fn nothing_is_wider_than_the_terminal() {
         vec!["policy", "check", "--policy", "/nonexistent/policy.yaml", "--from", before],
         vec!["convert", "/nonexistent/a-file-of-some-name.json", "-o", "sarif"],
         vec!["serve", "--from", "/nonexistent/a-file-of-some-name.json"],
-        vec!["snapshot", "/nonexistent/mesh.tar.gz", "--from", before],
+        vec!["snapshot", "/dev/null/mesh.tar.gz", "--from", before],
         vec!["timeouts", "--from", before, "--host", "nothing.like.it"],
         vec![],
     ]);
