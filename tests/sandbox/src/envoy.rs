@@ -146,7 +146,17 @@ impl Envoy {
         while admin::get(self.admin, "/ready").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let (supervisor, _) = run(&self.program, &self.directory, &self.log).await.map_err(Error::Server)?;
+        // An address that was just left may be taken for a moment: by the old process's last sockets, or by somebody's
+        // connection to elsewhere.
+        let mut attempts = 0;
+        let supervisor = loop {
+            match run(&self.program, &self.directory, &self.log).await {
+                Ok((supervisor, _)) => break supervisor,
+                Err(message) if attempts == 20 => return Err(Error::Server(message)),
+                Err(_) => attempts += 1,
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        };
         *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = supervisor;
         Ok(())
     }
