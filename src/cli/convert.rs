@@ -1,7 +1,7 @@
 //! `convert`: an earlier `-o json` in another format.
 
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::given;
 use crate::report::export::{self, ConvertError, Results};
+use crate::system::PrivateFile;
 
 /// Write an earlier -o json of timeouts, diagnose or verify in another format
 #[derive(Debug, Args)]
@@ -62,12 +63,10 @@ impl OutputFileArgs {
         let cannot = |error: std::io::Error| {
             Failure::cannot_run(format!("cannot write {}: {error}", file.display())).hint("is the directory writable?")
         };
-        let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let beside = tempfile::Builder::new().prefix(".meshaudit-").tempfile_in(directory).map_err(cannot)?;
-        let mut out = BufWriter::new(beside);
+        let mut out = BufWriter::new(PrivateFile::beside(file).map_err(cannot)?);
         write(&mut out)?;
         let beside = out.into_inner().map_err(|error| cannot(error.into_error()))?;
-        beside.persist(file).map_err(|error| cannot(error.error))?;
+        beside.keep(file).map_err(cannot)?;
         console.note(&format!("Wrote {}", file.display()));
         Ok(())
     }

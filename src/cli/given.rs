@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use crate::decode::bounded::Weighed;
+use crate::system::at_most;
 
 /// The most that a document of this program may weigh once it is decoded: that of some 50,000 clusters.
 const MAX_DOCUMENT: usize = 128 << 20;
@@ -26,10 +27,6 @@ pub(super) fn bounded(reader: impl Read) -> impl Read {
 
 /// A small file: a token, a password, certificates.
 pub(super) fn small(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_SECRET {
-        return Err(std::io::Error::other(format!("it is larger than {} MiB", MAX_SECRET >> 20)));
-    }
-    Ok(bytes)
+    at_most(File::open(path)?, MAX_SECRET)?
+        .ok_or_else(|| std::io::Error::other(format!("it is larger than {} MiB", MAX_SECRET >> 20)))
 }

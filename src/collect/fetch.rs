@@ -69,17 +69,6 @@ impl Extras {
     }
 }
 
-/// Reads a proxy; a failure is that proxy's own.
-pub(super) async fn read_proxy(
-    source: &mut impl AdminSource,
-    proxy: Proxy,
-    ingest: &Ingest,
-    extras: Extras,
-) -> Result<Reading, UnreadProxy> {
-    let id = proxy.id.clone();
-    read(source, proxy, ingest, extras).await.map_err(|error| error.unread(id))
-}
-
 /// Reads a proxy: its active, static and warming clusters, and its logger levels.
 pub(super) async fn read(
     source: &mut impl AdminSource,

@@ -32,7 +32,7 @@ pub use offline::{offline, offline_objects, offline_timeouts};
 
 use crate::k8s::{ApiError, Connection, Deadline, PodSelection, Retry, select};
 use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, SkippedProxy, UnreadProxy};
-use crate::reach::{AdminError, Direct, DirectError, Limits, Tunnel};
+use crate::reach::{AdminError, AdminSource, Direct, DirectError, Limits, Tunnel};
 use fetch::Extras;
 use ingest::Ingest;
 use limiter::{Limiter, Turn, Watched};
@@ -229,10 +229,9 @@ pub async fn direct(
         let task = tasks.spawn(async move {
             let reading = async {
                 let turn = limiter.turn().await;
-                let mut source = Watched::new(&mut source);
-                let heard = source.heard();
-                let reading = Box::pin(fetch::read_proxy(&mut source, Proxy::named(id.clone()), &ingest, extras));
-                limiter.share(turn, &heard, reading).await
+                let proxy = Proxy::named(id.clone());
+                let reading = Box::pin(read_in_turn(&mut source, proxy, extras, &ingest, &limiter, turn)).await;
+                reading.map_err(|error| error.unread(id.clone()))
             };
             let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id.clone(), deadline)));
             ingest.add(outcome);
@@ -296,7 +295,12 @@ async fn read_pod(
     let mut retry = Retry::within(options.limits.deadline);
     loop {
         let turn = limiter.turn().await;
-        match Box::pin(read_in_turn(connection, &proxy, options, ingest, limiter, turn)).await {
+        let reading = Box::pin(async {
+            let (namespace, name) = (&proxy.id.namespace, &proxy.id.name);
+            let mut tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
+            read_in_turn(&mut tunnel, proxy.clone(), Extras::of(options), ingest, limiter, turn).await
+        });
+        match reading.await {
             Err(fetch::ReadError::Admin(AdminError::Api(busy @ ApiError::Busy { .. }))) => {
                 limiter.halve();
                 if !retry.again(&busy).await {
@@ -308,18 +312,17 @@ async fn read_pod(
     }
 }
 
+/// Reads a proxy that has its turn, which it gives away while it is silent.
 async fn read_in_turn(
-    connection: &Connection,
-    proxy: &Proxy,
-    options: &CollectOptions,
+    source: &mut (impl AdminSource + Send),
+    proxy: Proxy,
+    extras: Extras,
     ingest: &Ingest,
     limiter: &Limiter,
     turn: Turn<'_>,
 ) -> Result<ingest::Reading, fetch::ReadError> {
-    let (namespace, name) = (&proxy.id.namespace, &proxy.id.name);
-    let mut tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
-    let mut source = Watched::new(&mut tunnel);
+    let mut source = Watched::new(source);
     let heard = source.heard();
-    let reading = fetch::read(&mut source, proxy.clone(), ingest, Extras::of(options));
+    let reading = fetch::read(&mut source, proxy, ingest, extras);
     limiter.share(turn, &heard, reading).await
 }

@@ -319,7 +319,7 @@ impl MeshSnapshot {
 pub struct SnapshotBuilder {
     clusters: Vec<EnvoyCluster>,
     positions: HashMap<EnvoyCluster, u32>,
-    loggers: HashMap<Arc<LoggerLevels>, ()>,
+    loggers: HashSet<Arc<LoggerLevels>>,
     sets: HashSet<ClusterSet>,
     proxies: Vec<ProxySnapshot>,
     skipped: Vec<SkippedProxy>,
@@ -343,6 +343,15 @@ impl MeshSnapshot {
     }
 }
 
+/// The known value that equals this one, of which a copy costs nothing; else this one, known from now on.
+fn shared<T: Clone + Eq + Hash>(known: &mut HashSet<T>, value: T) -> T {
+    if let Some(equal) = known.get(&value) {
+        return equal.clone();
+    }
+    known.insert(value.clone());
+    value
+}
+
 impl SnapshotBuilder {
     /// The position of a cluster in the table of distinct ones.
     pub fn intern(&mut self, cluster: EnvoyCluster) -> u32 {
@@ -364,19 +373,8 @@ impl SnapshotBuilder {
     /// Adds a proxy that was read, with positions that [`Self::intern`] gave.
     pub fn read(&mut self, mut proxy: ProxySnapshot) {
         proxy.clusters.shrink();
-        match self.sets.get(&proxy.clusters) {
-            Some(known) => proxy.clusters = known.clone(),
-            None => {
-                self.sets.insert(proxy.clusters.clone());
-            }
-        }
-        proxy.loggers = proxy.loggers.map(|levels| match self.loggers.get_key_value(&levels) {
-            Some((known, ())) => Arc::clone(known),
-            None => {
-                self.loggers.insert(Arc::clone(&levels), ());
-                levels
-            }
-        });
+        proxy.clusters = shared(&mut self.sets, proxy.clusters);
+        proxy.loggers = proxy.loggers.map(|levels| shared(&mut self.loggers, levels));
         self.proxies.push(proxy);
     }
 

@@ -14,7 +14,7 @@ mod windows;
 use windows as native;
 
 pub(crate) use native::{Signals, is_at, kill_descendants, make_executable, owner_only, state_directory};
-pub(crate) use private::{PrivateFile, Unsafe, check_directory, look, make_directory, open_lock, read};
+pub(crate) use private::{PrivateFile, Unsafe, at_most, check_directory, look, make_directory, open_lock, read};
 
 /// What a process that goes on has been asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

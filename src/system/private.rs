@@ -109,12 +109,17 @@ pub(crate) fn look(path: &Path) -> io::Result<Option<File>> {
 /// Reads a small file of the user's; `None` where there is none.
 pub(crate) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let Some(file) = look(path)? else { return Ok(None) };
-    let mut text = Vec::new();
-    file.take(most + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > most {
-        return Err(io::Error::other("it is larger than any state file"));
+    match at_most(file, most)? {
+        None => Err(io::Error::other("it is larger than any state file")),
+        text => Ok(text),
     }
-    Ok(Some(text))
+}
+
+/// All that comes; `None` where that is more than `most` bytes.
+pub(crate) fn at_most(reader: impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    reader.take(most + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
 /// Opens a file that stands for a lock, and makes it where there is none.

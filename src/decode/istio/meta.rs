@@ -63,34 +63,10 @@ struct RawOwner {
     name: String,
 }
 
-/// Labels and annotations that tell who installed an object.
-const TELLING: [&str; 20] = [
-    "meta.helm.sh/",
-    "argocd.argoproj.io/",
-    "kustomize.toolkit.fluxcd.io/",
-    "helm.toolkit.fluxcd.io/",
-    "configmanagement.gke.io/sync-name",
-    "configsync.gke.io/",
-    "fleet.cattle.io/bundle-id",
-    "objectset.rio.cattle.io/id",
-    "kapp.k14s.io/app",
-    "gloo.solo.io/parent_",
-    "install.operator.istio.io/",
-    "operator.istio.io/",
-    "sailoperator.io/",
-    "maistra.io/",
-    "maistra-version",
-    "app.kubernetes.io/",
-    "istio.io/rev",
-    "managed-by",
-    "helm.sh/chart",
-    "release",
-];
-
 /// Those of an object's labels or annotations that tell who installed it.
 fn telling(from: Option<&Labels>) -> Labels {
     let all = from.into_iter().flatten();
-    let told = all.filter(|(key, _)| TELLING.iter().any(|prefix| key.starts_with(prefix)));
+    let told = all.filter(|(key, _)| Evidence::tells(key));
     told.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 

@@ -92,6 +92,26 @@ const MANAGERS: [(&str, &str); 6] = [
     ("eks", "the EKS add-on"),
 ];
 
+/// Beginnings of other labels and annotations that tell who installed an object.
+const TELLING: [&str; 16] = [
+    "meta.helm.sh/",
+    "argocd.argoproj.io/",
+    "kustomize.toolkit.fluxcd.io/",
+    "helm.toolkit.fluxcd.io/",
+    "configsync.gke.io/",
+    "gloo.solo.io/parent_",
+    "install.operator.istio.io/",
+    "operator.istio.io/",
+    "sailoperator.io/",
+    "maistra.io/",
+    "maistra-version",
+    "app.kubernetes.io/",
+    "istio.io/rev",
+    "managed-by",
+    "helm.sh/chart",
+    "release",
+];
+
 /// How the owner of what a Helm release made is called.
 const HELM_RELEASE: &str = "Helm release";
 
@@ -103,6 +123,12 @@ pub fn reconciled(owner: &str) -> Option<String> {
 }
 
 impl Evidence {
+    /// Whether a label or an annotation tells who installed its object.
+    #[must_use]
+    pub fn tells(key: &str) -> bool {
+        MARKS.iter().map(|(mark, _)| mark).chain(&TELLING).any(|beginning| key.starts_with(beginning))
+    }
+
     fn get(&self, key: &str) -> Option<&str> {
         self.annotations.get(key).or_else(|| self.labels.get(key)).map(String::as_str)
     }
