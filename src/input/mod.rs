@@ -6,6 +6,7 @@
 mod lines;
 #[cfg(test)]
 mod pieces;
+mod tar;
 mod text;
 mod unpack;
 mod walk;

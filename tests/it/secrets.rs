@@ -311,12 +311,20 @@ fn what_objects_hold_is_not_passed_on() {
     let code = json!({"applyTo": "HTTP_FILTER", "match": {"context": "ANY"}, "patch": {"operation": "INSERT_BEFORE",
         "value": {"name": "lua", "typed_config": {"inlineCode": MARK}}}});
     let timeout = json!({"applyTo": "CLUSTER", "match": {"cluster": {"service": host}},
-        "patch": {"operation": "MERGE", "value": {"connect_timeout": "1s"}}});
-    for (name, patch) in [("code", code), ("timeout", timeout)] {
+        "patch": {"operation": "MERGE", "value": {"connect_timeout": "1s",
+            "transport_socket_matches": [{"name": MARK}], "typed_extension_protocol_options": {"x": {"key": MARK}}}}});
+    let socket = json!({"applyTo": "CLUSTER", "patch": {"operation": "MERGE", "value": {"connect_timeout": "2s",
+        "transport_socket": {"name": "tls", "typed_config": {"inline_string": MARK}}}}});
+    // What sets a timeout is kept; what stands beside it, in the same patch and in others, is not.
+    for (name, patches) in [
+        ("code", json!([code])),
+        ("timeout", json!([timeout.clone()])),
+        ("both", json!([code, timeout, socket])),
+    ] {
         sandbox
             .apply(json!({"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
                 "metadata": {"name": name, "namespace": "istio-system", "annotations": applied},
-                "spec": {"configPatches": [patch]}}))
+                "spec": {"configPatches": patches}}))
             .unwrap();
     }
     let mut config = sandbox.get("configmaps", "istio-system", "istio").unwrap();
@@ -349,6 +357,9 @@ fn what_objects_hold_is_not_passed_on() {
         vec!["clusters", &target, "-v"],
         vec!["fix", "-A"],
         vec!["fix", "-A", "-o", "json"],
+        vec!["fix", "-A", "-o", "yaml"],
+        vec!["fix", "--from", "mesh", "-o", "yaml"],
+        vec!["incident", "-A", "-o", "json"],
         vec!["verify", "-A", "-o", "json"],
         vec!["incident", "-A", "-o", "html"],
         vec!["policy", "init", "-A"],
