@@ -24,11 +24,11 @@ use crate::fix::FixOptions;
 use crate::fix::verify::verify;
 use crate::input::{ArchiveLimits, walk};
 use crate::model::{FailureCause, Flag, MeshSnapshot, Scope, format_duration};
+use crate::report::escape::escape;
 use crate::report::incident::{self as report, IncidentReport, Part, WriteError};
+use crate::report::look::some;
 use crate::report::v1::audit::{Tool, timeout_audit};
 use crate::report::v1::fix::FixPlanJson;
-use crate::report::escape::escape;
-use crate::report::look::some;
 use crate::report::{document, verify as verification};
 
 /// Write up an incident: the resets, the failed connections and their cause, the timeouts, the change, and whether it helped
@@ -72,8 +72,17 @@ pub(super) struct IncidentArgs {
 fn beside_files(arg: Arg) -> Arg {
     let free = |arg: Arg| arg.conflicts_with(Resettable::<Id>::Reset);
     match arg.get_id().as_str() {
-        "splunk" | "elasticsearch" | "loki" | "victorialogs" | "splunk_service" | "elasticsearch_service"
-        | "loki_service" | "victorialogs_service" | "query" | "text_field" | "time_field" => free(arg),
+        "splunk"
+        | "elasticsearch"
+        | "loki"
+        | "victorialogs"
+        | "splunk_service"
+        | "elasticsearch_service"
+        | "loki_service"
+        | "victorialogs_service"
+        | "query"
+        | "text_field"
+        | "time_field" => free(arg),
         "prometheus" => free(arg).conflicts_with_all(["targets", "container", "prometheus_service"]),
         "prometheus_service" => free(arg).conflicts_with_all(["targets", "container"]),
         "from" => free(arg).conflicts_with("admin_url"),

@@ -142,10 +142,14 @@ impl<R: Read> Tar<R> {
         }
         let header = Header::from_byte_slice(&block).clone();
         // POSIX.1, `ustar`: the sum of all bytes, with blanks in the place of the sum.
-        let sum: u32 = block.iter().enumerate().map(|(at, byte)| match at {
-            148..156 => u32::from(b' '),
-            _ => u32::from(*byte),
-        }).sum();
+        let sum: u32 = block
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| match at {
+                148..156 => u32::from(b' '),
+                _ => u32::from(*byte),
+            })
+            .sum();
         match header.cksum() {
             Ok(said) if said == sum => Ok(Some(header)),
             _ => Err(InputError::Damaged("the checksum of a header of its archive is wrong".to_owned())),

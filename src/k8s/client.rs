@@ -14,9 +14,9 @@ use super::deadline::Deadline;
 use super::encode::encode;
 use super::error::{ApiError, innermost};
 use super::kubeconfig::Overrides;
-use super::{no_proxy, own_authority};
 use super::port::SpdyOnly;
 use super::secrets::{self, Plugin};
+use super::{no_proxy, own_authority};
 use crate::model::Who;
 use crate::system::kill_descendants;
 
@@ -98,7 +98,8 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
         .transpose()?;
     // Its retries of 429 and 503 take over a minute, and say nothing meanwhile; ours are counted and bounded.
     config.default_retry = false;
-    config.connect_timeout = Some(options.request_timeout);
+    // A moment longer than a request may take, so that it is always the request that is late.
+    config.connect_timeout = Some(options.request_timeout.saturating_add(Duration::from_secs(1)));
     config.auth_info.impersonate = options.impersonate.clone().or(config.auth_info.impersonate);
     if !options.impersonate_groups.is_empty() {
         config.auth_info.impersonate_groups = Some(options.impersonate_groups.clone());

@@ -16,7 +16,7 @@ use reqwest::{Certificate, Client, Url};
 
 use super::Limits;
 use crate::k8s::{
-    Connection, OpenError, TimedOut, encode, innermost, open_port, outside, outside_bytes, own_authority,
+    Connection, OpenError, TimedOut, encode, innermost, of_tls, open_port, outside, outside_bytes, own_authority,
 };
 
 /// How often a service that is full, or that cannot be reached for a moment, is asked in all.
@@ -477,7 +477,7 @@ impl<'c> Web<'c> {
             next = error.source();
         }
         if of_certificate {
-            WebError::Certificate(self.flags.service, message)
+            WebError::Certificate(self.flags.service, of_tls(message))
         } else if of_client {
             WebError::ClientCertificate(self.flags.service, message)
         } else if cut {

@@ -213,11 +213,7 @@ fn what_is_not_sound_is_named_and_the_rest_is_audited() {
         ),
         (
             "a size that no file has",
-            Tar::default()
-                .file("a", DUMP)
-                .special(b'x', &pax("size", &u64::MAX.to_string()))
-                .file("b", DUMP)
-                .end(),
+            Tar::default().file("a", DUMP).special(b'x', &pax("size", &u64::MAX.to_string())).file("b", DUMP).end(),
             1,
             "a size that no file has",
         ),
@@ -265,7 +261,8 @@ fn hidden_files_are_named() {
     assert!(run.stdout.contains("skipped 2 files") && run.stdout.contains(".old.json"), "{}", run.stdout);
     // One that is named is meant.
     plugin(["timeouts", "--from", &format!("{from}/.old.json")]).run().exits(0);
-    fs::write(directory.path().join("proxy.log"), "[2020-07-03T12:00:00.000Z] \"- - -\" 0 - - - \"-\" 0 0 1 -\n").unwrap();
+    fs::write(directory.path().join("proxy.log"), "[2020-07-03T12:00:00.000Z] \"- - -\" 0 - - - \"-\" 0 0 1 -\n")
+        .unwrap();
     plugin(["diagnose", "--from", from]).run().complains("Hidden files are left out").complains(".old.json");
 }
 

@@ -13,7 +13,8 @@ use regex::Regex;
 
 use crate::{is_as_committed, plugin, project};
 
-const MESH: &str = "docs/examples/standard-mesh";
+const MESH: &str = "docs/examples/standard-mesh/mesh.tar.gz";
+const LOGS: &str = "docs/examples/standard-mesh/logs";
 const TITLE: &str = "The standard mesh, in the middle of its incident";
 
 /// What differs from run to run, in one form.
@@ -22,7 +23,7 @@ fn settled(text: &str) -> String {
     for (pattern, replacement) in [
         (r#"("?durationMs"?: ?)\d+"#, "${1}0"),
         (r#"("?(?:startedAt|writtenAt)"?: ?)"?20[^",\n]*"?"#, "${1}\"2026-11-29T10:00:00Z\""),
-        (r"(Written|written) 20\d\d-\d\d-\d\dT[\d:]+Z", "$1 2026-11-29T10:00:00Z"),
+        (r"(Written|Read) 20\d\d-\d\d-\d\dT[\d:]+Z", "$1 2026-11-29T10:00:00Z"),
         (r"(expires: )20\d\d-\d\d-\d\d", "${1}2027-02-27"),
         (r#"time="[\d.]+""#, "time=\"0.000\""),
     ] {
@@ -34,9 +35,11 @@ fn settled(text: &str) -> String {
 /// The formats that `convert` makes are held to audit.json by `export`.
 #[test]
 fn the_examples_are_what_the_program_makes_of_the_standard_mesh() {
-    let audit: &[&str] = &["timeouts", "--exit-zero"];
-    let diagnose: &[&str] = &["diagnose", "--exit-zero", "--config-dump", MESH];
-    let incident: &[&str] = &["incident", "--title", TITLE];
+    let audit: &[&str] = &["timeouts", "--exit-zero", "--from", MESH];
+    let diagnose: &[&str] = &["diagnose", "--exit-zero", "--config-dump", MESH, "--from", LOGS];
+    let resets: &[&str] = &["resets", "--from", LOGS];
+    let fix: &[&str] = &["fix", "--exit-zero", "--from", MESH];
+    let incident: &[&str] = &["incident", "--title", TITLE, "--from", MESH, "--from", LOGS];
     let rows: [(&str, &[&str], &[&str]); 17] = [
         ("audit.json", audit, &["-o", "json"]),
         ("audit.yaml", audit, &["-o", "yaml"]),
@@ -45,19 +48,19 @@ fn the_examples_are_what_the_program_makes_of_the_standard_mesh() {
         ("audit-wide.txt", audit, &["-o", "wide"]),
         ("diagnosis.txt", diagnose, &[]),
         ("diagnosis.json", diagnose, &["-o", "json"]),
-        ("resets.txt", &["resets"], &[]),
-        ("resets.svg", &["resets"], &["-o", "svg"]),
-        ("resets.csv", &["resets"], &["-o", "csv"]),
-        ("fix.txt", &["fix", "--exit-zero"], &[]),
-        ("fix.yaml", &["fix", "--exit-zero"], &["-o", "yaml"]),
-        ("policy.yaml", &["policy", "init"], &[]),
+        ("resets.txt", resets, &[]),
+        ("resets.svg", resets, &["-o", "svg"]),
+        ("resets.csv", resets, &["-o", "csv"]),
+        ("fix.txt", fix, &[]),
+        ("fix.yaml", fix, &["-o", "yaml"]),
+        ("policy.yaml", &["policy", "init", "--from", MESH], &[]),
         ("incident.txt", incident, &[]),
         ("incident.html", incident, &["-o", "html"]),
         ("incident.md", incident, &["-o", "markdown"]),
         ("incident.json", incident, &["-o", "json"]),
     ];
     for (file, command, format) in rows {
-        let args = [command, &["--from", MESH][..], format].concat();
+        let args = [command, format].concat();
         let run = plugin(&args).env("COLUMNS", "100").run();
         assert!([0, 3].contains(&run.code), "{args:?}: {run:?}");
         is_as_committed(&format!("docs/examples/{file}"), &settled(&run.stdout));
@@ -74,11 +77,8 @@ fn record_the_standard_mesh() {
         let _ = sandbox.drive_client();
         let _ = sandbox.drive_healthy_client();
     }
-    let place = project().join(MESH);
-    let _ = fs::remove_dir_all(&place);
-    fs::create_dir_all(place.join("logs")).unwrap();
-    let snapshot = format!("{MESH}/mesh.tar.gz");
-    plugin(["snapshot", &snapshot, "-A", "--request-timeout", "5s"]).on(&sandbox).run().exits(3);
+    let _ = fs::remove_dir_all(project().join(LOGS));
+    plugin(["snapshot", MESH, "-A", "--force", "--request-timeout", "5s"]).on(&sandbox).run().exits(3);
     for (namespace, pod) in crate::faults::pods(&sandbox) {
         let object = sandbox.get("pods", &namespace, &pod).unwrap();
         for container in object["spec"]["containers"].as_array().into_iter().flatten() {
@@ -90,7 +90,10 @@ fn record_the_standard_mesh() {
                 .output()
                 .unwrap();
             if log.status.success() && !log.stdout.is_empty() {
-                fs::write(place.join(format!("logs/{pod}_{namespace}_{name}.log")), log.stdout).unwrap();
+                // As they lie on a node, in /var/log/pods; the UID is any of its length.
+                let place = project().join(format!("{LOGS}/{namespace}_{pod}_{:032x}/{name}", pod.len()));
+                fs::create_dir_all(&place).unwrap();
+                fs::write(place.join("0.log"), log.stdout).unwrap();
             }
         }
     }

@@ -198,8 +198,12 @@ fn krew_installs_what_a_release_makes() {
     assert!(formula.contains(&format!("\n  homepage \"{}\"\n", env!("CARGO_PKG_HOMEPAGE"))), "{formula}");
     // Unless told otherwise, it is all of the repository that Cargo.toml names.
     release(&dist, &["manifests"]);
-    let release =
-        concat!(env!("CARGO_PKG_REPOSITORY"), "/releases/download/v", env!("CARGO_PKG_VERSION"), "/kubectl-meshaudit-v");
+    let release = concat!(
+        env!("CARGO_PKG_REPOSITORY"),
+        "/releases/download/v",
+        env!("CARGO_PKG_VERSION"),
+        "/kubectl-meshaudit-v"
+    );
     for (file, count) in [("meshaudit.yaml", 5), ("kubectl-meshaudit.rb", 4)] {
         let text = std::fs::read_to_string(dist.join(file)).unwrap();
         assert_eq!(text.matches(release).count(), count, "{text}");

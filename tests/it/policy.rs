@@ -59,7 +59,9 @@ fn without_expectations_no_output_names_their_rule() {
     let none = policy("thresholds:\n  tooShort: 2s\n");
     for fixture in ["MA001", "MA015", "healthy"] {
         let fixture = format!("tests/fixtures/rules/{fixture}.json");
-        for format in ["table", "wide", "json", "yaml", "ndjson", "sarif", "junit", "markdown", "html", "csv", "prometheus"] {
+        for format in
+            ["table", "wide", "json", "yaml", "ndjson", "sarif", "junit", "markdown", "html", "csv", "prometheus"]
+        {
             for policy in [&[][..], &["--policy", none.path().to_str().unwrap()]] {
                 let args = [&["timeouts", "--from", &fixture, "-v", "--exit-zero", "-o", format], policy].concat();
                 let run = plugin(args).run().exits(0);

@@ -10,7 +10,9 @@ use serde_json::value::RawValue;
 
 use super::duration::duration;
 use super::meta::{RawLabels, RawObject};
-use crate::model::istio::{ClusterPatch, EnvoyFilter, Labels, ObjectMeta, PatchContext, PatchOperation, Source, TargetRef};
+use crate::model::istio::{
+    ClusterPatch, EnvoyFilter, Labels, ObjectMeta, PatchContext, PatchOperation, Source, TargetRef,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

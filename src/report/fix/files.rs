@@ -117,7 +117,10 @@ fn object(out: &mut String, step: &ObjectStep) {
     }
     step.warnings.iter().for_each(|warning| comment(out, &format!("Mind: {warning}")));
     if step.manifest.is_empty() {
-        comment(out, "The rest of the list is not read, since it may hold credentials: the command above changes this alone.");
+        comment(
+            out,
+            "The rest of the list is not read, since it may hold credentials: the command above changes this alone.",
+        );
     }
     document(out, &step.manifest);
 }

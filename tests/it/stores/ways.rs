@@ -135,7 +135,10 @@ fn an_incident_may_have_a_snapshot_and_a_store() {
         assert!(command.contains(from) && !command.contains(not), "{command}");
     }
     let diagnose = report["diagnosis"]["command"].as_str().unwrap();
-    assert!(diagnose.contains("--victorialogs") && diagnose.contains(&format!("--config-dump {fixture}")), "{diagnose}");
+    assert!(
+        diagnose.contains("--victorialogs") && diagnose.contains(&format!("--config-dump {fixture}")),
+        "{diagnose}"
+    );
     // Logs beside the snapshot are not read twice, and that is said.
     let log = "tests/fixtures/logs/incident/2020-05-29.log";
     let both = plugin([&args[..], &["-n", "shop", "--from", log], window].concat()).run().complains("are not read");
@@ -158,8 +161,8 @@ fn a_store_may_be_its_own_authority() {
     for (oddity, said) in [
         (Oddity::OwnAuthority, "a row has no _time"),
         (Oddity::OwnAuthorityExpired, "expired"),
-        (Oddity::OwnAuthorityUnknown, "cannot be reached"),
-        (Oddity::OwnAuthorityOfOtherName, "cannot be reached"),
+        (Oddity::OwnAuthorityUnknown, "an authority's own"),
+        (Oddity::OwnAuthorityOfOtherName, "an authority's own"),
     ] {
         let server = OddTls::start(oddity).unwrap();
         std::fs::write(&ca, &server.authority).unwrap();

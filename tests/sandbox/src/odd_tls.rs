@@ -48,10 +48,7 @@ impl Oddity {
     fn is_own_authority(self) -> bool {
         matches!(
             self,
-            Self::OwnAuthority
-                | Self::OwnAuthorityOfOtherName
-                | Self::OwnAuthorityExpired
-                | Self::OwnAuthorityUnknown
+            Self::OwnAuthority | Self::OwnAuthorityOfOtherName | Self::OwnAuthorityExpired | Self::OwnAuthorityUnknown
         )
     }
 }
