@@ -20,7 +20,7 @@ fn kubectl(flags: &[&str], kubeconfig: &str) -> (bool, usize) {
         .arg(SANDBOX.directory().join("cache"))
         .args(flags)
         .env("KUBECONFIG", kubeconfig)
-        .env("HOME", "/nonexistent")
+        .env("HOME", crate::home())
         .output()
         .expect("kubectl runs");
     (output.status.success(), String::from_utf8_lossy(&output.stdout).lines().count())
