@@ -13,7 +13,7 @@ use crate::decode::dump_forms::{self, MAX_DOCUMENT, MAX_YAML, OneDump};
 use crate::decode::last_updated;
 use crate::decode::snapshot::{self, SnapshotError};
 use crate::decode::{ElementError, Shape};
-use crate::input::{ArchiveLimits, Entry, InputError, walk};
+use crate::input::{ArchiveLimits, Entry, InputError, ahead, walk};
 use crate::model::{
     ClusterSource, ClusterTimeouts, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy,
     UnreadProxy, format_duration,
@@ -436,8 +436,13 @@ enum Decoded {
     Others(Vec<OneDump>),
 }
 
-/// Feeds a whole file to a decoder. An object is kept for as long as it may still be a dump in another form.
+/// Feeds a whole file to a decoder.
 fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<Decoded, FileError> {
+    ahead(reader, |reader| decode_here(reader, each))
+}
+
+/// An object is kept for as long as it may still be a dump in another form.
+fn decode_here(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<Decoded, FileError> {
     let mut decoder = DumpDecoder::new(MAX_ELEMENT, ClusterSource::Active);
     let mut kept = Some(Vec::new());
     loop {

@@ -5,6 +5,7 @@ pub mod bounded;
 pub mod dump;
 pub mod dump_forms;
 mod elements;
+pub(crate) mod entry;
 pub mod istio;
 pub mod istiod;
 mod last_updated;
