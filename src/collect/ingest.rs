@@ -220,7 +220,7 @@ impl Taking<'_> {
             reading.hold(known.position, stem.version.or(known.version.as_deref()));
             return Ok(Some(place));
         }
-        let mut last = None;
+        let (mut last, mut other) = (None, false);
         let held = dump::decode_element(element, source, |item| match item {
             Item::Cluster(cluster, version) => {
                 if reading.came >= MAX_CLUSTERS || shared.weight > MAX_DISTINCT {
@@ -233,8 +233,11 @@ impl Taking<'_> {
                 reading.hold(position, version.as_deref());
                 last = Some((position, version));
             }
-            Item::Node(node) => reading.node = Some(node),
+            Item::Node(node) => other |= reading.node.replace(node).is_some(),
         })?;
+        if other {
+            return Err("another proxy's dump begins here: each proxy has a file of its own".to_owned());
+        }
         if shared.weight > MAX_DISTINCT {
             return Err(reading.refuse(TooMany::Distinct));
         }

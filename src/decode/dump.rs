@@ -126,13 +126,14 @@ impl<T: TakeElement + ?Sized> TakeElements<DumpError> for Counting<'_, T> {
     fn opens(&mut self, bytes: &[u8]) -> Opening {
         *self.list = None;
         match entry::type_name(bytes) {
-            Some("ClustersConfigDump") => {
+            Ok(Some("ClustersConfigDump")) => {
                 self.take.section();
                 Opening::Section
             }
             // `Cluster` and its kin are read, and so is what says nothing of its type.
-            Some(name) if name.ends_with("ConfigDump") && name != "BootstrapConfigDump" => Opening::Nothing,
-            _ => Opening::Element,
+            Ok(Some(name)) if name.ends_with("ConfigDump") && name != "BootstrapConfigDump" => Opening::Nothing,
+            Ok(_) => Opening::Element,
+            Err(entry::TooShort) => Opening::Untold,
         }
     }
 

@@ -27,6 +27,9 @@ pub enum ElementError {
     TooLarge(usize),
 }
 
+/// What should be where another document begins.
+pub const END: &str = "the end";
+
 /// What the input turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -56,6 +59,8 @@ enum State {
     Pass,
     /// In the array, before an element or its end.
     Array,
+    /// In an element of which it is not told yet what is done with it.
+    Opening,
     /// In an element.
     Element,
     /// After the outermost value.
@@ -97,7 +102,12 @@ pub(super) enum Opening {
     Section,
     /// It is passed over.
     Nothing,
+    /// More bytes tell.
+    Untold,
 }
+
+/// Within so many bytes an element says its type, if it does so first.
+const MAX_OPENING: usize = 1024;
 
 /// No list of a section has a longer name.
 const MAX_SECTION_KEY: usize = 32;
@@ -111,7 +121,8 @@ pub(super) trait TakeElements<E> {
     /// what stands between and behind them. They count as taken, and are not looked at.
     fn known(&mut self, bytes: &[u8]) -> usize;
 
-    /// What is done with the element that these bytes begin; there may be few of them.
+    /// What is done with the element that these bytes begin. What is no [`Opening::Element`] is told behind its type, as
+    /// the first of its members.
     fn opens(&mut self, bytes: &[u8]) -> Opening {
         let _ = bytes;
         Opening::Element
@@ -233,6 +244,10 @@ impl Elements {
                     rest = after;
                     continue;
                 }
+                State::Opening => {
+                    self.element.push(byte);
+                    self.opened(take)?;
+                }
                 State::InKey { escaped } => {
                     self.state = match byte {
                         b'"' if !escaped => State::Value { colon: false },
@@ -313,19 +328,18 @@ impl Elements {
                 State::Array => match byte {
                     b'{' => {
                         let opening = if self.in_section { Opening::Element } else { take.opens(rest) };
-                        let used = match opening {
-                            Opening::Element => take.known(rest),
-                            Opening::Section => 1,
-                            Opening::Nothing => 0,
-                        };
+                        let used = if opening == Opening::Element { take.known(rest) } else { 0 };
                         match opening {
+                            Opening::Element if used > 0 => {}
+                            Opening::Untold => self.state = State::Opening,
                             Opening::Section => {
-                                self.in_section = true;
-                                self.state = State::Key;
+                                self.enter_section();
+                                self.offset += 1;
+                                rest = after;
+                                continue;
                             }
                             Opening::Nothing => self.state = State::Pass,
-                            Opening::Element if used == 0 => self.state = State::Element,
-                            Opening::Element => {}
+                            Opening::Element => self.state = State::Element,
                         }
                         self.offset += used as u64;
                         rest = &rest[used..];
@@ -337,10 +351,46 @@ impl Elements {
                     b']' => self.state = State::Key,
                     _ => return Err(self.unexpected(rest, "an object")),
                 },
-                State::Done => return Err(self.unexpected(rest, "the end")),
+                State::Done => return Err(self.unexpected(rest, END)),
             }
             self.offset += 1;
             rest = after;
+        }
+        Ok(())
+    }
+
+    fn enter_section(&mut self) {
+        self.in_section = true;
+        self.state = State::Key;
+    }
+
+    /// Goes on with an element as soon as its first bytes tell what is done with it.
+    fn opened<E: From<ElementError>>(&mut self, take: &mut impl TakeElements<E>) -> Result<(), E> {
+        let opening = match take.opens(&self.element) {
+            Opening::Untold if self.element.len() >= MAX_OPENING => Opening::Element,
+            opening => opening,
+        };
+        match opening {
+            Opening::Untold => {}
+            Opening::Section => {
+                self.element.clear();
+                self.enter_section();
+            }
+            Opening::Nothing => {
+                self.element.clear();
+                (self.state, self.depth) = (State::Pass, 1);
+            }
+            Opening::Element => {
+                let begun = std::mem::take(&mut self.element);
+                self.state = State::Element;
+                match self.nested(&begun) {
+                    (_, true) => {
+                        self.state = State::Array;
+                        take.element(&begun)?;
+                    }
+                    (_, false) => self.element = begun,
+                }
+            }
         }
         Ok(())
     }

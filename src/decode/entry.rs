@@ -42,7 +42,7 @@ pub(crate) fn version(bytes: &[u8]) -> Option<&str> {
 
 /// How many bytes at the beginning are `, "last_updated": "…"}`.
 pub(crate) fn tail(bytes: &[u8]) -> Option<usize> {
-    let mut cursor = Cursor { bytes, at: 0 };
+    let mut cursor = Cursor { bytes, at: 0, is_short: false };
     cursor.byte(b',')?;
     cursor.key(&[b"\"last_updated\"", b"\"lastUpdated\""])?;
     cursor.text()?;
@@ -52,7 +52,7 @@ pub(crate) fn tail(bytes: &[u8]) -> Option<usize> {
 
 /// Where the text of `version_info` begins, if it comes first, or behind `@type`.
 fn before_version(element: &[u8]) -> Option<usize> {
-    let mut cursor = Cursor { bytes: element, at: 0 };
+    let mut cursor = Cursor { bytes: element, at: 0, is_short: false };
     cursor.byte(b'{')?;
     if cursor.key(&[b"\"@type\""]).is_some() {
         cursor.text()?;
@@ -63,24 +63,40 @@ fn before_version(element: &[u8]) -> Option<usize> {
     Some(cursor.at)
 }
 
-/// The type that an element says first (`@type`), without the part before its last dot.
-pub(crate) fn type_name(element: &[u8]) -> Option<&str> {
-    let mut cursor = Cursor { bytes: element, at: 0 };
-    cursor.byte(b'{')?;
-    cursor.key(&[b"\"@type\""])?;
-    let url = std::str::from_utf8(cursor.text()?).ok()?;
-    url.rsplit(['.', '/']).next()
+/// The type that an element says first (`@type`), without the part before its last dot; `Ok(None)` where it says something
+/// else first.
+pub(crate) fn type_name(element: &[u8]) -> Result<Option<&str>, TooShort> {
+    let mut cursor = Cursor { bytes: element, at: 0, is_short: false };
+    match cursor.type_url() {
+        Some(url) => Ok(std::str::from_utf8(url).ok().and_then(|url| url.rsplit(['.', '/']).next())),
+        None if cursor.is_short => Err(TooShort),
+        None => Ok(None),
+    }
 }
+
+/// The bytes end before it can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooShort;
 
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Whether what was looked for may stand behind the last byte.
+    is_short: bool,
 }
 
 impl<'a> Cursor<'a> {
+    /// Passes over the beginning of an object, up to its type, and gives that.
+    fn type_url(&mut self) -> Option<&'a [u8]> {
+        self.byte(b'{')?;
+        self.key(&[b"\"@type\""])?;
+        self.text()
+    }
+
     /// Passes over blanks and this byte.
     fn byte(&mut self, byte: u8) -> Option<()> {
         self.blanks();
+        self.is_short = self.at == self.bytes.len();
         (self.bytes.get(self.at) == Some(&byte)).then(|| self.at += 1)
     }
 
@@ -91,7 +107,9 @@ impl<'a> Cursor<'a> {
     /// Passes over one of these keys, and the colon behind it.
     fn key(&mut self, keys: &[&[u8]]) -> Option<()> {
         self.blanks();
-        let key = keys.iter().find(|key| self.bytes[self.at..].starts_with(key))?;
+        let rest = &self.bytes[self.at..];
+        self.is_short = keys.iter().any(|key| rest.len() < key.len() && key.starts_with(rest));
+        let key = keys.iter().find(|key| rest.starts_with(key))?;
         self.at += key.len();
         self.byte(b':')
     }
@@ -100,7 +118,9 @@ impl<'a> Cursor<'a> {
     fn text(&mut self) -> Option<&'a [u8]> {
         self.byte(b'"')?;
         let rest = &self.bytes[self.at..];
-        let end = memchr::memchr2(b'"', b'\\', &rest[..rest.len().min(MAX_VERSION)])?;
+        let end = memchr::memchr2(b'"', b'\\', &rest[..rest.len().min(MAX_VERSION)]);
+        self.is_short = end.is_none() && rest.len() < MAX_VERSION;
+        let end = end?;
         self.at += end + 1;
         (rest[end] == b'"').then(|| &rest[..end])
     }
@@ -142,10 +162,14 @@ mod tests {
         ] {
             assert_eq!(of(element), expected, "{element}");
         }
-        assert_eq!(
-            type_name(br#" {"@type" : "type.googleapis.com/envoy.admin.v3.ClustersConfigDump", "#),
-            Some("ClustersConfigDump")
-        );
-        assert_eq!(type_name(br#"{"name": "a"}"#), None);
+        let typed = br#" {"@type" : "type.googleapis.com/envoy.admin.v3.ClustersConfigDump", "x"#;
+        let told = typed.iter().position(|byte| *byte == b',').expect("a comma");
+        for end in 0..typed.len() {
+            let expected = if end < told { Err(TooShort) } else { Ok(Some("ClustersConfigDump")) };
+            assert_eq!(type_name(&typed[..end]), expected, "{end}");
+        }
+        assert_eq!(type_name(br#"{"n"#), Ok(None));
+        assert_eq!(type_name(br#"{}"#), Ok(None));
+        assert_eq!(type_name(br#"{"@type": 3"#), Ok(None));
     }
 }
