@@ -457,13 +457,32 @@ fn each_document(
     one: &mut (dyn FnMut(&mut dyn BufRead) -> Result<(), FileError> + Send),
 ) -> Result<(), FileError> {
     ahead(reader, |reader| {
+        let in_list = lists_dumps(reader.fill_buf().map_err(InputError::from)?);
+        let between = |byte: &u8| byte.is_ascii_whitespace() || (in_list && b"[,]".contains(byte));
+        let mut is_first = true;
         loop {
-            one(reader)?;
-            if reader.fill_buf().map_err(InputError::from)?.is_empty() {
+            let chunk = reader.fill_buf().map_err(InputError::from)?;
+            let (passed, is_end) = (chunk.iter().take_while(|byte| between(byte)).count(), chunk.is_empty());
+            if passed > 0 {
+                reader.consume(passed);
+                continue;
+            }
+            if is_end && !is_first {
                 return Ok(());
             }
+            one(reader)?;
+            is_first = false;
         }
     })
+}
+
+/// Whether this is the beginning of an array of whole dumps, as `jq -s` makes one.
+fn lists_dumps(beginning: &[u8]) -> bool {
+    let (mut signs, mut rest) = (b"[{".iter(), beginning);
+    signs.all(|sign| {
+        rest = rest.trim_ascii_start();
+        rest.split_off_first().is_some_and(|byte| byte == sign)
+    }) && rest.trim_ascii_start().starts_with(b"\"configs\"")
 }
 
 /// Feeds a document to a decoder, up to the next one. An object is kept for as long as it may still be a dump in another
@@ -479,7 +498,7 @@ fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<Decode
         }
         let (used, is_next) = match decoder.feed(chunk, each) {
             Ok(()) => (chunk.len(), false),
-            Err(DumpError::Elements(ElementError::Unexpected { offset, found: '{', expected: END })) => {
+            Err(DumpError::Elements(ElementError::Unexpected { offset, found: '{' | ',' | ']', expected: END })) => {
                 (usize::try_from(offset - fed).unwrap_or(chunk.len()), true)
             }
             Err(error) => return Err(ReadError::from(error).into()),

@@ -326,6 +326,12 @@ fn every_form_of_a_dump_gives_the_same_clusters() {
             vec![],
         ),
         ("two.json", format!("{:#}{}\n", of_pod("web-1"), of_pod("web-2")), vec!["shop/web-1", "shop/web-2"]),
+        ("jq-s.json", json!([of_pod("web-1"), of_pod("web-2")]).to_string(), vec!["shop/web-1", "shop/web-2"]),
+        (
+            "jq-s-pretty.json",
+            format!("{:#}", json!([of_pod("web-1"), of_pod("web-2")])),
+            vec!["shop/web-1", "shop/web-2"],
+        ),
         ("ours.json", ours.to_string(), vec!["shop/web-1", "shop/web-2"]),
         ("ours.yaml", as_yaml(&ours), vec!["shop/web-1", "shop/web-2"]),
     ] {
