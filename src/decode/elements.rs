@@ -328,18 +328,17 @@ impl Elements {
                 State::Array => match byte {
                     b'{' => {
                         let opening = if self.in_section { Opening::Element } else { take.opens(rest) };
-                        let used = if opening == Opening::Element { take.known(rest) } else { 0 };
+                        let used = match opening {
+                            Opening::Element => take.known(rest),
+                            Opening::Section => 1,
+                            Opening::Nothing | Opening::Untold => 0,
+                        };
                         match opening {
                             Opening::Element if used > 0 => {}
-                            Opening::Untold => self.state = State::Opening,
-                            Opening::Section => {
-                                self.enter_section();
-                                self.offset += 1;
-                                rest = after;
-                                continue;
-                            }
-                            Opening::Nothing => self.state = State::Pass,
                             Opening::Element => self.state = State::Element,
+                            Opening::Section => self.enter_section(),
+                            Opening::Nothing => self.state = State::Pass,
+                            Opening::Untold => self.state = State::Opening,
                         }
                         self.offset += used as u64;
                         rest = &rest[used..];
