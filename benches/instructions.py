@@ -5,7 +5,7 @@
     python3 benches/instructions.py BINARY --check    # ends with 1 where one has grown by more than the tolerance
     python3 benches/instructions.py BINARY --record   # writes benches/instructions.json
 
-Counts are of a debug build, which CI has anyway, without those of a run over a few records of the same. They are those of one
+Counts are of a debug build, which CI has anyway, without those of the same command over one record. They are those of one
 compiler: where another one built BINARY, `--check` says so and holds nothing against them.
 """
 import argparse, json, re, subprocess, sys, tempfile
@@ -21,15 +21,19 @@ BYTES = 200_000
 
 
 def inputs(place):
-    """Name, arguments, and arguments of a run over little of the same, for each measured run."""
+    """Name and arguments of each measured run, and of one over little by which those of its command are measured."""
     for proxy in range(3):
         (place / f"whole-{proxy}.json").write_text(json.dumps(dumps.dump(proxy, 60), indent=1))
     one = [entry["cluster"] for entry in dumps.dump(1, 100)["configs"][1]["dynamic_active_clusters"]]
     (place / "istioctl.json").write_text(json.dumps(one, indent=4))
     (place / "little.json").write_text(json.dumps(one[:1]))
     whole = [part for proxy in range(3) for part in ("--from", place / f"whole-{proxy}.json")]
-    yield "whole dumps", ["timeouts", *whole], ["timeouts", "--from", place / "little.json"]
-    yield "istioctl's clusters", ["timeouts", "--from", place / "istioctl.json"], ["timeouts", "--from", place / "little.json"]
+    yield "little", ["timeouts", "--from", place / "little.json"]
+    yield "whole dumps", ["timeouts", *whole]
+    yield "istioctl's clusters", ["timeouts", "--from", place / "istioctl.json"]
+    (place / "little.log").write_text("2026-11-23T18:00:00Z INFO all is well\n")
+    for command in ("diagnose", "resets"):
+        yield "little", [command, "--from", place / "little.log"]
     for name, command, _, files in logs.logs():
         if name not in ("debug log", "access log", "debug log in CRI", "application, JSON", "application, text"):
             continue
@@ -41,9 +45,7 @@ def inputs(place):
                 size += len(line)
                 if size > BYTES:
                     break
-        little = path.with_suffix(".little")
-        little.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
-        yield name, [command, "--from", path], [command, "--from", little]
+        yield name, [command, "--from", path]
 
 
 def instructions(binary, arguments):
@@ -67,10 +69,14 @@ def main():
     how.add_argument("--record", action="store_true")
     args = parser.parse_args()
     recorded = json.loads(RECORDED.read_text()) if RECORDED.exists() else {"compiler": "", "millions": {}}
-    counts, grown = {}, []
+    counts, little, grown = {}, {}, []
     with tempfile.TemporaryDirectory() as directory:
-        for name, arguments, little in inputs(Path(directory)):
-            count = round((instructions(args.binary, arguments) - instructions(args.binary, little)) / 1e6, 1)
+        for name, arguments in inputs(Path(directory)):
+            count = instructions(args.binary, arguments)
+            if name == "little":
+                little[arguments[0]] = count
+                continue
+            count = round((count - little[arguments[0]]) / 1e6, 1)
             before = recorded["millions"].get(name)
             ratio = count / before if before else 1
             print(f"{name:30} {count:8.1f} million" + (f"  {ratio:5.2f} of what was recorded" if before else ""))
