@@ -401,8 +401,14 @@ fn resource(step: &mut MeshStep, kind: InstallerKind) {
     }
 }
 
+/// The ConfigMap that the AKS add-on reads beside its own
+/// (<https://learn.microsoft.com/azure/aks/istio-meshconfig>).
+pub(super) fn shared_map_of_aks(revision: &str) -> String {
+    format!("istio-shared-configmap-{revision}")
+}
+
 fn aks(step: &mut MeshStep, plane: &ControlPlane) {
-    let name = format!("istio-shared-configmap-{}", step.revision);
+    let name = shared_map_of_aks(&step.revision);
     step.target = MeshConfigKind::Shared;
     let known = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Shared && source.meta.name == name);
     if known.is_none() && !plane.mesh.is_empty() {
