@@ -413,8 +413,7 @@ fn what_is_marked_as_left_alone_or_by_an_operator_of_its_own() {
     assert_eq!((step.install.method.as_str(), &step.install.gitops), ("rendered", &None));
     // A release that is not named after the chart may be of one that has it as a dependency.
     for (release, both) in [("istiod-canary", false), ("platform", true)] {
-        let released = text.replace("\n  labels:\n", &format!("\n  labels:\n    release: {release}\n"));
-        let objects = from_manifests(&released).unwrap();
+        let objects = from_manifests(&text.replace("release: istio", &format!("release: {release}"))).unwrap();
         let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
         let plan = fix(&snapshot, &FixOptions::default());
         let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
