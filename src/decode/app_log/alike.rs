@@ -12,8 +12,10 @@ use crate::model::{Call, LoggedAt};
 
 /// Kinds of lines that are remembered of one input.
 const MAX_KINDS: usize = 8;
-/// Lines whose kind was learned, beyond which there must have been as many that were like one.
-const MAX_LEARNED: u64 = 256;
+/// Kinds that are learned at once, and for how many lines that were like one another one is: a log of many kinds, or whose
+/// lines are all of their own, is parsed.
+const LEARNED_AT_ONCE: u64 = 16;
+const MET_FOR_ONE: u64 = 64;
 /// Objects in objects that are looked into.
 const MAX_DEPTH: usize = 16;
 
@@ -92,7 +94,7 @@ impl Kinds {
     /// Learns the kind of a line that was parsed, where its names alone decide what it is.
     pub(super) fn learn(&mut self, line: &str, envelope: &Envelope<'_>, context: &TimeContext) {
         let Inner::Json(json, text) = envelope.inner else { return };
-        if text != line || (self.learned >= MAX_LEARNED && self.met < self.learned) {
+        if text != line || self.learned > LEARNED_AT_ONCE + self.met / MET_FOR_ONE {
             return;
         }
         self.learned += 1;

@@ -459,8 +459,8 @@ pub(super) fn time_by_name(json: &Json<'_>, context: &TimeContext) -> Option<Log
         let members = json.members();
         let named = members.iter().find_map(|(name, value)| {
             let name = name.to_ascii_lowercase();
-            let is_time = ENDS.iter().any(|end| name.ends_with(end))
-                && !OF_SOMETHING_ELSE.iter().any(|word| name.contains(word));
+            let is_time =
+                ENDS.iter().any(|end| name.ends_with(end)) && !OF_SOMETHING_ELSE.iter().any(|word| name.contains(word));
             // A number may count anything.
             let is_text = matches!(value, Json::Text(text) if !text.bytes().all(|byte| byte.is_ascii_digit()));
             (is_time && (is_text || name.ends_with("timestamp"))).then(|| time(value, context)).flatten()
