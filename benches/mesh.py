@@ -4,10 +4,12 @@ the bytes thrown away. What is said is the ratio of the two in one run.
 
     cargo build --release --workspace --bins --example bare_client
     python3 benches/mesh.py 100x2000 1000x2000 [--counters] [--latency 20] [--runs 5] [--loop 40] [--profile release]
+    python3 benches/mesh.py 10000x2000 --latency 20 --busy 10
 
 For each size: wall time of `timeouts -A -o json` and of the bare client, the ratio, CPU time and peak memory of ours;
 with `--counters` the time with connection counters, too, and its ratio to the time without; with `--latency` so many
-milliseconds pass before each answer of a proxy; with `--loop` the time for each pod of a shell loop of kubectl
+milliseconds pass before each answer of a proxy; with `--busy N` the API server refuses the first tunnel to every Nth pod
+with 429 (one run, without the bare client, which does not ask again); with `--loop` the time for each pod of a shell loop of kubectl
 port-forward, curl and jq over at most so many pods. The loop needs kubectl, curl and jq on PATH (KUBECTL names one).
 The runs take turns, and of each the best counts.
 """
@@ -51,11 +53,30 @@ def loop(env, most):
     return (time.monotonic() - start) / len(pods)
 
 
+def sandbox_of(built, size, asked):
+    """A canned mesh, and the environment in which it is the cluster."""
+    command = [built / "meshaudit-demo", "--canned", size, "--latency", asked.latency, "--serve"]
+    command[3:3] = ["--busy", asked.busy] if asked.busy else []
+    sandbox = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return sandbox, dict(os.environ, KUBECONFIG=sandbox.stdout.readline().split("=", 1)[1].strip())
+
+
+def busy(asked, built, audit):
+    print("| proxies x clusters | wall | CPU | peak memory | read |\n|---|---|---|---|---|", flush=True)
+    for size in asked.sizes:
+        sandbox, env = sandbox_of(built, size, asked)
+        wall, cpu, peak = measured(audit, env)
+        print(f"| {size} | {wall:.2f} s | {cpu:.2f} s | {peak:.0f} MiB | all |", flush=True)
+        sandbox.stdin.close()
+        sandbox.wait()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="+", metavar="PROXIESxCLUSTERS")
     parser.add_argument("--counters", action="store_true")
     parser.add_argument("--latency", default="0")
+    parser.add_argument("--busy", default="")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--loop", type=int, default=0)
     parser.add_argument("--profile", default="release")
@@ -65,16 +86,14 @@ def main():
     commands = {"ours": [*audit, "--no-evidence"], "bare": [built / "examples" / "bare_client"]}
     if asked.counters:
         commands["counters"] = audit
+    if asked.busy:
+        return busy(asked, built, commands["ours"])
     columns = ["proxies x clusters", "wall", "bare", "ratio", "CPU", "peak memory"]
     columns += ["with counters", "ratio"] if asked.counters else []
     columns += ["loop, each pod", "ratio"] if asked.loop else []
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|", flush=True)
     for size in asked.sizes:
-        sandbox = subprocess.Popen(
-            [built / "meshaudit-demo", "--canned", size, "--latency", asked.latency, "--serve"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        env = dict(os.environ, KUBECONFIG=sandbox.stdout.readline().split("=", 1)[1].strip())
+        sandbox, env = sandbox_of(built, size, asked)
         runs = {name: [] for name in commands}
         # The first one of each puts the sandbox's answers into words.
         for name in [*commands, *list(commands) * asked.runs]:

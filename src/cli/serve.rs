@@ -79,6 +79,12 @@ struct Shown {
 pub(super) async fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> {
     // A mistake in the policy is said at once.
     args.policy.load(console)?;
+    // So is a path with nothing at it, before anyone waits for what can't come.
+    for path in args.source.from.iter().filter(|path| *path != "-") {
+        std::fs::metadata(path).map_err(|error| {
+            Failure::cannot_run(format!("cannot read {path}: {error}")).hint("is the path right, and may it be read?")
+        })?;
+    }
     let at = args.how.listen;
     let listener = TcpListener::bind(at).await.map_err(|error| {
         Failure::cannot_run(format!("cannot listen at {at}: {error}")).hint("--listen names another address")

@@ -45,8 +45,9 @@ impl ReadError {
         match self {
             Self::Admin(error) => error.cause(),
             Self::Dump(DumpError::Elements(ElementError::Truncated(_))) => FailureCause::Truncated,
-            Self::Dump(DumpError::Elements(ElementError::TooLarge(_))) => FailureCause::TooLarge,
-            Self::TooMany(_) => FailureCause::TooLarge,
+            Self::Dump(DumpError::Elements(ElementError::TooLarge(_)) | DumpError::TooMany) | Self::TooMany(_) => {
+                FailureCause::TooLarge
+            }
             Self::Dump(_) | Self::NoClusters => FailureCause::NotEnvoy,
         }
     }

@@ -1,13 +1,15 @@
 //! Where all proxies' clusters come together. Most proxies of a mesh hold most clusters to the byte alike and in one
 //! order (Envoy keeps them in a `std::map` by name, `source/common/upstream/cluster_manager_impl.h`): what an element
 //! said the last time is not decoded again, and where it comes behind the one it came behind before, it is not even
-//! looked for: the bytes are compared, and that is all.
+//! looked for: the bytes are compared, and that is all. What an element says of its update is not compared
+//! ([`Stem`]): it differs from proxy to proxy.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::decode::between;
 use crate::decode::dump::{self, Held, Item, KnownElements, MAX_CLUSTERS, Node, TakeElement};
+use crate::decode::entry::{self, Stem};
 use crate::model::{
     ClusterSet, ClusterSource, EnvoyCluster, Proxy, ProxySnapshot, SkippedProxy, SnapshotBuilder, UnreadProxy,
 };
@@ -40,15 +42,25 @@ struct Shared {
 #[derive(Default)]
 struct Memo {
     known: Vec<Known>,
-    places: HashMap<(ClusterSource, Arc<[u8]>), usize, foldhash::fast::RandomState>,
+    places: HashMap<Kept, usize, foldhash::fast::RandomState>,
     bytes: usize,
+}
+
+/// The stem of an element that is remembered, its two parts behind one another.
+#[derive(Clone)]
+struct Kept {
+    source: ClusterSource,
+    stem: Arc<[u8]>,
+    /// Where the second part begins, and the version stood; 0 where none was cut out.
+    cut: usize,
 }
 
 /// An element, and what it says.
 struct Known {
-    element: Arc<[u8]>,
-    source: ClusterSource,
+    kept: Kept,
+    timed: bool,
     position: u32,
+    /// Its version, where that is in the stem.
     version: Option<Arc<str>>,
     /// What came behind it, the last time and the time before: where some proxies hold one cluster and some another,
     /// both.
@@ -116,35 +128,38 @@ impl Reading {
         bound.to_string()
     }
 
-    fn hold(&mut self, position: u32, version: Option<&Arc<str>>) {
+    fn hold(&mut self, position: u32, version: Option<&str>) {
         self.came += 1;
         self.snapshot.clusters.insert(position);
-        if version > self.snapshot.version.as_ref() {
-            self.snapshot.version = version.cloned();
+        if version > self.snapshot.version.as_deref() {
+            self.snapshot.version = version.map(Arc::from);
         }
     }
 }
 
 impl Memo {
-    fn place(&self, element: &[u8], source: ClusterSource) -> Option<usize> {
-        self.places.get(&(source, element) as &dyn MemoKey).copied()
+    fn place(&self, stem: &Stem<'_>, source: ClusterSource) -> Option<usize> {
+        self.places.get(&(source, stem.before, stem.behind) as &dyn MemoKey).copied()
     }
 
     /// Remembers an element, as long as there is room.
     fn add(
         &mut self,
-        element: &[u8],
+        stem: &Stem<'_>,
         source: ClusterSource,
         position: u32,
         version: Option<Arc<str>>,
     ) -> Option<usize> {
-        if element.len() > MEMO_ELEMENT || self.bytes + element.len() > MEMO {
+        let length = stem.before.len() + stem.behind.len();
+        if length > MEMO_ELEMENT || self.bytes + length > MEMO {
             return None;
         }
-        self.bytes += element.len();
-        let (element, place) = (Arc::<[u8]>::from(element), self.known.len());
-        self.places.insert((source, Arc::clone(&element)), place);
-        self.known.push(Known { element, source, position, version, next: [None; 2] });
+        self.bytes += length;
+        let kept = Kept { source, stem: [stem.before, stem.behind].concat().into(), cut: stem.before.len() };
+        let place = self.known.len();
+        self.places.insert(kept.clone(), place);
+        let version = version.filter(|_| stem.version.is_none());
+        self.known.push(Known { kept, timed: stem.timed, position, version, next: [None; 2] });
         Some(place)
     }
 
@@ -158,13 +173,36 @@ impl Memo {
         }
     }
 
-    /// The element that these bytes begin with, if it is one of those that came behind `last`.
-    fn expected(&self, last: usize, bytes: &[u8], source: ClusterSource) -> Option<usize> {
-        let is_next = |place: &usize| {
-            let known = &self.known[*place];
-            known.source == source && bytes.starts_with(&known.element)
-        };
-        self.known[last].next.into_iter().flatten().find(is_next)
+    /// Of the elements that came behind `last` the one that these bytes begin with: its place, how many bytes it has
+    /// here, and its version.
+    fn expected<'b>(
+        &'b self,
+        last: usize,
+        bytes: &'b [u8],
+        source: ClusterSource,
+    ) -> Option<(usize, usize, Option<&'b str>)> {
+        self.known[last].next.into_iter().flatten().find_map(|place| {
+            let known = &self.known[place];
+            let (length, version) = known.at_beginning(bytes).filter(|_| known.kept.source == source)?;
+            Some((place, length, version))
+        })
+    }
+}
+
+impl Known {
+    /// If these bytes begin with this element, whatever its update was: how many they are, and its version.
+    fn at_beginning<'b>(&'b self, bytes: &'b [u8]) -> Option<(usize, Option<&'b str>)> {
+        let (before, behind) = self.kept.stem.split_at(self.kept.cut);
+        let mut rest = bytes.strip_prefix(before)?;
+        let mut version = self.version.as_deref();
+        if !before.is_empty() {
+            let own = entry::version(rest)?;
+            rest = &rest[own.len()..];
+            version = Some(own);
+        }
+        rest = rest.strip_prefix(behind)?;
+        let tail = if self.timed { entry::tail(rest)? } else { 0 };
+        Some((bytes.len() - rest.len() + tail, version))
     }
 }
 
@@ -175,13 +213,14 @@ impl Taking<'_> {
         if reading.came >= MAX_CLUSTERS {
             return Err(reading.refuse(TooMany::Clusters));
         }
-        if let Some(place) = shared.memo.place(element, source) {
+        let stem = Stem::of(element);
+        if let Some(place) = shared.memo.place(&stem, source) {
             shared.memo.follow(self.last, Some(place));
             let known = &shared.memo.known[place];
-            reading.hold(known.position, known.version.as_ref());
+            reading.hold(known.position, stem.version.or(known.version.as_deref()));
             return Ok(Some(place));
         }
-        let mut last = None;
+        let (mut last, mut other) = (None, false);
         let held = dump::decode_element(element, source, |item| match item {
             Item::Cluster(cluster, version) => {
                 if reading.came >= MAX_CLUSTERS || shared.weight > MAX_DISTINCT {
@@ -191,17 +230,20 @@ impl Taking<'_> {
                 let known = shared.builder.distinct();
                 let position = shared.builder.intern(cluster);
                 shared.weight += if position as usize == known { weight } else { 0 };
-                reading.hold(position, version.as_ref());
+                reading.hold(position, version.as_deref());
                 last = Some((position, version));
             }
-            Item::Node(node) => reading.node = Some(node),
+            Item::Node(node) => other |= reading.node.replace(node).is_some(),
         })?;
+        if other {
+            return Err("another proxy's dump begins here: each proxy has a file of its own".to_owned());
+        }
         if shared.weight > MAX_DISTINCT {
             return Err(reading.refuse(TooMany::Distinct));
         }
         reading.whole |= held == Held::Sections;
         let (Held::Cluster, Some((position, version))) = (held, last) else { return Ok(None) };
-        let place = shared.memo.add(element, source, position, version);
+        let place = shared.memo.add(&stem, source, position, version);
         shared.memo.follow(self.last, place);
         Ok(place)
     }
@@ -213,17 +255,20 @@ impl TakeElement for Taking<'_> {
         let Some(mut last) = self.last else { return taken };
         let shared = self.ingest.lock();
         while self.reading.came < MAX_CLUSTERS
-            && let Some(place) = shared.memo.expected(last, &bytes[taken.bytes..], source)
+            && let Some((place, length, version)) = shared.memo.expected(last, &bytes[taken.bytes..], source)
         {
-            let known = &shared.memo.known[place];
-            self.reading.hold(known.position, known.version.as_ref());
-            taken.bytes += known.element.len();
+            self.reading.hold(shared.memo.known[place].position, version);
+            taken.bytes += length;
             taken.bytes += between(&bytes[taken.bytes..]);
             taken.elements += 1;
             last = place;
         }
         self.last = Some(last);
         taken
+    }
+
+    fn section(&mut self) {
+        self.reading.whole = true;
     }
 
     fn element(&mut self, element: &[u8], source: ClusterSource) -> Result<(), String> {
@@ -268,22 +313,23 @@ impl Ingest {
 
 /// Looks up an element without copying it.
 trait MemoKey {
-    fn parts(&self) -> (ClusterSource, &[u8]);
+    fn parts(&self) -> (ClusterSource, &[u8], &[u8]);
 }
 
-impl MemoKey for (ClusterSource, Arc<[u8]>) {
-    fn parts(&self) -> (ClusterSource, &[u8]) {
-        (self.0, &self.1)
+impl MemoKey for Kept {
+    fn parts(&self) -> (ClusterSource, &[u8], &[u8]) {
+        let (before, behind) = self.stem.split_at(self.cut);
+        (self.source, before, behind)
     }
 }
 
-impl MemoKey for (ClusterSource, &[u8]) {
-    fn parts(&self) -> (ClusterSource, &[u8]) {
-        (self.0, self.1)
+impl MemoKey for (ClusterSource, &[u8], &[u8]) {
+    fn parts(&self) -> (ClusterSource, &[u8], &[u8]) {
+        *self
     }
 }
 
-impl<'a> std::borrow::Borrow<dyn MemoKey + 'a> for (ClusterSource, Arc<[u8]>) {
+impl<'a> std::borrow::Borrow<dyn MemoKey + 'a> for Kept {
     fn borrow(&self) -> &(dyn MemoKey + 'a) {
         self
     }
@@ -303,6 +349,20 @@ impl PartialEq for dyn MemoKey + '_ {
 
 impl Eq for dyn MemoKey + '_ {}
 
+impl std::hash::Hash for Kept {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Kept {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,19 +371,32 @@ mod tests {
     use jiff::Timestamp;
     use proptest::prelude::*;
 
-    /// Names and timeouts that a proxy holds after dumps of several have come, in pieces of so many bytes.
-    fn held(dumps: &[Vec<(u8, u8)>], piece: usize) -> Vec<Vec<String>> {
+    /// Names and timeouts that a proxy holds after dumps of several have come, in pieces of so many bytes; as a list of
+    /// entries, or as the section of a whole dump, whose entries say of each proxy when it got them.
+    fn held(dumps: &[Vec<(u8, u8)>], piece: usize, sections: bool) -> Vec<Vec<String>> {
         let ingest = Ingest::default();
         for (number, clusters) in dumps.iter().enumerate() {
+            let time =
+                if sections { format!(", \"last_updated\": \"2026-11-23T18:00:0{number}Z\"") } else { String::new() };
             let elements: Vec<String> = clusters
                 .iter()
                 .map(|(name, timeout)| {
                     format!(
-                        r#"{{"version_info": "1", "cluster": {{"name": "c{name}", "connect_timeout": "{timeout}s"}}}}"#
+                        r#"{{"version_info": "{number}", "cluster": {{"name": "c{name}", "connect_timeout": "{timeout}s"}}{time}}}"#
                     )
                 })
                 .collect();
-            let dump = format!("{{\"configs\": [\n  {}\n ]\n}}\n", elements.join(",\n  "));
+            let list = elements.join(",\n  ");
+            let dump = if sections {
+                format!(
+                    r#"{{"configs": [{{"@type": "x/envoy.admin.v3.ListenersConfigDump", "static_clusters": [{{}}]}}, {{
+  "@type": "x/envoy.admin.v3.ClustersConfigDump", "version_info": "9", "dynamic_active_clusters": [
+  {list}
+  ], "x": [{{"cluster": 1}}]}}]}}"#
+                )
+            } else {
+                format!("{{\"configs\": [\n  {list}\n ]\n}}\n")
+            };
             let mut reading = Reading::new(Proxy::named(ProxyId::new("", format!("{number:03}"))));
             let mut decoder = DumpDecoder::new(1 << 20, ClusterSource::Active);
             let mut taking = ingest.taking(&mut reading);
@@ -331,8 +404,15 @@ mod tests {
                 decoder.feed(bytes, &mut taking).expect("a dump");
             }
             decoder.finish().expect("a dump");
-            assert_eq!(reading.came, clusters.len());
+            let version = (!clusters.is_empty()).then(|| number.to_string());
+            assert_eq!((reading.came, reading.snapshot.version.as_deref()), (clusters.len(), version.as_deref()));
+            assert_eq!(reading.whole, sections);
             ingest.add(Ok(reading));
+        }
+        if sections && piece > 1000 {
+            let shared = ingest.lock();
+            let distinct = dumps.iter().flatten().collect::<std::collections::BTreeSet<_>>().len();
+            assert_eq!(shared.memo.known.len(), distinct, "an update is no other cluster");
         }
         let snapshot = ingest.take().finish(Timestamp::UNIX_EPOCH);
         let name = |position: u32| {
@@ -346,11 +426,13 @@ mod tests {
         #[test]
         fn what_came_before_changes_nothing(
             dumps in proptest::collection::vec(proptest::collection::vec((0u8..6, 1u8..3), 0..12), 1..6),
-            piece in 1usize..300,
+            piece in prop_oneof![1usize..300, Just(1usize << 20)],
+            sections: bool,
         ) {
-            let together = held(&dumps, piece);
+            let together = held(&dumps, piece, sections);
             for (dump, found) in dumps.iter().zip(together) {
-                let mut alone = held(std::slice::from_ref(dump), 1 << 20).remove(0);
+                let dump = std::slice::from_ref(dump);
+                let mut alone = held(dump, 1 << 20, !sections).remove(0);
                 let mut found = found;
                 alone.sort();
                 found.sort();

@@ -12,8 +12,8 @@ use crate::decode::dump::{self, DumpDecoder, DumpError, Item, Node};
 use crate::decode::dump_forms::{self, MAX_DOCUMENT, MAX_YAML, OneDump};
 use crate::decode::last_updated;
 use crate::decode::snapshot::{self, SnapshotError};
-use crate::decode::{ElementError, Shape};
-use crate::input::{ArchiveLimits, Entry, InputError, walk};
+use crate::decode::{END, ElementError, Shape};
+use crate::input::{ArchiveLimits, Entry, InputError, ahead, walk};
 use crate::model::{
     ClusterSource, ClusterTimeouts, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy,
     UnreadProxy, format_duration,
@@ -67,28 +67,30 @@ fn read_dump(
     pod: Option<(&str, &str)>,
     reader: &mut dyn BufRead,
 ) -> Result<(), FileError> {
-    let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
-    let outcome = decode(reader, &mut ingest.taking(&mut reading));
-    reading.check().map_err(ReadError::from)?;
-    match outcome? {
-        Decoded::Others(dumps) => {
-            each_of(dumps, pod, &mut |pod, json| read_dump(ingest, names, name, pod, &mut json.as_bytes()))
-                .map(|failed| failed.into_iter().for_each(|failed| ingest.add(Err(failed))))
+    each_document(reader, &mut |reader| {
+        let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
+        let outcome = decode(reader, &mut ingest.taking(&mut reading));
+        reading.check().map_err(ReadError::from)?;
+        match outcome? {
+            Decoded::Others(dumps) => {
+                each_of(dumps, pod, &mut |pod, json| read_dump(ingest, names, name, pod, &mut json.as_bytes()))
+                    .map(|failed| failed.into_iter().for_each(|failed| ingest.add(Err(failed))))
+            }
+            Decoded::One if reading.snapshot.clusters.is_empty() => Err(ReadError::NoClusters.into()),
+            Decoded::One => {
+                describe(&mut reading.snapshot.proxy, pod, reading.node.take(), names);
+                ingest.add(Ok(reading));
+                Ok(())
+            }
         }
-        Decoded::One if reading.snapshot.clusters.is_empty() => Err(ReadError::NoClusters.into()),
-        Decoded::One => {
-            describe(&mut reading.snapshot.proxy, pod, reading.node.take(), names);
-            ingest.add(Ok(reading));
-            Ok(())
-        }
-    }
+    })
 }
 
 /// Reads a dump that is said to be of this pod.
 type ReadOne<'a> = dyn FnMut(Option<(&str, &str)>, &str) -> Result<(), FileError> + 'a;
 
 /// Takes the pod that a dump is said to be of, its node and its clusters.
-type GiveObjects<'a> = dyn FnMut(Option<(&str, &str)>, Option<Node>, Vec<ClusterObject>) + 'a;
+type GiveObjects<'a> = dyn FnMut(Option<(&str, &str)>, Option<Node>, Vec<ClusterObject>) + Send + 'a;
 
 /// Gives each of a file's dumps to `read`; of those that have a name, and cannot be read, the reasons come back.
 fn each_of(
@@ -115,35 +117,38 @@ fn dump_objects(
     reader: &mut dyn BufRead,
     give: &mut GiveObjects<'_>,
 ) -> Result<Vec<UnreadProxy>, FileError> {
-    let (mut objects, mut node) = (Objects::default(), None);
-    let outcome = decode(reader, &mut |element: &[u8], source: ClusterSource| {
-        objects.element(element, source)?;
-        if node.is_none() && is_bootstrap(element) {
-            dump::decode_element(element, source, |item| {
-                if let Item::Node(found) = item {
-                    node = Some(found);
-                }
-            })?;
-        }
-        Ok(())
-    });
-    match outcome {
-        Err(FileError::Read(error)) => Ok(objects.finish(Err(error)).map(|_| Vec::new())?),
-        Err(error) => Err(error),
-        Ok(Decoded::One) => {
-            give(pod, node, objects.finish(Ok(()))?);
-            Ok(Vec::new())
-        }
-        Ok(Decoded::Others(dumps)) => {
-            let mut failed = Vec::new();
-            let unread = each_of(dumps, pod, &mut |pod, json| {
-                failed.extend(dump_objects(pod, &mut json.as_bytes(), give)?);
+    let mut failed = Vec::new();
+    each_document(reader, &mut |reader| {
+        let (mut objects, mut node) = (Objects::default(), None);
+        let outcome = decode(reader, &mut |element: &[u8], source: ClusterSource| {
+            objects.element(element, source)?;
+            if node.is_none() && is_bootstrap(element) {
+                dump::decode_element(element, source, |item| {
+                    if let Item::Node(found) = item {
+                        node = Some(found);
+                    }
+                })?;
+            }
+            Ok(())
+        });
+        match outcome {
+            Err(FileError::Read(error)) => objects.finish(Err(error)).map(|_| ()).map_err(FileError::from),
+            Err(error) => Err(error),
+            Ok(Decoded::One) => {
+                give(pod, node, objects.finish(Ok(()))?);
                 Ok(())
-            })?;
-            failed.extend(unread);
-            Ok(failed)
+            }
+            Ok(Decoded::Others(dumps)) => {
+                let unread = each_of(dumps, pod, &mut |pod, json| {
+                    failed.extend(dump_objects(pod, &mut json.as_bytes(), give)?);
+                    Ok(())
+                })?;
+                failed.extend(unread);
+                Ok(())
+            }
         }
-    }
+    })?;
+    Ok(failed)
 }
 
 /// Gives the clusters of each proxy in the inputs to `each`, as whole objects in istioctl's form, and returns what could
@@ -154,8 +159,11 @@ fn dump_objects(
 pub fn offline_objects<E>(
     inputs: &[String],
     limits: &ArchiveLimits,
-    each: &mut dyn FnMut(Proxy, Vec<ClusterObject>) -> Result<(), E>,
-) -> Result<Vec<UnreadProxy>, E> {
+    each: &mut (dyn FnMut(Proxy, Vec<ClusterObject>) -> Result<(), E> + Send),
+) -> Result<Vec<UnreadProxy>, E>
+where
+    E: Send,
+{
     let mut unread = Vec::new();
     let mut names = BTreeSet::new();
     let mut failed = None;
@@ -198,25 +206,28 @@ pub fn offline_timeouts(inputs: &[String], limits: &ArchiveLimits) -> Vec<(Proxy
     each_file(inputs, limits, &mut |file| {
         match file {
             File::Dump { name, pod, reader } => {
-                let (mut timeouts, mut times, mut node) = (ClusterTimeouts::new(), Vec::new(), None);
-                decode(reader, &mut |element: &[u8], source: ClusterSource| {
-                    last_updated(element, |name, time| times.push((name.to_owned(), time)));
-                    dump::decode_element(element, source, |item| match item {
-                        Item::Cluster(cluster, _) => {
-                            timeouts.insert(cluster.name.to_string(), cluster.effective_timeout().into());
-                        }
-                        Item::Node(found) => node = Some(found),
+                each_document(reader, &mut |reader| {
+                    let (mut timeouts, mut times, mut node) = (ClusterTimeouts::new(), Vec::new(), None);
+                    decode(reader, &mut |element: &[u8], source: ClusterSource| {
+                        last_updated(element, |name, time| times.push((name.to_owned(), time)));
+                        dump::decode_element(element, source, |item| match item {
+                            Item::Cluster(cluster, _) => {
+                                timeouts.insert(cluster.name.to_string(), cluster.effective_timeout().into());
+                            }
+                            Item::Node(found) => node = Some(found),
+                        })?;
+                        Ok(())
                     })?;
+                    for (name, time) in times {
+                        if let Some(timeout) = timeouts.get_mut(&name) {
+                            timeout.since = Some(time);
+                        }
+                    }
+                    let mut proxy = Proxy::named(ProxyId::new("", name));
+                    describe(&mut proxy, pod, node, &mut names);
+                    proxies.push((proxy.id, timeouts));
                     Ok(())
                 })?;
-                for (name, time) in times {
-                    if let Some(timeout) = timeouts.get_mut(&name) {
-                        timeout.since = Some(time);
-                    }
-                }
-                let mut proxy = Proxy::named(ProxyId::new("", name));
-                describe(&mut proxy, pod, node, &mut names);
-                proxies.push((proxy.id, timeouts));
             }
             File::Snapshot { snapshot } => {
                 for proxy in &snapshot.proxies {
@@ -374,6 +385,10 @@ fn yaml(
     if documents.is_empty() {
         return Err(ReadError::Dump(DumpError::NotADump).into());
     }
+    if documents.len() > 1 && documents.iter().all(|json| dump_forms::is_part(json.as_bytes())) {
+        let one = format!("[{}]", documents.join(","));
+        return take(File::Dump { name, pod, reader: &mut one.as_bytes() });
+    }
     documents.iter().try_for_each(|json| take(File::Dump { name, pod, reader: &mut json.as_bytes() }))
 }
 
@@ -436,31 +451,94 @@ enum Decoded {
     Others(Vec<OneDump>),
 }
 
-/// Feeds a whole file to a decoder. An object is kept for as long as it may still be a dump in another form.
+/// Lets `one` read each of the documents that stand one after another in a file.
+fn each_document(
+    reader: &mut dyn BufRead,
+    one: &mut (dyn FnMut(&mut dyn BufRead) -> Result<(), FileError> + Send),
+) -> Result<(), FileError> {
+    ahead(reader, |reader| {
+        let in_list = lists_dumps(reader.fill_buf().map_err(InputError::from)?);
+        let between = |byte: &u8| byte.is_ascii_whitespace() || (in_list && b"[,]".contains(byte));
+        let mut is_first = true;
+        loop {
+            let chunk = reader.fill_buf().map_err(InputError::from)?;
+            let (passed, is_end) = (chunk.iter().take_while(|byte| between(byte)).count(), chunk.is_empty());
+            if passed > 0 {
+                reader.consume(passed);
+                continue;
+            }
+            if is_end && !is_first {
+                return Ok(());
+            }
+            one(reader)?;
+            is_first = false;
+        }
+    })
+}
+
+/// Whether this is the beginning of an array of whole dumps, as `jq -s` makes one.
+fn lists_dumps(beginning: &[u8]) -> bool {
+    let (mut signs, mut rest) = (b"[{".iter(), beginning);
+    signs.all(|sign| {
+        rest = rest.trim_ascii_start();
+        rest.split_off_first().is_some_and(|byte| byte == sign)
+    }) && rest.trim_ascii_start().starts_with(b"\"configs\"")
+}
+
+/// Feeds a document to a decoder, up to the next one. An object is kept for as long as it may still be a dump in another
+/// form.
 fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<Decoded, FileError> {
-    let mut decoder = DumpDecoder::new(MAX_ELEMENT, ClusterSource::Active);
-    let mut kept = Some(Vec::new());
+    let new = || (DumpDecoder::new(MAX_ELEMENT, ClusterSource::Active), Some(Vec::new()));
+    let (mut decoder, mut kept) = new();
+    let (mut fed, mut parts) = (0, false);
     loop {
         let chunk = reader.fill_buf().map_err(InputError::from)?;
         if chunk.is_empty() {
             break;
         }
-        let length = chunk.len();
-        decoder.feed(chunk, each).map_err(ReadError::from)?;
+        let (used, is_next) = match decoder.feed(chunk, each) {
+            Ok(()) => (chunk.len(), false),
+            Err(DumpError::Elements(ElementError::Unexpected { offset, found: '{' | ',' | ']', expected: END })) => {
+                (usize::try_from(offset - fed).unwrap_or(chunk.len()), true)
+            }
+            Err(error) => return Err(ReadError::from(error).into()),
+        };
         kept = kept.filter(|kept: &Vec<u8>| {
-            kept.len() + length <= MAX_DOCUMENT && !matches!(decoder.shape(), Some(Shape::ConfigDump | Shape::Array))
+            kept.len() + used <= MAX_DOCUMENT && !matches!(decoder.shape(), Some(Shape::ConfigDump | Shape::Array))
         });
         if let Some(kept) = &mut kept {
-            kept.extend_from_slice(chunk);
+            kept.extend_from_slice(&chunk[..used]);
         }
-        reader.consume(length);
+        fed += used as u64;
+        reader.consume(used);
+        match decoder.shape() {
+            _ if !is_next => {}
+            Some(Shape::EmptyObject) => ((decoder, kept), fed) = (new(), 0),
+            Some(Shape::OtherObject) => match kept.take() {
+                Some(first) if dump_forms::is_part(&first) => {
+                    // All that follows are elements of one list, which nobody has put into brackets.
+                    ((decoder, _), parts) = (new(), true);
+                    let list = [b"[", first.as_slice()].concat();
+                    decoder.feed(&list, each).map_err(ReadError::from)?;
+                    fed = list.len() as u64;
+                }
+                first => return others(first),
+            },
+            _ => return Ok(Decoded::One),
+        }
+    }
+    if parts {
+        decoder.feed(b"]", each).map_err(ReadError::from)?;
     }
     match decoder.finish() {
         Ok(_) => Ok(Decoded::One),
-        Err(DumpError::NotADump) => match kept.and_then(|kept| dump_forms::of_object(&kept)) {
-            Some(dumps) => Ok(Decoded::Others(dumps)),
-            None => Err(ReadError::Dump(DumpError::NotADump).into()),
-        },
+        Err(DumpError::NotADump) => others(kept),
         Err(error) => Err(ReadError::from(error).into()),
     }
+}
+
+/// The dumps of an object in another form.
+fn others(kept: Option<Vec<u8>>) -> Result<Decoded, FileError> {
+    let dumps = kept.and_then(|kept| dump_forms::of_object(&kept));
+    dumps.map(Decoded::Others).ok_or_else(|| ReadError::Dump(DumpError::NotADump).into())
 }

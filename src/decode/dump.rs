@@ -11,7 +11,8 @@ use serde::de::{self, Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::bounded::{self, weigh};
-use super::elements::TakeElements;
+use super::elements::{Opening, TakeElements};
+use super::entry;
 use super::{ElementError, Elements, Shape, parse_error};
 use crate::model::{ClusterSource, EnvoyCluster, ServiceRef, parse_duration};
 
@@ -24,6 +25,9 @@ pub enum DumpError {
     /// JSON, but not a dump.
     #[error("it is JSON, but neither a config dump (no \"configs\") nor clusters")]
     NotADump,
+    /// More elements than any proxy has.
+    #[error("it has more than {MAX_ELEMENTS} elements")]
+    TooMany,
     /// An element is not what it should be.
     #[error("element {index}: {message}")]
     Element {
@@ -65,6 +69,7 @@ pub enum Item {
 pub struct DumpDecoder {
     elements: Elements,
     source: ClusterSource,
+    list: Option<ClusterSource>,
     index: usize,
 }
 
@@ -75,6 +80,9 @@ pub trait TakeElement {
         let _ = (bytes, source);
         KnownElements::default()
     }
+
+    /// All sections' clusters come: the whole dump's, whatever was asked for.
+    fn section(&mut self) {}
 
     /// Takes one element, or says what is wrong with it.
     fn element(&mut self, element: &[u8], source: ClusterSource) -> Result<(), String>;
@@ -95,23 +103,57 @@ pub struct KnownElements {
     pub elements: usize,
 }
 
-/// Counts the elements that somebody takes.
+/// Counts the elements that somebody takes, and knows which are sections.
 struct Counting<'a, T: ?Sized> {
     take: &'a mut T,
+    /// What clusters count as that stand in no section's list.
     source: ClusterSource,
+    /// What those of the list count as that is under way.
+    list: &'a mut Option<ClusterSource>,
     index: &'a mut usize,
 }
 
+/// More elements than any proxy has.
+const MAX_ELEMENTS: usize = 2 * MAX_CLUSTERS;
+
 impl<T: TakeElement + ?Sized> TakeElements<DumpError> for Counting<'_, T> {
     fn known(&mut self, bytes: &[u8]) -> usize {
-        let known = self.take.known(bytes, self.source);
+        let known = self.take.known(bytes, self.list.unwrap_or(self.source));
         *self.index += known.elements;
         known.bytes
     }
 
+    fn opens(&mut self, bytes: &[u8]) -> Opening {
+        *self.list = None;
+        match entry::type_name(bytes) {
+            Ok(Some("ClustersConfigDump")) => {
+                self.take.section();
+                Opening::Section
+            }
+            // `Cluster` and its kin are read, and so is what says nothing of its type.
+            Ok(Some(name)) if name.ends_with("ConfigDump") && name != "BootstrapConfigDump" => Opening::Nothing,
+            Ok(_) => Opening::Element,
+            Err(entry::TooShort) => Opening::Untold,
+        }
+    }
+
+    fn lists(&mut self, name: &[u8]) -> bool {
+        *self.list = match name {
+            b"static_clusters" | b"staticClusters" => Some(ClusterSource::Static),
+            b"dynamic_active_clusters" | b"dynamicActiveClusters" => Some(ClusterSource::Active),
+            b"dynamic_warming_clusters" | b"dynamicWarmingClusters" => Some(ClusterSource::Warming),
+            _ => None,
+        };
+        self.list.is_some()
+    }
+
     fn element(&mut self, element: &[u8]) -> Result<(), DumpError> {
         let index = *self.index;
-        self.take.element(element, self.source).map_err(|message| DumpError::Element { index, message })?;
+        if index >= MAX_ELEMENTS {
+            return Err(DumpError::TooMany);
+        }
+        let taken = self.take.element(element, self.list.unwrap_or(self.source));
+        taken.map_err(|message| DumpError::Element { index, message })?;
         *self.index += 1;
         Ok(())
     }
@@ -122,12 +164,13 @@ impl DumpDecoder {
     /// only its section was asked for.
     #[must_use]
     pub fn new(limit: usize, source: ClusterSource) -> Self {
-        Self { elements: Elements::new(limit), source, index: 0 }
+        Self { elements: Elements::new(limit), source, list: None, index: 0 }
     }
 
     /// Takes the next bytes; gives each whole element, undecoded, to `take`.
     pub fn feed<T: TakeElement + ?Sized>(&mut self, chunk: &[u8], take: &mut T) -> Result<(), DumpError> {
-        self.elements.feed_to(chunk, &mut Counting { take, source: self.source, index: &mut self.index })
+        let Self { elements, source, list, index } = self;
+        elements.feed_to(chunk, &mut Counting { take, source: *source, list, index })
     }
 
     /// Says whether all of it was a dump.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::parse_error;
+use super::{entry, parse_error};
 
 /// The largest document that is held whole.
 pub const MAX_DOCUMENT: usize = 128 << 20;
@@ -47,6 +47,14 @@ pub fn of_object(json: &[u8]) -> Option<Vec<OneDump>> {
         }
     }
     (!found.is_empty()).then_some(found)
+}
+
+/// Whether an object is one of those that a `/config_dump` lists, or a cluster: several of them, one after another, are
+/// one proxy's dump, as `jq '.configs[]'` and `jq -c '.[]'` print it.
+#[must_use]
+pub fn is_part(json: &[u8]) -> bool {
+    matches!(entry::type_name(json), Ok(Some(name)) if name.ends_with("ConfigDump"))
+        || std::str::from_utf8(json).is_ok_and(is_element)
 }
 
 /// Whether a text may be YAML, so that it is worth being held whole: its first line that says something is a key or an

@@ -27,6 +27,9 @@ pub enum ElementError {
     TooLarge(usize),
 }
 
+/// What should be where another document begins.
+pub const END: &str = "the end";
+
 /// What the input turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -50,10 +53,14 @@ enum State {
     InKey { escaped: bool },
     /// After a key, before the colon or the value.
     Value { colon: bool },
-    /// In a value of the outer object that is passed over.
+    /// In a value of the outer object, or of a section, that is passed over.
     Skip,
+    /// In an element that is passed over.
+    Pass,
     /// In the array, before an element or its end.
     Array,
+    /// In an element of which it is not told yet what is done with it.
+    Opening,
     /// In an element.
     Element,
     /// After the outermost value.
@@ -82,7 +89,28 @@ pub struct Elements {
     keeping: Option<usize>,
     /// Whether the list is a map, whose values are the elements: Envoy up to 1.8.
     in_map: bool,
+    /// Whether this is inside of an element whose own lists are cut.
+    in_section: bool,
 }
+
+/// What is done with an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// It is taken as a whole.
+    Element,
+    /// It is an object with lists of elements.
+    Section,
+    /// It is passed over.
+    Nothing,
+    /// More bytes tell.
+    Untold,
+}
+
+/// Within so many bytes an element says its type, if it does so first.
+const MAX_OPENING: usize = 1024;
+
+/// No list of a section has a longer name.
+const MAX_SECTION_KEY: usize = 32;
 
 /// The most bytes of a value that is kept beside the list.
 const MAX_KEPT: usize = 64 << 10;
@@ -92,6 +120,19 @@ pub(super) trait TakeElements<E> {
     /// How many of these bytes, the first of which begins an element, are whole elements that are known to the byte, with
     /// what stands between and behind them. They count as taken, and are not looked at.
     fn known(&mut self, bytes: &[u8]) -> usize;
+
+    /// What is done with the element that these bytes begin. What is no [`Opening::Element`] is told behind its type, as
+    /// the first of its members.
+    fn opens(&mut self, bytes: &[u8]) -> Opening {
+        let _ = bytes;
+        Opening::Element
+    }
+
+    /// Whether the list of this name, in a section, holds elements.
+    fn lists(&mut self, name: &[u8]) -> bool {
+        let _ = name;
+        false
+    }
 
     /// Takes one element.
     fn element(&mut self, element: &[u8]) -> Result<(), E>;
@@ -130,6 +171,7 @@ impl Elements {
             kept: Vec::new(),
             keeping: None,
             in_map: false,
+            in_section: false,
         }
     }
 
@@ -169,7 +211,7 @@ impl Elements {
         let mut rest = chunk;
         while let Some((&byte, after)) = rest.split_first() {
             match self.state {
-                State::Element | State::Skip => {
+                State::Element | State::Skip | State::Pass => {
                     let (used, complete) = self.nested(rest);
                     let (inside, after) = rest.split_at(used);
                     if self.state == State::Element {
@@ -195,12 +237,16 @@ impl Elements {
                     }
                     if complete {
                         self.keeping = None;
-                        let in_list = self.state == State::Element && !self.in_map;
+                        let in_list = self.state == State::Pass || (self.state == State::Element && !self.in_map);
                         self.state = if in_list { State::Array } else { State::Key };
                     }
                     self.offset += used as u64;
                     rest = after;
                     continue;
+                }
+                State::Opening => {
+                    self.element.push(byte);
+                    self.opened(take)?;
                 }
                 State::InKey { escaped } => {
                     self.state = match byte {
@@ -210,6 +256,7 @@ impl Elements {
                     };
                     // Of a key that is longer than all that matter, its beginning is enough to know it is another.
                     let longest = self.kept.iter().map(|(key, _)| key.len()).fold(self.list.len(), usize::max);
+                    let longest = if self.in_section { MAX_SECTION_KEY } else { longest };
                     if matches!(self.state, State::InKey { .. }) && self.key.len() <= longest {
                         self.key.push(byte);
                     }
@@ -241,10 +288,21 @@ impl Elements {
                     }
                     b',' => {}
                     b'}' if self.in_map => self.in_map = false,
+                    b'}' if self.in_section => {
+                        self.in_section = false;
+                        self.state = State::Array;
+                    }
                     b'}' => self.state = State::Done,
                     _ => return Err(self.unexpected(rest, "a key")),
                 },
                 State::Value { colon: false } if byte == b':' => self.state = State::Value { colon: true },
+                State::Value { colon: true } if self.in_section => {
+                    let lists = byte == b'[' && take.lists(&self.key);
+                    self.state = if lists { State::Array } else { State::Skip };
+                    if !lists {
+                        continue;
+                    }
+                }
                 State::Value { colon: true } if self.in_map && byte == b'{' => {
                     self.state = State::Element;
                     continue;
@@ -269,23 +327,69 @@ impl Elements {
                 State::Value { colon: false } => return Err(self.unexpected(rest, "a colon")),
                 State::Array => match byte {
                     b'{' => {
-                        let used = take.known(rest);
-                        if used == 0 {
-                            self.state = State::Element;
+                        let opening = if self.in_section { Opening::Element } else { take.opens(rest) };
+                        let used = match opening {
+                            Opening::Element => take.known(rest),
+                            Opening::Section => 1,
+                            Opening::Nothing | Opening::Untold => 0,
+                        };
+                        match opening {
+                            Opening::Element if used > 0 => {}
+                            Opening::Element => self.state = State::Element,
+                            Opening::Section => self.enter_section(),
+                            Opening::Nothing => self.state = State::Pass,
+                            Opening::Untold => self.state = State::Opening,
                         }
                         self.offset += used as u64;
                         rest = &rest[used..];
                         continue;
                     }
                     b',' => {}
+                    b']' if self.in_section => self.state = State::Key,
                     b']' if self.shape == Some(Shape::Array) => self.state = State::Done,
                     b']' => self.state = State::Key,
                     _ => return Err(self.unexpected(rest, "an object")),
                 },
-                State::Done => return Err(self.unexpected(rest, "the end")),
+                State::Done => return Err(self.unexpected(rest, END)),
             }
             self.offset += 1;
             rest = after;
+        }
+        Ok(())
+    }
+
+    fn enter_section(&mut self) {
+        self.in_section = true;
+        self.state = State::Key;
+    }
+
+    /// Goes on with an element as soon as its first bytes tell what is done with it.
+    fn opened<E: From<ElementError>>(&mut self, take: &mut impl TakeElements<E>) -> Result<(), E> {
+        let opening = match take.opens(&self.element) {
+            Opening::Untold if self.element.len() >= MAX_OPENING => Opening::Element,
+            opening => opening,
+        };
+        match opening {
+            Opening::Untold => {}
+            Opening::Section => {
+                self.element.clear();
+                self.enter_section();
+            }
+            Opening::Nothing => {
+                self.element.clear();
+                (self.state, self.depth) = (State::Pass, 1);
+            }
+            Opening::Element => {
+                let begun = std::mem::take(&mut self.element);
+                self.state = State::Element;
+                match self.nested(&begun) {
+                    (_, true) => {
+                        self.state = State::Array;
+                        take.element(&begun)?;
+                    }
+                    (_, false) => self.element = begun,
+                }
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ pub mod bounded;
 pub mod dump;
 pub mod dump_forms;
 mod elements;
+pub(crate) mod entry;
 pub mod istio;
 pub mod istiod;
 mod last_updated;
@@ -25,7 +26,7 @@ pub mod xds_stats;
 pub mod yaml_edit;
 
 pub(crate) use elements::between;
-pub use elements::{ElementError, Elements, Shape};
+pub use elements::{END, ElementError, Elements, Shape};
 pub use istio as objects;
 pub use istio::mesh_config;
 pub use last_updated::last_updated;

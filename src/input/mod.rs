@@ -1,8 +1,9 @@
 //! Files, directories, archives and standard input into lines of text, without knowing what they say.
 //!
 //! [`walk`] gives every file of an input as its unpacked bytes, [`Text`] turns bytes into UTF-8, and [`Lines`] cuts
-//! that into lines. All of it is bounded: what an input unfolds into, the headers of archives, the length of a line.
+//! that into lines. [`ahead`] reads on one thread what another works on. All of it is bounded: what an input unfolds into, the headers of archives, the length of a line.
 
+mod ahead;
 mod lines;
 #[cfg(test)]
 mod pieces;
@@ -10,6 +11,7 @@ mod text;
 mod unpack;
 mod walk;
 
+pub use ahead::ahead;
 pub use lines::{Lines, MAX_LINE};
 pub use text::Text;
 pub use unpack::Unfolds;

@@ -193,7 +193,7 @@ impl Walker<'_, '_> {
         let mut whole = Cursor::new(head).chain(reader);
         match packing {
             Packing::Plain => {
-                let mut reader = BufReader::new(whole.take(self.limits.entry_bytes));
+                let mut reader = BufReader::with_capacity(64 << 10, whole.take(self.limits.entry_bytes));
                 (self.each)(name, Ok(Entry { name, path, reader: &mut reader }));
                 Ok(())
             }

@@ -98,7 +98,8 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
         .transpose()?;
     // Its retries of 429 and 503 take over a minute, and say nothing meanwhile; ours are counted and bounded.
     config.default_retry = false;
-    config.connect_timeout = Some(options.request_timeout);
+    // Sooner than the answer's end, which counts the connecting, so that this is said of a server that takes no connection.
+    config.connect_timeout = Some(options.request_timeout * 9 / 10);
     config.auth_info.impersonate = options.impersonate.clone().or(config.auth_info.impersonate);
     if !options.impersonate_groups.is_empty() {
         config.auth_info.impersonate_groups = Some(options.impersonate_groups.clone());

@@ -223,22 +223,68 @@ impl Connection {
         }
     }
 
-    /// Names the workload of the same name, where there is no such pod but there is one.
+    /// Names the workload of the same name, where there is no such pod but there is one; else the name that was
+    /// probably meant.
     async fn with_suggestion(&self, error: ApiError, target: &Target, namespace: &str) -> ApiError {
+        let ApiError::NotFound(missing) = error else { return error };
+        let meant = match self.workload_of_name(target, namespace).await {
+            None => self.nearest_name(target, namespace).await,
+            found => found,
+        };
+        match meant {
+            Some(meant) => {
+                ApiError::missing(missing.kind, &missing.name, format!("{}; did you mean {meant}?", missing.message))
+            }
+            None => ApiError::NotFound(missing),
+        }
+    }
+
+    /// For a pod that is not there: the workload that has its name.
+    async fn workload_of_name(&self, target: &Target, namespace: &str) -> Option<String> {
         #[derive(Deserialize)]
         struct Any {}
-        let ApiError::NotFound(missing) = error else { return error };
-        if target.kind.is_none() {
-            for kind in WorkloadKind::ALL {
-                let Some((group, resource)) = kind.resource() else { continue };
-                let path = format!("{group}/namespaces/{}/{resource}/{}", encode(namespace), encode(&target.name));
-                if self.get::<Any>(&path).await.is_ok() {
-                    let message = format!("{}; did you mean {}/{}?", missing.message, kind.short(), target.name);
-                    return ApiError::missing(missing.kind, &missing.name, message);
-                }
+        if target.kind.is_some() {
+            return None;
+        }
+        for kind in WorkloadKind::ALL {
+            let Some((group, resource)) = kind.resource() else { continue };
+            let path = format!("{group}/namespaces/{}/{resource}/{}", encode(namespace), encode(&target.name));
+            if self.get::<Any>(&path).await.is_ok() {
+                return Some(format!("{}/{}", kind.short(), target.name));
             }
         }
-        ApiError::NotFound(missing)
+        None
+    }
+
+    /// The name of the target's kind that is most like its own; `None` where none is near, or they may not be listed.
+    async fn nearest_name(&self, target: &Target, namespace: &str) -> Option<String> {
+        /// Jaro-Winkler's similarity of a name with a letter left out, doubled or exchanged, and a little more.
+        const NEAR: f64 = 0.9;
+        #[derive(Deserialize)]
+        struct Named {
+            metadata: Name,
+        }
+        #[derive(Deserialize)]
+        struct Name {
+            name: String,
+        }
+        let (group, resource) = target.kind.map_or(Some(("/api/v1", "pods")), WorkloadKind::resource)?;
+        let path = format!("{group}/namespaces/{}/{resource}", encode(namespace));
+        let mut nearest = (NEAR, None);
+        let query = ListQuery::all(&path);
+        let mut take = |listed: Listed<'_>| {
+            let Listed::Object(json) = listed else { return Ok(()) };
+            if let Ok(Named { metadata: Name { name } }) = serde_json::from_slice(json) {
+                let likeness = strsim::jaro_winkler(&target.name, &name);
+                if likeness > nearest.0 {
+                    nearest = (likeness, Some(name));
+                }
+            }
+            Ok(())
+        };
+        self.list(query, &mut take).await.ok()?;
+        let kind = target.kind.map_or("pod", WorkloadKind::short);
+        nearest.1.map(|name| format!("{kind}/{name}"))
     }
 
     async fn named_pods(

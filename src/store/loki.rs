@@ -26,6 +26,13 @@ pub struct Loki<'c> {
     known: Mutex<Known>,
 }
 
+/// From which end entries come, and how many of them.
+#[derive(Clone, Copy)]
+struct Order {
+    forward: bool,
+    most: usize,
+}
+
 #[derive(Debug, Clone)]
 struct Known {
     /// Labels of streams; what else entries have is structured metadata, and no matter of selectors.
@@ -74,8 +81,9 @@ impl<'c> Loki<'c> {
     }
 
     /// `{…} | …`: the selector with what can stand in it, and the rest behind.
-    fn query(&self, ask: &Ask, more: &str) -> String {
+    fn query(&self, ask: &Ask, of_source: &[Condition], more: &str) -> String {
         let labels = self.known().labels;
+        let conditions: Vec<&Condition> = ask.conditions.iter().chain(of_source).collect();
         let given = ask.query.as_deref().unwrap_or_default().trim();
         let (selector, pipeline) = split(given);
         let mut inside: Vec<String> = Vec::new();
@@ -83,7 +91,7 @@ impl<'c> Loki<'c> {
             inside.push(selector.trim().trim_end_matches(',').to_owned());
         }
         let mut behind = String::new();
-        for one in &ask.conditions {
+        for one in &conditions {
             match matcher(one) {
                 Some(text) if one.fields().iter().all(|field| labels.contains(field)) => inside.push(text),
                 None if matches!(one, Condition::Says(_)) => {
@@ -94,7 +102,7 @@ impl<'c> Loki<'c> {
             }
         }
         // A selector has to ask for something that is there.
-        let asks = selector.contains('=') || ask.conditions.iter().any(|one| matches!(one, Condition::Is(..)));
+        let asks = selector.contains('=') || conditions.iter().any(|one| matches!(one, Condition::Is(..)));
         if !asks || inside.is_empty() {
             let usual = ["namespace", "service_name", "app", "job", "container", "pod"];
             let label = usual.iter().find(|name| labels.iter().any(|label| label == *name)).copied();
@@ -113,10 +121,10 @@ impl<'c> Loki<'c> {
         query: &str,
         ask: &Ask,
         (from, until): (Timestamp, Timestamp),
-        forward: bool,
+        Order { forward, most }: Order,
     ) -> Result<(Vec<Record>, usize), StoreError> {
         loop {
-            let limit = self.known().limit;
+            let limit = self.known().limit.min(most);
             let request = WebRequest::get(RANGE)
                 .with("query", query)
                 .with("start", nanos(from))
@@ -136,6 +144,25 @@ impl<'c> Loki<'c> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Counts are of whole steps: the first and the last entry say how much of theirs has any.
+    async fn see_ends(&self, ask: &Ask, step: i64, groups: &mut [Group]) -> Result<(), StoreError> {
+        let query = self.query(ask, &[], "");
+        let mut ends = [ask.since, ask.until];
+        for (end, forward) in ends.iter_mut().zip([true, false]) {
+            let one = Order { forward, most: 1 };
+            let (records, _) = self.entries(&query, ask, (ask.since, ask.until), one).await?;
+            *end = records.first().map_or(*end, |record| record.time);
+        }
+        for group in groups {
+            let edge = |second| Timestamp::from_second(second).unwrap_or_default();
+            let (start, end) = (edge(group.start), edge(group.start + step));
+            if start < ends[0] || ends[1] < end {
+                group.seen = Some((start.max(ends[0]), end.min(ends[1])));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -204,6 +231,16 @@ fn label_filter(one: &Condition) -> String {
     }
 }
 
+/// What the records of a stretch's source have.
+fn of_source(ask: &Ask, wanted: &Wanted) -> Vec<Condition> {
+    let Wanted::Around(spans) = wanted else { return Vec::new() };
+    let of = |(field, value): (&str, &String)| match value.as_str() {
+        "" => Condition::HasNot(field.to_owned()),
+        _ => Condition::Is(field.to_owned(), vec![value.clone()]),
+    };
+    spans.first().map_or_else(Vec::new, |span| ask.fields.groups().into_iter().zip(&span.values).map(of).collect())
+}
+
 fn line_filter(wanted: &Wanted) -> String {
     match wanted {
         Wanted::All | Wanted::Around(_) => String::new(),
@@ -241,25 +278,26 @@ impl LogStore for Loki<'_> {
     fn sample<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
         Box::pin(async move {
             self.labels(ask).await?;
-            let before = self.known().limit;
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).limit = SAMPLE;
-            let found = self.entries(&self.query(ask, ""), ask, (ask.since, ask.until), false).await;
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.limit = if known.limit < SAMPLE { known.limit } else { before };
-            drop(known);
-            Ok(found?.0)
+            let newest = Order { forward: false, most: SAMPLE };
+            Ok(self.entries(&self.query(ask, &[], ""), ask, (ask.since, ask.until), newest).await?.0)
         })
     }
 
     fn spans_at_once(&self) -> usize {
         // LogQL has one range of time a query.
-        0
+        1
+    }
+
+    fn most_spans(&self) -> usize {
+        // So many queries.
+        1_000
     }
 
     fn count<'a>(&'a self, ask: &'a Ask, step: i64) -> BoxFuture<'a, Result<Vec<Group>, StoreError>> {
         Box::pin(async move {
             let names = ask.fields.groups();
-            let query = format!("sum by ({}) (count_over_time({}[{step}s]))", names.join(","), self.query(ask, ""));
+            let query =
+                format!("sum by ({}) (count_over_time({}[{step}s]))", names.join(","), self.query(ask, &[], ""));
             let first = ask.since.as_second().div_euclid(step) * step;
             let last = ask.until.as_second();
             let mut length = COUNTED.as_secs().max(step) / step * step;
@@ -303,6 +341,9 @@ impl LogStore for Loki<'_> {
                 }
                 from = to;
             }
+            if !found.is_empty() {
+                self.see_ends(ask, step, &mut found).await?;
+            }
             Ok(found)
         })
     }
@@ -314,8 +355,9 @@ impl LogStore for Loki<'_> {
         from: Timestamp,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(async move {
-            let query = self.query(ask, &line_filter(wanted));
-            let (mut records, limit) = self.entries(&query, ask, (from, wanted.until(ask)), true).await?;
+            let query = self.query(ask, &of_source(ask, wanted), &line_filter(wanted));
+            let all = Order { forward: true, most: usize::MAX };
+            let (mut records, limit) = self.entries(&query, ask, (from, wanted.until(ask)), all).await?;
             let Some(last) = records.last().map(|record| record.time).filter(|_| records.len() >= limit) else {
                 return Ok(Page { records, next: None });
             };

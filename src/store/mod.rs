@@ -115,9 +115,14 @@ pub trait LogStore: Send + Sync {
         Ok(())
     }
 
-    /// How many stretches around failures are asked for at once; 0 where it cannot be asked for them.
+    /// How many stretches around failures are asked for at once.
     fn spans_at_once(&self) -> usize {
         200
+    }
+
+    /// How many stretches around failures are asked for in all.
+    fn most_spans(&self) -> usize {
+        usize::MAX
     }
 
     /// The numbers of records by source and step of so many seconds, by the store's own aggregation.

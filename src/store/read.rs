@@ -146,19 +146,12 @@ async fn reading(
     if summary.whole {
         wanted = &Wanted::All;
     }
-    let around = matches!(wanted, Wanted::Words(_)) && store.spans_at_once() > 0;
-    if matches!(wanted, Wanted::Words(_)) && !around {
-        ask.told.remark(format!(
-            "{} is not asked for what stands around failures: of traces over several records only those with the words are read, and delays are known where failures say them.",
-            store.name()
-        ));
-    }
     if !matches!(wanted, Wanted::All) && options.calls && sources_of_proxies(&counted) {
         count_calls(store, ask, options, &mut counted).await?;
     }
     reader.begin(&summary);
     let mut feeding = Feeding { options, counted: &mut counted, states: HashMap::new(), summary: &mut summary, reader };
-    if let Err(error) = pages(store, ask, wanted, around, &mut feeding).await {
+    if let Err(error) = pages(store, ask, wanted, &mut feeding).await {
         if feeding.summary.read == 0 {
             return Err(error);
         }
@@ -261,16 +254,23 @@ async fn pages(
     store: &dyn LogStore,
     ask: &Ask,
     wanted: &Wanted,
-    around: bool,
     feeding: &mut Feeding<'_, '_>,
 ) -> Result<(), StoreError> {
-    let mut from = ask.since;
+    let (mut from, mut around, mut asked) = (ask.since, matches!(wanted, Wanted::Words(_)), 0);
     loop {
-        let page = store.page(ask, wanted, from).await?;
+        let mut page = store.page(ask, wanted, from).await?;
+        page.records.retain(|record| is_wanted(ask, record));
+        let spans = if around { spans(ask, &page.records) } else { Vec::new() };
+        asked += spans.len();
+        if around && asked > store.most_spans() {
+            around = false;
+            ask.told.remark(format!(
+                "From {from} on {} is not asked for what stands around failures, which are too many: of traces over several records only those with the words are read, and delays are known where failures say them.",
+                store.name()
+            ));
+        }
         if around {
-            let mut records = page.records;
-            records.retain(|record| is_wanted(ask, record));
-            surroundings(store, ask, spans(ask, &records), feeding).await?;
+            surroundings(store, ask, spans, feeding).await?;
         } else {
             feeding.take_all(ask, &page.records, |_| true);
         }

@@ -20,7 +20,7 @@ fn kubectl(flags: &[&str], kubeconfig: &str) -> (bool, usize) {
         .arg(SANDBOX.directory().join("cache"))
         .args(flags)
         .env("KUBECONFIG", kubeconfig)
-        .env("HOME", "/nonexistent")
+        .env("HOME", crate::home())
         .output()
         .expect("kubectl runs");
     (output.status.success(), String::from_utf8_lossy(&output.stdout).lines().count())
@@ -195,6 +195,10 @@ fn requests_are_shown_one_a_line_and_nothing_secret() {
 fn what_was_probably_meant_is_said() {
     let audit = |args: &[&str]| plugin([&["timeouts"], args].concat()).on(crate::incident()).run();
     audit(&["checkout"]).exits(4).complains("did you mean deploy/checkout?");
+    audit(&["deploy/chekout"]).exits(4).complains("did you mean deploy/checkout?");
+    audit(&["svc/check-out"]).exits(4).complains("did you mean svc/checkout?");
+    audit(&["checkout-7d9f8b6c5d-m8qz2"]).exits(4).complains("did you mean pod/checkout-7d9f8b6c5d-m8q2z?");
+    assert!(!audit(&["deploy/nothing-like-it"]).exits(4).stderr.contains("did you mean"));
     audit(&["deploy", "checkout"]).exits(2).complains("did you mean deploy/checkout?");
     audit(&["nothing-at-all"]).exits(4).complains("there is no pod \"nothing-at-all\"");
 }

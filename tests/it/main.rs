@@ -48,13 +48,15 @@ mod walkthrough;
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use meshaudit_sandbox::Sandbox;
 use meshaudit_sandbox::incident as mesh;
 use serde_json::Value;
+use wait_timeout::ChildExt as _;
 
 /// The incident, shared by all tests that leave it as it is.
 static INCIDENT: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::start(mesh::mesh()).expect("the incident starts"));
@@ -84,6 +86,11 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
 }
 
+/// A home directory that is nobody's: what a command keeps there is seen by the other tests alone.
+pub(crate) fn home() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")
+}
+
 /// The plugin with arguments, and with no cluster.
 pub(crate) fn plugin<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plugin {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"));
@@ -92,7 +99,7 @@ pub(crate) fn plugin<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plug
         command.env_remove(variable);
     }
     // No kubeconfig of the machine's is ever looked at.
-    command.env("KUBECONFIG", "/nonexistent/kubeconfig").env("HOME", "/nonexistent");
+    command.env("KUBECONFIG", "/nonexistent/kubeconfig").env("HOME", home());
     Plugin { command, stdin: Vec::new() }
 }
 
@@ -102,6 +109,18 @@ pub(crate) fn on_incident<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) ->
     let mut plugin = plugin(args).on(incident());
     plugin.command.args(["--request-timeout", "5s"]);
     plugin
+}
+
+/// No command that ends by itself takes this long: one that waits for ever fails its test, and not the whole run.
+const LONGEST_RUN: Duration = Duration::from_secs(300);
+
+/// What comes out of a pipe, read by a thread so that no pipe fills up.
+fn read_aside(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).expect("UTF-8");
+        text
+    })
 }
 
 impl Plugin {
@@ -138,12 +157,17 @@ impl Plugin {
         let bytes = std::mem::take(&mut self.stdin);
         // The plugin need not read what it was given.
         let feeding = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
-        let output = child.wait_with_output().expect("the plugin ends");
+        let stdout = read_aside(child.stdout.take().expect("piped"));
+        let stderr = read_aside(child.stderr.take().expect("piped"));
+        let Some(status) = child.wait_timeout(LONGEST_RUN).expect("the plugin is waited for") else {
+            child.kill().expect("ended");
+            panic!("{:?} did not end within {LONGEST_RUN:?}", self.command);
+        };
         feeding.join().expect("fed");
         Run {
-            code: output.status.code().expect("an exit code"),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+            code: status.code().expect("an exit code"),
+            stdout: stdout.join().expect("read"),
+            stderr: stderr.join().expect("read"),
         }
     }
 

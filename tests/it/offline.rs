@@ -293,6 +293,16 @@ fn every_form_of_a_dump_gives_the_same_clusters() {
     let sections = json!({"gateways": {"eg-1": section, "eg-2": section}});
     let ours = json!({"shop/web-1": clusters, "shop/web-2": clusters});
     let as_yaml = |value: &Value| serde_saphyr::to_string(value).unwrap();
+    let of_pod = |pod: &str| {
+        let mut whole = whole.clone();
+        let configs = whole["configs"].as_array_mut().unwrap();
+        let node = configs.iter_mut().find_map(|config| config["bootstrap"]["node"].as_object_mut()).unwrap();
+        node.insert("id".to_owned(), format!("sidecar~10.0.0.1~{pod}.shop~shop.svc.cluster.local").into());
+        whole
+    };
+    let one_by_one = |list: &Value, print: fn(&Value) -> String| {
+        list.as_array().unwrap().iter().map(|value| print(value) + "\n").collect::<String>()
+    };
     for (name, text, proxies) in [
         ("clusters.yaml", yaml.clone(), vec![]),
         ("documents.yml", format!("# by istioctl\n---\n{yaml}"), vec![]),
@@ -302,6 +312,26 @@ fn every_form_of_a_dump_gives_the_same_clusters() {
         ("egctl-all.json", all.to_string(), vec!["gateways/eg-1", "gateways/eg-2"]),
         ("egctl-clusters.json", sections.to_string(), vec!["gateways/eg-1", "gateways/eg-2"]),
         ("egctl-clusters.yaml", as_yaml(&sections), vec!["gateways/eg-1", "gateways/eg-2"]),
+        ("jq-c.json", one_by_one(&clusters, Value::to_string), vec![]),
+        ("jq.json", one_by_one(&clusters, |value| format!("{value:#}")), vec![]),
+        ("jq-configs.json", one_by_one(&of_pod("web-1")["configs"], |value| format!("{value:#}")), vec!["shop/web-1"]),
+        (
+            "jq-configs-c.json",
+            format!("{{}}\n{}", one_by_one(&of_pod("web-1")["configs"], Value::to_string)),
+            vec!["shop/web-1"],
+        ),
+        (
+            "each.yaml",
+            one_by_one(&clusters, |value| format!("---\n{}", serde_saphyr::to_string(value).unwrap())),
+            vec![],
+        ),
+        ("two.json", format!("{:#}{}\n", of_pod("web-1"), of_pod("web-2")), vec!["shop/web-1", "shop/web-2"]),
+        ("jq-s.json", json!([of_pod("web-1"), of_pod("web-2")]).to_string(), vec!["shop/web-1", "shop/web-2"]),
+        (
+            "jq-s-pretty.json",
+            format!("{:#}", json!([of_pod("web-1"), of_pod("web-2")])),
+            vec!["shop/web-1", "shop/web-2"],
+        ),
         ("ours.json", ours.to_string(), vec!["shop/web-1", "shop/web-2"]),
         ("ours.yaml", as_yaml(&ours), vec!["shop/web-1", "shop/web-2"]),
     ] {
@@ -329,6 +359,11 @@ fn every_form_of_a_dump_gives_the_same_clusters() {
     }
     let one = file("cluster.json", clusters[0].to_string());
     assert_eq!(values(&audit_of(&[&one])).len(), 1);
+    // Where one dump ends and the next one begins is to be seen in a list of parts, too.
+    let mixed = one_by_one(&of_pod("web-1")["configs"], Value::to_string)
+        + &one_by_one(&of_pod("web-2")["configs"], Value::to_string);
+    let run = plugin(["timeouts", "--from", file("mixed.json", mixed).to_str().unwrap()]).run().exits(4);
+    assert!(run.stderr.contains("each proxy has a file of its own"), "{}", run.stderr);
     // What only looks like one of these is not taken for one.
     for (name, text) in [
         ("package.json", json!({"name": "left-pad", "version": "1.0.0"}).to_string()),

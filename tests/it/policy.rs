@@ -122,7 +122,7 @@ fn a_policy_in_the_working_directory_counts() {
     let fixture = project().join(FIXTURE);
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"));
     command.current_dir(directory.path()).args(["timeouts", "-o", "json", "--from", fixture.to_str().unwrap()]);
-    let out = command.env("KUBECONFIG", "/nonexistent").env("HOME", "/nonexistent").output().unwrap();
+    let out = command.env("KUBECONFIG", "/nonexistent").env("HOME", crate::home()).output().unwrap();
     let found: Value = serde_json::from_slice(&out.stdout).unwrap();
     assert!(!codes(&found).iter().any(|(code, _)| code == "MA001"), "{found}");
 }

@@ -58,7 +58,7 @@ fn paste(sandbox: &Sandbox, command: &str) -> (i32, String) {
         .args(["-c", command])
         .env("PATH", format!("{}:/usr/bin:/bin", tools.display()))
         .env("KUBECONFIG", "/nonexistent/kubeconfig")
-        .env("HOME", "/nonexistent")
+        .env("HOME", crate::home())
         .env("KUBECACHEDIR", sandbox.directory().join("cache"))
         .output()
         .unwrap();

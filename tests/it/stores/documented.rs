@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use super::{Asked, CLOSED, Said, Server, decoded, of_any_source, parameter};
 use crate::plugin;
 
-/// Lines of two pods in an hour, some of them resets: time in nanoseconds, pod, line.
-fn lines() -> Vec<(i128, &'static str, String)> {
+/// Lines: time in nanoseconds, pod, line.
+type Lines = Vec<(i128, &'static str, String)>;
+
+/// Lines of two pods in an hour, some of them resets.
+fn lines() -> Lines {
     let start: jiff::Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
     let mut found = Vec::new();
     for index in 0..400_i64 {
@@ -27,10 +30,30 @@ fn lines() -> Vec<(i128, &'static str, String)> {
     found
 }
 
+/// More lines than are read whole, of which failures have only their causes' words: what began a call, and how it was
+/// reported, stands before them.
+fn traces() -> Lines {
+    let start: jiff::Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+    let mut found = Vec::new();
+    for index in 0..5_200_i64 {
+        let at = start + jiff::SignedDuration::from_millis(index * 500 + 1);
+        let pod = if index / 100 % 3 == 0 { "orders-66b5d7c98f-zzzz2" } else { "checkout-7d9f8b6c5d-x2x4z" };
+        let line = match index % 100 {
+            47 => format!("{at} DEBUG [http-1] o.a.h.wire - http-outgoing-1 >> GET /v1/charge HTTP/1.1"),
+            49 => format!("{at} ERROR [http-1] c.e.Client - POST https://api.example.com/v1/charge failed"),
+            50 => "java.net.SocketException: Connection reset".to_owned(),
+            51 => "\tat java.base/sun.nio.ch.NioSocketImpl.implRead(NioSocketImpl.java:328)".to_owned(),
+            _ => format!("{at} INFO [http-2] c.e.Client - order {index} is paid"),
+        };
+        found.push((at.as_nanosecond() + i128::from(index) + 1, pod, line));
+    }
+    found
+}
+
 /// The same lines as a node keeps them.
-fn write_pods(directory: &Path) {
+fn write_pods(directory: &Path, lines: Lines) {
     let mut logs: BTreeMap<&str, String> = BTreeMap::new();
-    for (at, pod, line) in lines() {
+    for (at, pod, line) in lines {
         let at = jiff::Timestamp::from_nanosecond(at).unwrap();
         logs.entry(pod).or_default().push_str(&format!("{at:.9} {line}\n"));
     }
@@ -45,16 +68,25 @@ pub(super) const WINDOW: [&str; 8] =
     ["--since", "2026-11-20T09:00Z", "--until", "2026-11-20T12:00Z", "--by", "10m", "-o", "json"];
 
 pub(super) fn from_files() -> Value {
+    read_from_files(lines())
+}
+
+fn read_from_files(lines: Lines) -> Value {
     let directory = tempfile::tempdir().unwrap();
-    write_pods(directory.path());
+    write_pods(directory.path(), lines);
     let from = directory.path().display().to_string();
     let mut args = vec!["resets", "--from", &from];
     args.extend(WINDOW);
     serde_json::from_str(&plugin(args).run().exits(0).stdout).unwrap()
 }
 
-/// Loki's answers, as its documentation has them; entries no more than `limit` at once.
+/// Loki's answers about [`lines`].
 fn loki(asked: &Asked) -> Said {
+    loki_of(asked, lines())
+}
+
+/// Loki's answers, as its documentation has them; entries no more than `limit` at once.
+fn loki_of(asked: &Asked, lines: Lines) -> Said {
     if asked.line.starts_with("GET /loki/api/v1/labels") {
         return Said::ok(json!({"status": "success", "data": ["container", "namespace", "pod"]}).to_string());
     }
@@ -69,8 +101,7 @@ fn loki(asked: &Asked) -> Said {
         for pod in ["orders-66b5d7c98f-zzzz2", "checkout-7d9f8b6c5d-x2x4z"] {
             let mut at = start;
             while at <= end {
-                let count =
-                    lines().iter().filter(|(time, of, _)| *of == pod && at - step < *time && *time <= at).count();
+                let count = lines.iter().filter(|(time, of, _)| *of == pod && at - step < *time && *time <= at).count();
                 if count > 0 {
                     let second = at as f64 / 1e9;
                     series.entry(pod).or_default().push(json!([second, count.to_string()]));
@@ -90,7 +121,14 @@ fn loki(asked: &Asked) -> Said {
             &format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > 100)"),
         );
     }
-    let mut entries: Vec<_> = lines().into_iter().filter(|(time, ..)| start <= *time && *time < end).collect();
+    let filter = query.split_once(" |~ ").map(|(_, quoted)| serde_json::from_str::<String>(quoted).unwrap());
+    let filter = filter.map(|filter| regex::Regex::new(&filter).unwrap());
+    let of = query.split_once("pod=\"").map(|(_, rest)| rest.split_once('"').unwrap().0);
+    let meant = |(time, pod, line): &(i128, &str, String)| {
+        let says = filter.as_ref().is_none_or(|filter| filter.is_match(line));
+        start <= *time && *time < end && says && of.is_none_or(|of| of == *pod)
+    };
+    let mut entries: Vec<_> = lines.into_iter().filter(meant).collect();
     if parameter(asked, "direction") == "backward" {
         entries.reverse();
     }
@@ -119,6 +157,21 @@ fn loki_is_asked_as_it_is_documented() {
         "{asked}"
     );
     assert!(asked.contains("direction=forward") && asked.contains("limit=100"), "{asked}");
+    // What stands around failures is read, too, where not everything is.
+    let server = Server::start(|asked| loki_of(asked, traces()));
+    let mut args = vec!["resets", "--loki", &server.url, "-n", "shop"];
+    args.extend(WINDOW);
+    let run = plugin(args).run().exits(0);
+    let mut report: Value = serde_json::from_str(&run.stdout).unwrap();
+    let mut files = read_from_files(traces());
+    assert_eq!(files["total"]["resets"], 52, "{files}");
+    // What says nothing is counted by the store, and not read.
+    assert!(report["input"]["bytes"].as_u64() < Some(files["input"]["bytes"].as_u64().unwrap() / 3));
+    for report in [&mut report, &mut files] {
+        report["input"]["bytes"] = Value::Null;
+    }
+    assert_eq!(of_any_source(report), of_any_source(files));
+    assert!(server.asked().matches("limit=100").count() < 500, "pages of failures, and what stands around each");
     // What it warns of makes the count incomplete.
     let warning = Server::start(|asked| {
         let said = loki(asked);

