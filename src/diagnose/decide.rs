@@ -273,8 +273,10 @@ pub(super) fn access(line: &AccessLine, timeout: Option<Duration>) -> Option<Ver
     if is_blackhole(cluster) || (code_details == "direct_response" && line.route.as_deref() == Some("block_all")) {
         return certain(Cause::Blackhole);
     }
-    // Passing on what the application answered is no failure of a connection.
-    if code_details.starts_with("via_upstream") && !flag("UF") {
+    // Passing on what the application answered is no failure of a connection, unless it broke off in the middle: before 1.15
+    // the details went on saying where its beginning had come from.
+    let broke_off = ["UF", "UC", "UR", "UPE", "UT", "UMSDR", "SI", "DT", "DC", "DR"].into_iter().any(flag);
+    if code_details.starts_with("via_upstream") && !broke_off {
         return (line.code >= 500).then_some(Verdict::certain(Cause::UpstreamApplicationError));
     }
     if let Some(verdict) = details(code_details) {
@@ -443,6 +445,28 @@ mod tests {
         assert_eq!(suggested(seconds(10_007)), Some(seconds(10_000)));
         assert_eq!(suggested(seconds(1350)), None);
         assert_eq!(suggested(seconds(250)), Some(seconds(250)));
+    }
+
+    #[test]
+    fn an_answer_may_break_off() {
+        let line = |flags: &'static str| AccessLine {
+            code: 200,
+            method: Some("GET".into()),
+            flags: flags.into(),
+            details: Some("via_upstream".into()),
+            ..AccessLine::default()
+        };
+        for (flags, cause) in [
+            ("UC", Cause::UpstreamClosedConnection),
+            ("UR", Cause::UpstreamResetStream),
+            ("DC", Cause::DownstreamDisconnect),
+            ("UT", Cause::UpstreamResponseTimeout),
+        ] {
+            assert_eq!(access(&line(flags), None).unwrap().cause, cause, "{flags}");
+        }
+        for flags in ["", "URX", "LR"] {
+            assert_eq!(access(&line(flags), None), None, "{flags}");
+        }
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub struct AppRecord<'a> {
     pub json: Option<JsonRecord<'a>>,
     /// Number of the record's first line in its input, from 1.
     pub line: u64,
+    /// Whether it is known to have none of the words that are looked for: of a record in JSON, fields that only matter to
+    /// failures are not read then.
+    pub quiet: bool,
 }
 
 /// What the records of one call have in common.

@@ -159,11 +159,7 @@ impl Patterns {
 
     /// What a record is.
     pub(super) fn judge<'a>(&self, record: &AppRecord<'a>) -> Judgement<'a> {
-        if let Some(json) = record.json
-            && self.custom.is_none()
-            && !self.prefilter.is_match(json.raw)
-            && !hides_words(json.raw)
-        {
+        if record.quiet || record.json.is_some_and(|json| self.is_without_words(json.raw)) {
             return Judgement::Nothing;
         }
         let found = self.of_text(record.text);
@@ -181,6 +177,11 @@ impl Patterns {
             (None, Some(reason)) => Judgement::Uncounted(reason),
             (None, None) => Judgement::Nothing,
         }
+    }
+
+    /// Whether a line of JSON has no word of a lost connection, and nothing behind which one could be hidden.
+    pub(super) fn is_without_words(&self, raw: &str) -> bool {
+        self.custom.is_none() && !self.prefilter.is_match(raw) && !hides_words(raw)
     }
 
     /// Whether a record says that all is well.
@@ -330,10 +331,11 @@ enum Found {
 }
 
 /// Whether a JSON text has escapes behind which words could be hidden from a search of it: letters by their numbers, and
-/// quotes and slashes, which words have in them.
+/// quotes and slashes, which words have in them. And blanks that web pages keep from being broken at.
 fn hides_words(raw: &str) -> bool {
-    memchr::memchr_iter(b'\\', raw.as_bytes())
-        .any(|at| matches!(raw.as_bytes().get(at + 1), Some(b'u' | b'"' | b'/' | b'\\')))
+    (!raw.is_ascii() && raw.contains('\u{a0}'))
+        || memchr::memchr_iter(b'\\', raw.as_bytes())
+            .any(|at| matches!(raw.as_bytes().get(at + 1), Some(b'u' | b'"' | b'/' | b'\\')))
 }
 
 /// Whether the word at this place is part of a URL.

@@ -84,6 +84,9 @@ static TARGETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         format!(
             r"\b(?:https?|wss?|grpcs?|tcp|tls|ssl|ldaps?|s?ftp|amqps?|mqtts?|nats|kafka|rediss?|memcached|mongodb(?:\+srv)?|postgres(?:ql)?|mysql|mariadb|sqlserver|clickhouse|cassandra|thrift|(?:jdbc:[a-z0-9]+(?::[a-z0-9]+)?))://(?:[^/@\s\x22']{{0,128}}@)?{HOST}(?::(?P<port>\d{{1,5}}))?"
         ),
+        // librdkafka, kafka-python
+        format!(r"\b{HOST}:(?P<port>\d{{2,5}})/\w+: (?:Disconnected|Receive failed|Send failed|Connect to)"),
+        format!(r"<BrokerConnection [^>\n]{{0,80}}\bhost={HOST}(?:/[\d.]+ port=|:)(?P<port>\d{{2,5}})"),
         // jdbc:oracle:thin:@//db.example.com:1521/x, jdbc:oracle:thin:@db.example.com:1521:x
         format!(r"jdbc:oracle:\w+:@(?://)?{HOST}(?::(?P<port>\d{{1,5}}))?"),
         // urllib3: HTTPSConnectionPool(host='api.example.com', port=443)

@@ -93,6 +93,12 @@ impl<'q> StreamCounter<'q> {
         &mut self.tally.reading
     }
 
+    /// What is counted.
+    #[must_use]
+    pub const fn question(&self) -> &'q Question {
+        self.question
+    }
+
     /// Counts a record of an application.
     pub fn record(&mut self, record: &AppRecord<'_>) {
         self.tally.reading.records += 1;

@@ -40,6 +40,12 @@ pub struct Question {
 }
 
 impl Question {
+    /// Whether a line of JSON has no word of a lost connection, and nothing behind which one could be hidden.
+    #[must_use]
+    pub fn is_quiet(&self, line: &str) -> bool {
+        self.patterns.is_without_words(line)
+    }
+
     /// How many marks lie at or before the instant: 0 is before the first.
     pub(super) fn segment(&self, at: Timestamp) -> usize {
         self.marks.partition_point(|mark| mark.at <= at)

@@ -128,6 +128,28 @@ pub(super) const LITERALS: &[&str] = &[
     "during the request",
     "negotiation",
     "did not return a response",
+    "socket disconnected",
+    "no close frame",
+    "closed abnormally",
+    "past the end of the stream",
+    "reason: :closed",
+    "{error,closed}",
+    "{error, closed}",
+    "recv: closed",
+    "send: closed",
+    "(idle): closed",
+    "disconnected from node",
+    "disconnectexception",
+    "connection to broker lost",
+    "stream truncation",
+    "gnutls recv error",
+    "connectionshutdown",
+    "stream error",
+    "stream was reset",
+    "after goaway",
+    "closed with error code",
+    "goaway_session",
+    "h2 protocol error",
     // Of what is not understood.
     "reset the stream",
     "not closed cleanly",
@@ -198,16 +220,22 @@ pub(super) const PATTERNS: &[Pattern] = &[
     // gRPC-Java, .NET, Ruby's OpenSSL 3, SQL Server's driver, GnuTLS.
     plain(
         Class::TlsHandshakeTerminated,
-        r"closed while performing (?:protocol|TLS) negotiation|SSL connection could not be established[^\n]{0,200}unexpected EOF or 0 bytes|SSL_connect returned=\d+ errno=\d+[^\n]{0,160}unexpected eof while reading|SQL Server did not return a response\. The connection has been closed|handshake[^\n]{0,40}TLS connection was non-properly terminated",
+        r"closed while performing (?:protocol|TLS) negotiation|SSL connection could not be established[\s\S]{0,200}?unexpected EOF or 0 bytes|SSL_connect returned=\d+ errno=\d+[^\n]{0,160}unexpected eof while reading|SQL Server did not return a response\. The connection has been closed|handshake[^\n]{0,40}TLS connection was non-properly terminated",
     ),
-    // Apache HttpClient's other words, Go's transport, Dart, botocore, the AWS SDK for Java.
+    // Apache HttpClient's other words, Go's transport, Dart, Heroku's router, botocore, the AWS SDK for Java.
     plain(
         Class::NoHttpResponse,
-        r"target server failed to respond|server closed idle connection|closed before full header was received|closed before we received a valid response|connection was closed during the request",
+        r"target server failed to respond|server closed idle connection|closed before full header was received|desc=.Connection closed without response|closed before we received a valid response|connection was closed during the request",
     ),
     plain(
         Class::ConnectionReset,
         r"connection reset\b|\bconnection (?:to \S{1,200} )?(?:was|has been|is) reset\b|\breset by (?:the )?(?:remote )?peer\b|\b(?:WSA)?ECONNRESET\b|ConnectionResetError|(?:kind\(|kind: |ErrorKind::|SocketError\.|ErrorCode\W{1,4})(?-i:ConnectionReset)\b|forcibly closed by the remote host|\b(?:os )?error 104\b|\berrno\W{1,4}104\b|\berrno 54\b|os error (?:54|10054)\)|\b(?:error|code|errno)\W{1,4}10054\b|\((?:0x80004005|10054)\): An existing|ERR_CONNECTION_RESET|NS_ERROR_NET_RESET|\(104\)[^\s,:;)]|SSL_(?:read|write)[^\n]{0,30}SSL_ERROR_SYSCALL, errno (?:104|54|10054)",
+    ),
+    // A stream of HTTP/2 that its other end reset, which is a lost call on a connection that lives: Go, gRPC in Go, Java, C++ and
+    // Node.js, OkHttp, Node.js, curl, h2. Not one that was cancelled: that is mostly the caller's own doing.
+    plain(
+        Class::ConnectionReset,
+        r"stream error: stream ID \d+; (?:PROTOCOL_ERROR|INTERNAL_ERROR|REFUSED_STREAM|ENHANCE_YOUR_CALM|HTTP_1_1_REQUIRED); received from peer|RST_STREAM (?:with (?:error )?code:?|closed stream\. HTTP/2 error code:) (?:1|2|7|11|PROTOCOL_ERROR|INTERNAL_ERROR|REFUSED_STREAM|ENHANCE_YOUR_CALM)\b|StreamResetException: stream was reset: (?:PROTOCOL_ERROR|INTERNAL_ERROR|REFUSED_STREAM|ENHANCE_YOUR_CALM)|(?:Stream|Session) closed with error code (?:NGHTTP2_(?:PROTOCOL_ERROR|INTERNAL_ERROR|REFUSED_STREAM|ENHANCE_YOUR_CALM)|(?:1|2|7|11)\b)|HTTP/2 stream \d+ was not closed cleanly: (?:PROTOCOL_ERROR|INTERNAL_ERROR|REFUSED_STREAM|ENHANCE_YOUR_CALM)|stream error received: (?:unspecific protocol error|unexpected internal error|refused stream)|GnuTLS recv error \(-54\)",
     ),
     // glibc's and Windows' messages in other languages (ECONNRESET, WSAECONNRESET).
     plain(
@@ -230,6 +258,12 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Class::UnexpectedEof,
         r"Connection terminated unexpectedly|closed in the middle of operation|got 0 bytes at EOF|ORA-12537|TNS:connection closed|No more data to read from socket|MongoNetworkError: connection \d+ to \S+ closed|AutoReconnect: \S+ connection closed|RedisException: Connection closed|Connection closed prematurely|Lost connection to remote peer|Connection lost: The server closed|Socket closed unexpectedly|\bSocketClosed \(|Error while reading line from the server|read error on connection to|terminated during authentication|/\w+: Disconnected \(after|KafkaJSConnectionError: Closed connection|Error: Unexpected close\b|client unexpectedly closed TCP connection|TLS connection was non-properly terminated|likely server has closed socket|TransportException: \[[^\]]+\] Connection has been closed",
     ),
+    // kafka-python, Kafka in Java, Celery, websockets in Python, Npgsql, Mint and hackney, Erlang's drivers, Akka and Pekko, JNDI,
+    // GnuTLS, OkHttp and gRPC-Java behind a GOAWAY, Node.js.
+    plain(
+        Class::UnexpectedEof,
+        r"<BrokerConnection [^\n]{1,300}>: socket disconnected|NetworkException: Disconnected from node|errors\.DisconnectException\b|Connection to broker lost\b|no close frame received or sent|connection closed abnormally|NpgsqlException[\s\S]{0,400}?past the end of the stream|Error\{(?:id: nil, )?reason: :closed\b|\{error, ?closed\}|\b(?:tcp|ssl) (?:recv|send)(?: \(idle\))?: closed(?:[^ ]| [^(]|$)|Entity stream truncation|CommunicationException: connection closed|LDAP connection has been closed|GnuTLS recv error \(-(?:9|110)\)|\bConnectionShutdownException\b|Connection closed after GOAWAY|ERR_HTTP2_GOAWAY_SESSION",
+    ),
     Pattern {
         class: Class::UnexpectedEof,
         regex: r#"end of file reached|: EOF$|: EOF["\s,}\]]|\bunexpected EOF\b|\b(?-i:(?:java\.io\.)?EOFException)\b|\b(?-i:EOFError)\b"#,
@@ -240,7 +274,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
 
 /// What shows that a record speaks of a connection: a frame, a scheme, an address with a port, a client library. Not a
 /// thread's name (`http-nio-8080-exec-1`).
-pub(super) const CONNECTION_EVIDENCE: &str = r"\b[a-z][a-z0-9+.-]{1,15}://|HTTP/[123]|socket|\bssl|\btls|netty|okhttp|okio|httpclient|http\.client|net\.http|net/http|\bNet::|Faraday|Excon|\bgrpc|rpc error|hyper\b|reqwest|jdbc|mysql|postgres|libpq|psycopg|redis|jedis|lettuce|mongo|kafka|amqp|rabbit|\bnats\b|\bdial tcp|bad gateway|proxy error|\bbroker\b|:\d{2,5}\b.*->|(?:read|write) tcp|connection";
+pub(super) const CONNECTION_EVIDENCE: &str = r"\b[a-z][a-z0-9+.-]{1,15}://|HTTP/[123]|socket|\bssl|\btls|netty|okhttp|okio|httpclient|http\.client|net\.http|net/(?:http|protocol|smtp|imap|ftp|pop)|openssl|\bNet::|Faraday|Excon|\bgrpc|rpc error|hyper\b|reqwest|jdbc|mysql|postgres|libpq|psycopg|redis|jedis|lettuce|mongo|kafka|amqp|rabbit|\bnats\b|\bdial tcp|bad gateway|proxy error|\bbroker\b|:\d{2,5}\b.*->|(?:read|write) tcp|connection";
 
 /// Why words of a lost connection are no lost connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -314,7 +348,7 @@ pub(super) const HARMLESS: &[(Reason, &str)] = &[
     ),
     (
         Reason::Configuration,
-        r#"(?i)\b(?:no|without|zero|0) connection resets?\b|connection[ _]resets?["']?\s*[:=]\s*\d+(?:\.\d+)?\b"#,
+        r#"(?i)\b(?:no|without|zero) connection resets?\b|\b0 connection resets\b|connection[ _]resets?["']?(?:\s*[:=]\s*\d+(?:\.\d+)?\b| 0(?:,|;|$))"#,
     ),
     (
         Reason::Configuration,
@@ -333,9 +367,16 @@ pub(super) const HARMLESS: &[(Reason, &str)] = &[
         r#"(?i)(?:\b(?:yaml|json|xml|toml|hcl|csv|template|parser?|parsing|syntax|lexer|tokenizer|decoder|zip|gzip|tar|line \d+|column \d+)|[\w.-]+\.(?:ya?ml|json|toml|xml|tpl|tmpl|conf|cfg|ini|properties|sql|graphql|proto|csv)(?::\d+){0,2})\s*:\s*(?:found )?(?:an )?unexpected (?:EOF|end of (?:file|stream|input))"#,
     ),
     (Reason::Parser, r"EOFError: (?:Ran out of input|EOF when reading a line|EOF read where)"),
+    // nginx' clients that leave before they have asked for anything.
+    (
+        Reason::Probe,
+        r"(?i)recv\(\) failed \(104: [^)\n]*\) while (?:reading client|waiting for (?:request|client))[^\n]*|peer closed connection in SSL handshake(?: \(104: [^)\n]*\))? while SSL handshaking, client[^\n]*",
+    ),
+    // kafka-python closes what it has just called disconnected.
+    (Reason::SameFailure, r"Closing connection\. (?:Kafka)?ConnectionError: socket disconnected"),
     // httpd's second line of a failure whose first one says why.
     (Reason::SameFailure, r"(?i)AH00898: Error reading from remote server returned by[^\n]*"),
 ];
 
 /// What speaks of a lost connection and is in no class.
-pub(super) const NOT_UNDERSTOOD: &str = r"\bbroken pipe\b|\bEPIPE\b|connection abort(?:ed)?\b|\bECONNABORTED\b|connection (?:was )?(?:lost|dropped)\b|\bnats: connection closed\b|\bRST_STREAM\b|\bstream reset\b|\breset the stream\b|stream \d+ was not closed cleanly|ClosedChannelException|\breset by\b|\b(?:stream|peer|connection) was reset\b";
+pub(super) const NOT_UNDERSTOOD: &str = r"\bbroken pipe\b|\bEPIPE\b|connection abort(?:ed)?\b|\bECONNABORTED\b|connection (?:was )?(?:lost|dropped)\b|\bnats: connection closed\b|\bRST_STREAM\b|\bstream reset\b|\breset the stream\b|stream \d+ was not closed cleanly|ClosedChannelException|\b(?:connection|stream|socket|session|channel|link)\b[^\n]{0,60}\breset by\b|stream error: stream ID|closed with error code NGHTTP2|\b(?:stream|peer|connection) was reset\b";

@@ -5,6 +5,7 @@ mod stored;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -243,7 +244,7 @@ impl Reading<'_> {
     fn entry(&mut self, entry: Entry<'_>, several: bool) -> Result<(), ReadingError> {
         let pod = bug_report_pod(entry.path);
         // In a bug report, logs lie among dumps, lists and events.
-        if pod.is_some() && !entry.path.ends_with(".log") {
+        if (pod.is_some() && !entry.path.ends_with(".log")) || beside_proxies(&entry) {
             return Ok(());
         }
         let beginning =
@@ -351,6 +352,24 @@ fn bug_report_pod(path: &str) -> Option<String> {
     let mut parts = path.rsplit('/');
     let (_file, pod, namespace, proxies) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     (proxies == "proxies").then(|| format!("{namespace}/{pod}"))
+}
+
+/// Whether a file of a bug report is of none of its proxies: istiod's logs, events, lists of the cluster. The report's own
+/// folder may have been given another name; then what lies beside tells it.
+fn beside_proxies(entry: &Entry<'_>) -> bool {
+    const LISTS: [&str; 2] = ["analyze", "cluster"];
+    const OTHERS: [&str; 3] = ["cni", "istio", "operator"];
+    let path = Path::new(entry.name);
+    let of_report = |folder: &Path| {
+        let (Some(name), Some(report)) = (folder.file_name().and_then(|name| name.to_str()), folder.parent()) else {
+            return false;
+        };
+        let named = report.ends_with("bug-report");
+        LISTS.contains(&name) && (named || report.join("proxies").is_dir()) || OTHERS.contains(&name) && named
+    };
+    // Folders of the input alone, not those that it lies in.
+    let folders = entry.path.matches('/').count();
+    !entry.path.is_empty() && (path.ends_with("discovery.log") || path.ancestors().skip(1).take(folders).any(of_report))
 }
 
 /// Whether a file is a configuration dump or a snapshot, and so not a log: it says so near its beginning.

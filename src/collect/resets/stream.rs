@@ -21,7 +21,8 @@ impl<'q> LogCounter<'q> {
     pub fn push(&mut self, line: &[u8]) {
         let Self { counter, reader, .. } = self;
         self.bytes += line.len() as u64 + 1;
-        reader.push(line, &mut |entry| take(counter, &entry));
+        let question = counter.question();
+        reader.push_unless(line, &|line| question.is_quiet(line), &mut |entry| take(counter, &entry));
     }
 
     /// Takes the next bytes, cut anywhere.

@@ -212,6 +212,11 @@ const TARGETS: &[&str] = &[
     "remote_host",
     "url",
     "uri",
+    "Url",
+    "Uri",
+    "RequestUri",
+    "requestUri",
+    "requestUrl",
     "upstream_host",
 ];
 
@@ -264,7 +269,7 @@ pub(super) struct Fields<'j> {
 
 /// What a member of a record means, by its place among the names for that.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+pub(super) enum Meaning {
     Time,
     Message,
     Trace,
@@ -311,6 +316,11 @@ static NAMES: LazyLock<HashMap<&str, Vec<(Meaning, usize)>>> = LazyLock::new(|| 
     }
     names
 });
+
+/// What the member at a path means.
+pub(super) fn meanings(path: &str) -> &'static [(Meaning, usize)] {
+    NAMES.get(path).map_or(&[], Vec::as_slice)
+}
 
 /// The members of a record that mean something, in one walk.
 struct Members<'a, 'j> {
@@ -406,7 +416,7 @@ pub(super) fn fields<'j>(json: &'j Json<'_>, context: &TimeContext, service_fiel
 }
 
 /// A time in any of the shapes that loggers give it.
-fn time(json: &Json<'_>, context: &TimeContext) -> Option<LoggedAt> {
+pub(super) fn time(json: &Json<'_>, context: &TimeContext) -> Option<LoggedAt> {
     match json {
         Json::Text(text) => timestamp::whole(text, context),
         Json::Number(_, Some(number)) => timestamp::epoch(&number.to_string()),
@@ -420,8 +430,47 @@ fn time(json: &Json<'_>, context: &TimeContext) -> Option<LoggedAt> {
             parts(json, &["epochSecond", "seconds"], &["nanoOfSecond", "nanos"])
                 .or_else(|| time(json.get("stringValue").or_else(|| json.get("repr"))?, context))
         }
+        Json::List(items) => match &items[..] {
+            // Elasticsearch's `fields`.
+            [one @ (Json::Text(_) | Json::Number(..))] => time(one, context),
+            // Jackson's LocalDateTime: year, month, day, hour, minute, and what is not 0 of second and nanosecond.
+            [_, _, _, _, _, ..] if items.len() <= 7 => {
+                let numbers = items.iter().map(|item| match item {
+                    Json::Number(_, number) => *number,
+                    _ => None,
+                });
+                let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
+                let at = |index: usize| numbers.get(index).copied().unwrap_or(0);
+                let clock = format!("{:02}:{:02}:{:02}.{:09}", at(3), at(4), at(5), at(6));
+                timestamp::of_parts(&format!("{:04}-{:02}-{:02}", at(0), at(1), at(2)), &clock, context)
+            }
+            _ => None,
+        },
         _ => None,
     }
+}
+
+/// A time in a member of no name that is known, by what its name ends in: for records in which no other time is, and whose
+/// envelope has none.
+pub(super) fn time_by_name(json: &Json<'_>, context: &TimeContext) -> Option<LoggedAt> {
+    const ENDS: [&str; 6] = ["timestamp", "time", "date", "created", "_ts", "_at"];
+    const OF_SOMETHING_ELSE: [&str; 7] = ["expir", "start", "birth", "deadline", "until", "valid", "uptime"];
+    fn find(json: &Json<'_>, context: &TimeContext, depth: usize) -> Option<LoggedAt> {
+        let members = json.members();
+        let named = members.iter().find_map(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let is_time =
+                ENDS.iter().any(|end| name.ends_with(end)) && !OF_SOMETHING_ELSE.iter().any(|word| name.contains(word));
+            // A number may count anything.
+            let is_text = matches!(value, Json::Text(text) if !text.bytes().all(|byte| byte.is_ascii_digit()));
+            (is_time && (is_text || name.ends_with("timestamp"))).then(|| time(value, context)).flatten()
+        });
+        named.or_else(|| {
+            let mut inner = members.iter().filter(|(_, value)| depth > 0 && matches!(value, Json::Object(_)));
+            inner.find_map(|(_, value)| find(value, context, depth - 1))
+        })
+    }
+    find(json, context, 2)
 }
 
 fn whole_number(json: &Json<'_>, names: &[&str]) -> Option<u64> {
@@ -603,6 +652,8 @@ mod tests {
             r#"{"date":"2020-07-08","time":"20:00:00"}"#,
             r#"{"log_date":"08.07.2020","log_time":"20:00:00"}"#,
             r#"{"timestampSeconds":1594238400,"timestampNanos":0}"#,
+            r#"{"timestamp":[2020,7,8,20,0]}"#,
+            r#"{"@timestamp":["2020-07-08T20:00:00Z"]}"#,
             r#"{"time":{"seconds":"1594238400","nanos":0}}"#,
             r#"{"data":{"inner":{"timestamp":"2020-07-08T20:00:00Z"}}}"#,
             r#"{"record":{"time":{"repr":"2020-07-08 20:00:00+00:00","timestamp":1594238400.0}}}"#,
@@ -610,6 +661,23 @@ mod tests {
             let json = Json::parse(record).unwrap();
             let found = fields(&json, &context(), None).logged_at;
             assert_eq!(found.unwrap_or_else(|| panic!("{record}")).at.to_string(), "2020-07-08T20:00:00Z", "{record}");
+        }
+    }
+
+    #[test]
+    fn times_have_other_names() {
+        for record in [
+            r#"{"log_timestamp":"2020-07-08T20:00:00Z"}"#,
+            r#"{"expiryDate":"2021-07-08","eventTimestamp":"2020-07-08 20:00:00"}"#,
+            r#"{"msg":"x","event":{"created":"2020-07-08T20:00:00Z"}}"#,
+            r#"{"response_time":1300000000,"log_timestamp":1594238400000}"#,
+        ] {
+            let json = Json::parse(record).unwrap();
+            let found = time_by_name(&json, &context());
+            assert_eq!(found.unwrap_or_else(|| panic!("{record}")).at.to_string(), "2020-07-08T20:00:00Z", "{record}");
+        }
+        for record in [r#"{"response_time":1300000000}"#, r#"{"expiry_date":"2020-07-08 20:00:00"}"#, "[]"] {
+            assert!(time_by_name(&Json::parse(record).unwrap(), &context()).is_none(), "{record}");
         }
     }
 

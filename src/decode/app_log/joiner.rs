@@ -239,7 +239,8 @@ impl Joiner {
         {
             return Some(found);
         }
-        let margin = bytes.iter().take(3).take_while(|byte| matches!(byte, b'[' | b'(' | b'"' | b'<' | b'*')).count();
+        let margin =
+            bytes.iter().take(6).take_while(|byte| matches!(byte, b'[' | b'(' | b'"' | b'<' | b'*' | b'#')).count();
         for offset in 0..=margin {
             if let Some(found) = at(offset) {
                 self.offset = Some(offset);
@@ -303,18 +304,22 @@ fn behind_time(rest: &str) -> &str {
     rest.strip_prefix(' ').unwrap_or(rest)
 }
 
-/// `2020-`, `2020/`, `08.07.2020`, `7/8/2020`; a number of seconds behind a key such as `ts=`.
+/// `2020-`, `2020/`, `08.07.2020`, `7/8/2020`, `08/Jul/2020`, `8-Jul-2020`; a number of seconds behind a key such as `ts=`.
 fn looks_like_a_date(text: &[u8], before: &[u8]) -> bool {
     let digits = text.iter().take(11).take_while(|byte| byte.is_ascii_digit()).count();
     let next = text.get(digits).copied().unwrap_or(0);
     match digits {
         4 => matches!(next, b'-' | b'/' | b'.'),
         1 | 2 => {
-            matches!(next, b'/' | b'.') && {
-                let rest = &text[digits + 1..];
-                let more = rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
-                matches!(more, 1 | 2) && rest.get(more) == Some(&next)
-            }
+            let named = matches!(next, b'/' | b'-')
+                && text[digits + 1..].iter().take(4).map(u8::is_ascii_alphabetic).eq([true, true, true, false])
+                && text.get(digits + 4) == Some(&next);
+            named
+                || matches!(next, b'/' | b'.') && {
+                    let rest = &text[digits + 1..];
+                    let more = rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+                    matches!(more, 1 | 2) && rest.get(more) == Some(&next)
+                }
         }
         10.. => [b"ts=".as_slice(), b"time=", b"t=", b"timestamp="].iter().any(|key| before.ends_with(key)),
         _ => false,

@@ -4,12 +4,14 @@
 //! [`LogReader`] takes lines as they come and gives one entry a record. Wrappers around lines are
 //! [`Unwrapper`]'s; the lines of each source and stream are put together on their own.
 
+mod alike;
 mod fields;
 mod joiner;
 
 use foldhash::HashMap;
 use memchr::{memchr, memmem};
 
+use self::alike::{Alike, Kinds};
 use self::joiner::Joiner;
 use super::log::{Envelope, Inner, Json, Stream, Unwrapper, access_json, access_line, falls};
 use super::timestamp::{LOOK_AHEAD, TimeContext};
@@ -63,6 +65,7 @@ pub struct LogReader {
     /// The beginning of the input, until it has been looked at.
     head: Option<Vec<u8>>,
     unwrapper: Unwrapper,
+    kinds: Kinds,
     records: Records,
     /// A line of the last chunk whose end has not come yet.
     carry: Vec<u8>,
@@ -80,6 +83,7 @@ impl LogReader {
         Self {
             head: Some(Vec::new()),
             unwrapper: Unwrapper::new(options.time.clone()).with_service_field(options.service_field.as_deref()),
+            kinds: Kinds::default(),
             records: Records::default(),
             carry: Vec::new(),
             skipping: false,
@@ -131,6 +135,15 @@ impl LogReader {
 
     /// Takes the next line, without its end.
     pub fn push(&mut self, line: &[u8], sink: &mut Sink<'_>) {
+        self.push_unless(line, &|_| false, sink);
+    }
+
+    /// Takes the next line, without its end. Where `is_quiet` says that it has none of the words that are looked for, no more
+    /// of it may be read than a record without them needs, which then is [`AppRecord::quiet`].
+    pub fn push_unless(&mut self, line: &[u8], is_quiet: &dyn Fn(&str) -> bool, sink: &mut Sink<'_>) {
+        if self.skim(line, is_quiet, sink) {
+            return;
+        }
         if let Some(head) = &mut self.head {
             head.extend_from_slice(line);
             head.push(b'\n');
@@ -154,8 +167,31 @@ impl LogReader {
     }
 
     fn line(&mut self, line: &[u8], sink: &mut Sink<'_>) {
-        let Self { unwrapper, records, options, .. } = self;
-        unwrapper.push(line, &mut |envelope| records.take(envelope, options, sink));
+        let Self { unwrapper, kinds, records, options, .. } = self;
+        unwrapper.push(line, &mut |envelope| {
+            if envelope.bare
+                && options.service_field.is_none()
+                && let Ok(line) = std::str::from_utf8(line)
+            {
+                kinds.learn(line, envelope, &options.time);
+            }
+            records.take(envelope, options, sink);
+        });
+    }
+
+    /// Takes a line of JSON that is like one before it and has none of the words that are looked for; false for all others.
+    fn skim(&mut self, line: &[u8], is_quiet: &dyn Fn(&str) -> bool, sink: &mut Sink<'_>) -> bool {
+        let Self { head, unwrapper, kinds, records, options, .. } = self;
+        if head.is_some() || line.first() != Some(&b'{') {
+            return false;
+        }
+        let Ok(text) = std::str::from_utf8(line) else { return false };
+        let Some(alike) = kinds.read(text, &options.time) else { return false };
+        if !is_quiet(text) || !unwrapper.passes() {
+            return false;
+        }
+        records.take_alike(&alike, text, unwrapper.counts.lines, options, sink);
+        true
     }
 
     /// Ends the stream: gives what is still held.
@@ -215,7 +251,7 @@ impl Records {
                 let fields = fields::fields(json, &options.time, options.service_field.as_deref());
                 let logged_at = match (fields.logged_at, envelope.time) {
                     (Some(own), Some(outer)) => Some(options.time.aligned(own, outer)),
-                    (own, outer) => own.or(outer),
+                    (own, outer) => own.or(outer).or_else(|| fields::time_by_name(json, &options.time)),
                 };
                 if let Some(logged_at) = logged_at {
                     options.time.saw(logged_at);
@@ -241,9 +277,39 @@ impl Records {
                     severity: fields.severity,
                     json: Some(JsonRecord { raw, leaves: &|each| fields::leaves(json, each) }),
                     line: envelope.line,
+                    quiet: false,
                 }));
             }
         }
+    }
+
+    /// Takes a line of JSON that was not parsed.
+    fn take_alike(
+        &mut self,
+        alike: &Alike<'_, '_>,
+        raw: &str,
+        line: u64,
+        options: &mut ReaderOptions,
+        sink: &mut Sink<'_>,
+    ) {
+        let Alike { logged_at, message, call, target, source, service, stream } = *alike;
+        let (time, rest, bare) = (None, false, true);
+        let index =
+            self.joiner(&Envelope { line, inner: Inner::Text(raw), time, source, service, stream, rest, bare }, sink);
+        self.joiners[index].flush(sink);
+        options.time.saw(logged_at);
+        self.joiners[index].last = Some(logged_at);
+        sink(LogEntry::App(AppRecord {
+            logged_at: Some(logged_at),
+            service,
+            text: cut(message, MAX_RECORD),
+            target,
+            call,
+            json: Some(JsonRecord { raw, leaves: &|_| {} }),
+            line,
+            quiet: true,
+            ..AppRecord::default()
+        }));
     }
 
     fn text(
@@ -386,6 +452,130 @@ mod tests {
         }
         reader.finish(&mut sink);
         seen
+    }
+
+    /// All that a record without words has, read with and without leave to skim.
+    fn read_quietly(lines: &[String], skim: bool) -> (Vec<String>, usize) {
+        let mut reader = LogReader::new(options());
+        let (mut seen, mut quiet) = (Vec::new(), 0);
+        let mut sink = |entry: LogEntry<'_>| {
+            if let LogEntry::App(record) = entry {
+                quiet += usize::from(record.quiet);
+                let AppRecord { logged_at, service, text, target, call, line, .. } = record;
+                seen.push(format!("{line} {logged_at:?} {service:?} {text:?} {target:?} {call:?}"));
+            }
+        };
+        // The beginning is looked at before anything is given.
+        let filler = format!("{{\"filler\":\"{}\"}}", "x".repeat(LOOK_AHEAD));
+        for line in std::iter::once(&filler).chain(lines) {
+            reader.push_unless(line.as_bytes(), &|_| skim, &mut sink);
+        }
+        reader.finish(&mut sink);
+        (seen, quiet)
+    }
+
+    #[test]
+    fn lines_alike_are_read_as_they_are_parsed() {
+        type Line = fn(u32) -> String;
+        let kinds: [(Line, bool); 12] = [
+            (
+                |n| {
+                    format!(
+                        r#"{{"@timestamp":"2020-07-08T20:00:{n:02}.5Z","level":"INFO","thread_name":"t-{n}","service":"cart","traceId":"{n:08x}","message":"GET {n}","n":{n},"tags":["a","b{n}"],"kubernetes":{{"pod":"cart-1","labels":{{"app":"cart"}}}}}}"#
+                    )
+                },
+                true,
+            ),
+            (
+                |n| {
+                    format!(
+                        r#"{{"level":30,"time":15942384{n:02}000,"pid":1,"hostname":"web-1","name":"shop","msg":"m {n}","req":{{"id":"r-{n}"}}}}"#
+                    )
+                },
+                true,
+            ),
+            (
+                |n| {
+                    format!(
+                        r#"{{"level":"info","ts":15942384{n:02}.25,"logger":"l{n}","msg":"m {n}","url":"https://h{n}.example.com/x"}}"#
+                    )
+                },
+                true,
+            ),
+            (
+                |n| {
+                    format!(
+                        r#"{{ "time" : "2020-07-08 20:00:{n:02}" , "severity" : "INFO" , "message" : "ü {n}" , "ok" : true, "none": null }}"#
+                    )
+                },
+                true,
+            ),
+            // The service changes with each.
+            (|n| format!(r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","app":"s{n}","message":"m"}}"#), false),
+            // A message that is a line by itself, or has escapes; a trace.
+            (
+                |n| {
+                    format!(
+                        r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","message":"2020-07-08 19:00:{n:02},123 INFO x"}}"#
+                    )
+                },
+                false,
+            ),
+            (|n| format!(r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","message":"a \"b\" {n}"}}"#), false),
+            (
+                |n| {
+                    format!(
+                        r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","message":"m","stack_trace":"a.B: {n}"}}"#
+                    )
+                },
+                false,
+            ),
+            // Without a level, what it is shows only by its texts.
+            (|n| format!(r#"{{"time":"2020-07-08T20:00:{n:02}Z","message":"m {n}"}}"#), false),
+            // Values that come and go.
+            (
+                |n| {
+                    format!(
+                        r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","message":"m","request_id":"{}"}}"#,
+                        if n % 2 == 0 { "" } else { "r" }
+                    )
+                },
+                true,
+            ),
+            (
+                |n| {
+                    format!(
+                        r#"{{"time":"{}","level":"info","message":"m","timestamp":"2020-07-08T21:00:{n:02}Z"}}"#,
+                        if n % 2 == 0 { "-" } else { "2020-07-08T20:00:00Z" }
+                    )
+                },
+                true,
+            ),
+            (|n| format!(r#"{{"log":"m {n}\n","stream":"stdout","time":"2020-07-08T20:00:{n:02}Z"}}"#), false),
+        ];
+        for (line, skimmed) in kinds {
+            let lines: Vec<String> = (10..40).map(line).collect();
+            let (parsed, none) = read_quietly(&lines, false);
+            let (seen, quiet) = read_quietly(&lines, true);
+            assert_eq!((seen, none), (parsed, 0), "{}", lines[0]);
+            assert_eq!(quiet > 0, skimmed, "{}", lines[0]);
+        }
+    }
+
+    #[test]
+    fn kinds_of_lines_are_mixed() {
+        let lines: Vec<String> = (10..60_u32)
+            .map(|n| match n % 4 {
+                0 => format!(r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","app":"a","message":"m {n}"}}"#),
+                1 => format!(r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","app":"b","message":"m {n}"}}"#),
+                2 => format!("2020-07-08 20:00:{n:02},000 INFO [t-{n}] x - text {n}"),
+                _ => "\tat a.b.C(D.java:1)".to_owned(),
+            })
+            .collect();
+        let (parsed, _) = read_quietly(&lines, false);
+        let (seen, quiet) = read_quietly(&lines, true);
+        assert_eq!(seen, parsed);
+        assert!(quiet > 10);
     }
 
     fn read(log: &str) -> Vec<Seen> {

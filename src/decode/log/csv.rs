@@ -15,6 +15,19 @@ const TEXTS: [&str; 12] = [
     "content",
     "event",
 ];
+/// Columns that hold an error or a trace beside the line.
+const ERRORS: [&str; 10] = [
+    "exception",
+    "stack_trace",
+    "stacktrace",
+    "error",
+    "error.message",
+    "error.stack_trace",
+    "err",
+    "outermessage",
+    "innermostmessage",
+    "exception.message",
+];
 const TIMES: [&str; 10] = [
     "@timestamp",
     "timestamp",
@@ -52,6 +65,7 @@ pub(super) struct Table {
     delimiter: u8,
     /// Columns that hold lines, the best first: exports have one for each kind of payload, and fill one of them.
     texts: Vec<usize>,
+    errors: Vec<usize>,
     time: Option<usize>,
     /// Whether the time's column says that it is UTC.
     utc: bool,
@@ -91,17 +105,23 @@ impl Table {
             names.iter().map(|name| name.to_ascii_lowercase().trim_end_matches(" [utc]").to_owned()).collect();
         let find = |wanted: &[&str]| {
             wanted.iter().find_map(|wanted| {
-                let last = |name: &String| name == wanted || name.rsplit('.').next() == Some(wanted);
-                lower.iter().position(last)
+                let last = |name: &String| name.rsplit('.').next() == Some(wanted);
+                lower.iter().position(|name| name == wanted).or_else(|| lower.iter().position(last))
             })
         };
-        let texts: Vec<usize> = TEXTS.iter().filter_map(|text| find(&[*text])).collect();
+        let mut texts: Vec<usize> = TEXTS.iter().filter_map(|text| find(&[*text])).collect();
+        let errors: Vec<usize> =
+            ERRORS.iter().filter_map(|error| lower.iter().position(|name| name == error)).collect();
+        if texts.is_empty() && find(&TIMES).is_some() {
+            texts.clone_from(&errors);
+        }
         if texts.is_empty() {
             return None;
         }
         Some(Self {
             delimiter,
             texts,
+            errors,
             time: find(&TIMES),
             utc,
             source: find(&SOURCES),
@@ -142,7 +162,14 @@ impl Table {
             let joined = fields.split_off(self.texts[0]).join(&char::from(self.delimiter).to_string());
             fields.push(joined);
         }
-        let text = self.texts.iter().find_map(|text| fields.get(*text).filter(|text| !text.is_empty()))?.clone();
+        let mut said = self.texts.iter().chain(&self.errors).filter_map(|text| fields.get(*text));
+        let mut text = said.find(|text| !text.is_empty())?.clone();
+        for error in self.errors.iter().filter_map(|error| fields.get(*error)) {
+            if !matches!(error.as_str(), "" | "-" | "null") && !text.contains(error.as_str()) {
+                text.push('\n');
+                text.push_str(error);
+            }
+        }
         let service = at(&fields, self.service).filter(|service| !service.is_empty());
         let time = time.filter(|time| !time.is_empty());
         let time = time.map(|time| if self.utc && !time.ends_with('Z') { format!("{time} UTC") } else { time });

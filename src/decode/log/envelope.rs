@@ -57,6 +57,9 @@ pub struct Envelope<'a> {
     pub stream: Stream,
     /// Whether it is a further line of a text that came in one envelope.
     pub rest: bool,
+    /// Of an object: whether it is a line of the input by itself, and is a record by the names of its members and by its
+    /// message being no line.
+    pub bare: bool,
 }
 
 /// What stood inside all wrappers.
@@ -89,6 +92,7 @@ struct Outer<'a> {
     service: Option<&'a str>,
     stream: Stream,
     rest: bool,
+    bare: bool,
 }
 
 /// What is known of objects with the same names of members.
@@ -164,6 +168,14 @@ impl Unwrapper {
         }
     }
 
+    /// Counts a line that is known to stand by itself, in no wrapper; false, and uncounted, where the lines before it leave
+    /// that open.
+    pub fn passes(&mut self) -> bool {
+        let alone = self.document.is_none() && self.table.is_none();
+        self.counts.lines += u64::from(alone);
+        alone
+    }
+
     /// Ends the input: gives what is still held.
     pub fn finish(&mut self, sink: &mut Sink<'_>) {
         if let Some(mut document) = self.document.take() {
@@ -186,7 +198,8 @@ impl Unwrapper {
         let text = text.strip_suffix('\r').unwrap_or(text);
         let hard_blanks = has_hard_blanks(text);
         // Most lines stand bare, and half of a debug log are header dumps.
-        if self.document.is_none() && self.table.is_none() && is_bare(text) && !hard_blanks {
+        let bare = || (is_bare(text) && !hard_blanks) || is_ordinary(text, &self.known);
+        if self.document.is_none() && self.table.is_none() && bare() {
             self.begun = true;
             return self.emit(text, Outer::default(), sink);
         }
@@ -275,8 +288,8 @@ impl Unwrapper {
     }
 
     fn give(&self, inner: Inner<'_>, outer: Outer<'_>, sink: &mut Sink<'_>) {
-        let Outer { time, source, service, stream, rest } = outer;
-        sink(&Envelope { line: self.counts.lines, inner, time, source, service, stream, rest });
+        let Outer { time, source, service, stream, rest, bare } = outer;
+        sink(&Envelope { line: self.counts.lines, inner, time, source, service, stream, rest, bare });
     }
 
     /// One line, with whatever wrappers it still has.
@@ -322,7 +335,7 @@ impl Unwrapper {
             source: source.filter(|source| !source.is_empty()).unwrap_or(outer.source),
             service: service.or(outer.service),
             stream: if stream == Stream::Unknown { outer.stream } else { stream },
-            rest: outer.rest,
+            ..outer
         };
         self.piece(&inner, piece, outer, layer + 1, sink);
     }
@@ -543,6 +556,7 @@ impl Unwrapper {
             if !lines.is_empty() {
                 return lines.iter().for_each(|line| self.lines(line, outer, layer + 1, sink));
             }
+            let bare = layer == 0 && text.is_some() && !enveloped && names.tell_by_message();
             let owned;
             let text = match text {
                 Some(text) => text,
@@ -556,6 +570,7 @@ impl Unwrapper {
             let outer = Outer {
                 source: name.as_deref().unwrap_or(outer.source),
                 service: self.service(json, &labels, outer),
+                bare,
                 ..outer
             };
             return self.give(Inner::Json(json, text), outer, sink);
@@ -567,7 +582,7 @@ impl Unwrapper {
             source: name.as_deref().unwrap_or(outer.source),
             service: self.service(json, &labels, outer),
             stream: if labels.stream == Stream::Unknown { outer.stream } else { labels.stream },
-            rest: outer.rest,
+            ..outer
         };
         match kind {
             Kind::Record => {}
@@ -651,6 +666,24 @@ fn fluentd(text: &str) -> Option<(&str, &str)> {
     let (tag, record) = rest.split_once('\t')?;
     let is_tag = tag.contains('.') && !tag.contains(' ');
     (is_tag && record.starts_with('{') && record.trim_end().ends_with('}')).then_some((time, record))
+}
+
+/// Whether a line begins with a logger's time, and has nothing in it by which any wrapper could be known: what all of them
+/// would say after a longer look.
+fn is_ordinary(text: &str, known: &Known) -> bool {
+    let bytes = text.as_bytes();
+    if !super::text::is_date(bytes) || !bytes[0].is_ascii_digit() || !text.is_ascii() {
+        return false;
+    }
+    let odd = memchr::memchr3(b'*', b'&', b'\\', bytes).is_some() || memchr::memchr2(0x1b, b'\t', bytes).is_some();
+    let open = matches!(bytes.last(), Some(b'}' | b']' | b')' | b',' | b'$' | b' ' | b';' | b'"' | b'\r'));
+    if odd || open || shape(text).is_some() || many::holds_more(text) {
+        return false;
+    }
+    let quoted = memchr::memchr(b'"', bytes).is_some_and(|at| {
+        ["\"\"", "=\"["].iter().any(|sign| memchr::memmem::find(&bytes[at - 1..], sign.as_bytes()).is_some())
+    });
+    !quoted && wrapper::is_plainly_dated(text, known)
 }
 
 /// Whether a line shows by its first bytes that no wrapper is around it.

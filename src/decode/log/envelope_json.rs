@@ -239,6 +239,20 @@ impl Names {
     }
 }
 
+impl Names {
+    /// Whether objects with these names are records by their names, and by whether their message is a line.
+    pub(super) fn tell_by_message(&self) -> bool {
+        let Self { access, proxy, special, attributes, grid, .. } = *self;
+        let other = access || proxy || special || attributes || grid || !self.lines.is_empty();
+        !other && !self.levels.is_empty() && !self.messages.is_empty()
+    }
+}
+
+/// Whether a member's value decides what an object is, who wrote it and where.
+pub(in crate::decode) fn decides_kind(name: &str) -> bool {
+    is_any_label(name) || MESSAGES.contains(&name)
+}
+
 /// Tells what an object with these names is. `enveloped` says that one with the same members held a line.
 pub(super) fn kind<'j, 'a>(json: &'j Json<'a>, names: &Names, enveloped: bool) -> Kind<'j, 'a> {
     if (names.access && access::is_access(json)) || (names.proxy && proxy_json::is_proxy(json)) {
@@ -358,7 +372,7 @@ pub(super) fn is_all(json: &Json<'_>, names: &Names) -> bool {
 }
 
 /// Whether a message is a line by itself: a record of a proxy, a dated one, or JSON.
-pub(super) fn is_line(text: &str) -> bool {
+pub(in crate::decode) fn is_line(text: &str) -> bool {
     let text = text.trim_start();
     shape(text).is_some() || is_date(text.trim_start_matches(['[', '(']).as_bytes())
 }

@@ -27,6 +27,7 @@ use jiff::tz::TimeZone;
 
 pub use access_format::AccessFormat;
 pub use envelope::{Envelope, Inner, LineCounts, Unwrapper};
+pub(in crate::decode) use envelope_json::{decides_kind, is_line};
 pub use json::Json;
 pub(in crate::decode) use order::falls;
 pub use order::{SAMPLE, backward};
@@ -190,6 +191,7 @@ impl Held {
 
 impl Records {
     fn take(&mut self, envelope: &Envelope<'_>, sink: &mut Sink<'_>) {
+        let before = self.last;
         let at = self.source(envelope.source, envelope.stream);
         let outer = envelope.time.map(|time| time.at);
         let text = match envelope.inner {
@@ -253,7 +255,16 @@ impl Records {
             self.sources[at].held = Some(Held::of(text, envelope.line, outer));
             return;
         }
-        if self.append(at, text, sink) {
+        // A record that was wrapped together with the wrapper before it goes on without.
+        let holder = if envelope.source.is_empty() && self.awaits(before, envelope.line) { before } else { at };
+        if self.append(holder, text, sink) {
+            if holder != at
+                && let Some(held) = self.sources[holder].held.as_mut().filter(|held| held.lines == 2)
+            {
+                // The first line was as long with its wrapper.
+                held.width = Some(held.last);
+            }
+            self.last = holder;
             return;
         }
         let source = &mut self.sources[at];
@@ -347,6 +358,12 @@ impl Records {
         }
     }
 
+    /// Whether the line before this one belongs to a record of this source that may go on.
+    fn awaits(&self, at: usize, line: u64) -> bool {
+        let held = self.sources.get(at).and_then(|source| source.held.as_ref());
+        held.is_some_and(|held| held.line + u64::from(held.lines) == line)
+    }
+
     /// Adds a line to the record that is held of its source; false where there is none, or this is no part of it.
     fn append(&mut self, at: usize, text: &str, sink: &mut Sink<'_>) -> bool {
         let Some(held) = &mut self.sources[at].held else { return false };
@@ -393,6 +410,7 @@ impl Records {
             service: None,
             stream: Stream::Unknown,
             rest: false,
+            bare: false,
         };
         count(&mut self.counts, &content);
         sink(&record(&envelope, text, time.or(held.time), content));

@@ -180,7 +180,7 @@ fn bracketed<'a>(line: &'a str, known: &mut Known) -> Option<Peeled<'a>> {
     }
     // A thread's name in brackets looks alike.
     let prefix = &line[..line.len() - inner.len()];
-    let sure = is_record(inner) || (is_pod(pod) && is_known(inner));
+    let sure = is_record(inner) || (is_pod(pod) && is_known(inner)) || is_replica(pod);
     if sure {
         known.learn(prefix);
     }
@@ -194,12 +194,20 @@ fn is_name(text: &str) -> bool {
         && text.as_bytes()[0].is_ascii_alphanumeric()
 }
 
-/// A name as ReplicaSets, DaemonSets and StatefulSets make for pods. What is made up avoids vowels and 0, 1, 3
-/// (apimachinery's rand package).
+/// Whether letters are made up: they avoid vowels and 0, 1, 3 (apimachinery's rand package).
+fn is_made_up(part: &str) -> bool {
+    part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte))
+}
+
+/// A name as ReplicaSets and DaemonSets make for pods.
 fn is_pod(text: &str) -> bool {
-    let made_up =
-        |part: &str| part.len() == 5 && part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
-    is_name(text) && text.rsplit_once('-').is_some_and(|(_, last)| made_up(last))
+    is_name(text) && text.rsplit_once('-').is_some_and(|(_, last)| last.len() == 5 && is_made_up(last))
+}
+
+/// A name as ReplicaSets alone make for pods, with two parts that are made up: nothing else is written like that.
+fn is_replica(text: &str) -> bool {
+    let set = text.rsplit_once('-').and_then(|(set, _)| set.rsplit_once('-'));
+    is_pod(text) && set.is_some_and(|(_, hash)| (6..=10).contains(&hash.len()) && is_made_up(hash))
 }
 
 /// Lines with a time before them that is not their own.
@@ -227,6 +235,32 @@ fn dated<'a>(line: &'a str, known: &mut Known, context: &TimeContext) -> Option<
     let (stream, inner) = rest.split_once(' ')?;
     let is_stream = stream.len() > 8 && (stream.contains('/') || is_pod(stream)) && is_record(inner);
     is_stream.then(|| stamped(Peeled::inner(inner).from(stream)))
+}
+
+/// Whether behind a time of 19 letters and its fraction stands a level or what else no wrapper puts there.
+pub(super) fn is_plainly_dated(line: &str, known: &Known) -> bool {
+    let bytes = line.as_bytes();
+    if bytes.len() < 24 {
+        return false;
+    }
+    let fraction = bytes[20..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let end = if matches!(bytes[19], b'.' | b',') { 20 + fraction } else { 19 };
+    let Some(rest) = line.get(end..) else { return false };
+    let (rest, runtime) = match rest.strip_prefix('Z') {
+        Some(rest) => (rest, bytes[10] == b'T'),
+        None => (rest, false),
+    };
+    let Some(rest) = rest.strip_prefix(' ') else { return false };
+    // Of a runtime's time no more than the fraction tells.
+    if runtime && (fraction >= 7 || known.stamped || is_known(rest) || rest.starts_with("[pod/")) {
+        return false;
+    }
+    let begins = match rest.as_bytes() {
+        [b'[' | b' ' | b'(', ..] => true,
+        [b'-', after, ..] => !after.is_ascii_digit(),
+        _ => is_level(rest.split([' ', ':']).next().unwrap_or_default()),
+    };
+    begins && cf_body(rest).is_none() && program(rest).is_none()
 }
 
 /// `stdout F line`: containerd and CRI-O. `P` marks a piece of a longer line.
@@ -456,6 +490,8 @@ fn is_level(text: &str) -> bool {
 fn stern<'a>(line: &'a str, known: &mut Known) -> Option<Peeled<'a>> {
     let mut from = 0;
     let mut named = false;
+    // Whether the word before is a pod for sure: then this one is its container, whatever the line looks like.
+    let mut of_replica = false;
     for _ in 0..3 {
         let blank = line[from..].find(' ')?;
         let word = line[from..from + blank].trim_end_matches('›');
@@ -469,10 +505,11 @@ fn stern<'a>(line: &'a str, known: &mut Known) -> Option<Peeled<'a>> {
         if known.has(prefix) {
             return Some(Peeled::inner(inner).from(prefix));
         }
-        if named && is_known(inner) {
+        if (named && is_known(inner)) || (of_replica && !word.is_empty()) {
             known.learn(prefix);
             return Some(Peeled::inner(inner).from(prefix));
         }
+        of_replica |= is_replica(word);
     }
     None
 }

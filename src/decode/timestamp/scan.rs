@@ -149,7 +149,7 @@ impl<'a> Scan<'a> {
     }
 
     /// `2020-07-08T20:00:00.123Z`, `2020-07-08 20:00:00,123 +0200`, `2020/07/08 20:00:00`, `20200708 20:00:00`,
-    /// `20200708T200000Z`, `2020-07-08-20.00.00.123456`, `[2020-07-08][20:00:00]`, `2020-Jul-08 …`, `2020年7月8日 …`.
+    /// `20200708T200000Z`, `2020-07-08-20.00.00.123456`, `[2020-07-08][20:00:00]`, `2020-Jul-08 …`, `2020 Jul  8 …`, `2020年7月8日 …`.
     fn year_first(&mut self) -> Option<Scanned> {
         let year = self.fixed(4)?;
         let (month, day) = if let Some(separator) = self.eat_any(b"-/.") {
@@ -157,6 +157,11 @@ impl<'a> Scan<'a> {
             if !self.eat(separator) {
                 return None;
             }
+            (month, self.number(1, 2)?)
+        } else if self.peek() == b' ' && self.rest().get(1).is_some_and(u8::is_ascii_alphabetic) {
+            self.at += 1;
+            let month = i32::from(self.month()?);
+            while self.eat(b' ') {}
             (month, self.number(1, 2)?)
         } else if self.eat_text("年".as_bytes()) {
             let month = self.number(1, 2)?;

@@ -231,6 +231,98 @@ const SIBLINGS: &[Sibling] = &[
         ..PLAIN
     },
     Sibling {
+        name: "times under other names",
+        log: concat!(
+            r#"{"eventTimestamp":"2020-07-08 20:00:00.123","level":"ERROR","message":"read ECONNRESET"}"#,
+            "\n",
+            r#"{"timestamp":[2020,7,8,20,1,0,123000000],"level":"ERROR","message":"read ECONNRESET"}"#,
+            "\n",
+            r#"{"event":{"created":"2020-07-08T20:02:00Z"},"level":"ERROR","message":"read ECONNRESET"}"#,
+        ),
+        args: &["--by", "hour"],
+        total: 3,
+        when: &[("2020-07-08 20:00", 3)],
+        ..PLAIN
+    },
+    Sibling {
+        name: "times behind an address, and behind marks",
+        log: concat!(
+            "10.0.0.1 - - [08/Jul/2020:20:00:00 +0000] ERROR Connection reset\n",
+            "10.0.0.1 - - [08/Jul/2020:20:05:00 +0000] INFO fine\n",
+        ),
+        args: &["--by", "hour"],
+        total: 1,
+        when: &[("2020-07-08 20:00", 1)],
+        ..PLAIN
+    },
+    Sibling {
+        name: "WebLogic",
+        log: concat!(
+            "####<Jul 8, 2020 8:00:00,123 PM UTC> <Error> <HTTP> <host1> <AdminServer> <BEA-101020> <java.net.SocketException: Connection reset\n",
+            "\tat java.net.SocketInputStream.read(SocketInputStream.java:196)\n>\n",
+            "####<Jul 8, 2020 8:01:00,123 PM UTC> <Info> <HTTP> <host1> <AdminServer> <BEA-1> <fine>\n",
+        ),
+        args: &["--by", "hour"],
+        total: 1,
+        when: &[("2020-07-08 20:00", 1)],
+        ..PLAIN
+    },
+    Sibling {
+        name: "an error beside the message of a table",
+        log: concat!(
+            "\"@timestamp\",\"service.name\",message,\"error.message\"\n",
+            "\"2020-07-08T20:00:00.000Z\",pay,call failed,Connection reset by peer\n",
+            "\"2020-07-08T20:01:00.000Z\",pay,fine,-\n",
+        ),
+        total: 1,
+        when: &[("2020-07-08", 1)],
+        ..PLAIN
+    },
+    Sibling {
+        name: "a table of exceptions",
+        log: concat!(
+            "timestamp [UTC],problemId,outerMessage,innermostMessage,cloud_RoleName\n",
+            "\"7/8/2020, 8:00:00.123 PM\",X at Y,An error occurred while sending the request.,Connection reset by peer,pay\n",
+            "\"7/8/2020, 8:01:00.123 PM\",X at Y,timeout,timeout,pay\n",
+        ),
+        total: 1,
+        when: &[("2020-07-08", 1)],
+        ..PLAIN
+    },
+    Sibling {
+        name: "streams of HTTP/2",
+        log: concat!(
+            "2020-07-08 20:00:00 ERROR Post \"https://pay.example.com\": stream error: stream ID 5; INTERNAL_ERROR; received from peer\n",
+            "2020-07-08 20:00:01 ERROR Post \"https://pay.example.com\": stream error: stream ID 7; CANCEL; received from peer\n",
+        ),
+        total: 1,
+        when: &[("2020-07-08", 1)],
+        uncounted: &["not-understood"],
+        ..PLAIN
+    },
+    Sibling {
+        name: "clients that leave before they ask",
+        log: concat!(
+            "2020/07/08 20:00:00 [info] 31#31: *8 recv() failed (104: Connection reset by peer) while reading client request line, client: 10.0.0.1, server: shop\n",
+            "2020/07/08 20:00:01 [error] 31#31: *9 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 10.0.0.1, upstream: \"http://10.0.0.9:8080/\"\n",
+        ),
+        total: 1,
+        when: &[("2020-07-08", 1)],
+        uncounted: &["probe"],
+        ..PLAIN
+    },
+    Sibling {
+        name: "kafka-python says it twice",
+        log: concat!(
+            "2020-07-08 20:00:00,455 kafka.conn ERROR <BrokerConnection node_id=2 host=kafka-2/10.0.0.7:9092>: socket disconnected\n",
+            "2020-07-08 20:00:00,455 kafka.conn INFO <BrokerConnection node_id=2 host=kafka-2/10.0.0.7:9092>: Closing connection. KafkaConnectionError: socket disconnected\n",
+        ),
+        total: 1,
+        when: &[("2020-07-08", 1)],
+        uncounted: &["same-failure"],
+        ..PLAIN
+    },
+    Sibling {
         name: "not understood",
         log: "2020-07-08 20:00:00 ERROR write failed: Broken pipe\n2020-07-08 20:00:01 INFO fine\n",
         uncounted: &["not-understood"],
