@@ -23,7 +23,8 @@ use crate::diagnose::{DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::{ClusterTimeouts, ProxyId, Scope};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
-use crate::report::look::Look;
+use crate::report::escape::escape;
+use crate::report::look::{Look, some};
 use crate::report::table::wrap;
 use crate::report::{document, export, v1};
 pub(super) use live::LiveArgs;
@@ -138,7 +139,7 @@ async fn read<'a>(args: &DiagnoseArgs, console: &'a Console) -> Result<(Reading<
     } else {
         let _ = interrupt::listen();
         // The runtime has nothing else to do.
-        tokio::task::block_in_place(|| files(args, &mut reading))?
+        tokio::task::block_in_place(|| files(args, &mut reading, console))?
     };
     Ok((reading, unread))
 }
@@ -154,12 +155,16 @@ pub(super) async fn diagnosis(
 }
 
 /// Reads logs in files.
-fn files(args: &DiagnoseArgs, reading: &mut Reading<'_>) -> Result<Vec<String>, Failure> {
-    let mut unread = Vec::new();
+fn files(args: &DiagnoseArgs, reading: &mut Reading<'_>, console: &Console) -> Result<Vec<String>, Failure> {
+    let (mut unread, mut hidden) = (Vec::new(), Vec::new());
     let mut failed = None;
     for input in &args.from {
         let mut each = |name: &str, entry: Result<Entry<'_>, _>| {
             let outcome = match entry {
+                Ok(entry) if entry.hidden => {
+                    hidden.push(name.to_owned());
+                    Ok(())
+                }
                 Ok(entry) => reading.entry(entry, args.from.len() > 1),
                 Err(error) => Err(ReadingError::Input(format!("{name}: {error}"))),
             };
@@ -169,12 +174,15 @@ fn files(args: &DiagnoseArgs, reading: &mut Reading<'_>) -> Result<Vec<String>, 
                 Err(ReadingError::Output(failure)) => failed = failed.take().or(Some(failure)),
             }
         };
-        if let Err(error) = walk(input, &ArchiveLimits::LOGS, &mut each) {
+        if let Err(error) = walk(input, &ArchiveLimits::PROXY_LOGS, &mut each) {
             unread.push(format!("{input}: {error}"));
         }
         if let Some(failure) = failed {
             return Err(failure);
         }
+    }
+    if !hidden.is_empty() {
+        console.note(&format!("Hidden files are left out: {}", escape(&some(hidden, 5))));
     }
     Ok(unread)
 }
@@ -446,7 +454,7 @@ fn holds_files(input: &str) -> bool {
     }
     let mut inside = false;
     // Only the first file is looked at: an archive's files have paths, a single one has none.
-    let limits = ArchiveLimits { entries: 1, ..ArchiveLimits::LOGS };
+    let limits = ArchiveLimits { entries: 1, ..ArchiveLimits::PROXY_LOGS };
     let _ = walk(input, &limits, &mut |_, entry| inside |= entry.is_ok_and(|entry| !entry.path.is_empty()));
     inside
 }
