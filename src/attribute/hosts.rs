@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 
 use super::selection::selects;
-use crate::model::Proxy;
 use crate::model::istio::{Service, ServiceEntry, Sidecar};
+use crate::model::{Proxy, ProxyRole};
 
 /// A service that a workload is behind, by one of its ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,23 +111,46 @@ impl<'a> Hosts<'a> {
         Some(entries.iter().any(|entry| self.visible(&entry.export_to, &entry.meta.namespace, client)))
     }
 
-    /// The namespace whose service a host is to a client: of entries the client's own, then the oldest that it sees
-    /// and imports (`pilot/pkg/model/sidecar.go`, `selectServices`). Empty where unknown.
-    pub(super) fn owner(&self, host: &'a str, client: &str, sidecar: Option<&Sidecar>) -> &'a str {
-        if let Some(rest) = host.strip_suffix(self.domain).and_then(|rest| rest.strip_suffix(".svc."))
-            && let Some((_, namespace)) = rest.split_once('.')
-            && (self.service(host).is_some() || !self.entries.contains_key(host))
-        {
-            return namespace;
+    /// The namespace whose service a host is to a client; empty where unknown. A sidecar takes what its own namespace has
+    /// for the host, else a Service, else the oldest entry, of those that it sees and imports
+    /// (`pilot/pkg/model/sidecar.go`, `selectServices`). A gateway has no namespace that it prefers, but entries that few
+    /// see come first (`push_context.go`, `servicesExportedToNamespace`).
+    pub(super) fn owner(&self, host: &'a str, proxy: &Proxy, sidecar: Option<&Sidecar>) -> &'a str {
+        let client = proxy.id.namespace.as_str();
+        let service = self.service(host);
+        let entries = self.entries.get(host).map_or(&[][..], Vec::as_slice);
+        let seen = |export_to: &[String], namespace: &str| {
+            self.visible(export_to, namespace, client) && imports(sidecar, client, namespace, host)
+        };
+        let mut entries: Vec<&'a ServiceEntry> =
+            entries.iter().copied().filter(|entry| seen(&entry.export_to, &entry.meta.namespace)).collect();
+        let mut own = None;
+        if proxy.role == ProxyRole::Sidecar {
+            own = entries.iter().find(|entry| entry.meta.namespace == client);
+        } else {
+            entries.sort_by_key(|entry| self.reach(&entry.export_to));
         }
-        let Some(entries) = self.entries.get(host) else { return "" };
-        let mut seen =
-            entries.iter().map(|entry| (entry, entry.meta.namespace.as_str())).filter(|(entry, namespace)| {
-                self.visible(&entry.export_to, namespace, client) && imports(sidecar, client, namespace, host)
-            });
-        let first = seen.next();
-        let own = first.into_iter().chain(seen).find(|(_, namespace)| *namespace == client);
-        own.or(first).map_or("", |(_, namespace)| namespace)
+        let namespace = |entry: &&'a ServiceEntry| entry.meta.namespace.as_str();
+        let found = own.map(namespace).or_else(|| {
+            let service = service.filter(|service| seen(&service.export_to, &service.meta.namespace));
+            service.map(|service| service.meta.namespace.as_str()).or_else(|| entries.first().map(namespace))
+        });
+        found.unwrap_or_else(|| {
+            let rest = host.strip_suffix(self.domain).and_then(|rest| rest.strip_suffix(".svc."));
+            let named = rest.and_then(|rest| rest.split_once('.')).map(|(_, namespace)| namespace);
+            named.filter(|_| service.is_some() || !self.entries.contains_key(host)).unwrap_or_default()
+        })
+    }
+
+    /// How many see what is exported so: its own namespace, some, or everybody.
+    fn reach(&self, export_to: &[String]) -> u8 {
+        let all = if export_to.is_empty() { self.default_export.as_slice() } else { export_to };
+        match all {
+            [only] if only == "." => 0,
+            [] => 2,
+            all if all.iter().any(|target| target == "*") => 2,
+            _ => 1,
+        }
     }
 
     /// The services that a proxy's workload is behind.

@@ -120,6 +120,8 @@ pub struct Install {
     /// Whether what was rendered may be from `istioctl manifest generate`, which takes an IstioOperator and not a chart's
     /// values, and calls the release of every chart `istio` (`operator/pkg/render/manifest.go`).
     pub manifest_generate: bool,
+    /// Whether what was rendered may be of a chart that has istiod as a dependency: its release is not named after it.
+    pub dependency: bool,
     /// What writes the objects again; `None` for nothing.
     pub gitops: Option<GitOps>,
     /// People's edits of the ConfigMap, by their field managers: lost at the next upgrade.
@@ -159,6 +161,7 @@ pub fn detect(objects: &IstioObjects, plane: &ControlPlane) -> Install {
         release: None,
         resource: None,
         manifest_generate: false,
+        dependency: false,
         gitops: None,
         hand_edits: Vec::new(),
     });
@@ -290,11 +293,16 @@ impl Traces<'_> {
         let common = ["install.operator.istio.io/owning-resource", "operator.istio.io/component"];
         let shown = chart.or_else(|| {
             let keys = common.into_iter().chain(["app.kubernetes.io/managed-by", "release"]);
-            keys.into_iter().find_map(|key| Some(format!("label {key}: {}", self.find_label(key)?)))
+            // An operator of its own names itself there.
+            let of_chart = |(key, value): &(&str, &str)| *key != "app.kubernetes.io/managed-by" || *value == "Helm";
+            let mut found = keys.filter_map(|key| Some((key, self.find_label(key)?))).filter(of_chart);
+            found.next().map(|(key, value)| format!("label {key}: {value}"))
         })?;
         let mut found =
             install(InstallMethod::Rendered, [shown, "no mark of a Helm release or of istioctl".to_owned()]);
-        found.manifest_generate = self.find_label("release").is_none_or(|release| release == "istio");
+        let release = self.find_label("release");
+        found.manifest_generate = release.is_none_or(|release| release == "istio");
+        found.dependency = release.is_some_and(|release| release != "istio" && !release.contains("istiod"));
         Some(found)
     }
 
@@ -332,6 +340,7 @@ fn install(method: InstallMethod, evidence: impl IntoIterator<Item = String>) ->
         release: None,
         resource: None,
         manifest_generate: false,
+        dependency: false,
         gitops: None,
         hand_edits: Vec::new(),
     }

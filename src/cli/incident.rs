@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Arg, Args, Id, ValueEnum};
 use jiff::Timestamp;
 
 use super::console::Console;
@@ -23,7 +24,9 @@ use crate::fix::FixOptions;
 use crate::fix::verify::verify;
 use crate::input::{ArchiveLimits, walk};
 use crate::model::{FailureCause, Flag, MeshSnapshot, Scope, format_duration};
+use crate::report::escape::escape;
 use crate::report::incident::{self as report, IncidentReport, Part, WriteError};
+use crate::report::look::some;
 use crate::report::v1::audit::{Tool, timeout_audit};
 use crate::report::v1::fix::FixPlanJson;
 use crate::report::{document, verify as verification};
@@ -33,18 +36,20 @@ use crate::report::{document, verify as verification};
 /// One report out of what `resets`, `diagnose`, `timeouts`, `fix` and `verify` find; each figure stands with the command
 /// that gives it.
 #[derive(Debug, Args)]
+#[command(mut_args(beside_files))]
 #[command(after_help = "Examples:
   kubectl meshaudit incident -n shop --since 24h
   kubectl meshaudit incident -A --mark '2020-07-08T20:00-07:00=connectTimeout 10s' -o html --output-file incident.html
   kubectl meshaudit incident -n shop --since 30d --victorialogs https://logs.example.com -o markdown
   kubectl meshaudit incident --from mesh.tar.gz --from /var/log/apps --from proxy.log.gz -o html > incident.html
+  kubectl meshaudit incident --from mesh.tar.gz --since 30d --loki https://loki.example.com -o html > incident.html
 
 Exit codes: 0 done, 2 usage, 3 some of it could not be read, 4 nothing could be read.")]
 pub(super) struct IncidentArgs {
     #[command(flatten)]
     source: SourceArgs,
     /// Count the resets in the log of this container; else of every one but the proxy (repeatable)
-    #[arg(short = 'c', long, value_name = "NAME", conflicts_with = "from", help_heading = "Counting")]
+    #[arg(short = 'c', long, value_name = "NAME", help_heading = "Counting")]
     container: Vec<String>,
     #[command(flatten)]
     counting: CountingArgs,
@@ -60,6 +65,29 @@ pub(super) struct IncidentArgs {
     expect: ExpectArgs,
     #[command(flatten)]
     write_up: WriteUpArgs,
+}
+
+/// Beside a snapshot, logs may come out of a store, and counts out of Prometheus: what `resets` and `diagnose` refuse
+/// beside files, which are logs there.
+fn beside_files(arg: Arg) -> Arg {
+    let free = |arg: Arg| arg.conflicts_with(Resettable::<Id>::Reset);
+    match arg.get_id().as_str() {
+        "splunk"
+        | "elasticsearch"
+        | "loki"
+        | "victorialogs"
+        | "splunk_service"
+        | "elasticsearch_service"
+        | "loki_service"
+        | "victorialogs_service"
+        | "query"
+        | "text_field"
+        | "time_field" => free(arg),
+        "prometheus" => free(arg).conflicts_with_all(["targets", "container", "prometheus_service"]),
+        "prometheus_service" => free(arg).conflicts_with_all(["targets", "container"]),
+        "from" => free(arg).conflicts_with("admin_url"),
+        _ => arg,
+    }
 }
 
 /// What comes out.
@@ -92,12 +120,12 @@ pub(super) async fn run(args: &IncidentArgs, console: &Console) -> Result<Exit, 
     let now = Timestamp::now();
     // What is wrong with the arguments is said before anything is read.
     let policy = args.policy.load(console)?;
-    let inputs = Inputs::of(&args.source.from)?;
+    let inputs = args.inputs(console)?;
     let counting = args.resets(&inputs);
     let question = counting.plan(now)?;
     let of_logs = args.diagnose(&inputs, question.since().map(|since| now.duration_since(since).unsigned_abs()));
     let mesh = args.mesh(&inputs, &policy, console).await?;
-    let resets = if inputs.lack_logs() {
+    let resets = if inputs.lack_counts() {
         Part::missing(counting.command(now), NO_LOGS.to_owned())
     } else {
         let outcome = counting.count(&question, console).await;
@@ -146,14 +174,13 @@ pub(super) async fn run(args: &IncidentArgs, console: &Console) -> Result<Exit, 
 
 /// Whether everything that was asked for was read. What no file was given of was not asked for.
 fn is_whole(report: &IncidentReport, inputs: &Inputs) -> bool {
+    let (resets, diagnosis) = (&report.resets, &report.diagnosis);
+    let counts = inputs.lack_counts() || resets.document.is_some() && resets.unread.is_empty();
     let logs = inputs.lack_logs()
-        || report.resets.document.is_some()
-            && report.diagnosis.document.as_ref().is_some_and(|found| found.input.unexplained == 0)
-            && report.resets.unread.is_empty()
-            && report.diagnosis.unread.is_empty();
+        || diagnosis.document.as_ref().is_some_and(|found| found.input.unexplained == 0) && diagnosis.unread.is_empty();
     let mesh =
         inputs.lack_mesh() || report.audit.document.as_ref().is_some_and(|audit| audit.coverage.failed.is_empty());
-    logs && mesh
+    counts && logs && mesh
 }
 
 const NO_LOGS: &str = "there is no log among the files";
@@ -196,11 +223,31 @@ impl IncidentArgs {
         }
     }
 
+    /// The files by what is in them, held against the other places that logs are to come from.
+    fn inputs(&self, console: &Console) -> Result<Inputs, Failure> {
+        let from = &self.source.from;
+        let (store, prometheus) = (self.store.is_given(), self.prometheus.is_given());
+        if !from.is_empty() && !store && !self.container.is_empty() {
+            return Err(Failure::usage("-c names containers of pods or of a log store, and --from reads files"));
+        }
+        let in_cluster = self.store.is_in_cluster() || self.prometheus.is_in_cluster();
+        if !from.is_empty() && !in_cluster && !self.source.kube.context.is_empty() {
+            return Err(Failure::usage("--context is for a cluster, and --from reads files")
+                .hint("with a log store in a cluster, as --loki-service, both have a meaning"));
+        }
+        let mut inputs = Inputs { store, prometheus, ..Inputs::of(from)? };
+        if store && !inputs.logs.is_empty() {
+            let files = escape(&some(std::mem::take(&mut inputs.logs), 5)).into_owned();
+            console.note(&format!("The logs in {files} are not read: the log store's are."));
+        }
+        Ok(inputs)
+    }
+
     /// `resets`, as it is asked here.
     fn resets(&self, inputs: &Inputs) -> ResetsArgs {
         ResetsArgs {
             targets: self.source.targets.clone(),
-            from: inputs.logs.iter().map(PathBuf::from).collect(),
+            from: inputs.logs.iter().filter(|_| !inputs.prometheus).map(PathBuf::from).collect(),
             container: self.container.clone(),
             store: self.store.clone(),
             print_query: None,
@@ -238,7 +285,11 @@ impl IncidentArgs {
     /// Reads the proxies' configuration once, audits it, plans the change, and tells who has it.
     async fn mesh(&self, inputs: &Inputs, policy: &Policy, console: &Console) -> Result<Mesh, Failure> {
         let expectation = self.expect.expectation()?;
-        let source = SourceArgs { from: inputs.mesh.clone(), ..self.source.clone() };
+        let mut source = SourceArgs { from: inputs.mesh.clone(), ..self.source.clone() };
+        if !source.is_live() {
+            // It is the log store's.
+            source.kube.context.clear();
+        }
         let scope = Scope { policy: self.policy.flag(), ..source.scope() };
         let command = |name: &str, words: Vec<String>| scope.command(name, words);
         let (audits, plans, verifies) =
@@ -301,6 +352,10 @@ struct Inputs {
     given: bool,
     mesh: Vec<String>,
     logs: Vec<String>,
+    /// Whether logs come out of a store.
+    store: bool,
+    /// Whether counts come out of Prometheus.
+    prometheus: bool,
 }
 
 impl Inputs {
@@ -314,13 +369,15 @@ impl Inputs {
             }
             let (mut dumps, mut logs) = (false, false);
             let mut look = |_: &str, entry: Result<crate::input::Entry<'_>, _>| {
-                if let Ok(entry) = entry {
+                if let Ok(entry) = entry
+                    && !entry.hidden
+                {
                     let is_dump = entry.reader.fill_buf().is_ok_and(holds_configuration);
                     dumps |= is_dump;
                     logs |= !is_dump;
                 }
             };
-            walk(input, &ArchiveLimits::LOGS, &mut look)
+            walk(input, &ArchiveLimits::PROXY_LOGS, &mut look)
                 .map_err(|error| Failure::cannot_run(format!("{input}: {error}")))?;
             if dumps {
                 found.mesh.push(input.clone());
@@ -333,7 +390,11 @@ impl Inputs {
     }
 
     fn lack_logs(&self) -> bool {
-        self.given && self.logs.is_empty()
+        self.given && self.logs.is_empty() && !self.store
+    }
+
+    fn lack_counts(&self) -> bool {
+        self.lack_logs() && !self.prometheus
     }
 
     fn lack_mesh(&self) -> bool {

@@ -119,6 +119,11 @@ impl StoreArgs {
         self.all().next().is_some()
     }
 
+    /// Whether it is in the cluster.
+    pub(super) fn is_in_cluster(&self) -> bool {
+        self.all().any(|(_, place)| matches!(place, Place::Service(_)))
+    }
+
     fn all(&self) -> impl Iterator<Item = (Kind, Place<'_>)> {
         let urls = [
             (Kind::Splunk, &self.splunk),

@@ -317,8 +317,12 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
         let mut pods: BTreeMap<(String, String), bool> = BTreeMap::new();
         let outcome = walk(input, limits, &mut |name, entry| {
             let (mut pod, mut place) = (None, name.to_owned());
-            let result = entry.map_err(FileError::from).and_then(|Entry { path, reader, .. }| {
+            let result = entry.map_err(FileError::from).and_then(|Entry { path, reader, hidden, .. }| {
                 place = path.to_owned();
+                if hidden {
+                    let (id, reason) = (ProxyId::new("", name), "a hidden file or directory".to_owned());
+                    return take(File::Skipped(SkippedProxy { id, reason }));
+                }
                 if let Some((root, namespace, pod_name, file)) = bug_report_path(path) {
                     reports.insert(root.to_owned());
                     let dumped = pods.entry((namespace.to_owned(), pod_name.to_owned())).or_default();

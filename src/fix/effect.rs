@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::installation::shared_map_of_aks;
 use super::{FixPlan, MeshStep, ObjectStep, Step, TimeoutKey};
 use crate::attribute::{Attributor, ProxyClass, Verdict};
+use crate::audit::install::InstallMethod;
 use crate::audit::{Action, Audit, Filter, Finding, Policy, audit};
 use crate::decode::objects::add;
 use crate::model::objects::{
@@ -196,9 +198,13 @@ pub(super) fn apply_mesh(plane: &mut ControlPlane, step: &MeshStep) {
         None => {
             let mut config = MeshConfig::default();
             put(&mut config);
+            let name = match step.install.method {
+                InstallMethod::AksAddon => shared_map_of_aks(&step.revision),
+                _ => "istio".to_owned(),
+            };
             plane.mesh.push(MeshConfigSource {
                 kind: step.target,
-                meta: ObjectMeta { namespace: step.namespace.clone(), name: "istio".to_owned(), created: None },
+                meta: ObjectMeta { namespace: step.namespace.clone(), name, created: None },
                 config,
                 text: Arc::from(""),
                 resource_version: String::new(),

@@ -266,6 +266,10 @@ fn rendered(step: &mut MeshStep) {
             .to_owned(),
     };
     step.fragment(place, "values.yaml", step.values(&[]));
+    if step.install.dependency {
+        let what = "or, where the chart is another one with istiod in it (istiod is the dependency's name or alias)";
+        step.fragment(what, "", step.values(&["istiod"]));
+    }
     if step.install.manifest_generate {
         let place = owner.unwrap_or_else(|| "as one more -f of it, to be applied again".to_owned());
         let what = format!("or, where `istioctl manifest generate` renders it, an IstioOperator, {place}");
@@ -344,8 +348,9 @@ fn resource(step: &mut MeshStep, kind: InstallerKind) {
     let found = step.install.resource.clone();
     let (name, namespace) = match &found {
         Some(object) => (object.meta.name.clone(), object.meta.namespace.clone()),
-        None => ("NAME".to_owned(), if known.namespaced { step.namespace.clone() } else { String::new() }),
+        None => ("NAME".to_owned(), step.namespace.clone()),
     };
+    let namespace = if known.namespaced { namespace } else { String::new() };
     let served = found.as_ref().map(|object| object.api_version.as_str()).filter(|version| !version.is_empty());
     let api_version = served.unwrap_or(known.api_version);
     let group = api_version.split('/').next().unwrap_or_default();
@@ -396,8 +401,14 @@ fn resource(step: &mut MeshStep, kind: InstallerKind) {
     }
 }
 
+/// The ConfigMap that the AKS add-on reads beside its own
+/// (<https://learn.microsoft.com/azure/aks/istio-meshconfig>).
+pub(super) fn shared_map_of_aks(revision: &str) -> String {
+    format!("istio-shared-configmap-{revision}")
+}
+
 fn aks(step: &mut MeshStep, plane: &ControlPlane) {
-    let name = format!("istio-shared-configmap-{}", step.revision);
+    let name = shared_map_of_aks(&step.revision);
     step.target = MeshConfigKind::Shared;
     let known = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Shared && source.meta.name == name);
     if known.is_none() && !plane.mesh.is_empty() {
@@ -438,6 +449,14 @@ fn unknown_installer(step: &mut MeshStep, plane: &ControlPlane) {
     };
     let owner = step.install.gitops.as_ref().map(|owner| format!(", in the source of {owner}")).unwrap_or_default();
     step.fragment(format!("values of the mesh's installation{owner}"), "values.yaml", step.values(&[]));
+    if plane.istiod.is_none() && plane.mesh.is_empty() {
+        step.warnings.push(
+            "no control plane was found, neither an istiod Deployment nor a mesh configuration's ConfigMap, so there is \
+             nothing here to change: the place is where the istiod that these proxies were connected to is installed"
+                .to_owned(),
+        );
+        return;
+    }
     config_map(step, own(plane, &name), &name);
     step.warnings.push(
         "how this control plane was installed could not be told: the ConfigMap is written again at the next upgrade, \

@@ -92,7 +92,8 @@ pub(super) struct Patched {
     pub(super) command: ShellCommand,
     /// What it changes, as a unified diff of the object in YAML.
     pub(super) diff: String,
-    /// The fields that it sets and nothing else, in YAML: a merge patch, in which a list is whole.
+    /// The fields that it sets and nothing else, in YAML: a merge patch, in which a list is whole. Empty where it
+    /// would name a list of which not all is known.
     pub(super) manifest: String,
     /// The whole `spec` afterwards, as JSON.
     pub(super) spec: String,
@@ -108,7 +109,8 @@ pub(super) fn patch(identity: &Identity, source: &Source, puts: &[Put]) -> Resul
     for put in puts {
         operations.put(&mut after, put)?;
     }
-    let (kind, body) = if puts.iter().any(|put| put.path.iter().any(|at| matches!(at, Segment::Element { .. }))) {
+    let in_a_list = puts.iter().any(|put| put.path.iter().any(|at| matches!(at, Segment::Element { .. })));
+    let (kind, body) = if in_a_list {
         ("json", Value::Array(operations.list))
     } else {
         let mut merged = json!({});
@@ -118,12 +120,18 @@ pub(super) fn patch(identity: &Identity, source: &Source, puts: &[Put]) -> Resul
     let (resource, body) = (identity.resource(), body.to_string());
     let command = ShellCommand::patch(&resource, &identity.name, &identity.namespace, kind, ["-p", &body]);
     let name = format!("{} {}/{}", identity.kind, identity.namespace, identity.name);
-    let mut named = identity.head();
-    named.insert("spec".to_owned(), only(&after["spec"], puts));
+    // A merge patch has lists whole.
+    let manifest = if source.partial && in_a_list {
+        String::new()
+    } else {
+        let mut named = identity.head();
+        named.insert("spec".to_owned(), only(&after["spec"], puts));
+        yaml(&Value::Object(named))?
+    };
     Ok(Patched {
         command,
         diff: diff(&name, &yaml(&before)?, &yaml(&after)?),
-        manifest: yaml(&Value::Object(named))?,
+        manifest,
         spec: after["spec"].to_string(),
     })
 }

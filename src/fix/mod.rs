@@ -574,6 +574,7 @@ fn name_new_findings(plan: &mut FixPlan) {
         .effect
         .appear
         .iter()
+        .filter(|finding| !finding.cluster().is_empty())
         .map(|finding| {
             let at = finding.origin().and_then(|origin| {
                 let object = origin.kind.object()?;

@@ -44,7 +44,7 @@ pub struct ObjectStep {
     pub until: Option<String>,
     /// What it changes, as a unified diff of the object in YAML.
     pub diff: String,
-    /// What it names of the object, in YAML: a merge patch, or a new object.
+    /// What it names of the object, in YAML: a merge patch, or a new object. Empty where only `command` can make it.
     pub manifest: String,
     /// The whole `spec` afterwards, as JSON.
     pub spec: String,

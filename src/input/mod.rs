@@ -7,6 +7,7 @@ mod ahead;
 mod lines;
 #[cfg(test)]
 mod pieces;
+mod tar;
 mod text;
 mod unpack;
 mod walk;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
+use super::tar::{BLOCK, MAX_NAME, MemberKind, Tar};
 use super::unpack::{Bounded, Packing, Unfolds, unpacked};
 
 /// Limits on what an input may unfold into.
@@ -21,32 +22,37 @@ pub struct ArchiveLimits {
     /// Whether links to files in a directory are followed, as `/var/log/containers` is made of them; links to
     /// directories never are.
     pub links: bool,
+    /// Whether hidden files of directories and archives are read, too.
+    pub hidden: bool,
 }
 
 impl Default for ArchiveLimits {
     fn default() -> Self {
-        Self { entries: 100_000, entry_bytes: 1 << 30, total_bytes: 16 << 30, ratio: 1000, links: false }
+        Self { entries: 100_000, entry_bytes: 1 << 30, total_bytes: 16 << 30, ratio: 1000, links: false, hidden: false }
     }
 }
 
 impl ArchiveLimits {
     /// For logs: they compress well, may be of any size, and are read as they stream.
-    pub const LOGS: Self =
-        Self { entries: 100_000, entry_bytes: u64::MAX, total_bytes: u64::MAX, ratio: 5_000, links: true };
+    pub const LOGS: Self = Self {
+        entries: 100_000,
+        entry_bytes: u64::MAX,
+        total_bytes: u64::MAX,
+        ratio: 5_000,
+        links: true,
+        hidden: true,
+    };
+
+    /// For proxies' logs, among which a hidden file is none.
+    pub const PROXY_LOGS: Self = Self { hidden: false, ..Self::LOGS };
 }
 
-/// The most bytes of a header that an archive puts before a file: a long name, a link's target, PAX attributes.
-const MAX_HEADER: u64 = 64 << 10;
-/// The longest path inside an archive.
-const MAX_NAME: usize = 4096;
 /// Packings within packings (a `.json.gz` in a `.tar.gz`).
 const MAX_LAYERS: usize = 4;
 /// A zip archive that cannot be sought in is held in memory up to this size.
 const MAX_HELD_ZIP: u64 = 64 << 20;
 /// The most padding behind an archive: tar's own blocks have 10 KiB.
 const MAX_PADDING: u64 = 1 << 20;
-/// The size of a tar header.
-const TAR_BLOCK: usize = 512;
 
 /// Why an input, or a part of it, cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +83,9 @@ pub enum InputError {
     /// Packed in a way that is not read.
     #[error("it is packed with {0}, which is not read here: unpack it first")]
     Packing(&'static str),
+    /// A file of an archive without its holes.
+    #[error("its archive has it as a sparse file, which is not read here: pack it without --sparse")]
+    Sparse,
     /// No text.
     #[error("it is not text")]
     NotText,
@@ -102,6 +111,8 @@ pub struct Entry<'a> {
     pub name: &'a str,
     /// The path inside a directory or an archive; empty for an input that is one file.
     pub path: &'a str,
+    /// Whether it is a hidden file or directory that was not looked into: it then has no bytes here.
+    pub hidden: bool,
     /// Its bytes, unpacked.
     pub reader: &'a mut dyn BufRead,
 }
@@ -142,10 +153,16 @@ impl Walker<'_, '_> {
             let mut below = Vec::new();
             for entry in entries {
                 let file_name = entry.file_name().to_string_lossy().into_owned();
-                if file_name.starts_with('.') {
+                if is_litter(&file_name) {
                     continue;
                 }
                 let inside = format!("{prefix}{file_name}");
+                let name = format!("{}/{inside}", input.trim_end_matches('/'));
+                if !self.limits.hidden && is_hidden(&inside) {
+                    self.count()?;
+                    self.hidden(&name, &inside);
+                    continue;
+                }
                 let kind = entry.file_type()?;
                 let linked =
                     || self.limits.links && std::fs::metadata(entry.path()).is_ok_and(|target| target.is_file());
@@ -153,7 +170,6 @@ impl Walker<'_, '_> {
                     below.push((entry.path(), format!("{inside}/")));
                 } else if kind.is_file() || (kind.is_symlink() && linked()) {
                     self.count()?;
-                    let name = format!("{}/{inside}", input.trim_end_matches('/'));
                     if let Err(error) = self.file(&name, &inside, &entry.path()) {
                         (self.each)(&name, Err(error));
                     }
@@ -163,6 +179,11 @@ impl Walker<'_, '_> {
             pending.extend(below);
         }
         Ok(())
+    }
+
+    /// Tells of a hidden file that is not read.
+    fn hidden(&mut self, name: &str, path: &str) {
+        (self.each)(name, Ok(Entry { name, path, hidden: true, reader: &mut io::empty() }));
     }
 
     fn count(&mut self) -> Result<(), InputError> {
@@ -187,14 +208,14 @@ impl Walker<'_, '_> {
 
     /// Takes off what a file is packed with, layer by layer, and gives what is inside.
     fn unfold(&mut self, name: &str, path: &str, reader: &mut dyn BufRead, layer: usize) -> Result<(), InputError> {
-        let mut head = Vec::with_capacity(TAR_BLOCK);
-        (&mut *reader).take(TAR_BLOCK as u64).read_to_end(&mut head)?;
+        let mut head = Vec::with_capacity(BLOCK);
+        (&mut *reader).take(BLOCK as u64).read_to_end(&mut head)?;
         let packing = Packing::of(&head);
         let mut whole = Cursor::new(head).chain(reader);
         match packing {
             Packing::Plain => {
                 let mut reader = BufReader::with_capacity(64 << 10, whole.take(self.limits.entry_bytes));
-                (self.each)(name, Ok(Entry { name, path, reader: &mut reader }));
+                (self.each)(name, Ok(Entry { name, path, hidden: false, reader: &mut reader }));
                 Ok(())
             }
             Packing::Foreign(what) => Err(InputError::Packing(what)),
@@ -216,50 +237,21 @@ impl Walker<'_, '_> {
         }
     }
 
-    /// Gives the files of a tar archive. Its headers are looked at here, one by one: the tar crate holds a long name or
-    /// PAX attributes of any size in memory.
+    /// Gives the files of a tar archive.
     fn untar(&mut self, name: &str, reader: &mut dyn Read, layer: usize) -> Result<(), InputError> {
-        let mut archive = tar::Archive::new(reader);
-        let mut long_name: Option<String> = None;
-        for entry in archive.entries()?.raw(true) {
-            let mut entry = entry.map_err(of_tar)?;
-            let kind = entry.header().entry_type();
-            let header = match kind {
-                tar::EntryType::GNULongName => Some("name"),
-                tar::EntryType::GNULongLink => Some("link name"),
-                tar::EntryType::XHeader | tar::EntryType::XGlobalHeader => Some("header"),
-                _ => None,
-            };
-            if let Some(what) = header {
-                let bytes = entry.size();
-                if bytes > MAX_HEADER {
-                    return Err(InputError::Header { what, bytes });
-                }
-                let mut text = Vec::new();
-                entry.read_to_end(&mut text)?;
-                match kind {
-                    tar::EntryType::GNULongName => {
-                        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
-                        long_name = Some(String::from_utf8_lossy(&text[..end]).into_owned());
-                    }
-                    tar::EntryType::XHeader => long_name = pax_path(&text).or(long_name),
-                    _ => {}
-                }
-                continue;
-            }
-            let own_name =
-                long_name.take().unwrap_or_else(|| String::from_utf8_lossy(&entry.header().path_bytes()).into_owned());
-            if own_name.len() > MAX_NAME {
-                return Err(InputError::Header { what: "name", bytes: own_name.len() as u64 });
-            }
+        let mut archive = Tar::new(reader);
+        while let Some(member) = archive.next()? {
             self.count()?;
-            if !kind.is_file() || is_hidden(&own_name) {
-                continue;
+            let inside = member.name.trim_start_matches("./").to_owned();
+            match member.kind {
+                MemberKind::Other => {}
+                _ if is_litter(&inside) => {}
+                MemberKind::Sparse => (self.each)(&format!("{name}:{inside}"), Err(InputError::Sparse)),
+                MemberKind::File => {
+                    let mut whole = BufReader::new(archive.data(member.size));
+                    self.inner(name, &inside, &mut whole, layer)?;
+                }
             }
-            let left = entry.size();
-            let inside = own_name.trim_start_matches("./").to_owned();
-            let mut whole = BufReader::new(Whole { inner: entry, left });
-            self.inner(name, &inside, &mut whole, layer)?;
         }
         // Behind an archive there is padding, and behind that the checksum of what it is packed with.
         io::copy(&mut archive.into_inner().take(MAX_PADDING), &mut io::sink())?;
@@ -289,7 +281,7 @@ impl Walker<'_, '_> {
                 }
             };
             let inside: String = file.name().map_err(damaged)?.chars().take(MAX_NAME).collect();
-            if !file.is_file() || is_hidden(&inside) {
+            if !file.is_file() || is_litter(&inside) {
                 continue;
             }
             let mut bounded = BufReader::new(Bounded::new(file, size, self.limits));
@@ -301,6 +293,10 @@ impl Walker<'_, '_> {
     /// A file inside an archive, which may be packed once more. What is wrong with it is its own.
     fn inner(&mut self, name: &str, inside: &str, reader: &mut dyn BufRead, layer: usize) -> Result<(), InputError> {
         let shown = format!("{name}:{inside}");
+        if !self.limits.hidden && is_hidden(inside) {
+            self.hidden(&shown, inside);
+            return Ok(());
+        }
         match self.unfold(&shown, inside, reader, layer + 1) {
             Err(error @ InputError::Entries(_)) => return Err(error),
             Err(error) => (self.each)(&shown, Err(error)),
@@ -308,15 +304,6 @@ impl Walker<'_, '_> {
         }
         Ok(())
     }
-}
-
-/// What the tar crate says of an archive that is wrong: all of it is of the kind `Other`.
-fn of_tar(error: io::Error) -> InputError {
-    if error.kind() != io::ErrorKind::Other || error.get_ref().is_some_and(|inner| inner.is::<Unfolds>()) {
-        return error.into();
-    }
-    let text = error.to_string();
-    if text.contains("unexpected EOF") { InputError::Truncated } else { InputError::Damaged(text) }
 }
 
 /// How many files a zip archive says it has, before the zip crate reads all of their names (APPNOTE.TXT, 4.3.14 and
@@ -339,41 +326,17 @@ fn zip_entries(reader: &mut (impl Read + Seek), size: u64) -> io::Result<u64> {
     Ok(count.max(large).max(directory.min(u64::from(u32::MAX - 1)) / 300))
 }
 
+/// Whether a file is hidden, or in a directory that is.
 fn is_hidden(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|file| file.starts_with('.'))
+    path.split('/').any(|part| part.starts_with('.') && !matches!(part, "." | ".."))
 }
 
-/// The `path` among PAX attributes: lines of `LENGTH KEY=VALUE`.
-fn pax_path(attributes: &[u8]) -> Option<String> {
-    let mut rest = attributes;
-    while !rest.is_empty() {
-        let blank = rest.iter().position(|byte| *byte == b' ')?;
-        let length: usize = std::str::from_utf8(&rest[..blank]).ok()?.parse().ok()?;
-        let record = rest.get(blank + 1..length)?;
-        if let Some(path) = record.strip_prefix(b"path=") {
-            return Some(String::from_utf8_lossy(path).trim_end_matches('\n').to_owned());
-        }
-        rest = &rest[length..];
-    }
-    None
-}
-
-/// A file of an archive that has to come as long as its header says.
-struct Whole<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Whole<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.left = self.left.saturating_sub(read as u64);
-        if read == 0 && self.left > 0 && !buffer.is_empty() {
-            self.left = 0;
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its end is missing"));
-        }
-        Ok(read)
-    }
+/// What file managers and version control leave behind, which nobody means.
+fn is_litter(path: &str) -> bool {
+    path.split('/').any(|part| {
+        matches!(part, ".DS_Store" | ".git" | ".gitattributes" | ".gitignore" | ".gitkeep" | ".hg" | ".svn")
+            || part.starts_with("._")
+    })
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use super::deadline::Deadline;
 use super::encode::encode;
 use super::error::{ApiError, innermost};
 use super::kubeconfig::Overrides;
-use super::no_proxy;
 use super::port::SpdyOnly;
 use super::secrets::{self, Plugin};
+use super::{no_proxy, own_authority};
 use crate::model::Who;
 use crate::system::kill_descendants;
 
@@ -138,7 +138,7 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
 /// Makes a client, which runs a credential plugin and waits for its end: on a thread that is left to itself when the
 /// time is over.
 async fn client(config: Config, deadline: Deadline, server: &str, plugin: Option<&Plugin>) -> Result<Client, ApiError> {
-    let making = tokio::task::spawn_blocking(move || Client::try_from(config));
+    let making = tokio::task::spawn_blocking(move || own_authority::client(config));
     match deadline.run(making).await {
         Some(Ok(made)) => made.map_err(|error| ApiError::from_transport(&error, server, plugin)),
         Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),

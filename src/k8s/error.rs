@@ -191,11 +191,21 @@ impl ApiError {
                 let cause = match innermost(error) {
                     // The words of the timer that bounds TCP's and TLS's handshakes.
                     elapsed if elapsed == "deadline has elapsed" => "no connection within --request-timeout".to_owned(),
-                    cause => outside(&cause),
+                    cause => outside(&of_tls(cause)),
                 };
                 Self::Unreachable(format!("{server}: {cause}"))
             }
         }
+    }
+}
+
+/// What TLS failed of, where rustls has no words of its own: webpki's name for a leaf that may sign others, of which the one
+/// that is trusted is taken.
+pub(crate) fn of_tls(cause: String) -> String {
+    if cause.contains("CaUsedAsEndEntity") {
+        "its certificate is an authority's own, and not one that is trusted, or not of this name".to_owned()
+    } else {
+        cause
     }
 }
 

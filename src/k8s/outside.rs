@@ -3,7 +3,8 @@
 /// The most characters that are kept of a message.
 const LONGEST: usize = 300;
 
-/// A message from outside in one line and cut short; of a page of HTML its title.
+/// A message from outside in one line and cut short; of a page of HTML its title. A credential that a careless gateway
+/// gives back with the rest of a request is left out.
 pub(crate) fn outside(text: &str) -> String {
     // Titles stand at the beginning, and no page is searched to its end for one.
     let text = &text[..text.floor_char_boundary(64 << 10)];
@@ -30,10 +31,13 @@ fn title(text: &str) -> Option<&str> {
 
 fn one_line(text: &str) -> String {
     let mut line = String::new();
+    let mut scheme = false;
     for (index, word) in text.split_whitespace().enumerate() {
         if index > 0 {
             line.push(' ');
         }
+        let word = if scheme && is_credential(word) { "…" } else { word };
+        scheme = is_scheme(word);
         line.push_str(&word[..word.floor_char_boundary(4 * LONGEST)]);
         if line.len() > 4 * LONGEST {
             break;
@@ -43,6 +47,21 @@ fn one_line(text: &str) -> String {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line,
     }
+}
+
+/// Whether a word is, or ends with, a scheme of `Authorization` (RFC 9110, 11.1).
+fn is_scheme(word: &str) -> bool {
+    let end = word.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    ["bearer", "basic"].iter().any(|scheme| end.eq_ignore_ascii_case(scheme))
+}
+
+/// Whether what follows a scheme is a credential, and no word of a sentence about one: `Basic authentication`.
+fn is_credential(word: &str) -> bool {
+    let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let inside = word.get(1..).unwrap_or_default();
+    word.len() > 20
+        || word.bytes().any(|byte| byte.is_ascii_digit())
+        || inside.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 #[cfg(test)]
@@ -60,5 +79,14 @@ mod tests {
         assert_eq!(outside("<title>"), "<title>");
         assert_eq!(outside("ä"), "ä");
         assert_eq!(outside_bytes(b"\xFFx"), "\u{FFFD}x");
+    }
+
+    #[test]
+    fn leaves_out_credentials_and_no_words() {
+        assert_eq!(outside("authorization: Bearer abc1.de\r\nhost: a"), "authorization: Bearer … host: a");
+        assert_eq!(outside(r#"{"authorization":"Basic bWU6cHc="}"#), r#"{"authorization":"Basic …"#);
+        for sentence in ["invalid bearer token", "Basic authentication is off", "a Bearer, expired at 12:00"] {
+            assert_eq!(outside(sentence), sentence);
+        }
     }
 }

@@ -232,6 +232,12 @@ fn too_large(limit: u64) -> ApiError {
     ApiError::TooLarge(format!("the API server's answer is larger than {} MiB", limit >> 20))
 }
 
+/// An object of a list, or what the list says of itself.
+fn part_too_large(limit: usize) -> ApiError {
+    let limit = if limit < 1 << 20 { format!("{} KiB", limit >> 10) } else { format!("{} MiB", limit >> 20) };
+    ApiError::TooLarge(format!("a part of the API server's answer is larger than {limit}"))
+}
+
 /// An answer that is none to what was asked.
 fn odd(reason: &str) -> ApiError {
     ApiError::Other { code: 200, message: format!("its answer is not what was asked for: {reason}") }
@@ -240,7 +246,7 @@ fn odd(reason: &str) -> ApiError {
 impl From<ElementError> for ApiError {
     fn from(error: ElementError) -> Self {
         match error {
-            ElementError::TooLarge(limit) => too_large(limit as u64),
+            ElementError::TooLarge(limit) => part_too_large(limit),
             other => odd(&other.to_string()),
         }
     }

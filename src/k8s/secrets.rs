@@ -19,10 +19,13 @@ pub(super) struct Plugin {
 
 impl Plugin {
     pub(super) fn new(exec: &ExecConfig) -> Self {
-        Self {
-            command: exec.command.clone().unwrap_or_default(),
-            hint: exec.install_hint.clone().filter(|hint| !hint.trim().is_empty()),
-        }
+        let command = exec.command.clone().unwrap_or_default();
+        // A whole command line in the place of a program's name: what follows the name may be a key.
+        let command = match command.split_once(char::is_whitespace) {
+            Some((program, _)) if !Path::new(&command).exists() => format!("{program} …"),
+            _ => command,
+        };
+        Self { command, hint: exec.install_hint.clone().filter(|hint| !hint.trim().is_empty()) }
     }
 }
 
@@ -95,13 +98,24 @@ fn describe_data(what: &str, error: &LoadDataError) -> String {
     }
 }
 
-/// A path, but for what is longer than names of files are: a token that stands where a path should.
+/// A path, but for a name that no file has: a token or a key that stands where a path should.
 pub(super) fn shown(path: &Path) -> String {
-    const LONGEST: usize = 100;
     match path.file_name() {
-        Some(name) if name.len() > LONGEST => path.with_file_name("…").display().to_string(),
+        Some(name) if is_credential(&name.to_string_lossy()) => path.with_file_name("…").display().to_string(),
         _ => path.display().to_string(),
     }
+}
+
+/// Whether a file's name is rather a JWT, PEM in base64, or letters and digits as nobody would name a file.
+fn is_credential(name: &str) -> bool {
+    const LONGEST: usize = 100;
+    const RANDOM: usize = 20;
+    let (digits, letters) = (name.chars().any(|c| c.is_ascii_digit()), name.chars().any(|c| c.is_ascii_alphabetic()));
+    let without_words = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '='));
+    name.len() > LONGEST
+        || name.starts_with("eyJ")
+        || name.starts_with("LS0t")
+        || (name.len() >= RANDOM && digits && letters && without_words)
 }
 
 /// A URL, or what was meant to be one, without what stands before an `@` in its authority: user names and passwords.
@@ -146,5 +160,18 @@ mod tests {
         assert!(said.contains("\"plug\"") && said.contains("brew install plug"), "{said}");
         let said = describe_auth(&AuthError::AuthExec("SECRET".to_owned()), Some(&plugin));
         assert!(!said.contains("SECRET"), "{said}");
+        let line = ExecConfig { command: Some("plug --key SECRET".to_owned()), ..exec };
+        let said = describe_auth(&started, Some(&Plugin::new(&line)));
+        assert!(said.contains("plug …") && !said.contains("SECRET"), "{said}");
+    }
+
+    #[test]
+    fn tells_paths_from_what_stands_in_their_place() {
+        for path in ["/var/run/secrets/token", "/home/me/kind-prod-eu-1.pem", "client-certificate-2026.crt", "./ca"] {
+            assert_eq!(shown(Path::new(path)), path);
+        }
+        for secret in ["eyJhbGciOiJSUzI1NiJ9.e30.x", "LS0tLS1CRUdJTg==", "k8Jd93mLq0Zx71RtYvB2", &"a".repeat(101)] {
+            assert_eq!(shown(&Path::new("/home/me").join(secret)), "/home/me/…");
+        }
     }
 }

@@ -15,7 +15,9 @@ use hyper_util::rt::TokioIo;
 use reqwest::{Certificate, Client, Url};
 
 use super::Limits;
-use crate::k8s::{Connection, OpenError, TimedOut, encode, innermost, open_port, outside, outside_bytes};
+use crate::k8s::{
+    Connection, OpenError, TimedOut, encode, innermost, of_tls, open_port, outside, outside_bytes, own_authority,
+};
 
 /// How often a service that is full, or that cannot be reached for a moment, is asked in all.
 const TRIES: u32 = 4;
@@ -293,7 +295,11 @@ impl<'c> Web<'c> {
             if certificates.is_empty() {
                 return Err(WebError::Pem(flags.ca));
             }
-            builder = builder.tls_certs_merge(certificates);
+            let host = base.host_str().unwrap_or_default();
+            builder = match own_authority(pem, identity.client.as_deref(), host) {
+                Some(tls) => builder.tls_backend_preconfigured(tls),
+                None => builder.tls_certs_merge(certificates),
+            };
         }
         if let Some(pem) = &identity.client {
             let client = reqwest::Identity::from_pem(pem).map_err(|_| WebError::Pem("the client certificate"))?;
@@ -471,7 +477,7 @@ impl<'c> Web<'c> {
             next = error.source();
         }
         if of_certificate {
-            WebError::Certificate(self.flags.service, message)
+            WebError::Certificate(self.flags.service, of_tls(message))
         } else if of_client {
             WebError::ClientCertificate(self.flags.service, message)
         } else if cut {

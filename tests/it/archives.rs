@@ -97,8 +97,14 @@ fn what_is_sound_in_a_hostile_archive_is_read() {
         ("PAX attributes for all", Tar::default().special(b'g', &pax("path", "../x")).file("a.json", DUMP).end(), 1),
         (
             "a size among PAX attributes",
-            Tar::default().special(b'x', &pax("size", "99999999")).file("a", DUMP).end(),
-            1,
+            // As a file of more than 8 GiB has it: its own header has no room.
+            Tar::default()
+                .special(b'x', &pax("size", &DUMP.len().to_string()))
+                .header(b"a", b'0', 0, "")
+                .data(DUMP)
+                .file("b", DUMP)
+                .end(),
+            2,
         ),
         ("a link", Tar::default().header(b"l.json", b'2', 0, "/etc/passwd").file("a.json", DUMP).end(), 1),
         ("a hard link", Tar::default().header(b"l.json", b'1', 0, "/etc/passwd").file("a.json", DUMP).end(), 1),
@@ -199,6 +205,29 @@ fn what_is_not_sound_is_named_and_the_rest_is_audited() {
         ("packed, and cut", gzip(&whole)[..60].to_vec(), 0, "cut off"),
         ("a checksum of gzip's that is wrong", flipped, 1, "damaged"),
         ("more than there is", claims, 1, "cut off"),
+        (
+            "a size among PAX attributes that is not true",
+            Tar::default().file("a", DUMP).special(b'x', &pax("size", "99999999")).file("b", DUMP).end(),
+            1,
+            "cut off",
+        ),
+        (
+            "a size that no file has",
+            Tar::default().file("a", DUMP).special(b'x', &pax("size", &u64::MAX.to_string())).file("b", DUMP).end(),
+            1,
+            "a size that no file has",
+        ),
+        (
+            "a sparse file among PAX attributes",
+            Tar::default()
+                .file("a", DUMP)
+                .special(b'x', &[pax("GNU.sparse.major", "1"), pax("GNU.sparse.name", "hole.json")].concat())
+                .file("GNUSparseFile.0/hole.json", DUMP)
+                .end(),
+            1,
+            "in.tar.gz:hole.json",
+        ),
+        ("GNU's sparse file", sparse.end(), 1, "as a sparse file"),
         ("300 MiB of blanks in 300 KiB", blanks(300), 1, "1000 times"),
     ];
     for (what, bytes, good, words) in rows {
@@ -208,9 +237,33 @@ fn what_is_not_sound_is_named_and_the_rest_is_audited() {
         assert_eq!(coverage["audited"].as_u64().unwrap_or_default(), good, "{what}: {all}");
         assert!([3, 4].contains(&code), "{what}: {code} {all}");
     }
-    // A hole is no file: there is nothing to be read in it.
-    let (code, coverage, said) = audited("in.tar", &sparse.end());
-    assert_eq!((code, coverage["audited"].as_u64()), (0, Some(1)), "{coverage} {said}");
+}
+
+/// Hidden files are not read, and that is said; what file managers and version control leave is nothing.
+#[test]
+fn hidden_files_are_named() {
+    let mut tar = Tar::default();
+    for path in ["a.json", ".old.json", ".kept/b.json", "._a.json", ".DS_Store", ".git/config", "./c.json"] {
+        tar.file(path, DUMP);
+    }
+    let (code, coverage, said) = audited("in.tar", &tar.end());
+    assert_eq!((code, coverage["audited"].as_u64()), (0, Some(2)), "{coverage} {said}");
+    let skipped: Vec<&str> =
+        coverage["skipped"].as_array().unwrap().iter().map(|one| one["proxy"].as_str().unwrap()).collect();
+    assert_eq!(skipped, ["in.tar:.kept/b.json", "in.tar:.old.json"]);
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join(".kept")).unwrap();
+    for name in ["a.json", ".old.json", ".kept/b.json", ".DS_Store"] {
+        fs::write(directory.path().join(name), DUMP).unwrap();
+    }
+    let from = directory.path().to_str().unwrap();
+    let run = plugin(["timeouts", "--from", from]).run().exits(0);
+    assert!(run.stdout.contains("skipped 2 files") && run.stdout.contains(".old.json"), "{}", run.stdout);
+    // One that is named is meant.
+    plugin(["timeouts", "--from", &format!("{from}/.old.json")]).run().exits(0);
+    fs::write(directory.path().join("proxy.log"), "[2020-07-03T12:00:00.000Z] \"- - -\" 0 - - - \"-\" 0 0 1 -\n")
+        .unwrap();
+    plugin(["diagnose", "--from", from]).run().complains("Hidden files are left out").complains(".old.json");
 }
 
 /// The same bytes as logs.

@@ -561,6 +561,26 @@ fn a_bug_report_brings_its_own_timeouts() {
     );
     assert_eq!((&entry["confidence"], &entry["source"]), (&"probable".into(), &"shop/web-0".into()));
     assert_eq!(found["input"]["unrecognized"], 0);
+    // What else is in a report is no proxy's log, whatever the report's folder is called.
+    let report = directory.path().join("bug-report");
+    for other in ["cluster/events", "analyze/shop", "istio/istio-system/istiod-1/discovery.log"] {
+        std::fs::create_dir_all(report.join(other).parent().unwrap()).unwrap();
+        std::fs::write(report.join(other), "shop  3m  Warning  BackOff  pod/web-0\n").unwrap();
+    }
+    for renamed in ["bug-report", "of-monday"] {
+        std::fs::rename(&report, directory.path().join("moved")).unwrap();
+        std::fs::rename(directory.path().join("moved"), directory.path().join(renamed)).unwrap();
+        for from in [directory.path().to_path_buf(), directory.path().join(renamed)] {
+            let found = read_json(&["--from", from.to_str().unwrap()], b"");
+            assert_eq!((&found["input"]["lines"], &found["input"]["unrecognized"]), (&1.into(), &0.into()), "{from:?}");
+        }
+    }
+    // A folder that merely has such a name is read.
+    let named = directory.path().join("logs/cluster");
+    std::fs::create_dir_all(&named).unwrap();
+    std::fs::write(named.join("web.log"), access(1, "- - -", "0 UF,URX -", "-", 2_003, "52.0.0.1:443", "-")).unwrap();
+    let found = read_json(&["--from", directory.path().join("logs").to_str().unwrap()], b"");
+    assert_eq!(found["input"]["records"], 1, "{found:#}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use meshaudit::audit::{Filter, Policy, audit};
 use meshaudit::decode::objects::from_manifests;
 use meshaudit::decode::snapshot;
-use meshaudit::fix::{FixOptions, FixPlan, MeshStep, Step, apply, plan};
+use meshaudit::fix::{FixOptions, FixPlan, Fragment, MeshStep, Step, apply, plan};
 use meshaudit::model::objects::{IstioObjects, ObjectKind};
 use meshaudit::model::{
     ClusterSet, ClusterSource, EnvoyCluster, Flag, MeshSnapshot, Proxy, ProxyId, ProxySnapshot, Scope, SnapshotBuilder,
@@ -367,6 +367,19 @@ fn what_a_tool_writes_again_is_changed_in_its_source() {
     for (label, manager, owner) in [
         ("configmanagement.gke.io/sync-name: mesh", "configsync", "Config Sync mesh"),
         ("configsync.gke.io/declared-version: v1", "configsync", "Config Sync"),
+        ("configmanagement.gke.io/managed: enabled", "configsync", "Config Sync"),
+        ("configsync.gke.io/resource-id: _configmap_istio-system_istio", "kubectl", "Config Sync"),
+        (
+            "apps.open-cluster-management.io/hosting-subscription: mesh/istio",
+            "kubectl",
+            "Open Cluster Management subscription mesh/istio",
+        ),
+        (
+            "objectset.rio.cattle.io/owner-name: istio\n    objectset.rio.cattle.io/id: ''\n    \
+             objectset.rio.cattle.io/owner-gvk: k3s.cattle.io/v1, Kind=Addon",
+            "deploy@server",
+            "Addon istio",
+        ),
         ("fleet.cattle.io/bundle-id: mesh-istio", "fleetagent", "Rancher Fleet bundle mesh-istio"),
         ("objectset.rio.cattle.io/id: default-mesh", "fleetagent", "Rancher Fleet bundle"),
         ("kapp.k14s.io/app: '1700000000'", "kapp-server", "kapp"),
@@ -382,9 +395,51 @@ fn what_a_tool_writes_again_is_changed_in_its_source() {
         assert!(step.commands.is_empty(), "{label}: {:?}", step.commands);
         assert_eq!(step.fragments[0].what, format!("values of the istiod chart, in the source of {owner}"));
         let interim = step.interim.as_ref().unwrap();
-        assert_eq!(interim.until, format!("the next reconciliation of {owner}"));
+        let writes = if matches!(owner, "Terraform" | "Pulumi" | "kapp") { "run" } else { "reconciliation" };
+        assert_eq!(interim.until, format!("the next {writes} of {owner}"));
         assert!(interim.command.line(&Scope::default(), "").starts_with("kubectl patch configmap istio "));
     }
+}
+
+/// What looks like one of the marks and is none of them.
+#[test]
+fn what_is_marked_as_left_alone_or_by_an_operator_of_its_own() {
+    let text = fs::read_to_string(project().join("tests/fixtures/installations/rendered.yaml")).unwrap();
+    let alone = text.replace("\n  labels:\n", "\n  labels:\n    configmanagement.gke.io/managed: disabled\n");
+    let objects = from_manifests(&alone).unwrap();
+    let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
+    let plan = fix(&snapshot, &FixOptions::default());
+    let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
+    assert_eq!((step.install.method.as_str(), &step.install.gitops), ("rendered", &None));
+    // A release that is not named after the chart may be of one that has it as a dependency.
+    for (release, both) in [("istiod-canary", false), ("platform", true)] {
+        let objects = from_manifests(&text.replace("release: istio", &format!("release: {release}"))).unwrap();
+        let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
+        let plan = fix(&snapshot, &FixOptions::default());
+        let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
+        let below = |fragment: &Fragment| fragment.content == "istiod:\n  meshConfig:\n    connectTimeout: 10s\n";
+        assert_eq!(step.fragments.iter().any(below), both, "{release}: {:?}", step.fragments);
+    }
+    let own = "kind: ConfigMap\nmetadata:\n  name: istio\n  namespace: istio-system\n  labels: {app.kubernetes.io/managed-by: \
+               somebody}\ndata: {mesh: 'connectTimeout: 1s'}\n";
+    let snapshot = mesh(from_manifests(own).unwrap(), &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
+    let plan = fix(&snapshot, &FixOptions::default());
+    let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
+    assert_eq!(step.install.method.as_str(), "unknown", "{:?}", step.install);
+}
+
+/// Where neither istiod nor a ConfigMap of it is there, nothing is to be run.
+#[test]
+fn no_control_plane_has_no_command() {
+    let rule = "kind: DestinationRule\napiVersion: networking.istio.io/v1\nmetadata: {name: a, namespace: shop}\nspec: {host: a}\n";
+    let second = Some("1s");
+    let snapshot =
+        mesh(from_manifests(rule).unwrap(), &[("shop", "web-1")], &[("BlackHoleCluster", second), (WEB, second)]);
+    let plan = fix(&snapshot, &FixOptions::default());
+    let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
+    assert!(step.commands.is_empty() && step.interim.is_none(), "{step:?}");
+    assert!(step.warnings[0].contains("no control plane was found"), "{:?}", step.warnings);
+    assert_eq!(step.fragments[0].content, "meshConfig:\n  connectTimeout: 10s\n");
 }
 
 /// An operator's custom resource that another object writes, and a DestinationRule that GitOps writes.

@@ -147,6 +147,7 @@ fn krew_installs_what_a_release_makes() {
     assert_eq!((&manifest["kind"], &manifest["metadata"]["name"]), (&"Plugin".into(), &"meshaudit".into()));
     assert_eq!(manifest["apiVersion"], "krew.googlecontainertools.github.com/v1alpha2");
     assert_eq!(manifest["spec"]["version"], concat!("v", env!("CARGO_PKG_VERSION")));
+    assert_eq!(manifest["spec"]["homepage"], env!("CARGO_PKG_HOMEPAGE"));
     let short = manifest["spec"]["shortDescription"].as_str().unwrap();
     assert!(!short.is_empty() && short.len() <= 50 && !short.contains('\n'), "{short}");
     let platforms = manifest["spec"]["platforms"].as_array().unwrap();
@@ -194,4 +195,31 @@ fn krew_installs_what_a_release_makes() {
     }
     let formula = std::fs::read_to_string(dist.join("kubectl-meshaudit.rb")).unwrap();
     assert_eq!(formula.matches("sha256 \"").count(), 4, "Windows has no Homebrew: {formula}");
+    assert!(formula.contains(&format!("\n  homepage \"{}\"\n", env!("CARGO_PKG_HOMEPAGE"))), "{formula}");
+    // Unless told otherwise, it is all of the repository that Cargo.toml names.
+    release(&dist, &["manifests"]);
+    let release = concat!(
+        env!("CARGO_PKG_REPOSITORY"),
+        "/releases/download/v",
+        env!("CARGO_PKG_VERSION"),
+        "/kubectl-meshaudit-v"
+    );
+    for (file, count) in [("meshaudit.yaml", 5), ("kubectl-meshaudit.rb", 4)] {
+        let text = std::fs::read_to_string(dist.join(file)).unwrap();
+        assert_eq!(text.matches(release).count(), count, "{text}");
+    }
+}
+
+/// One address, in one place: what needs it takes it from Cargo.toml.
+#[test]
+fn the_address_of_the_project_is_the_same_everywhere() {
+    assert!(env!("CARGO_PKG_REPOSITORY").starts_with("https://"));
+    let own = regex::Regex::new(r"https://[a-z.]+/[\w.-]+/kubectl-meshaudit\b").unwrap();
+    let listed = Command::new("git").args(["ls-files"]).current_dir(project()).output().unwrap();
+    for file in String::from_utf8(listed.stdout).unwrap().lines() {
+        let Ok(text) = std::fs::read_to_string(project().join(file)) else { continue };
+        for found in own.find_iter(&text) {
+            assert_eq!(found.as_str(), env!("CARGO_PKG_REPOSITORY"), "{file}");
+        }
+    }
 }

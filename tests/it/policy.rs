@@ -53,6 +53,25 @@ fn a_mistake_is_told_with_its_place_and_nothing_of_the_file() {
     }
 }
 
+/// MA015 is of policies: whoever has none, or one that expects nothing, meets the codes MA001 to MA014 alone.
+#[test]
+fn without_expectations_no_output_names_their_rule() {
+    let none = policy("thresholds:\n  tooShort: 2s\n");
+    for fixture in ["MA001", "MA015", "healthy"] {
+        let fixture = format!("tests/fixtures/rules/{fixture}.json");
+        for format in
+            ["table", "wide", "json", "yaml", "ndjson", "sarif", "junit", "markdown", "html", "csv", "prometheus"]
+        {
+            for policy in [&[][..], &["--policy", none.path().to_str().unwrap()]] {
+                let args = [&["timeouts", "--from", &fixture, "-v", "--exit-zero", "-o", format], policy].concat();
+                let run = plugin(args).run().exits(0);
+                let said = format!("{}{}", run.stdout, run.stderr);
+                assert!(!said.contains("MA015") && !said.contains("expectation-unmet"), "{format}, {fixture}: {said}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_expected_takes_the_place_of_the_thresholds() {
     let right = audit("expectations:\n  - {host: 'api.*', connectTimeout: 1s}\n", FIXTURE);

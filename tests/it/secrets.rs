@@ -243,6 +243,35 @@ fn kubeconfigs_give_nothing_away() {
     }
 }
 
+/// A gateway in front of the API server that gives back what it was sent.
+#[test]
+fn what_a_careless_gateway_gives_back_is_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    let server = crate::stores::echo();
+    let answer = format!(
+        r#"{{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{{"token":"{MARK}"}}}}"#
+    );
+    let users = [
+        format!("    token: {MARK}\n"),
+        format!("    username: me\n    password: {MARK}\n"),
+        exec(&credential_plugin(directory.path(), "sound", &answer, 0), ""),
+    ];
+    for user in users {
+        fs::write(&path, kubeconfig(&server, "", &user)).unwrap();
+        for args in [&["timeouts"][..], &["timeouts", "pod/web-1"], &["debug-log", "--on", "web-1"], &["resets"]] {
+            let kept = tempfile::tempdir().unwrap();
+            let mut command = plugin(args);
+            command.command.args(["-vv", "--timeout", "10s"]).current_dir(kept.path());
+            let run = command.env("KUBECONFIG", &path).env("XDG_STATE_HOME", kept.path()).run().exits(4);
+            assert!(run.stderr.contains("500"), "{run:?}");
+            holds_no_mark(&user, &run, kept.path());
+            let basic = BASE64.encode(format!("me:{MARK}"));
+            assert!(!run.stderr.contains(&basic), "{run:?}");
+        }
+    }
+}
+
 #[test]
 fn urls_give_nothing_away() {
     let kept = tempfile::tempdir().unwrap();
@@ -311,12 +340,18 @@ fn what_objects_hold_is_not_passed_on() {
     let code = json!({"applyTo": "HTTP_FILTER", "match": {"context": "ANY"}, "patch": {"operation": "INSERT_BEFORE",
         "value": {"name": "lua", "typed_config": {"inlineCode": MARK}}}});
     let timeout = json!({"applyTo": "CLUSTER", "match": {"cluster": {"service": host}},
-        "patch": {"operation": "MERGE", "value": {"connect_timeout": "1s"}}});
-    for (name, patch) in [("code", code), ("timeout", timeout)] {
+        "patch": {"operation": "MERGE", "value": {"connect_timeout": "1s",
+            "transport_socket_matches": [{"name": MARK}], "typed_extension_protocol_options": {"x": {"key": MARK}}}}});
+    let socket = json!({"applyTo": "CLUSTER", "patch": {"operation": "MERGE", "value": {"connect_timeout": "2s",
+        "transport_socket": {"name": "tls", "typed_config": {"inline_string": MARK}}}}});
+    // What sets a timeout is kept; what stands beside it, in the same patch and in others, is not.
+    for (name, patches) in
+        [("code", json!([code])), ("timeout", json!([timeout.clone()])), ("both", json!([code, timeout, socket]))]
+    {
         sandbox
             .apply(json!({"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
                 "metadata": {"name": name, "namespace": "istio-system", "annotations": applied},
-                "spec": {"configPatches": [patch]}}))
+                "spec": {"configPatches": patches}}))
             .unwrap();
     }
     let mut config = sandbox.get("configmaps", "istio-system", "istio").unwrap();
@@ -349,6 +384,9 @@ fn what_objects_hold_is_not_passed_on() {
         vec!["clusters", &target, "-v"],
         vec!["fix", "-A"],
         vec!["fix", "-A", "-o", "json"],
+        vec!["fix", "-A", "-o", "yaml"],
+        vec!["fix", "--from", "mesh", "-o", "yaml"],
+        vec!["incident", "-A", "-o", "json"],
         vec!["verify", "-A", "-o", "json"],
         vec!["incident", "-A", "-o", "html"],
         vec!["policy", "init", "-A"],

@@ -32,7 +32,7 @@ impl<'a> Question<'_, 'a> {
         match name.direction {
             Direction::Outbound => Some(Service {
                 host: name.host,
-                namespace: metadata(name.host).unwrap_or_else(|| hosts.owner(name.host, client, self.sidecar)),
+                namespace: metadata(name.host).unwrap_or_else(|| hosts.owner(name.host, self.proxy(), self.sidecar)),
                 port: name.port,
                 subset: if hosts.is_dynamic(name.host) { "" } else { name.subset },
                 selecting: true,
@@ -44,7 +44,7 @@ impl<'a> Question<'_, 'a> {
                 let visible = hosts.is_visible(name.host, client).unwrap_or(true);
                 Some(Service {
                     host: name.host,
-                    namespace: metadata(name.host).unwrap_or_else(|| hosts.owner(name.host, client, None)),
+                    namespace: metadata(name.host).unwrap_or_else(|| hosts.owner(name.host, self.proxy(), None)),
                     port: name.port,
                     // A waypoint's `http/v1`, `tcp/v1`.
                     subset: name.subset.split_once('/').map_or("", |(_, subset)| subset),

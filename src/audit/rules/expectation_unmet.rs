@@ -9,8 +9,11 @@ use crate::model::format_duration;
 /// A value that is not what the policy expects.
 pub(super) struct ExpectationUnmet;
 
+/// Its code: the only one that no mesh can have without a policy.
+pub const CODE: &str = "MA015";
+
 static INFO: RuleInfo = RuleInfo {
-    code: "MA015",
+    code: CODE,
     name: "expectation-unmet",
     severity: Severity::Error,
     observed: false,

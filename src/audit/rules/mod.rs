@@ -16,6 +16,8 @@ mod shared_mesh_config_shadowed;
 mod timeout_exceeds_route;
 mod unexplained_timeout;
 
+pub use expectation_unmet::CODE as EXPECTATION_UNMET;
+
 use super::{Context, Rule, RuleInfo};
 use crate::model::ClusterSet;
 use crate::model::objects::{ControlPlane, IstioObjects};

@@ -5,6 +5,7 @@ mod stored;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -22,7 +23,8 @@ use crate::diagnose::{DiagnoseOptions, Diagnoser, Diagnosis, Event};
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
 use crate::model::{ClusterTimeouts, ProxyId, Scope};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
-use crate::report::look::Look;
+use crate::report::escape::escape;
+use crate::report::look::{Look, some};
 use crate::report::table::wrap;
 use crate::report::{document, export, v1};
 pub(super) use live::LiveArgs;
@@ -137,7 +139,7 @@ async fn read<'a>(args: &DiagnoseArgs, console: &'a Console) -> Result<(Reading<
     } else {
         let _ = interrupt::listen();
         // The runtime has nothing else to do.
-        tokio::task::block_in_place(|| files(args, &mut reading))?
+        tokio::task::block_in_place(|| files(args, &mut reading, console))?
     };
     Ok((reading, unread))
 }
@@ -153,12 +155,16 @@ pub(super) async fn diagnosis(
 }
 
 /// Reads logs in files.
-fn files(args: &DiagnoseArgs, reading: &mut Reading<'_>) -> Result<Vec<String>, Failure> {
-    let mut unread = Vec::new();
+fn files(args: &DiagnoseArgs, reading: &mut Reading<'_>, console: &Console) -> Result<Vec<String>, Failure> {
+    let (mut unread, mut hidden) = (Vec::new(), Vec::new());
     let mut failed = None;
     for input in &args.from {
         let mut each = |name: &str, entry: Result<Entry<'_>, _>| {
             let outcome = match entry {
+                Ok(entry) if entry.hidden => {
+                    hidden.push(name.to_owned());
+                    Ok(())
+                }
                 Ok(entry) => reading.entry(entry, args.from.len() > 1),
                 Err(error) => Err(ReadingError::Input(format!("{name}: {error}"))),
             };
@@ -168,12 +174,15 @@ fn files(args: &DiagnoseArgs, reading: &mut Reading<'_>) -> Result<Vec<String>, 
                 Err(ReadingError::Output(failure)) => failed = failed.take().or(Some(failure)),
             }
         };
-        if let Err(error) = walk(input, &ArchiveLimits::LOGS, &mut each) {
+        if let Err(error) = walk(input, &ArchiveLimits::PROXY_LOGS, &mut each) {
             unread.push(format!("{input}: {error}"));
         }
         if let Some(failure) = failed {
             return Err(failure);
         }
+    }
+    if !hidden.is_empty() {
+        console.note(&format!("Hidden files are left out: {}", escape(&some(hidden, 5))));
     }
     Ok(unread)
 }
@@ -235,7 +244,7 @@ impl Reading<'_> {
     fn entry(&mut self, entry: Entry<'_>, several: bool) -> Result<(), ReadingError> {
         let pod = bug_report_pod(entry.path);
         // In a bug report, logs lie among dumps, lists and events.
-        if pod.is_some() && !entry.path.ends_with(".log") {
+        if (pod.is_some() && !entry.path.ends_with(".log")) || beside_proxies(&entry) {
             return Ok(());
         }
         let beginning =
@@ -345,6 +354,24 @@ fn bug_report_pod(path: &str) -> Option<String> {
     (proxies == "proxies").then(|| format!("{namespace}/{pod}"))
 }
 
+/// Whether a file of a bug report is of none of its proxies: istiod's logs, events, lists of the cluster. The report's own
+/// folder may have been given another name; then what lies beside tells it.
+fn beside_proxies(entry: &Entry<'_>) -> bool {
+    const LISTS: [&str; 2] = ["analyze", "cluster"];
+    const OTHERS: [&str; 3] = ["cni", "istio", "operator"];
+    let path = Path::new(entry.name);
+    let of_report = |folder: &Path| {
+        let (Some(name), Some(report)) = (folder.file_name().and_then(|name| name.to_str()), folder.parent()) else {
+            return false;
+        };
+        let named = report.ends_with("bug-report");
+        LISTS.contains(&name) && (named || report.join("proxies").is_dir()) || OTHERS.contains(&name) && named
+    };
+    // Folders of the input alone, not those that it lies in.
+    let folders = entry.path.matches('/').count();
+    !entry.path.is_empty() && (path.ends_with("discovery.log") || path.ancestors().skip(1).take(folders).any(of_report))
+}
+
 /// Whether a file is a configuration dump or a snapshot, and so not a log: it says so near its beginning.
 pub(super) fn is_dump(beginning: &[u8]) -> bool {
     let text = beginning.trim_ascii_start();
@@ -427,7 +454,7 @@ fn holds_files(input: &str) -> bool {
     }
     let mut inside = false;
     // Only the first file is looked at: an archive's files have paths, a single one has none.
-    let limits = ArchiveLimits { entries: 1, ..ArchiveLimits::LOGS };
+    let limits = ArchiveLimits { entries: 1, ..ArchiveLimits::PROXY_LOGS };
     let _ = walk(input, &limits, &mut |_, entry| inside |= entry.is_ok_and(|entry| !entry.path.is_empty()));
     inside
 }

@@ -455,6 +455,16 @@ impl ResetsArgs {
 }
 
 impl PrometheusArgs {
+    /// Whether Prometheus is to be read.
+    pub(super) fn is_given(&self) -> bool {
+        self.prometheus.is_some() || self.is_in_cluster()
+    }
+
+    /// Whether it is in the cluster.
+    pub(super) fn is_in_cluster(&self) -> bool {
+        self.prometheus_service.is_some()
+    }
+
     /// The flags as they were given, without credentials.
     fn flags(&self) -> Vec<Flag> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());

@@ -61,10 +61,7 @@ impl ResetsArgs {
     }
 
     pub(super) fn is_live(&self) -> bool {
-        self.from.is_empty()
-            && !self.store.is_given()
-            && self.prometheus.prometheus.is_none()
-            && self.prometheus.prometheus_service.is_none()
+        self.from.is_empty() && !self.store.is_given() && !self.prometheus.is_given()
     }
 
     /// The steps that lead on from what was found, the first one first.

@@ -50,7 +50,7 @@ impl PrintQuery {
 impl ResetsArgs {
     /// Reads what the store has.
     pub(super) async fn stored(&self, plan: &Plan, console: &Console) -> Result<(Tally, Sources), Failure> {
-        if self.prometheus.prometheus.is_some() || self.prometheus.prometheus_service.is_some() {
+        if self.prometheus.is_given() {
             return Err(Failure::usage("a log store and Prometheus are two sources; give one of them"));
         }
         let selected = Selected::of(&self.select, &self.targets)?;

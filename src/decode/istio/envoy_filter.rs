@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::duration::duration;
 use super::meta::{RawLabels, RawObject};
-use crate::model::istio::{ClusterPatch, EnvoyFilter, Labels, ObjectMeta, PatchContext, PatchOperation, TargetRef};
+use crate::model::istio::{
+    ClusterPatch, EnvoyFilter, Labels, ObjectMeta, PatchContext, PatchOperation, Source, TargetRef,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,6 +121,7 @@ pub(super) fn envoy_filter(raw: &RawObject<'_>, meta: ObjectMeta) -> Result<Opti
     if !patches.iter().any(could) {
         source.spec = Arc::from("");
     }
+    leave_out_values(&mut source);
     Ok(Some(EnvoyFilter {
         meta,
         source,
@@ -126,6 +130,33 @@ pub(super) fn envoy_filter(raw: &RawObject<'_>, meta: ObjectMeta) -> Result<Opti
         priority: spec.priority,
         patches,
     }))
+}
+
+/// Leaves out what the patches of a filter set, but for what is read here: the rest may hold credentials, such as a
+/// header that a filter of HTTP adds, or the key of a plugin.
+fn leave_out_values(source: &mut Source) {
+    const NAMED: [&str; 3] = ["name", "connect_timeout", "connectTimeout"];
+    const SOCKET: [&str; 2] = ["transport_socket", "transportSocket"];
+    let Ok(whole) = serde_json::from_str::<Value>(&source.spec) else { return };
+    let (mut spec, nothing) = (whole.clone(), || Value::Object(serde_json::Map::new()));
+    let lists = spec.as_object_mut().into_iter().flatten();
+    let lists = lists.filter(|(name, _)| matches!(name.as_str(), "configPatches" | "config_patches"));
+    for patch in lists.filter_map(|(_, list)| list.as_array_mut()).flatten() {
+        let of_clusters = ["applyTo", "apply_to"].iter().any(|name| patch[*name] == "CLUSTER");
+        let Some(value) = patch.get_mut("patch").and_then(|patch| patch.get_mut("value")) else { continue };
+        match value.as_object_mut().filter(|_| of_clusters) {
+            Some(fields) => {
+                fields.retain(|name, _| NAMED.contains(&name.as_str()) || SOCKET.contains(&name.as_str()));
+                let sockets = fields.iter_mut().filter(|(name, _)| SOCKET.contains(&name.as_str()));
+                sockets.for_each(|(_, socket)| *socket = nothing());
+            }
+            None => *value = nothing(),
+        }
+    }
+    if spec != whole {
+        source.partial = true;
+        source.spec = spec.to_string().into();
+    }
 }
 
 fn cluster_patch(index: usize, patch: RawPatch) -> Option<ClusterPatch> {

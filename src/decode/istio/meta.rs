@@ -109,6 +109,7 @@ impl RawObject<'_> {
         Source {
             api_version: self.api_version.clone(),
             spec: self.spec.map_or_else(|| Arc::from(""), |spec| Arc::from(spec.get())),
+            partial: false,
             labels: self.metadata.labels.clone().unwrap_or_default(),
             annotations: telling(self.metadata.annotations.as_ref()),
             managed_by: self.metadata.evidence().owner(),

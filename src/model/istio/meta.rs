@@ -56,9 +56,12 @@ pub struct Source {
     /// `networking.istio.io/v1` and the like, as it was served.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub api_version: String,
-    /// The whole `spec`, as JSON text.
+    /// The whole `spec`, as JSON text; all but some of it where `partial` says so.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub spec: Arc<str>,
+    /// Whether parts of it are left out, since they may hold credentials.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: Labels,

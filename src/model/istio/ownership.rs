@@ -72,8 +72,13 @@ impl fmt::Display for GitOps {
 /// How tools that apply what they hold mark it, as the key of a label or annotation, whose value names the source.
 /// Config Sync: <https://cloud.google.com/kubernetes-engine/config-sync/docs/reference/labels-and-annotations>.
 /// Fleet: `rancher/wrangler` `pkg/objectset`. kapp: `pkg/kapp/app/labeled_app.go`.
-const MARKS: [(&str, &str); 6] = [
+/// Open Cluster Management: `multicloud-operators-subscription` `pkg/apis/apps/v1/subscription_types.go`.
+const MARKS: [(&str, &str); 9] = [
     ("configmanagement.gke.io/sync-name", "Config Sync"),
+    // `disabled` is what it is set to for an object that is to be left alone.
+    ("configmanagement.gke.io/managed", "Config Sync"),
+    ("configsync.gke.io/resource-id", "Config Sync"),
+    ("apps.open-cluster-management.io/hosting-subscription", "Open Cluster Management subscription"),
     ("configsync.gke.io/manager", "Config Sync"),
     ("configsync.gke.io/declared-version", "Config Sync"),
     ("fleet.cattle.io/bundle-id", "Rancher Fleet bundle"),
@@ -93,7 +98,8 @@ const MANAGERS: [(&str, &str); 6] = [
 ];
 
 /// Beginnings of other labels and annotations that tell who installed an object.
-const TELLING: [&str; 16] = [
+const TELLING: [&str; 17] = [
+    "objectset.rio.cattle.io/owner-",
     "meta.helm.sh/",
     "argocd.argoproj.io/",
     "kustomize.toolkit.fluxcd.io/",
@@ -112,6 +118,9 @@ const TELLING: [&str; 16] = [
     "release",
 ];
 
+/// Those of the tools that write when somebody runs them, and not by themselves.
+const ON_DEMAND: [&str; 3] = ["Terraform", "Pulumi", "kapp"];
+
 /// How the owner of what a Helm release made is called.
 const HELM_RELEASE: &str = "Helm release";
 
@@ -119,7 +128,9 @@ const HELM_RELEASE: &str = "Helm release";
 /// none, or somebody upgrades it by hand.
 #[must_use]
 pub fn reconciled(owner: &str) -> Option<String> {
-    (!owner.is_empty() && !owner.starts_with(HELM_RELEASE)).then(|| format!("the next reconciliation of {owner}"))
+    let by_hand = ON_DEMAND.iter().any(|tool| owner.starts_with(tool));
+    let writes = if by_hand { "run" } else { "reconciliation" };
+    (!owner.is_empty() && !owner.starts_with(HELM_RELEASE)).then(|| format!("the next {writes} of {owner}"))
 }
 
 impl Evidence {
@@ -182,10 +193,18 @@ impl Evidence {
 
     fn other(&self) -> Option<GitOps> {
         let told = |tool: &str, name: &str| GitOps::Other { tool: tool.to_owned(), name: name.to_owned() };
-        let marked = MARKS.iter().find_map(|(key, tool)| Some((*tool, self.get(key)?, *key)));
+        // Fleet's library is that of other controllers of Rancher's too (an Addon of k3s), which then say whose it is.
+        let rancher = |what: &str| self.get(&format!("objectset.rio.cattle.io/owner-{what}"));
+        if let (Some((_, kind)), Some(name)) = (rancher("gvk").and_then(|gvk| gvk.split_once("Kind=")), rancher("name"))
+        {
+            return Some(told(kind, name));
+        }
+        let set = |key: &str| self.get(key).filter(|value| *value != "disabled");
+        let marked = MARKS.iter().find_map(|(key, tool)| Some((*tool, set(key)?, *key)));
         if let Some((tool, value, key)) = marked {
             // The values of the others are hashes and versions, or `:root`.
-            let names = matches!(key, "configmanagement.gke.io/sync-name" | "fleet.cattle.io/bundle-id");
+            let names = ["configmanagement.gke.io/sync-name", "fleet.cattle.io/bundle-id"].contains(&key)
+                || key.ends_with("hosting-subscription");
             return Some(told(tool, if names { value } else { "" }));
         }
         let of_manager = |(start, _): &&(&str, &str)| self.managers.iter().any(|manager| manager.starts_with(start));

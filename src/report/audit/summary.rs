@@ -24,7 +24,7 @@ pub fn summary(snapshot: &MeshSnapshot, audit: &Audit, look: Look, scope: &Scope
         let _ = write!(covered, ", {}", palette.error(&format!("{} not read", count(failed, "proxy", "proxies"))));
     }
     if !snapshot.skipped.is_empty() {
-        let _ = write!(covered, ", skipped {}", count(snapshot.skipped.len(), "pod", "pods"));
+        let _ = write!(covered, ", skipped {}", skipped(snapshot));
     }
     let found = found(audit, look, failed > 0);
     if detail == Detail::Observed {
@@ -116,11 +116,18 @@ fn unread(out: &mut String, snapshot: &MeshSnapshot, look: Look) {
         parts.push(format!("{}: {}", look.palette.error(&head), causes.join(", ")));
     }
     if !snapshot.skipped.is_empty() {
-        parts.push(format!("{} skipped", count(snapshot.skipped.len(), "pod", "pods")));
+        parts.push(format!("{} skipped", skipped(snapshot)));
     }
     if !parts.is_empty() {
         let _ = writeln!(out, "{}", wrap(&parts.join("; "), look.width(), 2));
     }
+}
+
+/// How much was skipped: pods of a cluster, or files.
+fn skipped(snapshot: &MeshSnapshot) -> String {
+    let files = snapshot.skipped.iter().all(|skipped| skipped.id.namespace.is_empty());
+    let (one, several) = if files { ("file", "files") } else { ("pod", "pods") };
+    count(snapshot.skipped.len(), one, several)
 }
 
 /// The proxies that were not read, by cause, with what to do about each.

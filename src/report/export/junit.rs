@@ -35,7 +35,8 @@ pub(super) fn junit(results: &Results) -> String {
         }
     }
     if results.kind == "TimeoutAudit" {
-        for info in rules::ALL.iter().map(|rule| rule.info()) {
+        // Of a rule that only a policy's expectations can break, nothing found says nothing.
+        for info in rules::ALL.iter().map(|rule| rule.info()).filter(|info| info.code != rules::EXPECTATION_UNMET) {
             if results.findings.iter().all(|finding| finding.code != info.code) {
                 tests += 1;
                 let _ = writeln!(

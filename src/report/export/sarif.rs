@@ -59,6 +59,7 @@ pub(super) fn sarif(results: &Results) -> Result<String, serde_json::Error> {
             "tool": {"driver": {
                 "name": "kubectl-meshaudit",
                 "version": version(results),
+                "informationUri": env!("CARGO_PKG_HOMEPAGE"),
                 "rules": codes.iter().map(|finding| rule(finding)).collect::<Vec<_>>(),
             }},
             "invocations": [invocation],

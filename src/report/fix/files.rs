@@ -36,7 +36,9 @@ pub fn files(plan: &FixPlan, scope: &Scope) -> String {
             Step::Object(step) => {
                 object(&mut body, step);
                 let identity = &step.identity;
-                commands.push(if step.created {
+                commands.push(if step.manifest.is_empty() {
+                    step.command.line(scope, &step.context)
+                } else if step.created {
                     format!("{} -f <({part})", ShellCommand::kubectl(["create"]).line(scope, &step.context))
                 } else {
                     patch(&identity.resource(), &identity.name, &identity.namespace, &step.context)
@@ -114,5 +116,11 @@ fn object(out: &mut String, step: &ObjectStep) {
         comment(out, &format!("What follows holds until {until}."));
     }
     step.warnings.iter().for_each(|warning| comment(out, &format!("Mind: {warning}")));
+    if step.manifest.is_empty() {
+        comment(
+            out,
+            "The rest of the list is not read, since it may hold credentials: the command above changes this alone.",
+        );
+    }
     document(out, &step.manifest);
 }

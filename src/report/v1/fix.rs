@@ -335,11 +335,15 @@ fn object_json(step: &ObjectStep, scope: &Scope) -> StepJson {
         changes: changes.collect(),
         commands: if step.until.is_none() { vec![line.clone()] } else { Vec::new() },
         interim: step.until.clone().map(|until| InterimJson { until, command: line }),
-        files: vec![FileJson {
-            what: "what the change names of the object".to_owned(),
-            name: format!("{}.yaml", step.identity.name),
-            content: step.manifest.clone(),
-        }],
+        files: Some(step.manifest.clone())
+            .filter(|content| !content.is_empty())
+            .map(|content| FileJson {
+                what: "what the change names of the object".to_owned(),
+                name: format!("{}.yaml", step.identity.name),
+                content,
+            })
+            .into_iter()
+            .collect(),
         warnings: step.warnings.clone(),
     }
 }

@@ -117,6 +117,61 @@ fn the_chart_of_an_incident_comes_from_a_store() {
     assert!(text.contains("20 connection resets in 2 services"), "{text}");
 }
 
+/// The configuration out of a snapshot, the logs out of a store.
+#[test]
+fn an_incident_may_have_a_snapshot_and_a_store() {
+    let server = Server::start(super::documented::victorialogs);
+    let fixture = "tests/fixtures/rules/MA001.json";
+    let window = &super::documented::WINDOW[..4];
+    let args = ["incident", "--from", fixture, "--victorialogs", &server.url, "-o", "json"];
+    let run = plugin([&args[..], &["-n", "shop"], window].concat()).run();
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"));
+    crate::published_schema("incident").validate(&report).unwrap();
+    let resets = &report["resets"];
+    assert_eq!(resets["document"]["total"]["resets"], super::documented::from_files()["total"]["resets"], "{resets}");
+    assert_eq!(report["audit"]["document"]["clusters"][0]["connectTimeout"], "1s");
+    for (part, from, not) in [("resets", "--victorialogs", fixture), ("audit", fixture, "--victorialogs")] {
+        let command = report[part]["command"].as_str().unwrap();
+        assert!(command.contains(from) && !command.contains(not), "{command}");
+    }
+    let diagnose = report["diagnosis"]["command"].as_str().unwrap();
+    assert!(
+        diagnose.contains("--victorialogs") && diagnose.contains(&format!("--config-dump {fixture}")),
+        "{diagnose}"
+    );
+    // Logs beside the snapshot are not read twice, and that is said.
+    let log = "tests/fixtures/logs/incident/2020-05-29.log";
+    let both = plugin([&args[..], &["-n", "shop", "--from", log], window].concat()).run().complains("are not read");
+    let both: Value = serde_json::from_str(&both.stdout).unwrap();
+    assert_eq!(both["resets"]["document"]["total"], resets["document"]["total"]);
+    // What has no meaning beside files is still refused.
+    for more in [&["-c", "app"][..], &["--context", "x"], &["--admin-url", "http://localhost"]] {
+        plugin([&["incident", "--from", fixture], more].concat()).run().exits(2);
+    }
+    for command in ["resets", "diagnose"] {
+        plugin([command, "--from", log, "--victorialogs", &server.url]).run().exits(2).complains("cannot be used with");
+    }
+}
+
+/// `openssl req -x509` makes a certificate that is its own authority.
+#[test]
+fn a_store_may_be_its_own_authority() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    for (oddity, said) in [
+        (Oddity::OwnAuthority, "a row has no _time"),
+        (Oddity::OwnAuthorityExpired, "expired"),
+        (Oddity::OwnAuthorityUnknown, "an authority's own"),
+        (Oddity::OwnAuthorityOfOtherName, "an authority's own"),
+    ] {
+        let server = OddTls::start(oddity).unwrap();
+        std::fs::write(&ca, &server.authority).unwrap();
+        let args = ["resets", "--victorialogs", &server.url(), "--store-ca", ca.to_str().unwrap()];
+        let run = plugin(args).run().exits(4);
+        assert!(run.stderr.contains(said), "{oddity:?}: {}", run.stderr);
+    }
+}
+
 #[test]
 fn proxies_of_the_environment_are_asked() {
     let proxy = Server::start(|asked| {

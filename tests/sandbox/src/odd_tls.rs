@@ -32,8 +32,25 @@ pub enum Oddity {
     UnknownAuthority,
     /// It wants a client's certificate of its authority.
     ClientCertificate,
+    /// Its certificate is its own authority, as `openssl req -x509` makes it.
+    OwnAuthority,
+    /// The same, of another name.
+    OwnAuthorityOfOtherName,
+    /// The same, run out.
+    OwnAuthorityExpired,
+    /// The same, and not the one that is trusted, though of the same name.
+    OwnAuthorityUnknown,
     /// Nothing.
     None,
+}
+
+impl Oddity {
+    fn is_own_authority(self) -> bool {
+        matches!(
+            self,
+            Self::OwnAuthority | Self::OwnAuthorityOfOtherName | Self::OwnAuthorityExpired | Self::OwnAuthorityUnknown
+        )
+    }
 }
 
 /// A server, for as long as this process runs.
@@ -87,15 +104,22 @@ fn certified(oddity: Oddity) -> Result<Certified, Error> {
     let (certificate, params) = authority(&own).map_err(Error::server)?;
     let (stranger, _) = authority(&other).map_err(Error::server)?;
     let issuer = Issuer::new(params, own);
-    let name = if oddity == Oddity::OtherName { "another.example.com" } else { "127.0.0.1" };
+    let other_name = matches!(oddity, Oddity::OtherName | Oddity::OwnAuthorityOfOtherName);
+    let name = if other_name { "another.example.com" } else { "127.0.0.1" };
     let mut params = CertificateParams::new([name.to_owned()]).map_err(Error::server)?;
     match oddity {
-        Oddity::Expired => params.not_after = date_time_ymd(2021, 1, 1),
+        Oddity::Expired | Oddity::OwnAuthorityExpired => params.not_after = date_time_ymd(2021, 1, 1),
         Oddity::NotYet => params.not_before = date_time_ymd(2090, 1, 1),
         _ => {}
     }
     let key = KeyPair::generate().map_err(Error::server)?;
-    let leaf = params.signed_by(&key, &issuer).map_err(Error::server)?;
+    let (leaf, other_leaf) = if oddity.is_own_authority() {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let other = params.self_signed(&KeyPair::generate().map_err(Error::server)?).map_err(Error::server)?;
+        (params.self_signed(&key).map_err(Error::server)?, Some(other))
+    } else {
+        (params.signed_by(&key, &issuer).map_err(Error::server)?, None)
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -115,7 +139,12 @@ fn certified(oddity: Oddity) -> Result<Certified, Error> {
     let config = builder
         .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
         .map_err(Error::server)?;
-    let trusted = if oddity == Oddity::UnknownAuthority { stranger } else { certificate };
+    let trusted = match (oddity, other_leaf) {
+        (Oddity::UnknownAuthority, _) => stranger,
+        (Oddity::OwnAuthorityUnknown, Some(other)) => other,
+        (_, Some(_)) => leaf,
+        (_, None) => certificate,
+    };
     Ok(Certified { authority: trusted.pem(), client, config: Arc::new(config) })
 }
 

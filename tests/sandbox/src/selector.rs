@@ -99,11 +99,11 @@ fn requirement(part: &str) -> Result<Requirement, Status> {
 pub struct FieldSelector(Vec<(String, bool, String)>);
 
 impl FieldSelector {
-    /// Parses `path=value`, `path==value` and `path!=value`.
+    /// Parses `path=value`, `path==value` and `path!=value`, for objects of a plural.
     ///
     /// # Errors
     /// 400 for a field that the API server does not index.
-    pub fn parse(text: &str) -> Result<Self, Status> {
+    pub fn parse(text: &str, plural: &str) -> Result<Self, Status> {
         const INDEXED: [&str; 7] = [
             "metadata.name",
             "metadata.namespace",
@@ -122,7 +122,7 @@ impl FieldSelector {
             } else {
                 return Err(Status::bad_request(format!("invalid selector: '{part}'; can't understand '{part}'")));
             };
-            if !INDEXED.contains(&path) {
+            if !INDEXED.contains(&path) && (plural, path) != ("secrets", "type") {
                 return Err(Status::bad_request(format!("field label not supported: {path}")));
             }
             pairs.push((format!("/{}", path.replace('.', "/")), equal, value.to_owned()));

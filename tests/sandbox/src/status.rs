@@ -74,6 +74,11 @@ impl Status {
         )
     }
 
+    /// A watch that begins at a version which is no longer known.
+    pub(crate) fn too_old(version: u64, oldest: u64) -> Self {
+        Self::new(410, "Expired", format!("too old resource version: {version} ({oldest})"))
+    }
+
     /// 429 or 503, as an overloaded or a starting server answers.
     pub(crate) fn refused(code: u16, retry_after: Option<u64>) -> Self {
         let mut status = if code == 429 {

@@ -1,6 +1,6 @@
 //! The objects of the cluster, as etcd and the API server's generic registry keep them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -94,7 +94,30 @@ pub const RESOURCES: &[Resource] = &[
             &[],
         )
     },
+    Resource {
+        namespaced: false,
+        ..resource(
+            "admissionregistration.k8s.io",
+            &["v1"],
+            "validatingwebhookconfigurations",
+            "ValidatingWebhookConfiguration",
+            &[],
+        )
+    },
+    Resource {
+        namespaced: false,
+        ..resource(
+            "apiextensions.k8s.io",
+            &["v1"],
+            "customresourcedefinitions",
+            "CustomResourceDefinition",
+            &["crd", "crds"],
+        )
+    },
 ];
+
+/// How many of the last changes are kept for a watch that begins in the past.
+const HISTORY: usize = 256;
 
 impl Resource {
     /// The resource for a path's group, version and plural.
@@ -146,6 +169,8 @@ pub struct Store {
     /// How often lists were compacted; a `continue` token works until the next time.
     compactions: AtomicU64,
     changes: broadcast::Sender<Change>,
+    /// The last changes, each with the store's version after it.
+    history: Mutex<VecDeque<(u64, Change)>>,
 }
 
 impl Default for Store {
@@ -155,6 +180,7 @@ impl Default for Store {
             version: AtomicU64::new(1_000),
             compactions: AtomicU64::new(0),
             changes: broadcast::Sender::new(1_024),
+            history: Mutex::default(),
         }
     }
 }
@@ -198,6 +224,18 @@ impl Store {
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    /// The changes since a version, and those from now on; `None` where what came first after it is no longer known.
+    #[must_use]
+    pub fn since(&self, version: u64) -> Option<(Vec<Change>, broadcast::Receiver<Change>)> {
+        // Under this lock nothing is told.
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if history.len() == HISTORY && history.front().is_some_and(|(first, _)| *first > version + 1) {
+            return None;
+        }
+        let later = history.iter().filter(|(at, _)| *at > version).map(|(_, change)| change.clone()).collect();
+        Some((later, self.changes.subscribe()))
     }
 
     /// One object.
@@ -348,9 +386,11 @@ impl Store {
     /// # Errors
     /// 404 where there is none.
     pub fn delete(&self, resource: &'static Resource, namespace: &str, name: &str) -> Result<Value, Status> {
-        let removed = self.objects().remove(&key(resource, namespace, name));
-        let object = removed.ok_or_else(|| Status::not_found(resource, name))?;
-        self.version.fetch_add(1, Ordering::SeqCst);
+        let mut objects = self.objects();
+        let removed = objects.remove(&key(resource, namespace, name));
+        let mut object = removed.ok_or_else(|| Status::not_found(resource, name))?;
+        let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
+        object["metadata"]["resourceVersion"] = json!(version.to_string());
         self.tell("DELETED", resource, &object);
         Ok(object)
     }
@@ -384,8 +424,14 @@ impl Store {
     }
 
     fn tell(&self, kind: &'static str, resource: &'static Resource, object: &Value) {
+        let change = Change { kind, resource, object: object.clone() };
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if history.len() == HISTORY {
+            history.pop_front();
+        }
+        history.push_back((self.version(), change.clone()));
         // Nobody watching is no error.
-        let _ = self.changes.send(Change { kind, resource, object: object.clone() });
+        let _ = self.changes.send(change);
     }
 }
 

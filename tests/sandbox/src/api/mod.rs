@@ -13,6 +13,7 @@ mod route;
 mod spdy;
 mod table;
 mod tls;
+mod watch;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -301,6 +302,13 @@ async fn dispatch(cluster: &Arc<Cluster>, identity: &Identity, request: Request<
                 return Err(target.forbidden(&identity.name, "create"));
             }
             portforward::answer(cluster, identity, &target, request)
+        }
+        "token" if target.verb == Verb::Create => {
+            let hour = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+            let status = json!({"token": crate::users::token(&identity.name), "expirationTimestamp": hour.to_string()});
+            let request = json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
+                "metadata": {"name": target.name, "namespace": target.namespace}, "spec": {"audiences": []}, "status": status});
+            Ok(json_response(201, &request))
         }
         "" | "status" => objects::answer(cluster, &target, request).await,
         _ => Err(Status::no_such_path()),

@@ -1,4 +1,4 @@
-//! The generic registry over HTTP: get, list, watch, create, update, patch, delete.
+//! The generic registry over HTTP: get, list, create, update, patch, delete.
 
 use std::sync::Arc;
 
@@ -6,21 +6,52 @@ use http::Request;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
 
 use super::route::{Target, Verb};
-use super::{Answer, Cluster, json_response, read_json, table};
+use super::{Answer, Cluster, json_response, read_json, table, watch};
 use crate::patch;
 use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::Status;
-use crate::store::{Change, ListQuery};
+use crate::store::ListQuery;
+
+/// How objects are shown, by the first type that the client accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As they are.
+    Whole,
+    /// As rows of a `Table`.
+    Table,
+    /// `PartialObjectMetadata`.
+    Metadata,
+}
+
+impl Form {
+    fn of(accept: &str) -> Self {
+        let first = accept.split(',').next().unwrap_or_default();
+        if first.contains("as=Table") {
+            Self::Table
+        } else if first.contains("as=PartialObjectMetadata") {
+            Self::Metadata
+        } else {
+            Self::Whole
+        }
+    }
+
+    /// One object.
+    pub(super) fn show(self, object: Value, target: &Target) -> Value {
+        match self {
+            Self::Whole => versioned(object, target),
+            Self::Table => table::of(target.resource, &[object], json!({})),
+            Self::Metadata => {
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+            }
+        }
+    }
+}
 
 pub(super) async fn answer(cluster: &Arc<Cluster>, target: &Target, request: Request<Incoming>) -> Answer {
-    let as_table = request
-        .headers()
-        .get("accept")
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.split(',').next().unwrap_or_default().contains("as=Table"));
+    let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let form = Form::of(accept);
     let content_type =
         request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or("unknown");
@@ -31,22 +62,27 @@ pub(super) async fn answer(cluster: &Arc<Cluster>, target: &Target, request: Req
     match target.verb {
         Verb::Get => {
             let object = store.get(resource, namespace, name)?;
-            let body = if as_table { table::of(resource, &[object], json!({})) } else { versioned(object, target) };
-            Ok(json_response(200, &body))
+            Ok(json_response(200, &form.show(object, target)))
         }
         Verb::List => {
             let query = list_query(target)?;
             let page = store.list(resource, &query)?;
-            let body = if as_table {
-                table::of(resource, &page.items, page.metadata)
-            } else {
-                let items: Vec<Value> = page.items.into_iter().map(|item| bare(versioned(item, target))).collect();
-                json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(&target.version),
-                    "metadata": page.metadata, "items": items})
+            let body = match form {
+                Form::Table => table::of(resource, &page.items, page.metadata),
+                Form::Metadata => {
+                    let items: Vec<Value> = page.items.into_iter().map(|item| form.show(item, target)).collect();
+                    json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": page.metadata,
+                        "items": items})
+                }
+                Form::Whole => {
+                    let items: Vec<Value> = page.items.into_iter().map(|item| bare(versioned(item, target))).collect();
+                    json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(&target.version),
+                        "metadata": page.metadata, "items": items})
+                }
             };
             Ok(json_response(200, &body))
         }
-        Verb::Watch => watch(cluster, target, as_table),
+        Verb::Watch => watch::answer(cluster, target, form),
         Verb::Create => {
             let mut object: Value = read_json(request).await?;
             if resource.namespaced {
@@ -120,12 +156,12 @@ fn dry_run(target: &Target) -> bool {
     target.query.get("dryRun") == Some("All")
 }
 
-fn list_query(target: &Target) -> Result<ListQuery, Status> {
+pub(super) fn list_query(target: &Target) -> Result<ListQuery, Status> {
     let text = |key: &str| target.query.get(key).unwrap_or_default();
     Ok(ListQuery {
         namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
         labels: LabelSelector::parse(text("labelSelector"))?,
-        fields: FieldSelector::parse(text("fieldSelector"))?,
+        fields: FieldSelector::parse(text("fieldSelector"), target.resource.plural)?,
         limit: text("limit").parse().unwrap_or(0),
         token: Some(text("continue")).filter(|token| !token.is_empty()).map(str::to_owned),
     })
@@ -146,62 +182,6 @@ fn bare(mut object: Value) -> Value {
         fields.shift_remove("apiVersion");
     }
     object
-}
-
-/// Changes as they happen, one JSON object a line. Without a resource version, what is there comes first.
-fn watch(cluster: &Arc<Cluster>, target: &Target, as_table: bool) -> Answer {
-    let query = list_query(target)?;
-    let mut changes = cluster.store.watch();
-    let (resource, version) = (target.resource, target.version.clone());
-    let line = move |kind: &str, object: Value| {
-        let object = if as_table {
-            table::of(resource, &[object], json!({}))
-        } else {
-            let mut object = object;
-            object["apiVersion"] = json!(resource.api_version(&version));
-            object
-        };
-        Bytes::from(format!("{}\n", json!({"type": kind, "object": object})))
-    };
-    let present = if matches!(target.query.get("resourceVersion"), None | Some("" | "0")) {
-        cluster.store.list(resource, &query)?.items
-    } else {
-        Vec::new()
-    };
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(64);
-    cluster.spawn(async move {
-        for object in present {
-            if sender.send(line("ADDED", object)).await.is_err() {
-                return;
-            }
-        }
-        loop {
-            let change = tokio::select! {
-                change = changes.recv() => change,
-                () = sender.closed() => return,
-            };
-            match change {
-                Ok(Change { kind, resource: changed, object })
-                    if changed == resource
-                        && query
-                            .namespace
-                            .as_ref()
-                            .is_none_or(|namespace| object["metadata"]["namespace"] == namespace.as_str())
-                        && query.labels.matches(&object)
-                        && query.fields.matches(&object) =>
-                {
-                    if sender.send(line(kind, object)).await.is_err() {
-                        return;
-                    }
-                }
-                Ok(_) => {}
-                Err(RecvError::Lagged(_) | RecvError::Closed) => return,
-            }
-        }
-    });
-    let mut response = http::Response::new(streamed(receiver));
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
-    Ok(response)
 }
 
 /// A body that ends when the sender is dropped.

@@ -32,7 +32,7 @@ impl Verb {
 }
 
 /// A request for a resource.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Target {
     pub verb: Verb,
     pub resource: &'static Resource,
@@ -118,7 +118,7 @@ impl Target {
 }
 
 /// A query string, decoded.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {

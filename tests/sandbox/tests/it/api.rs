@@ -165,3 +165,79 @@ fn logs_are_read_as_a_kubelet_reads_them() {
         r#"container "checkout" in pod "checkout-7d9f8b6c5d-zz9wl" is waiting to start: ContainerCreating"#
     );
 }
+
+/// What a watch of a second gives, as (type, name or annotation, resource version).
+fn watched(sandbox: &meshaudit_sandbox::Sandbox, query: &str) -> Vec<(String, String, u64)> {
+    let path = format!("/api/v1/namespaces/shop/pods?watch=true&timeoutSeconds=1&{query}");
+    let answer = get(sandbox, "admin", &path);
+    assert_eq!(answer.status, 200, "{query}");
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    text.lines()
+        .map(|line| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            let metadata = &event["object"]["metadata"];
+            let ends = metadata["annotations"]["k8s.io/initial-events-end"].as_str().map(|_| "end of initial events");
+            let name = ends.or(metadata["name"].as_str()).unwrap_or_default();
+            let version = metadata["resourceVersion"].as_str().and_then(|version| version.parse().ok());
+            (event["type"].as_str().unwrap().to_owned(), name.to_owned(), version.unwrap_or_default())
+        })
+        .collect()
+}
+
+#[test]
+fn a_watch_begins_where_it_is_told_and_ends_when_it_is_told() {
+    let sandbox = small();
+    let listed = get(&sandbox, "admin", "/api/v1/namespaces/shop/pods").json();
+    let version: u64 = listed["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    let pods = names(&listed);
+    // An informer's: what is there, and a bookmark behind it; another when the time is over.
+    let initial = watched(
+        &sandbox,
+        "sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&resourceVersion=",
+    );
+    let added: Vec<&str> = initial.iter().filter(|event| event.0 == "ADDED").map(|event| event.1.as_str()).collect();
+    assert_eq!(added, pods);
+    let bookmarks: Vec<_> = initial[pods.len()..].iter().map(|event| (event.0.as_str(), event.1.as_str())).collect();
+    assert_eq!(bookmarks, [("BOOKMARK", "end of initial events"), ("BOOKMARK", "")]);
+    assert!(initial[pods.len()].2 >= version, "{initial:?}");
+    // From a version on: what was missed, with a selector, and nothing of what was there.
+    let label = json!({"metadata": {"labels": {"touched": "yes"}}});
+    let path = format!("/api/v1/namespaces/shop/pods/{}", pods[0]);
+    assert_eq!(ask(&sandbox, "admin", "PATCH", &path, &label).status, 200);
+    let path = format!("/api/v1/namespaces/shop/pods/{}", pods[1]);
+    assert_eq!(ask(&sandbox, "admin", "DELETE", &path, &Value::Null).status, 200);
+    let of = |query: String| -> Vec<(String, String)> {
+        watched(&sandbox, &query).into_iter().map(|(kind, name, _)| (kind, name)).collect()
+    };
+    let (modified, deleted) = (("MODIFIED".to_owned(), pods[0].clone()), ("DELETED".to_owned(), pods[1].clone()));
+    let later = of(format!("resourceVersion={version}"));
+    assert!(later.contains(&modified) && later.contains(&deleted), "{later:?}");
+    assert!(later.iter().all(|event| event.0 != "ADDED" && event.0 != "BOOKMARK"), "{later:?}");
+    assert_eq!(of(format!("resourceVersion={version}&labelSelector=touched")), [modified]);
+    // Of a version that is long gone nobody knows what came after it.
+    let maps = "/api/v1/namespaces/shop/configmaps";
+    let map = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "many"}});
+    for _ in 0..150 {
+        ask(&sandbox, "admin", "POST", maps, &map);
+        ask(&sandbox, "admin", "DELETE", &format!("{maps}/many"), &Value::Null);
+    }
+    let path = format!("/api/v1/namespaces/shop/pods?watch=true&timeoutSeconds=1&resourceVersion={version}");
+    let event = get(&sandbox, "admin", &path).json();
+    assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
+}
+
+#[test]
+fn kinds_and_fields_that_other_clients_ask_for_are_there() {
+    for path in [
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+        "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io/tls",
+    ] {
+        let answer = get(&INCIDENT, "admin", path);
+        assert_eq!((answer.status, names(&answer.json()).len()), (200, 0), "{path}");
+    }
+    assert_eq!(get(&INCIDENT, "admin", "/api/v1/pods?fieldSelector=type%3Dx").status, 400);
+    let token = ask(&INCIDENT, "admin", "POST", "/api/v1/namespaces/shop/serviceaccounts/default/token", &json!({}));
+    assert_eq!((token.status, &token.json()["kind"]), (201, &json!("TokenRequest")));
+    assert!(token.json()["status"]["token"].as_str().is_some_and(|token| !token.is_empty()));
+}

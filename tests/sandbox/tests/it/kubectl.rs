@@ -55,6 +55,18 @@ fn lists_pods() {
     assert_eq!(json["spec"]["trafficPolicy"]["connectionPool"]["tcp"]["connectTimeout"], "5s");
 }
 
+/// What waits for a condition watches, and ends once the initial events have it.
+#[test]
+fn waits_for_what_is_so_already() {
+    let pod = "pod/cart-6c4bb9f7d8-5tqvn";
+    let met = stdout(&kubectl(&INCIDENT, &["wait", "--for=condition=Ready", pod, "-n", "shop", "--timeout=30s"]));
+    assert_eq!(met.trim(), format!("{pod} condition met"));
+    let crds = kubectl(&INCIDENT, &["get", "crd", "-o", "name"]);
+    assert!(crds.status.success() && crds.stdout.is_empty(), "{crds:?}");
+    let token = stdout(&kubectl(&INCIDENT, &["create", "token", "default", "-n", "shop"]));
+    assert!(!token.trim().is_empty());
+}
+
 #[test]
 fn is_told_what_it_may_not() {
     let output = kubectl(&INCIDENT, &["get", "pods", "-A", "--context", "nolist"]);
