@@ -199,7 +199,8 @@ pub(super) const EXACT_LITERALS: &[&str] = &[
     "zdalnego hosta",
 ];
 
-/// In order of precedence, as the classes are.
+/// In order of precedence, as the classes are. Counted gaps (`[^\n]{0,400}`) cost states for each of their letters, and many
+/// of them make all patterns together too large for the fast search: long gaps are not counted.
 pub(super) const PATTERNS: &[Pattern] = &[
     plain(Class::UpstreamConnectError, r"upstream connect error or disconnect/reset before headers"),
     plain(
@@ -220,7 +221,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     // gRPC-Java, .NET, Ruby's OpenSSL 3, SQL Server's driver, GnuTLS.
     plain(
         Class::TlsHandshakeTerminated,
-        r"closed while performing (?:protocol|TLS) negotiation|SSL connection could not be established[\s\S]{0,200}?unexpected EOF or 0 bytes|SSL_connect returned=\d+ errno=\d+[^\n]{0,160}unexpected eof while reading|SQL Server did not return a response\. The connection has been closed|handshake[^\n]{0,40}TLS connection was non-properly terminated",
+        r"closed while performing (?:protocol|TLS) negotiation|SSL connection could not be established[^\n]*(?:\n[^\n]*)?unexpected EOF or 0 bytes|SSL_connect returned=\d+ errno=\d+[^\n]{0,160}unexpected eof while reading|SQL Server did not return a response\. The connection has been closed|handshake[^\n]{0,40}TLS connection was non-properly terminated",
     ),
     // Apache HttpClient's other words, Go's transport, Dart, Heroku's router, botocore, the AWS SDK for Java.
     plain(
@@ -262,7 +263,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     // GnuTLS, OkHttp and gRPC-Java behind a GOAWAY, Node.js.
     plain(
         Class::UnexpectedEof,
-        r"<BrokerConnection [^\n]{1,300}>: socket disconnected|NetworkException: Disconnected from node|errors\.DisconnectException\b|Connection to broker lost\b|no close frame received or sent|connection closed abnormally|NpgsqlException[\s\S]{0,400}?past the end of the stream|Error\{(?:id: nil, )?reason: :closed\b|\{error, ?closed\}|\b(?:tcp|ssl) (?:recv|send)(?: \(idle\))?: closed(?:[^ ]| [^(]|$)|Entity stream truncation|CommunicationException: connection closed|LDAP connection has been closed|GnuTLS recv error \(-(?:9|110)\)|\bConnectionShutdownException\b|Connection closed after GOAWAY|ERR_HTTP2_GOAWAY_SESSION",
+        r"<BrokerConnection [^\n]*>: socket disconnected|NetworkException: Disconnected from node|errors\.DisconnectException\b|Connection to broker lost\b|no close frame received or sent|connection closed abnormally|NpgsqlException[^\n]*(?:\n[^\n]*)?past the end of the stream|Error\{(?:id: nil, )?reason: :closed\b|\{error, ?closed\}|\b(?:tcp|ssl) (?:recv|send)(?: \(idle\))?: closed(?:[^ ]| [^(]|$)|Entity stream truncation|CommunicationException: connection closed|LDAP connection has been closed|GnuTLS recv error \(-(?:9|110)\)|\bConnectionShutdownException\b|Connection closed after GOAWAY|ERR_HTTP2_GOAWAY_SESSION",
     ),
     Pattern {
         class: Class::UnexpectedEof,

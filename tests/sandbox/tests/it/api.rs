@@ -168,7 +168,7 @@ fn logs_are_read_as_a_kubelet_reads_them() {
 
 /// What a watch of a second gives, as (type, name or annotation, resource version).
 fn watched(sandbox: &meshaudit_sandbox::Sandbox, query: &str) -> Vec<(String, String, u64)> {
-    let path = format!("/api/v1/namespaces/shop/pods?watch=true&timeoutSeconds=1&{query}");
+    let path = format!("/api/v1/pods?watch=true&timeoutSeconds=1&{query}");
     let answer = get(sandbox, "admin", &path);
     assert_eq!(answer.status, 200, "{query}");
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
@@ -187,7 +187,7 @@ fn watched(sandbox: &meshaudit_sandbox::Sandbox, query: &str) -> Vec<(String, St
 #[test]
 fn a_watch_begins_where_it_is_told_and_ends_when_it_is_told() {
     let sandbox = small();
-    let listed = get(&sandbox, "admin", "/api/v1/namespaces/shop/pods").json();
+    let listed = get(&sandbox, "admin", "/api/v1/pods").json();
     let version: u64 = listed["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
     let pods = names(&listed);
     // An informer's: what is there, and a bookmark behind it; another when the time is over.
@@ -202,10 +202,12 @@ fn a_watch_begins_where_it_is_told_and_ends_when_it_is_told() {
     assert!(initial[pods.len()].2 >= version, "{initial:?}");
     // From a version on: what was missed, with a selector, and nothing of what was there.
     let label = json!({"metadata": {"labels": {"touched": "yes"}}});
-    let path = format!("/api/v1/namespaces/shop/pods/{}", pods[0]);
-    assert_eq!(ask(&sandbox, "admin", "PATCH", &path, &label).status, 200);
-    let path = format!("/api/v1/namespaces/shop/pods/{}", pods[1]);
-    assert_eq!(ask(&sandbox, "admin", "DELETE", &path, &Value::Null).status, 200);
+    let path_of = |index: usize| {
+        let namespace = listed["items"][index]["metadata"]["namespace"].as_str().unwrap();
+        format!("/api/v1/namespaces/{namespace}/pods/{}", pods[index])
+    };
+    assert_eq!(ask(&sandbox, "admin", "PATCH", &path_of(0), &label).status, 200);
+    assert_eq!(ask(&sandbox, "admin", "DELETE", &path_of(1), &Value::Null).status, 200);
     let of = |query: String| -> Vec<(String, String)> {
         watched(&sandbox, &query).into_iter().map(|(kind, name, _)| (kind, name)).collect()
     };
@@ -221,7 +223,7 @@ fn a_watch_begins_where_it_is_told_and_ends_when_it_is_told() {
         ask(&sandbox, "admin", "POST", maps, &map);
         ask(&sandbox, "admin", "DELETE", &format!("{maps}/many"), &Value::Null);
     }
-    let path = format!("/api/v1/namespaces/shop/pods?watch=true&timeoutSeconds=1&resourceVersion={version}");
+    let path = format!("/api/v1/pods?watch=true&timeoutSeconds=1&resourceVersion={version}");
     let event = get(&sandbox, "admin", &path).json();
     assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
 }
