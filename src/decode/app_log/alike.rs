@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::fields::{self, Meaning};
 use super::{may_be_access_json, service_of};
-use crate::decode::log::{Envelope, Inner, Json, Stream, decides_kind, is_line};
+use crate::decode::log::{Envelope, Inner, Json, Stream, decides_kind, is_line, is_proxy, may_be_proxy_line};
 use crate::decode::timestamp::TimeContext;
 use crate::model::{Call, LoggedAt};
 
@@ -83,6 +83,9 @@ impl Kinds {
         if message.is_empty() || is_line(message) || call == Some("") || target == Some("") {
             return None;
         }
+        if may_be_proxy_line(line, message) {
+            return None;
+        }
         let time = if kind.time_is_text { Json::Text(Cow::Borrowed(time?)) } else { Json::parse(time?).ok()? };
         let logged_at = fields::time(&time, context)?;
         self.met += 1;
@@ -138,7 +141,7 @@ impl Kind {
         let mut walk = Walk { line, at: 0, from: 0, values: Vec::new() };
         walk.value("", "", false, 0)?;
         let Walk { from, values, .. } = walk;
-        if may_be_access_json(json) {
+        if may_be_access_json(json) || is_proxy(json) || json.get("scope").is_some() {
             return None;
         }
         let found = fields::fields(json, context, None);

@@ -477,11 +477,11 @@ mod tests {
     #[test]
     fn lines_alike_are_read_as_they_are_parsed() {
         type Line = fn(u32) -> String;
-        let kinds: [(Line, bool); 12] = [
+        let kinds: [(Line, bool); 15] = [
             (
                 |n| {
                     format!(
-                        r#"{{"@timestamp":"2020-07-08T20:00:{n:02}.5Z","level":"INFO","thread_name":"t-{n}","service":"cart","traceId":"{n:08x}","message":"GET {n}","n":{n},"tags":["a","b{n}"],"kubernetes":{{"pod":"cart-1","labels":{{"app":"cart"}}}}}}"#
+                        r#"{{"@timestamp":"2020-07-08T20:00:{n:02}.5Z","level":"INFO","thread_name":"t-{n}","service":"cart","traceId":"{n:08x}","message":"GET {n}","n":{n},"tags":["a","b"],"kubernetes":{{"pod":"cart-1","labels":{{"app":"cart"}}}}}}"#
                     )
                 },
                 true,
@@ -552,6 +552,24 @@ mod tests {
                 true,
             ),
             (|n| format!(r#"{{"log":"m {n}\n","stream":"stdout","time":"2020-07-08T20:00:{n:02}Z"}}"#), false),
+            // Envoy's among others, told by their values.
+            (
+                |n| {
+                    let (logger, message) = if n % 2 == 0 { ("envoy conn", "m") } else { ("shop", "m") };
+                    format!(
+                        r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","logger":"{logger}","message":"{message}"}}"#
+                    )
+                },
+                true,
+            ),
+            (
+                |n| {
+                    let message = if n % 2 == 0 { "[C7] connecting" } else { "connecting" };
+                    format!(r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","message":"{message}"}}"#)
+                },
+                true,
+            ),
+            (|n| format!(r#"{{"time":"2020-07-08T20:00:{n:02}Z","level":"info","scope":"conn{n}","msg":"m"}}"#), false),
         ];
         for (line, skimmed) in kinds {
             let lines: Vec<String> = (10..40).map(line).collect();

@@ -240,10 +240,11 @@ impl Names {
 }
 
 impl Names {
-    /// Whether objects with these names are records by their names, and by whether their message is a line.
+    /// Whether objects with these names are records by their names, and by whether their message is a line. Whether they are
+    /// Envoy's, their values say.
     pub(super) fn tell_by_message(&self) -> bool {
-        let Self { access, proxy, special, attributes, grid, .. } = *self;
-        let other = access || proxy || special || attributes || grid || !self.lines.is_empty();
+        let Self { access, special, attributes, grid, .. } = *self;
+        let other = access || special || attributes || grid || !self.lines.is_empty();
         !other && !self.levels.is_empty() && !self.messages.is_empty()
     }
 }

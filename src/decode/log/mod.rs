@@ -31,6 +31,7 @@ pub(in crate::decode) use envelope_json::{decides_kind, is_line};
 pub use json::Json;
 pub(in crate::decode) use order::falls;
 pub use order::{SAMPLE, backward};
+pub(in crate::decode) use proxy_json::{is_proxy, may_be_proxy_line};
 pub use stream::Stream;
 
 use crate::decode::timestamp::{self, TimeContext};

@@ -2,6 +2,7 @@
 //! Envoy's documentation shows (`{"Timestamp","ThreadId","Level","Message","SourceLine","ConnectionId"}`).
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use crate::model::{LogContent, ProxyLine};
 
@@ -23,7 +24,7 @@ pub(super) fn may_be_proxy(json: &Json<'_>) -> bool {
 
 /// Whether an object is a record of Envoy's application log. zap and logback write `level` and `logger` too: Envoy's
 /// are told by what only Envoy writes.
-pub(super) fn is_proxy(json: &Json<'_>) -> bool {
+pub(in crate::decode) fn is_proxy(json: &Json<'_>) -> bool {
     let Some(message) = json.text_of(&MESSAGES) else { return false };
     if LEVELS.iter().all(|name| json.get(name).is_none()) {
         return false;
@@ -45,6 +46,14 @@ pub(super) fn is_proxy(json: &Json<'_>) -> bool {
     // Istio 1.9.0 wrote the logger alone; its agent writes in the same way of other things.
     let bare = json.members().len() <= 4 && json.get("time").is_some();
     bare && json.text_of(&["scope"]).is_some_and(|scope| LOGGERS.contains(&scope))
+}
+
+/// Whether an object that differs in its values from one that is none may be such a record, by its text and its message.
+/// A `scope` may be any of Envoy's loggers, and is not looked for.
+pub(in crate::decode) fn may_be_proxy_line(line: &str, message: &str) -> bool {
+    static SIGNS: LazyLock<[memchr::memmem::Finder<'_>; 4]> =
+        LazyLock::new(|| ["\"envoy", ".cc:", "source/common/", "source/extensions/"].map(memchr::memmem::Finder::new));
+    message.trim_start().starts_with('[') || SIGNS.iter().any(|sign| sign.find(line.as_bytes()).is_some())
 }
 
 /// A record of Envoy, or of the agent beside it, and the text of its time.
