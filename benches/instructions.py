@@ -31,9 +31,9 @@ def inputs(place):
     yield "little", ["timeouts", "--from", place / "little.json"]
     yield "whole dumps", ["timeouts", *whole]
     yield "istioctl's clusters", ["timeouts", "--from", place / "istioctl.json"]
-    (place / "little.log").write_text("2026-11-23T18:00:00Z INFO all is well\n")
-    for command in ("diagnose", "resets"):
-        yield "little", [command, "--from", place / "little.log"]
+    for command, line in [("diagnose", "[2026-11-23T18:00:00.000Z][1][debug][pool] [C1] connecting"), ("resets", "2026-11-23T18:00:00Z INFO well")]:
+        (place / f"{command}.log").write_text(line + "\n")
+        yield "little", [command, "--from", place / f"{command}.log"]
     for name, command, _, files in logs.logs():
         if name not in ("debug log", "access log", "debug log in CRI", "application, JSON", "application, text"):
             continue
