@@ -9,7 +9,7 @@ the bytes thrown away. What is said is the ratio of the two in one run.
 For each size: wall time of `timeouts -A -o json` and of the bare client, the ratio, CPU time and peak memory of ours;
 with `--counters` the time with connection counters, too, and its ratio to the time without; with `--latency` so many
 milliseconds pass before each answer of a proxy; with `--busy N` the API server refuses the first tunnel to every Nth pod
-with 429 (one run, without the bare client, which does not ask again); with `--loop` the time for each pod of a shell loop of kubectl
+with 429 (one run, without the bare client, which does not ask again; it fails unless all are read); with `--loop` the time for each pod of a shell loop of kubectl
 port-forward, curl and jq over at most so many pods. The loop needs kubectl, curl and jq on PATH (KUBECTL names one).
 The runs take turns, and of each the best counts.
 """
@@ -62,11 +62,11 @@ def sandbox_of(built, size, asked):
 
 
 def busy(asked, built, audit):
-    print("| proxies x clusters | wall | CPU | peak memory | read |\n|---|---|---|---|---|", flush=True)
+    print("| proxies x clusters | wall | CPU | peak memory |\n|---|---|---|---|", flush=True)
     for size in asked.sizes:
         sandbox, env = sandbox_of(built, size, asked)
         wall, cpu, peak = measured(audit, env)
-        print(f"| {size} | {wall:.2f} s | {cpu:.2f} s | {peak:.0f} MiB | all |", flush=True)
+        print(f"| {size} | {wall:.2f} s | {cpu:.2f} s | {peak:.0f} MiB |", flush=True)
         sandbox.stdin.close()
         sandbox.wait()
 

@@ -17,10 +17,10 @@ use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use super::policy::PolicyArgs;
 use crate::audit::{self, Filter, Severity};
 use crate::k8s::Deadline;
-use crate::model::format_duration;
+use crate::model::{FailureCause, format_duration};
 use crate::reach::{Page, answer_pages};
 use crate::report::export;
-use crate::report::look::count;
+use crate::report::look::{count, file_hint};
 use crate::report::v1::audit::timeout_audit;
 
 /// Audit at intervals, and show the last audit over HTTP: /metrics, /healthz, and the report as a page
@@ -82,7 +82,7 @@ pub(super) async fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Fai
     // So is a path with nothing at it, before anyone waits for what can't come.
     for path in args.source.from.iter().filter(|path| *path != "-") {
         std::fs::metadata(path).map_err(|error| {
-            Failure::cannot_run(format!("cannot read {path}: {error}")).hint("is the path right, and may it be read?")
+            Failure::cannot_run(format!("cannot read {path}: {error}")).hint(file_hint(FailureCause::Unreachable))
         })?;
     }
     let at = args.how.listen;

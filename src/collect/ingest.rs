@@ -5,6 +5,7 @@
 //! ([`Stem`]): it differs from proxy to proxy.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::decode::between;
@@ -42,22 +43,18 @@ struct Shared {
 #[derive(Default)]
 struct Memo {
     known: Vec<Known>,
-    places: HashMap<Kept, usize, foldhash::fast::RandomState>,
+    /// Places by a hash of source and stem. Of two with one hash, the first is only known behind its neighbour.
+    places: HashMap<u64, usize, foldhash::fast::RandomState>,
     bytes: usize,
-}
-
-/// The stem of an element that is remembered, its two parts behind one another.
-#[derive(Clone)]
-struct Kept {
-    source: ClusterSource,
-    stem: Arc<[u8]>,
-    /// Where the second part begins, and the version stood; 0 where none was cut out.
-    cut: usize,
 }
 
 /// An element, and what it says.
 struct Known {
-    kept: Kept,
+    source: ClusterSource,
+    /// The two parts of its stem, behind one another.
+    stem: Box<[u8]>,
+    /// Where the second part begins, and the version stood; 0 where none was cut out.
+    cut: usize,
     timed: bool,
     position: u32,
     /// Its version, where that is in the stem.
@@ -138,8 +135,14 @@ impl Reading {
 }
 
 impl Memo {
+    fn hash(&self, stem: &Stem<'_>, source: ClusterSource) -> u64 {
+        self.places.hasher().hash_one((source, stem.before, stem.behind))
+    }
+
     fn place(&self, stem: &Stem<'_>, source: ClusterSource) -> Option<usize> {
-        self.places.get(&(source, stem.before, stem.behind) as &dyn MemoKey).copied()
+        let place = *self.places.get(&self.hash(stem, source))?;
+        let known = &self.known[place];
+        (known.source == source && known.parts() == (stem.before, stem.behind)).then_some(place)
     }
 
     /// Remembers an element, as long as there is room.
@@ -150,16 +153,16 @@ impl Memo {
         position: u32,
         version: Option<Arc<str>>,
     ) -> Option<usize> {
-        let length = stem.before.len() + stem.behind.len();
+        let (hash, place, cut) = (self.hash(stem, source), self.known.len(), stem.before.len());
+        let length = cut + stem.behind.len();
         if length > MEMO_ELEMENT || self.bytes + length > MEMO {
             return None;
         }
         self.bytes += length;
-        let kept = Kept { source, stem: [stem.before, stem.behind].concat().into(), cut: stem.before.len() };
-        let place = self.known.len();
-        self.places.insert(kept.clone(), place);
+        self.places.insert(hash, place);
         let version = version.filter(|_| stem.version.is_none());
-        self.known.push(Known { kept, timed: stem.timed, position, version, next: [None; 2] });
+        let (stem, timed) = ([stem.before, stem.behind].concat().into(), stem.timed);
+        self.known.push(Known { source, stem, cut, timed, position, version, next: [None; 2] });
         Some(place)
     }
 
@@ -183,16 +186,20 @@ impl Memo {
     ) -> Option<(usize, usize, Option<&'b str>)> {
         self.known[last].next.into_iter().flatten().find_map(|place| {
             let known = &self.known[place];
-            let (length, version) = known.at_beginning(bytes).filter(|_| known.kept.source == source)?;
+            let (length, version) = known.at_beginning(bytes).filter(|_| known.source == source)?;
             Some((place, length, version))
         })
     }
 }
 
 impl Known {
+    fn parts(&self) -> (&[u8], &[u8]) {
+        self.stem.split_at(self.cut)
+    }
+
     /// If these bytes begin with this element, whatever its update was: how many they are, and its version.
     fn at_beginning<'b>(&'b self, bytes: &'b [u8]) -> Option<(usize, Option<&'b str>)> {
-        let (before, behind) = self.kept.stem.split_at(self.kept.cut);
+        let (before, behind) = self.parts();
         let mut rest = bytes.strip_prefix(before)?;
         let mut version = self.version.as_deref();
         if !before.is_empty() {
@@ -310,58 +317,6 @@ impl Ingest {
         work(&mut self.lock().builder)
     }
 }
-
-/// Looks up an element without copying it.
-trait MemoKey {
-    fn parts(&self) -> (ClusterSource, &[u8], &[u8]);
-}
-
-impl MemoKey for Kept {
-    fn parts(&self) -> (ClusterSource, &[u8], &[u8]) {
-        let (before, behind) = self.stem.split_at(self.cut);
-        (self.source, before, behind)
-    }
-}
-
-impl MemoKey for (ClusterSource, &[u8], &[u8]) {
-    fn parts(&self) -> (ClusterSource, &[u8], &[u8]) {
-        *self
-    }
-}
-
-impl<'a> std::borrow::Borrow<dyn MemoKey + 'a> for Kept {
-    fn borrow(&self) -> &(dyn MemoKey + 'a) {
-        self
-    }
-}
-
-impl std::hash::Hash for dyn MemoKey + '_ {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
-}
-
-impl PartialEq for dyn MemoKey + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for dyn MemoKey + '_ {}
-
-impl std::hash::Hash for Kept {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
-}
-
-impl PartialEq for Kept {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for Kept {}
 
 #[cfg(test)]
 mod tests {

@@ -2,8 +2,8 @@
 //! its update, and not of its cluster: `version_info` in front and `last_updated` at the end. They differ from proxy to
 //! proxy where the cluster is the same.
 
-/// The longest version that is cut out, in bytes.
-const MAX_VERSION: usize = 256;
+/// The longest version, type or time that is looked for, in bytes.
+const MAX_TEXT: usize = 256;
 /// How far from an element's end its `last_updated` begins at most.
 const MAX_TAIL: usize = 160;
 
@@ -34,10 +34,9 @@ impl<'a> Stem<'a> {
     }
 }
 
-/// The text that begins here and ends before a quote, if it has no escapes.
+/// The version that begins here and ends before a quote, if it has no escapes.
 pub(crate) fn version(bytes: &[u8]) -> Option<&str> {
-    let end = memchr::memchr2(b'"', b'\\', &bytes[..bytes.len().min(MAX_VERSION)])?;
-    (bytes[end] == b'"').then(|| std::str::from_utf8(&bytes[..end]).ok())?
+    std::str::from_utf8(Cursor { bytes, at: 0, is_short: false }.up_to_quote()?).ok()
 }
 
 /// How many bytes at the beginning are `, "last_updated": "…"}`.
@@ -117,9 +116,14 @@ impl<'a> Cursor<'a> {
     /// Passes over a text without escapes, and gives what is between its quotes.
     fn text(&mut self) -> Option<&'a [u8]> {
         self.byte(b'"')?;
+        self.up_to_quote()
+    }
+
+    /// The same behind its opening quote.
+    fn up_to_quote(&mut self) -> Option<&'a [u8]> {
         let rest = &self.bytes[self.at..];
-        let end = memchr::memchr2(b'"', b'\\', &rest[..rest.len().min(MAX_VERSION)]);
-        self.is_short = end.is_none() && rest.len() < MAX_VERSION;
+        let end = memchr::memchr2(b'"', b'\\', &rest[..rest.len().min(MAX_TEXT)]);
+        self.is_short = end.is_none() && rest.len() < MAX_TEXT;
         let end = end?;
         self.at += end + 1;
         (rest[end] == b'"').then(|| &rest[..end])

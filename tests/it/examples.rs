@@ -7,11 +7,9 @@
 use std::fs;
 use std::process::Command;
 
-use jiff::{Timestamp, tz::TimeZone};
-use meshaudit_sandbox::{Sandbox, incident as mesh, wheel};
-use regex::Regex;
+use meshaudit_sandbox::wheel;
 
-use crate::{is_as_committed, plugin, project};
+use crate::{incident_after_week, is_as_committed, plugin, project, replaced};
 
 const MESH: &str = "docs/examples/standard-mesh/mesh.tar.gz";
 const LOGS: &str = "docs/examples/standard-mesh/logs";
@@ -19,17 +17,14 @@ const TITLE: &str = "The standard mesh, in the middle of its incident";
 
 /// What differs from run to run, in one form.
 fn settled(text: &str) -> String {
-    let mut text = text.to_owned();
-    for (pattern, replacement) in [
+    let patterns = [
         (r#"("?durationMs"?: ?)\d+"#, "${1}0"),
         (r#"("?(?:startedAt|writtenAt)"?: ?)"?20[^",\n]*"?"#, "${1}\"2026-11-29T10:00:00Z\""),
         (r"(Written|Read) 20\d\d-\d\d-\d\dT[\d:]+Z", "$1 2026-11-29T10:00:00Z"),
         (r"(expires: )20\d\d-\d\d-\d\d", "${1}2027-02-27"),
         (r#"time="[\d.]+""#, "time=\"0.000\""),
-    ] {
-        text = Regex::new(pattern).unwrap().replace_all(&text, replacement).into_owned();
-    }
-    text
+    ];
+    replaced(text, &patterns)
 }
 
 /// The formats that `convert` makes are held to audit.json by `export`.
@@ -71,12 +66,7 @@ fn the_examples_are_what_the_program_makes_of_the_standard_mesh() {
 #[test]
 #[ignore = "writes docs/examples/standard-mesh anew, of which every day makes another"]
 fn record_the_standard_mesh() {
-    let midnight = Timestamp::now().to_zoned(TimeZone::UTC).start_of_day().unwrap().timestamp();
-    let sandbox = Sandbox::start(mesh::mesh_after_week(midnight)).unwrap();
-    for _ in 0..3 {
-        let _ = sandbox.drive_client();
-        let _ = sandbox.drive_healthy_client();
-    }
+    let sandbox = incident_after_week();
     let _ = fs::remove_dir_all(project().join(LOGS));
     plugin(["snapshot", MESH, "-A", "--force", "--request-timeout", "5s"]).on(&sandbox).run().exits(3);
     for (namespace, pod) in crate::faults::pods(&sandbox) {

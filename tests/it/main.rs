@@ -54,6 +54,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use jiff::{Timestamp, tz::TimeZone};
 use meshaudit_sandbox::Sandbox;
 use meshaudit_sandbox::incident as mesh;
 use serde_json::Value;
@@ -216,6 +217,24 @@ pub(crate) fn is_as_committed(path: &str, text: &str) {
     }
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(committed == text, "{path} is not what the program generates; MESHAUDIT_BLESS=1 cargo test rewrites it");
+}
+
+/// The incident after a week of it, up to the last midnight, with a few more calls.
+pub(crate) fn incident_after_week() -> Sandbox {
+    let midnight = Timestamp::now().to_zoned(TimeZone::UTC).start_of_day().unwrap().timestamp();
+    let sandbox = Sandbox::start(mesh::mesh_after_week(midnight)).unwrap();
+    for _ in 0..3 {
+        let _ = sandbox.drive_client();
+        let _ = sandbox.drive_healthy_client();
+    }
+    sandbox
+}
+
+/// A text with what differs from run to run in one form: patterns, and what takes the place of what they match.
+pub(crate) fn replaced(text: &str, patterns: &[(&str, &str)]) -> String {
+    patterns.iter().fold(text.to_owned(), |text, (pattern, replacement)| {
+        regex::Regex::new(pattern).unwrap().replace_all(&text, *replacement).into_owned()
+    })
 }
 
 /// What a table of docs/faults.md has between its marks: a row a fault, with what is said of it. Numbers and ports may

@@ -7,10 +7,10 @@ use std::process::Command;
 
 use jiff::civil::{Date, date};
 use jiff::{Timestamp, tz::TimeZone};
-use meshaudit_sandbox::{Sandbox, incident as mesh, wheel};
+use meshaudit_sandbox::{Sandbox, wheel};
 use regex::{Captures, Regex};
 
-use crate::{is_as_committed, plugin, project};
+use crate::{incident_after_week, is_as_committed, plugin, project, replaced};
 
 /// The day that the page calls today.
 const TODAY: Date = date(2020, 7, 8);
@@ -67,14 +67,14 @@ impl<'a> Walk<'a> {
 /// What differs from run to run, in one form: dates become days before and after [`TODAY`], times noon.
 fn settled(text: &str) -> String {
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-    let mut text = Regex::new(r"20\d\d-\d\d-\d\d")
+    let text = Regex::new(r"20\d\d-\d\d-\d\d")
         .unwrap()
         .replace_all(text, |found: &Captures<'_>| {
             let days = found[0].parse::<Date>().map_or(0, |date| (date - today).get_days());
             (TODAY + jiff::Span::new().days(days)).to_string()
         })
         .into_owned();
-    for (pattern, replacement) in [
+    let patterns = [
         (r"T\d\d:\d\d:\d\d\.\d{3}Z", "T12:00:00.000Z"),
         (r"T\d\d:\d\d:\d\dZ", "T12:00:00Z"),
         (r"(\d\d-\d\d) \d\d:\d\d:\d\dZ", "$1 12:00:00Z"),
@@ -90,20 +90,13 @@ fn settled(text: &str) -> String {
         (r"-x2k4p:\d+: ", "-m8q2z:5: "),
         (r"-x2k4p:\d+ ", "-m8q2z:5 "),
         (r#"resourceVersion: "\d+""#, r#"resourceVersion: "1007""#),
-    ] {
-        text = Regex::new(pattern).unwrap().replace_all(&text, replacement).into_owned();
-    }
-    text
+    ];
+    replaced(&text, &patterns)
 }
 
 #[test]
 fn the_incident_by_readme_and_printed_hints_alone() {
-    let midnight = Timestamp::now().to_zoned(TimeZone::UTC).start_of_day().unwrap().timestamp();
-    let sandbox = Sandbox::start(mesh::mesh_after_week(midnight)).unwrap();
-    for _ in 0..3 {
-        let _ = sandbox.drive_client();
-        let _ = sandbox.drive_healthy_client();
-    }
+    let sandbox = incident_after_week();
     let readme = plugin(["timeouts", "-n", "shop", "--host", "cc-api"]).on(&sandbox).run().exits(1).stdout;
     let mut walk = Walk::new(&sandbox);
     walk.say(

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use regex::Regex;
+
 use crate::model::{LogContent, ProxyLine};
 
 use super::json::Json;
@@ -51,9 +53,9 @@ pub(in crate::decode) fn is_proxy(json: &Json<'_>) -> bool {
 /// Whether an object that differs in its values from one that is none may be such a record, by its text and its message.
 /// A `scope` may be any of Envoy's loggers, and is not looked for.
 pub(in crate::decode) fn may_be_proxy_line(line: &str, message: &str) -> bool {
-    static SIGNS: LazyLock<[memchr::memmem::Finder<'_>; 4]> =
-        LazyLock::new(|| ["\"envoy", ".cc:", "source/common/", "source/extensions/"].map(memchr::memmem::Finder::new));
-    message.trim_start().starts_with('[') || SIGNS.iter().any(|sign| sign.find(line.as_bytes()).is_some())
+    static SIGNS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#""envoy|\.cc:|source/(?:common|extensions)/"#).ok());
+    message.trim_start().starts_with('[') || SIGNS.as_ref().is_none_or(|signs| signs.is_match(line))
 }
 
 /// A record of Envoy, or of the agent beside it, and the text of its time.
