@@ -293,9 +293,11 @@ impl Records {
         sink: &mut Sink<'_>,
     ) {
         let Alike { logged_at, message, call, target, source, service, stream } = *alike;
-        let (time, rest, bare) = (None, false, true);
-        let index =
-            self.joiner(&Envelope { line, inner: Inner::Text(raw), time, source, service, stream, rest, bare }, sink);
+        let (time, rest, shape, bare) = (None, false, None, true);
+        let index = self.joiner(
+            &Envelope { line, inner: Inner::Text(raw), time, source, service, stream, rest, shape, bare },
+            sink,
+        );
         self.joiners[index].flush(sink);
         options.time.saw(logged_at);
         self.joiners[index].last = Some(logged_at);
