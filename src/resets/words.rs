@@ -480,6 +480,9 @@ pub(super) const HARMLESS: &[(Reason, &str)] = &[
         Reason::Probe,
         r"(?i)recv\(\) failed \(104: [^)\n]*\) while (?:reading client|waiting for (?:request|client))[^\n]*|peer closed connection in SSL handshake(?: \(104: [^)\n]*\))? while SSL handshaking, client[^\n]*",
     ),
+    // Tomcat's and Spring's word for a caller that did not wait for its answer, and all that was its cause (Tomcat 4 and
+    // later, `OutputBuffer.java`; Spring 6.1, `StandardServletAsyncWebRequest.java`).
+    (Reason::Probe, r"(?s)\b(?:ClientAbortException|AsyncRequestNotUsableException): .*"),
     // kafka-python closes what it has just called disconnected.
     (Reason::SameFailure, r"Closing connection\. (?:Kafka)?ConnectionError: socket disconnected"),
     // httpd's second line of a failure whose first one says why.

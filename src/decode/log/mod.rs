@@ -7,6 +7,7 @@ mod access;
 mod access_field;
 mod access_format;
 mod access_found;
+mod bare;
 mod csv;
 mod document;
 mod envelope;
