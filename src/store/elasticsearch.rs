@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::ask::{Ask, Condition, Wanted, Words, quote};
 use super::record::Record;
-use super::tokens::{Part, parts};
+use super::tokens::{Edge, Part, parts};
 use super::{Group, LogStore, PAGE, Page, StoreError};
 use crate::reach::{Web, WebError, WebRequest};
 
@@ -215,11 +215,12 @@ impl<'c> Elasticsearch<'c> {
             if *in_words {
                 by_tokens(field, words, &mut any);
             } else {
-                let all = words.any_case.iter().chain(&words.exact).chain(&words.flags);
-                any.extend(all.map(|word| {
+                let within = |word: &String, any_case: bool| {
                     let value = format!("*{}*", word.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?"));
-                    json!({"wildcard": {field.as_str(): {"value": value, "case_insensitive": true}}})
-                }));
+                    json!({"wildcard": {field.as_str(): {"value": value, "case_insensitive": any_case}}})
+                };
+                any.extend(words.any_case.iter().map(|word| within(word, true)));
+                any.extend(words.exact.iter().chain(&words.flags).map(|word| within(word, false)));
             }
         }
         json!({"bool": {"should": any, "minimum_should_match": 1}})
@@ -257,7 +258,7 @@ fn by_tokens(field: &str, words: &Words, any: &mut Vec<Value>) {
         let parts = parts(word);
         match parts.as_slice() {
             [] => {}
-            [only] if only.open_before => single.push(only.text.clone()),
+            [Part { text, before: Edge::Open, after: Edge::Open }] => single.push(text.clone()),
             _ => {
                 let all: Vec<Value> = parts.iter().map(|part| leaf(field, part)).collect();
                 any.push(json!({"bool": {"filter": all}}));
@@ -287,12 +288,25 @@ fn by_tokens(field: &str, words: &Words, any: &mut Vec<Value>) {
 }
 
 fn leaf(field: &str, part: &Part) -> Value {
-    match (part.open_before, part.open_after) {
-        (true, after) => {
-            json!({"wildcard": {field: {"value": format!("*{}{}", part.text, if after { "*" } else { "" })}}})
+    let text = &part.text;
+    match (part.before, part.after) {
+        (Edge::End, Edge::End) => json!({"term": {field: text}}),
+        (Edge::End, Edge::Open) => json!({"prefix": {field: text}}),
+        (Edge::Open, Edge::End) => json!({"wildcard": {field: {"value": format!("*{text}")}}}),
+        (Edge::Open, Edge::Open) => json!({"wildcard": {field: {"value": format!("*{text}*")}}}),
+        (before, after) => {
+            let before = match before {
+                Edge::End => "",
+                Edge::Sign => "(.*[^a-z0-9_])?",
+                Edge::Open => ".*",
+            };
+            let after = match after {
+                Edge::End => "",
+                Edge::Sign => "([^a-z0-9_].*)?",
+                Edge::Open => ".*",
+            };
+            json!({"regexp": {field: {"value": format!("{before}{}{after}", quote(text))}}})
         }
-        (false, true) => json!({"prefix": {field: part.text}}),
-        (false, false) => json!({"term": {field: part.text}}),
     }
 }
 

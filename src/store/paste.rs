@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::ask::{Words, quote as quote_regex};
-use super::tokens::parts;
+use super::tokens::{Part, parts};
 use super::{splunk, victorialogs};
 
 /// Where a query is pasted.
@@ -132,21 +132,15 @@ impl Selection {
 
     /// Words in a language of tokens with `*`.
     fn token_words(&self, and: &str, or: &str) -> String {
-        let all = self.words.any_case.iter().chain(&self.words.exact).chain(&self.words.flags);
         let mut each: Vec<String> = Vec::new();
-        for word in all {
-            let of: Vec<String> = parts(word)
-                .iter()
-                .map(|part| {
-                    let star = |open: bool| if open { "*" } else { "" };
-                    format!("{}{}{}", star(part.open_before), part.text, star(part.open_after))
-                })
-                .collect();
+        for word in self.words.any_case.iter().chain(&self.words.exact) {
+            let of: Vec<String> = parts(word).iter().map(Part::starred).collect();
             let text = if of.len() == 1 { of[0].clone() } else { format!("({})", of.join(and)) };
             if !of.is_empty() && !each.contains(&text) {
                 each.push(text);
             }
         }
+        each.extend(self.words.flags.iter().map(|flag| flag.to_lowercase()));
         format!("({})", each.join(or))
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::ask::{Ask, Condition, Wanted, Words};
 use super::record::Record;
 use super::slices::Slices;
-use super::tokens::parts;
+use super::tokens::{Part, parts};
 use super::{Group, LogStore, PAGE, Page, StoreError};
 use crate::reach::{Web, WebError, WebRequest};
 
@@ -118,18 +118,12 @@ fn condition(one: &Condition) -> String {
 
 /// One of the words. Splunk cuts events into segments and knows no case: what is asked for is wider.
 pub(super) fn any_of(words: &Words) -> String {
-    let all = words.any_case.iter().chain(&words.exact).chain(&words.flags);
-    let each = all.map(|word| {
-        let parts: Vec<String> = parts(word)
-            .iter()
-            .map(|part| {
-                let star = |open: bool| if open { "*" } else { "" };
-                format!("{}{}{}", star(part.open_before), part.text, star(part.open_after))
-            })
-            .collect();
+    let each = words.any_case.iter().chain(&words.exact).map(|word| {
+        let parts: Vec<String> = parts(word).iter().map(Part::starred).collect();
         if parts.len() == 1 { parts[0].clone() } else { format!("({})", parts.join(" ")) }
     });
     let mut each: Vec<String> = each.filter(|part| part != "()").collect();
+    each.extend(words.flags.iter().map(|flag| flag.to_lowercase()));
     each.dedup();
     format!("({})", each.join(" OR "))
 }

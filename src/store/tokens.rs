@@ -5,10 +5,29 @@
 pub(super) struct Part {
     /// Its letters, in lower case.
     pub(super) text: String,
-    /// Whether more letters may stand before it.
-    pub(super) open_before: bool,
-    /// Whether more may follow.
-    pub(super) open_after: bool,
+    /// What may stand before it.
+    pub(super) before: Edge,
+    /// What may follow.
+    pub(super) after: Edge,
+}
+
+/// How a token may go on beyond the letters that are known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edge {
+    /// Not at all.
+    End,
+    /// By a sign, at which some analysers cut and others do not.
+    Sign,
+    /// By anything.
+    Open,
+}
+
+impl Part {
+    /// With `*` where letters may go on: for languages that know no other wildcard, in stores that cut at signs.
+    pub(super) fn starred(&self) -> String {
+        let star = |edge| if edge == Edge::Open { "*" } else { "" };
+        format!("{}{}{}", star(self.before), self.text, star(self.after))
+    }
 }
 
 /// The parts of a text. Where an analyser cuts is not known but for blanks and what is no letter, digit or `_` to any of
@@ -18,27 +37,28 @@ pub(super) fn parts(text: &str) -> Vec<Part> {
     let lower = text.to_lowercase();
     let mut found: Vec<Part> = Vec::new();
     let mut current = String::new();
-    let mut open_before = true;
+    let mut before = Edge::Open;
     for letter in lower.chars() {
         if is_single(letter) {
-            push(&mut found, &mut current, open_before, true);
-            found.push(Part { text: letter.to_string(), open_before: true, open_after: true });
-            open_before = true;
+            push(&mut found, &mut current, before, Edge::Open);
+            found.push(Part { text: letter.to_string(), before: Edge::Open, after: Edge::Open });
+            before = Edge::Open;
         } else if letter.is_alphanumeric() || letter == '_' {
             current.push(letter);
         } else {
-            // A blank ends a token for all; what else ends one for some leaves it open.
-            push(&mut found, &mut current, open_before, letter != ' ');
-            open_before = letter != ' ';
+            // A blank ends a token for all.
+            let edge = if letter == ' ' { Edge::End } else { Edge::Sign };
+            push(&mut found, &mut current, before, edge);
+            before = edge;
         }
     }
-    push(&mut found, &mut current, open_before, true);
+    push(&mut found, &mut current, before, Edge::Open);
     found
 }
 
-fn push(found: &mut Vec<Part>, current: &mut String, open_before: bool, open_after: bool) {
+fn push(found: &mut Vec<Part>, current: &mut String, before: Edge, after: Edge) {
     if !current.is_empty() {
-        found.push(Part { text: std::mem::take(current), open_before, open_after });
+        found.push(Part { text: std::mem::take(current), before, after });
     }
 }
 
@@ -54,22 +74,19 @@ mod tests {
     #[test]
     fn what_any_analyser_keeps() {
         let shown = |text: &str| {
-            let parts = parts(text).into_iter().map(|part| {
-                format!(
-                    "{}{}{}",
-                    if part.open_before { "*" } else { "" },
-                    part.text,
-                    if part.open_after { "*" } else { "" }
-                )
-            });
+            let sign = |edge| if edge == Edge::Sign { "-" } else { "" };
+            let parts = parts(text)
+                .into_iter()
+                .map(|part| format!("{}{}{}", sign(part.before), part.starred(), sign(part.after)));
             parts.collect::<Vec<_>>().join(" ")
         };
         assert_eq!(shown("connection reset"), "*connection reset*");
         assert_eq!(shown("econnreset"), "*econnreset*");
         assert_eq!(shown("0 bytes from"), "*0 bytes from*");
         assert_eq!(shown(": eof"), "eof*");
-        assert_eq!(shown("errno\": -104"), "*errno* *104*");
-        assert_eq!(shown(" SH-- "), "sh*");
+        assert_eq!(shown("errno\": -104"), "*errno- -104*");
+        assert_eq!(shown("(104)"), "-104-");
+        assert_eq!(shown(" SH-- "), "sh-");
         assert_eq!(shown("重置"), "*重* *置*");
     }
 }
