@@ -362,3 +362,45 @@ fn an_override_is_held_against_the_mesh_of_its_own_control_plane() {
     assert!(said(0)[0].ends_with("where the mesh's value is 10s: 3 SYN retransmissions fewer"), "{:?}", said(0));
     assert_eq!((said(0).len(), said(1).len()), (1, 1));
 }
+
+/// Clusters of one class are worked out on several threads: each still has its own value and its own rule.
+#[test]
+fn many_clusters_of_one_class_keep_their_own_rules() {
+    let host = |number: usize| format!("api-{number}.example.com");
+    let rules: String = (0..1_000)
+        .step_by(3)
+        .map(|number| {
+            format!(
+                "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: api-{number}, \
+                 namespace: istio-system}}\nspec: {{host: {}, trafficPolicy: {{connectionPool: {{tcp: \
+                 {{connectTimeout: {}ms}}}}}}}}\n",
+                host(number),
+                1_000 + number
+            )
+        })
+        .collect();
+    let config =
+        "kind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'connectTimeout: 5s'}\n";
+    let mut builder = SnapshotBuilder::default();
+    let held: Vec<u32> = (0..1_000)
+        .map(|number| {
+            let value = if number % 3 == 0 { format!("{}ms", 1_000 + number) } else { "5s".to_owned() };
+            builder.intern(cluster(&format!("outbound|443||{}", host(number)), parse_duration(&value).ok()))
+        })
+        .collect();
+    let proxy = Proxy::named(ProxyId::new("shop", "web"));
+    builder.read(ProxySnapshot { clusters: ClusterSet::from_iter(held), ..ProxySnapshot::named(proxy) });
+    builder.objects("", from_manifests(&format!("{config}{rules}")).unwrap());
+    let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
+    let rows = audit(&snapshot, &Filter::default(), &Policy::default()).rows;
+    assert_eq!(rows.len(), 1_000);
+    for row in rows {
+        let number: usize = row.parts().unwrap().host[4..].split('.').next().unwrap().parse().unwrap();
+        let expected = if number.is_multiple_of(3) {
+            format!("DestinationRule istio-system/api-{number} trafficPolicy")
+        } else {
+            "MeshConfig istio-system/istio".to_owned()
+        };
+        assert_eq!((describe(&row.origin), row.verdict), (expected, Verdict::Explained), "{}", row.name);
+    }
+}
