@@ -2,7 +2,7 @@
 //! thrown away. `benches/mesh.py` runs it beside the plugin.
 //!
 //! Usage: `bare_client [--evidence] [TUNNELS]`, with `KUBECONFIG`; prints how many proxies answered and with how many
-//! bytes.
+//! bytes. `bare_client --paths` prints what it would ask for, for `benches/bytes.py`.
 #![allow(clippy::print_stdout, reason = "a program of its own")]
 
 use http_body_util::{BodyExt, Empty};
@@ -36,6 +36,10 @@ async fn main() -> Result<(), Failure> {
         ]);
     }
     let paths: &'static [String] = requests.iter().map(AdminRequest::path).collect::<Vec<_>>().leak();
+    if flags.iter().any(|flag| flag == "--paths") {
+        paths.iter().for_each(|path| println!("{path}"));
+        return Ok(());
+    }
     let turns: &'static Semaphore = Box::leak(Box::new(Semaphore::new(tunnels)));
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "a provider is there already")?;
     let client = Client::try_default().await?;
