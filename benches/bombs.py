@@ -163,12 +163,12 @@ def zstd_frame(size, window_log=27):
 
 
 def zstd_stored(data, window_log=27):
-    frame = struct.pack("<IBB", 0xFD2FB528, 0x00, (window_log - 10) << 3)
+    frame = [struct.pack("<IBB", 0xFD2FB528, 0x00, (window_log - 10) << 3)]
     block = 100 << 10
     for start in range(0, len(data), block):
         part = data[start : start + block]
-        frame += struct.pack("<I", (len(part) << 3) | int(start + block >= len(data)))[:3] + part
-    return frame
+        frame += [struct.pack("<I", (len(part) << 3) | int(start + block >= len(data)))[:3], part]
+    return b"".join(frame)
 
 
 def snapshot(proxies, span):

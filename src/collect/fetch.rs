@@ -22,7 +22,7 @@ pub(super) const MAX_ELEMENT: usize = 64 << 20;
 
 /// The most bytes that one element may have where a section was asked for, and each is one cluster; without a mask with
 /// all of its endpoints.
-const MAX_ENTRY: usize = 8 << 20;
+pub(super) const MAX_ENTRY: usize = 8 << 20;
 
 /// Takes one undecoded element of a dump, or says what is wrong with it.
 pub(super) type TakeElement<'a> = dyn dump::TakeElement + Send + 'a;
@@ -225,9 +225,14 @@ pub struct ClusterObject {
 }
 
 impl ClusterObject {
-    pub(super) fn new(value: &serde_json::Value, source: ClusterSource) -> Self {
+    /// `None` of what is larger than any cluster is.
+    pub(super) fn new(value: &serde_json::Value, source: ClusterSource) -> Option<Self> {
+        let json = value.to_string();
+        if json.len() > MAX_ENTRY {
+            return None;
+        }
         let name = value.get("name").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        Self { name, source, json: value.to_string().into() }
+        Some(Self { name, source, json: json.into() })
     }
 
     /// The object.
@@ -256,12 +261,13 @@ impl Objects {
     pub(super) fn element(&mut self, element: &[u8], source: ClusterSource) -> Result<(), String> {
         let Self { found, bytes, too_many } = self;
         dump::cluster_objects(element, source, |value, source| {
-            if *bytes <= MAX_OBJECTS && found.len() < MAX_CLUSTERS {
-                let object = ClusterObject::new(&value, source);
+            if *bytes > MAX_OBJECTS || found.len() >= MAX_CLUSTERS {
+                *too_many = Some(TooMany::Objects);
+            } else if let Some(object) = ClusterObject::new(&value, source) {
                 *bytes += object.json.len();
                 found.push(object);
             } else {
-                *too_many = Some(TooMany::Objects);
+                *too_many = Some(TooMany::Entry);
             }
         })?;
         self.too_many.map_or(Ok(()), |bound| Err(bound.to_string()))

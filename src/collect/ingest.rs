@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::fetch::MAX_ENTRY;
 use crate::decode::between;
 use crate::decode::dump::{self, Held, Item, KnownElements, MAX_CLUSTERS, Node, TakeElement};
 use crate::decode::entry::{self, Stem};
@@ -93,6 +94,8 @@ pub(super) enum TooMany {
     Distinct,
     #[error("its clusters have more than {} MiB", MAX_OBJECTS >> 20)]
     Objects,
+    #[error("one of its clusters has more than {} MiB", MAX_ENTRY >> 20)]
+    Entry,
 }
 
 /// About how many bytes a distinct cluster costs.
