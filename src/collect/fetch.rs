@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 
-use super::ingest::{Ingest, MAX_OBJECTS, Reading, TooMany};
+use super::ingest::{Ingest, MAX_ENTRY, MAX_OBJECTS, Reading, TooMany};
 use super::lease::read_levels;
 use crate::decode::dump::{self, DumpDecoder, DumpError, MAX_CLUSTERS};
 use crate::decode::{ElementError, Shape, last_updated, stats, xds_stats};
@@ -19,10 +19,6 @@ use crate::reach::{AdminError, AdminRequest, AdminSource, Section};
 
 /// The most bytes that one element of a dump may have: the section with all clusters, in a whole dump.
 pub(super) const MAX_ELEMENT: usize = 64 << 20;
-
-/// The most bytes that one element may have where a section was asked for, and each is one cluster; without a mask with
-/// all of its endpoints.
-pub(super) const MAX_ENTRY: usize = 8 << 20;
 
 /// Takes one undecoded element of a dump, or says what is wrong with it.
 pub(super) type TakeElement<'a> = dyn dump::TakeElement + Send + 'a;

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::fetch::MAX_ENTRY;
 use crate::decode::between;
 use crate::decode::dump::{self, Held, Item, KnownElements, MAX_CLUSTERS, Node, TakeElement};
 use crate::decode::entry::{self, Stem};
@@ -84,6 +83,10 @@ pub(super) struct Taking<'a> {
     /// Which of the known elements was the last.
     last: Option<usize>,
 }
+
+/// The most bytes that one element may have where a section was asked for, and each is one cluster; without a mask with
+/// all of its endpoints.
+pub(super) const MAX_ENTRY: usize = 8 << 20;
 
 /// More than any mesh has.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
