@@ -15,6 +15,16 @@ fn main() {
     };
     // A package from a registry has no history, but says which commit it is from.
     let from = |name: &str, args: &[&str]| std::env::var(name).ok().or_else(|| if release { git(args) } else { None });
+    if release {
+        // The reflog changes with every commit and checkout; HEAD itself only names the branch.
+        for file in ["HEAD", "logs/HEAD"] {
+            if let Some(path) =
+                git(&["rev-parse", "--git-path", file]).filter(|path| std::path::Path::new(path).exists())
+            {
+                println!("cargo:rerun-if-changed={path}");
+            }
+        }
+    }
     let commit = from("MESHAUDIT_COMMIT", &["rev-parse", "--short=12", "HEAD"]);
     let date = from("MESHAUDIT_DATE", &["show", "-s", "--format=%cs", "HEAD"]);
     let build = match (&commit, &date) {

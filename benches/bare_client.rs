@@ -27,10 +27,13 @@ async fn main() -> Result<(), Failure> {
         section(Section::DynamicActive),
         section(Section::Static),
         section(Section::DynamicWarming),
-        AdminRequest::Stats { filter: xds_stats::FILTER },
+        AdminRequest::Stats { filter: xds_stats::FILTER.into() },
     ];
     if flags.iter().any(|flag| flag == "--evidence") {
-        requests.extend([AdminRequest::Endpoints, AdminRequest::Stats { filter: stats::STATS_FILTER }]);
+        requests.extend([
+            AdminRequest::Endpoints { filter: None },
+            AdminRequest::Stats { filter: stats::STATS_FILTER.into() },
+        ]);
     }
     let paths: &'static [String] = requests.iter().map(AdminRequest::path).collect::<Vec<_>>().leak();
     let turns: &'static Semaphore = Box::leak(Box::new(Semaphore::new(tunnels)));

@@ -57,7 +57,8 @@ pub struct ProxyClass<'a> {
     pub(super) sidecar: Option<&'a Sidecar>,
     /// Whether that is the Sidecar for certain.
     pub(super) sidecar_certain: bool,
-    pub(super) filters: Vec<Attached<'a>>,
+    /// The EnvoyFilters that are for them, for each of their control plane's behaviours.
+    pub(super) filters: Vec<Vec<Attached<'a>>>,
     /// (name, timeout) of what some of them hold, to tell a straggler from a puzzle.
     held: OnceLock<HashSet<(Arc<str>, Option<Duration>)>>,
     /// The hosts that some of them have outbound clusters for: those that are visible to them and imported.
@@ -247,9 +248,9 @@ struct Seen<'a> {
     lags: bool,
     sidecar: Option<&'a Sidecar>,
     sidecar_certain: bool,
-    filters: Vec<Attached<'a>>,
-    /// Where its filters stand in memory and whether each is certain, for each of its control plane's behaviours: which
-    /// filters are for a proxy depends on the version.
+    /// For each of its control plane's behaviours: which filters are for a proxy depends on the version.
+    filters: Vec<Vec<Attached<'a>>>,
+    /// Where they stand in memory and whether each is certain.
     attached: Vec<Vec<(usize, bool)>>,
     /// Where the rules with a selector that are, or may be, for it stand in memory, and whether each is certain.
     rules: Vec<(usize, bool)>,
@@ -279,12 +280,11 @@ impl<'a> Seen<'a> {
         let mesh = found.mesh(0);
         let labels = mesh.labels(proxy);
         let (sidecar, sidecar_certain) = mesh.sidecar(proxy, &labels);
-        let filters = mesh.filters(proxy, &labels);
+        let filters: Vec<Vec<Attached<'a>>> = found.meshes.iter().map(|mesh| mesh.filters(proxy, &labels)).collect();
         let address = |found: &Attached<'_>| (std::ptr::from_ref(found.filter).addr(), found.certain);
-        let attached = found.meshes.iter().map(|mesh| mesh.filters(proxy, &labels).iter().map(address).collect());
-        let attached = attached.collect();
+        let attached = filters.iter().map(|filters| filters.iter().map(address).collect()).collect();
         // A filter may give BlackHoleCluster another value, which is then not the mesh's.
-        let own = own.filter(|&held| !patches_black_hole(&filters, held));
+        let own = own.filter(|&held| !filters.first().is_some_and(|filters| patches_black_hole(filters, held)));
         let value = found.effective.as_ref().filter(|mesh| mesh.doubt.is_none()).map(|mesh| mesh.connect_timeout);
         let rules = mesh.selecting_rules(proxy, &labels).into_iter();
         let rules = rules.map(|(rule, certain)| (std::ptr::from_ref(rule).addr(), certain)).collect();

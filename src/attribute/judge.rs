@@ -72,12 +72,12 @@ fn answer<'a>(attributor: &Attributor<'a>, class: &ProxyClass<'a>, row: u32, tra
     let cluster = &attributor.snapshot.clusters[row as usize];
     let plane = attributor.plane(class)?;
     let of = |behaviour: usize, trail: bool| {
-        Question::new(attributor, class, plane.mesh(behaviour), cluster, Some(row)).answer(trail)
+        Question::new(attributor, class, (plane.mesh(behaviour), behaviour), cluster, Some(row)).answer(trail)
     };
     if plane.behaviours.len() == 1 {
         return of(0, trail);
     }
-    let answers: Vec<Option<Answer>> = (0..plane.behaviours.len()).map(|behaviour| of(behaviour, false)).collect();
+    let mut answers: Vec<Option<Answer>> = (0..plane.behaviours.len()).map(|behaviour| of(behaviour, false)).collect();
     let agrees =
         |answer: &Answer| contradiction(attributor, class, cluster, &answer.named, answer.resolution.value).is_none();
     let possible: Vec<usize> =
@@ -86,14 +86,11 @@ fn answer<'a>(attributor: &Attributor<'a>, class: &ProxyClass<'a>, row: u32, tra
         answers[**index].as_ref().is_some_and(|answer| answer.resolution.value == cluster.connect_timeout)
     };
     let chosen = possible.iter().find(holds).or(possible.first()).copied().unwrap_or(0);
-    let mut answer = of(chosen, trail)?;
-    let differs = |index: &usize| {
-        answers[*index].as_ref().is_some_and(|other| {
-            let (one, other) = (&answer.resolution, &other.resolution);
-            one.value != other.value || one.origin.kind != other.origin.kind
-        })
-    };
-    if possible.iter().any(differs) {
+    let says =
+        |index: usize| answers[index].as_ref().map(|answer| (answer.resolution.value, &answer.resolution.origin.kind));
+    let differs = possible.iter().any(|&index| says(index) != says(chosen));
+    let mut answer = if trail { of(chosen, true) } else { answers.swap_remove(chosen) }?;
+    if differs {
         answer.resolution.doubt("it depends on the control plane's version, which is unknown");
     }
     Some(answer)

@@ -158,7 +158,7 @@ impl<'a> Attributor<'a> {
     #[must_use]
     pub fn rule_for(&self, class: &ProxyClass<'a>, cluster: &'a EnvoyCluster) -> RuleFor<'a> {
         let Some(mesh) = self.mesh(class) else { return RuleFor::default() };
-        let question = Question::new(self, class, mesh, cluster, None);
+        let question = Question::new(self, class, (mesh, 0), cluster, None);
         question.rule_for().unwrap_or_else(|| RuleFor { root_namespace: mesh.root.clone(), ..RuleFor::default() })
     }
 
@@ -170,7 +170,7 @@ impl<'a> Attributor<'a> {
         cluster: &'a EnvoyCluster,
     ) -> Vec<(&'a EnvoyFilter, &'a ClusterPatch)> {
         let Some(mesh) = self.mesh(class) else { return Vec::new() };
-        Question::new(self, class, mesh, cluster, None).patches()
+        Question::new(self, class, (mesh, 0), cluster, None).patches()
     }
 
     /// Where a cluster of a class has its timeout from; `cluster` is a position in [`MeshSnapshot::clusters`].

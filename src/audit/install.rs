@@ -128,17 +128,6 @@ pub struct Install {
     pub hand_edits: Vec<String>,
 }
 
-/// What made a custom resource: its owner, or the parent that Gloo Mesh labels what it translates with.
-fn written_by(resource: &Installer) -> Option<GitOps> {
-    let label = |key: &str| resource.evidence.labels.get(&format!("gloo.solo.io/parent_{key}"));
-    let parent = || {
-        let namespace = label("namespace").map(|namespace| format!("{namespace}/")).unwrap_or_default();
-        Some(GitOps::Other { tool: label("kind")?.clone(), name: format!("{namespace}{}", label("name")?) })
-    };
-    let owner = resource.evidence.owners.first().and_then(|owner| owner.split_once('/'));
-    owner.map(|(kind, name)| GitOps::Other { tool: kind.to_owned(), name: name.to_owned() }).or_else(parent)
-}
-
 /// What the objects of one control plane say of their installer.
 struct Traces<'a> {
     objects: &'a IstioObjects,
@@ -167,10 +156,14 @@ pub fn detect(objects: &IstioObjects, plane: &ControlPlane) -> Install {
     });
     // What matters is who writes again what is changed: a custom resource, or AKS's shared ConfigMap.
     install.gitops = match (&install.resource, install.method) {
-        (Some(resource), _) => resource.evidence.gitops().or_else(|| written_by(resource)),
+        (Some(resource), _) => resource.evidence.gitops().or_else(|| resource.evidence.owned_by()),
         (None, InstallMethod::AksAddon) => {
             let shared = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Shared);
             shared.and_then(|source| source.evidence.gitops())
+        }
+        (None, InstallMethod::Helm | InstallMethod::Rendered | InstallMethod::Istioctl | InstallMethod::Unknown) => {
+            let owner = || traces.both.iter().find_map(|evidence| evidence.owned_by());
+            traces.both.iter().find_map(|evidence| evidence.gitops()).or_else(owner)
         }
         (None, _) => traces.both.iter().find_map(|evidence| evidence.gitops()),
     };
@@ -208,17 +201,19 @@ impl Traces<'_> {
         self.both.iter().flat_map(|from| &from.owners).find_map(|owner| owner.strip_prefix(&prefix)).map(str::to_owned)
     }
 
-    /// The custom resource of a kind that is for this control plane.
+    /// The custom resource of a kind that is for this control plane: the one that the operator names on what it made, else
+    /// one of the same revision, one without a revision, and any where there is one control plane and one of them.
     fn resource(&self, kind: InstallerKind) -> Option<Installer> {
-        let of_plane = |object: &&Installer| {
-            object.kind == kind
-                && (object.revision == self.plane.revision
-                    || object.revision.is_empty()
-                    || self.objects.control_planes.len() == 1)
-        };
         // `installed-state` is what istioctl up to 1.23 kept as a record; no operator reads it.
-        let is_read = |object: &&Installer| !object.meta.name.starts_with("installed-state");
-        self.objects.installers.iter().filter(of_plane).find(is_read).cloned()
+        let is_read = |object: &&Installer| object.kind == kind && !object.meta.name.starts_with("installed-state");
+        let all: Vec<&Installer> = self.objects.installers.iter().filter(is_read).collect();
+        let marks = ["install.operator.istio.io/owning-resource", "maistra.io/owner-name"];
+        let named = marks.into_iter().find_map(|key| self.find_label(key));
+        let by_name = || all.iter().find(|object| Some(object.meta.name.as_str()) == named);
+        let by_revision = || all.iter().find(|object| object.revision == self.plane.revision);
+        let without = || all.iter().find(|object| object.revision.is_empty());
+        let only = || all.first().filter(|_| all.len() == 1 && self.objects.control_planes.len() == 1);
+        by_name().or_else(by_revision).or_else(without).or_else(only).map(|&object| object.clone())
     }
 
     /// What somebody else runs, or an operator that is not Istio's own.
@@ -262,7 +257,8 @@ impl Traces<'_> {
             revision == object.meta.name
                 || revision.strip_prefix(&object.meta.name).is_some_and(|rest| rest.starts_with('-'))
         };
-        istios().filter(named).max_by_key(|object| object.meta.name.len()).or_else(|| istios().next()).cloned()
+        let only = || istios().next().filter(|_| revision.is_empty() && istios().count() == 1);
+        istios().filter(named).max_by_key(|object| object.meta.name.len()).or_else(only).cloned()
     }
 
     fn self_installed(&self) -> Option<Install> {

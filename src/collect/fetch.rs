@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::ingest::{Ingest, MAX_ENTRY, MAX_OBJECTS, Reading, TooMany};
 use super::lease::read_levels;
 use crate::decode::dump::{self, DumpDecoder, DumpError, MAX_CLUSTERS};
+use crate::decode::stats::Wanted;
 use crate::decode::{ElementError, Shape, last_updated, stats, xds_stats};
 use crate::model::evidence::ClusterEvidence;
 use crate::model::{ClusterSource, FailureCause, Proxy, ProxyId, UnreadProxy};
@@ -85,10 +86,16 @@ pub(super) async fn read(
         reading.snapshot.loggers = read_levels(source).await.ok().map(Arc::new);
     }
     // Without them only istiod can tell what became of the last clusters; no reason to give the proxy up.
-    let counters = read_text(source, &AdminRequest::Stats { filter: xds_stats::FILTER }, MAX_COUNTERS).await;
-    reading.snapshot.xds = counters.as_deref().and_then(xds_stats::parse);
+    let (filter, limit) =
+        if extras.evidence { (xds_stats::FILTER_WITH_TOTALS, MAX_STATS) } else { (xds_stats::FILTER, MAX_COUNTERS) };
+    let counters = read_text(source, &AdminRequest::Stats { filter: filter.into() }, limit).await.unwrap_or_default();
+    reading.snapshot.xds = xds_stats::parse(&counters);
     if extras.evidence {
-        reading.snapshot.evidence = read_evidence(source).await;
+        let wanted = ingest.with(|builder| {
+            let names = reading.snapshot.clusters.iter().map(|position| &*builder.cluster(position).name);
+            stats::wanted(names, &counters)
+        });
+        reading.snapshot.evidence = read_evidence(source, wanted).await;
     }
     Ok(reading)
 }
@@ -168,7 +175,12 @@ pub(super) async fn read_update_times(source: &mut impl AdminSource) -> HashMap<
 }
 
 /// Connection counters of every cluster that saw attempts.
-async fn read_evidence(source: &mut impl AdminSource) -> Option<Vec<ClusterEvidence>> {
+async fn read_evidence(source: &mut impl AdminSource, wanted: Wanted) -> Option<Vec<ClusterEvidence>> {
+    let filter = match wanted {
+        Wanted::Nothing => return Some(Vec::new()),
+        Wanted::Matching(filter) => Some(filter),
+        Wanted::Everything => None,
+    };
     let mut decoder = stats::EndpointsDecoder::default();
     let mut failed = false;
     let feed = &mut |chunk: &[u8]| match decoder.feed(chunk) {
@@ -178,13 +190,13 @@ async fn read_evidence(source: &mut impl AdminSource) -> Option<Vec<ClusterEvide
             ControlFlow::Break(())
         }
     };
-    source.send(&AdminRequest::Endpoints, feed).await.ok()?;
+    source.send(&AdminRequest::Endpoints { filter }, feed).await.ok()?;
     if failed {
         return None;
     }
     let mut evidence = decoder.finish().ok()?;
     if !evidence.is_empty() {
-        let request = AdminRequest::Stats { filter: stats::STATS_FILTER };
+        let request = AdminRequest::Stats { filter: stats::stats_filter(&evidence) };
         if let Some(text) = read_text(source, &request, MAX_STATS).await {
             stats::add_stats(&mut evidence, &text);
         }

@@ -291,7 +291,7 @@ enum FileError {
 impl FileError {
     fn unread(&self, name: &str) -> UnreadProxy {
         let (cause, message) = match self {
-            Self::Read(error @ ReadError::NoClusters) => (error.cause(), "no cluster in it".to_owned()),
+            Self::Read(error @ ReadError::NoClusters) => (error.cause(), "no config dump: no cluster in it".to_owned()),
             Self::Read(read @ ReadError::Dump(error)) => (read.cause(), format!("no config dump: {error}")),
             Self::Read(error) => (error.cause(), error.to_string()),
             Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use super::bounded::{self, weigh};
 use super::elements::{Opening, TakeElements};
-use super::entry;
 use super::{ElementError, Elements, Shape, parse_error};
+use super::{dump_forms, entry};
 use crate::model::{ClusterSource, EnvoyCluster, ServiceRef, parse_duration};
 
 /// Why a dump cannot be read.
@@ -202,7 +202,7 @@ pub enum Held {
 /// Decodes one element: the sections with many clusters, one cluster in its wrapper, or a bare one.
 pub fn decode_element(element: &[u8], source: ClusterSource, mut each: impl FnMut(Item)) -> Result<Held, String> {
     let read: Element<'_, ClusterJson<'_>> = from_slice(element)?;
-    match read.kind() {
+    match read.kind(element) {
         ElementKind::Section => {
             let sections = [
                 (read.static_clusters, ClusterSource::Static),
@@ -265,7 +265,7 @@ pub fn cluster_objects(
         each(camel_case(value), source);
         Ok(())
     };
-    match read.kind() {
+    match read.kind(element) {
         ElementKind::Section => {
             let sections = [
                 (read.static_clusters, ClusterSource::Static),
@@ -361,7 +361,7 @@ enum ElementKind {
     Cluster,
     /// `BootstrapConfigDump`.
     Bootstrap,
-    /// Listeners, routes, secrets: not ours.
+    /// Listeners, routes, secrets, endpoints, a ztunnel's workloads: not ours.
     Other,
 }
 
@@ -402,34 +402,20 @@ struct Element<'a, C> {
     #[serde(borrow)]
     bootstrap: Option<BootstrapJson<'a>>,
     name: Option<IgnoredAny>,
-    /// What an endpoint, a listener, a route or a secret has and a cluster has not.
-    #[serde(
-        alias = "hostStatuses",
-        alias = "filterChains",
-        alias = "filter_chains",
-        alias = "listenerFilters",
-        alias = "address",
-        alias = "virtualHosts",
-        alias = "virtual_hosts",
-        alias = "tlsCertificate",
-        alias = "tls_certificate",
-        alias = "validationContext",
-        alias = "validation_context"
-    )]
-    host_statuses: Option<IgnoredAny>,
 }
 
 impl<C> Element<'_, C> {
-    fn kind(&self) -> ElementKind {
+    /// What it is; `json` is the element itself.
+    fn kind(&self, json: &[u8]) -> ElementKind {
         let Some(type_url) = &self.type_url else {
             return if self.cluster.is_some() {
                 ElementKind::Entry(None)
-            } else if self.host_statuses.is_some() {
-                ElementKind::Other
-            } else if self.name.is_some() {
+            } else if self.name.is_none() {
+                ElementKind::Section
+            } else if dump_forms::is_cluster(json) {
                 ElementKind::Cluster
             } else {
-                ElementKind::Section
+                ElementKind::Other
             };
         };
         match type_url.rsplit(['.', '/']).next() {

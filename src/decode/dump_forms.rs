@@ -137,6 +137,31 @@ const OF_CLUSTER: [&str; 14] = [
     "transportSocketMatches",
 ];
 
+/// Fields of endpoints as istioctl prints them (`ClusterStatus` in `envoy/admin/v3/clusters.proto`), which have a name
+/// and circuit breakers too.
+const OF_ENDPOINTS: [&str; 8] = [
+    "host_statuses",
+    "hostStatuses",
+    "added_via_api",
+    "addedViaApi",
+    "observability_name",
+    "observabilityName",
+    "eds_service_name",
+    "edsServiceName",
+];
+
+/// What stands in a cluster's `type`.
+const DISCOVERY_TYPES: [&str; 5] = ["\"STATIC\"", "\"STRICT_DNS\"", "\"LOGICAL_DNS\"", "\"EDS\"", "\"ORIGINAL_DST\""];
+
+/// Whether an object with a name and without a type of its own is a cluster. Listeners, routes, secrets, endpoints, and
+/// what istioctl prints of a ztunnel have names too.
+pub(super) fn is_cluster(json: &[u8]) -> bool {
+    let Some(members) = std::str::from_utf8(json).ok().and_then(members) else { return false };
+    let has = |names: &[&str]| members.iter().any(|(key, _)| names.contains(&key.as_str()));
+    let by_type = members.iter().any(|(key, value)| key == "type" && DISCOVERY_TYPES.contains(value));
+    !has(&OF_ENDPOINTS) && (by_type || has(&OF_CLUSTER) || members.len() == 1)
+}
+
 /// Whether an object is one element of a dump: it says so by its type, or has what only those have.
 fn is_element(json: &str) -> bool {
     let Some(members) = members(json) else { return false };
@@ -191,6 +216,28 @@ fn split(key: &str) -> (String, String) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn not_everything_with_a_name_is_a_cluster() {
+        for (object, expected) in [
+            (json!({"name": "a", "type": "STATIC"}), true),
+            (json!({"name": "a", "connectTimeout": "1s"}), true),
+            (json!({"name": "a", "cluster_type": {"name": "envoy.clusters.aggregate"}}), true),
+            (json!({"name": "a"}), true),
+            // What istioctl 1.31 prints of endpoints, listeners, routes, secrets, and a ztunnel's services, workloads,
+            // policies.
+            (json!({"name": "a", "hostStatuses": [], "circuitBreakers": {}}), false),
+            (json!({"name": "a", "addedViaApi": true, "circuitBreakers": {}, "edsServiceName": "a"}), false),
+            (json!({"name": "a", "address": {}, "filterChains": [], "listenerFilters": []}), false),
+            (json!({"name": "80", "virtualHosts": []}), false),
+            (json!({"name": "default", "tlsCertificate": {}}), false),
+            (json!({"name": "a", "namespace": "b", "hostname": "c", "vips": [], "ports": {}}), false),
+            (json!({"name": "a", "workloadIps": [], "protocol": "HBONE", "status": "Healthy"}), false),
+            (json!({"name": "a", "scope": "Namespace", "action": "Allow", "rules": []}), false),
+        ] {
+            assert_eq!(is_cluster(object.to_string().as_bytes()), expected, "{object}");
+        }
+    }
 
     #[test]
     fn finds_what_is_a_dump() {

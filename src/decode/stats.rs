@@ -1,7 +1,7 @@
 //! Envoy's counters: `/clusters?format=json`, one cluster at a time as it streams, and `/stats` line by line.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -193,8 +193,62 @@ impl EndpointsDecoder {
     }
 }
 
+/// Which clusters' endpoints are worth asking for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// No cluster began a connection.
+    Nothing,
+    /// Those whose names match a regular expression.
+    Matching(String),
+    /// All, as far as is known.
+    Everything,
+}
+
+/// The longest regular expression that is sent, in bytes; Envoy takes 60 KiB of headers.
+const MAX_FILTER: usize = 4 << 10;
+
+/// Leaves out of a proxy's clusters those that say themselves that they began no connection (`/stats`,
+/// `upstream_cx_total` at 0): their endpoints have counted nothing, since both are counted in one place
+/// (`source/common/conn_pool/conn_pool_base.cc`). Istio's proxies keep no such counter unless told to, and one that is
+/// not there says nothing.
+pub fn wanted<'a>(clusters: impl IntoIterator<Item = &'a str>, text: &str) -> Wanted {
+    let idle: HashSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("cluster.")?.strip_suffix(".upstream_cx_total: 0"))
+        .map(|name| name.trim_end_matches(';'))
+        .collect();
+    if idle.is_empty() {
+        return Wanted::Everything;
+    }
+    let clusters: BTreeSet<&str> = clusters.into_iter().collect();
+    let all = clusters.len();
+    let names: Vec<String> =
+        { clusters.into_iter() }.filter(|name| !idle.contains(&*in_statistics(name))).map(regex::escape).collect();
+    let length: usize = names.iter().map(|name| name.len() + 1).sum();
+    match names.len() {
+        0 => Wanted::Nothing,
+        busy if busy == all || length > MAX_FILTER => Wanted::Everything,
+        _ => Wanted::Matching(format!("^({})$", names.join("|"))),
+    }
+}
+
+/// A cluster's name in statistics, where colons are underscores (`source/common/stats/utility.cc`).
+fn in_statistics(cluster: &str) -> Cow<'_, str> {
+    if cluster.contains(':') { cluster.replace(':', "_").into() } else { cluster.into() }
+}
+
 /// The regular expression on names for what [`add_stats`] reads.
 pub const STATS_FILTER: &str = r"^cluster\..*\.upstream_cx_connect_(fail|timeout|ms)$";
+
+/// The same for the clusters that something is known of alone, where they are few.
+#[must_use]
+pub fn stats_filter(evidence: &[ClusterEvidence]) -> Cow<'static, str> {
+    let names: Vec<String> = evidence.iter().map(|entry| regex::escape(&in_statistics(&entry.cluster))).collect();
+    if names.iter().map(|name| name.len() + 1).sum::<usize>() > MAX_FILTER {
+        return STATS_FILTER.into();
+    }
+    format!(r"^cluster\.({});?\.upstream_cx_connect_(fail|timeout|ms)$", names.join("|")).into()
+}
 
 /// Adds what `/stats` says to what is known of each cluster (sorted by name): `upstream_cx_connect_timeout` and
 /// `upstream_cx_connect_fail`, and the histogram `upstream_cx_connect_ms`. Istio's proxies keep none of them unless told
@@ -219,13 +273,11 @@ pub fn add_stats(evidence: &mut [ClusterEvidence], text: &str) {
     }
 }
 
-/// A cluster by its name in statistics, where colons are underscores (`source/common/stats/utility.cc`).
+/// A cluster by its name in statistics.
 fn find<'e>(evidence: &'e mut [ClusterEvidence], name: &str) -> Option<&'e mut ClusterEvidence> {
     // Istio's stats may carry a trailing semicolon after the cluster (`alt_stat_name`).
     let name = name.trim_end_matches(';');
-    evidence.iter_mut().find(|entry| {
-        *entry.cluster == *name || (entry.cluster.contains(':') && entry.cluster.replace(':', "_") == name)
-    })
+    evidence.iter_mut().find(|entry| in_statistics(&entry.cluster) == name)
 }
 
 /// `P0(1.0,1.0) P50(1.05,2.1) … P100(9.0,990)`: in each pair the last interval, then the whole run.
@@ -281,6 +333,35 @@ mod tests {
     }
 
     #[test]
+    fn clusters_that_began_no_connection_are_not_asked_about() {
+        let clusters = ["outbound|80||a.example", "outbound|80||b.example", "outbound|80||[::1]", "xds-grpc"];
+        let asked = |text: &str| wanted(clusters, text);
+        // What Istio's proxies keep unless told otherwise.
+        assert_eq!(asked("cluster.xds-grpc.upstream_cx_total: 3\nserver.state: 0\n"), Wanted::Everything);
+        assert_eq!(asked(""), Wanted::Everything);
+        let some = "cluster.outbound|80||a.example;.upstream_cx_total: 0\ncluster.outbound|80||[__1].upstream_cx_total: 0\n\
+                    cluster.xds-grpc.upstream_cx_total: 10\n";
+        assert_eq!(asked(some), Wanted::Matching(r"^(outbound\|80\|\|b\.example|xds\-grpc)$".to_owned()));
+        let none: String =
+            clusters.map(|name| format!("cluster.{}.upstream_cx_total: 0\n", in_statistics(name))).concat();
+        assert_eq!(asked(&none), Wanted::Nothing);
+        let many: Vec<String> = (0..500).map(|number| format!("outbound|80||host-{number}.example")).collect();
+        let text = "cluster.outbound|80||host-7.example.upstream_cx_total: 0\n";
+        assert_eq!(wanted(many.iter().map(String::as_str), text), Wanted::Everything);
+    }
+
+    #[test]
+    fn statistics_are_asked_for_by_name() {
+        let found = endpoints(CLUSTERS, 100).unwrap();
+        let filter = regex::Regex::new(&stats_filter(&found)).unwrap();
+        assert!(filter.is_match("cluster.outbound|443||b.example;.upstream_cx_connect_ms"));
+        assert!(filter.is_match("cluster.outbound|443||a.example.upstream_cx_connect_timeout"));
+        assert!(!filter.is_match("cluster.outbound|80||idle.upstream_cx_connect_fail"));
+        let many = vec![found[0].clone(); 300];
+        assert_eq!(stats_filter(&many), STATS_FILTER);
+    }
+
+    #[test]
     fn reads_stats() {
         let mut found = endpoints(CLUSTERS, 100).unwrap();
         add_stats(
@@ -301,6 +382,7 @@ mod tests {
         #[test]
         fn is_total(text in ".{0,80}", stats in "(cluster\\.|x|\\.upstream_cx_connect_(ms|timeout): |P50\\(|[0-9,)]|\n){0,20}") {
             let _ = endpoints(&text, 3);
+            let _ = wanted([text.as_str()], &stats);
             add_stats(&mut [ClusterEvidence::default()], &stats);
         }
     }

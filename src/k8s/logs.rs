@@ -53,6 +53,17 @@ impl LogLine {
     }
 }
 
+/// What the kubelet answers with a 400 where no container ended before this one (`pkg/kubelet/kubelet_pods.go`,
+/// `validateContainerLogStatus`), in words that do not look like a fault.
+fn in_words(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Other { code: 400, message } if message.starts_with("previous terminated container") => {
+            ApiError::missing("logs", "previous", "its container was not restarted: there is no earlier log of it")
+        }
+        other => other,
+    }
+}
+
 type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
 
 /// The answer, which for a log that is followed may not begin before there is a line in it: the kubelet sends its
@@ -151,10 +162,11 @@ impl LogStream {
                 let opening = connection.open(http::Request::get(&path));
                 let answer = if follows {
                     // A log that is followed may be silent for as long as it likes.
-                    opening.await?
+                    opening.await
                 } else {
-                    connection.deadline.answer(connection.request_timeout, opening).await??
+                    connection.deadline.answer(connection.request_timeout, opening).await?
                 };
+                let answer = answer.map_err(in_words)?;
                 let body = answer.into_body().into_data_stream().map_err(std::io::Error::other);
                 Ok(Box::pin(body.into_async_read()) as Reader)
             }

@@ -55,17 +55,26 @@ impl<'a> ClusterName<'a> {
     /// Reads a service cluster's name; `None` for every other one.
     #[must_use]
     pub fn parse(name: &'a str) -> Option<Self> {
-        let separator = if name.contains('|') { "|" } else { "_." };
-        let mut parts = name.splitn(4, separator);
-        let direction = match parts.next()? {
-            "outbound" => Direction::Outbound,
-            "inbound" => Direction::Inbound,
-            "inbound-vip" => Direction::InboundVip,
-            _ => return None,
+        let (direction, rest) = if let Some(rest) = name.strip_prefix("outbound") {
+            (Direction::Outbound, rest)
+        } else if let Some(rest) = name.strip_prefix("inbound-vip") {
+            (Direction::InboundVip, rest)
+        } else {
+            (Direction::Inbound, name.strip_prefix("inbound")?)
         };
-        let port = parts.next()?.parse().ok()?;
-        let subset = parts.next()?;
-        let host = parts.next()?;
+        let (port, subset, host) = match rest.strip_prefix('|') {
+            Some(rest) => {
+                let (port, rest) = rest.split_once('|')?;
+                let (subset, host) = rest.split_once('|')?;
+                (port, subset, host)
+            }
+            None => {
+                let (port, rest) = rest.strip_prefix("_.")?.split_once("_.")?;
+                let (subset, host) = rest.split_once("_.")?;
+                (port, subset, host)
+            }
+        };
+        let port = port.parse().ok()?;
         Some(Self { direction, port, subset, host })
     }
 }

@@ -364,6 +364,12 @@ impl SnapshotBuilder {
         position
     }
 
+    /// The distinct cluster at a position that [`Self::intern`] gave.
+    #[must_use]
+    pub fn cluster(&self, position: u32) -> &EnvoyCluster {
+        &self.clusters[position as usize]
+    }
+
     /// How many distinct clusters there are.
     #[must_use]
     pub fn distinct(&self) -> usize {

@@ -1,5 +1,6 @@
 //! Everything that this program ever asks of an admin endpoint.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::IstiodPage;
@@ -33,12 +34,16 @@ pub enum AdminRequest {
     /// `GET /config_dump?mask=…`: all sections with clusters, for an Envoy that is too old for the parameter
     /// `resource`; one that is too old for `mask` as well answers with everything.
     AllClusters,
-    /// `GET /clusters?format=json`: endpoints and their counters.
-    Endpoints,
+    /// `GET /clusters?format=json`: endpoints and their counters, of all clusters or of those with such a name. Envoys
+    /// that are too old for the parameter `filter` (envoyproxy/envoy#43407) answer with all of them.
+    Endpoints {
+        /// A regular expression on the names of clusters.
+        filter: Option<String>,
+    },
     /// `GET /stats?filter=REGEX`, unused ones too: a counter at 0 says that nothing happened, an absent one nothing.
     Stats {
         /// A regular expression on the names.
-        filter: &'static str,
+        filter: Cow<'static, str>,
     },
     /// `GET /server_info`.
     ServerInfo,
@@ -88,7 +93,8 @@ impl AdminRequest {
                 "/config_dump?resource=dynamic_active_clusters&mask=cluster.name,last_updated".to_owned()
             }
             Self::AllClusters => format!("/config_dump?mask={SECTIONS_MASK}"),
-            Self::Endpoints => "/clusters?format=json".to_owned(),
+            Self::Endpoints { filter: None } => "/clusters?format=json".to_owned(),
+            Self::Endpoints { filter: Some(filter) } => format!("/clusters?format=json&filter={}", encode(filter)),
             Self::Stats { filter } => format!("/stats?filter={}", encode(filter)),
             Self::ServerInfo => "/server_info".to_owned(),
             Self::Istiod(page) => page.path().to_owned(),
@@ -117,6 +123,8 @@ mod tests {
     fn asks_for_little_and_lets_nothing_in() {
         let masked = AdminRequest::Clusters { section: Section::DynamicActive, masked: true };
         assert!(masked.path().starts_with("/config_dump?resource=dynamic_active_clusters&mask=cluster.name,"));
+        let filter = Some("^(a|b)$".to_owned());
+        assert_eq!(AdminRequest::Endpoints { filter }.path(), "/clusters?format=json&filter=%5E%28a%7Cb%29%24");
         let levels = vec![("pool".to_owned(), "debug".to_owned()), ("x&level".to_owned(), "a:b".to_owned())];
         assert_eq!(AdminRequest::SetLoggers(levels).path(), "/logging?paths=pool:debug,x%26level:a%3Ab");
     }

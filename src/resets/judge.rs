@@ -5,8 +5,11 @@ use std::borrow::Cow;
 use regex::{Regex, RegexSet};
 
 use super::class::Class;
+use super::sieve::Sieve;
 use super::text::{ascii_boundaries, beginning};
-use super::words::{CONNECTION_EVIDENCE, EXACT_LITERALS, HARMLESS, LITERALS, NOT_UNDERSTOOD, PATTERNS, Reason};
+use super::words::{
+    CONNECTION_EVIDENCE, EXACT_LITERALS, FRAGMENTS, HARMLESS, LITERALS, NOT_UNDERSTOOD, PATTERNS, Reason,
+};
 use crate::model::{AppRecord, JsonRecord, Leaf, Severity};
 
 /// Texts of other fields that are kept of a record, in bytes.
@@ -26,6 +29,8 @@ pub(super) enum Judgement<'a> {
 /// The compiled patterns of the classes that were chosen.
 pub struct Patterns {
     classes: Vec<Class>,
+    /// Whether a text may be one that is looked at closely.
+    sieve: Sieve,
     /// Whether a text is looked at closely.
     prefilter: Regex,
     custom: Option<RegexSet>,
@@ -114,6 +119,7 @@ impl Patterns {
             HARMLESS.iter().map(|(reason, phrase)| (*reason, ascii_boundaries(phrase))).collect();
         Ok(Self {
             classes: if classes.is_empty() { Class::ALL.to_vec() } else { classes.to_vec() },
+            sieve: Sieve::new(FRAGMENTS),
             prefilter: compile(&filters.join("|"))?,
             custom: if custom.is_empty() { None } else { Some(compile_set(custom)?) },
             set: compile_set(&patterns)?,
@@ -181,7 +187,12 @@ impl Patterns {
 
     /// Whether a line of JSON has no word of a lost connection, and nothing behind which one could be hidden.
     pub(super) fn is_without_words(&self, raw: &str) -> bool {
-        self.custom.is_none() && !self.prefilter.is_match(raw) && !hides_words(raw)
+        self.custom.is_none() && !self.has_words(raw) && !hides_words(raw)
+    }
+
+    /// Whether a text has one of the words because of which it is looked at closely.
+    fn has_words(&self, text: &str) -> bool {
+        self.sieve.may_hold(text.as_bytes()) && self.prefilter.is_match(text)
     }
 
     /// Whether a record says that all is well.
@@ -201,7 +212,7 @@ impl Patterns {
         {
             return Found::Class(Class::Custom);
         }
-        if !self.prefilter.is_match(text) {
+        if !self.has_words(text) {
             return Found::Nothing;
         }
         let mut reason = None;
@@ -251,7 +262,7 @@ impl Patterns {
     /// of a lost connection and the record has.
     fn of_json<'a>(&self, record: &AppRecord<'_>, json: JsonRecord<'_>) -> Option<Judgement<'a>> {
         // A letter that is written by its number hides from a search of the raw text.
-        if !self.prefilter.is_match(json.raw) && !json.raw.contains("\\u") {
+        if !self.has_words(json.raw) && !json.raw.contains("\\u") {
             return None;
         }
         let mut seen = Seen { text: record.text.to_owned(), ..Seen::default() };

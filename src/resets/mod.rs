@@ -10,6 +10,7 @@ mod delay;
 mod judge;
 mod occurrence;
 mod series;
+mod sieve;
 mod sources;
 mod stream;
 mod tally;

@@ -56,6 +56,34 @@ fn attribute(case: &Value) -> Value {
     json!({"id": case["id"], "rows": rows})
 }
 
+/// An object as `kubectl patch … --type TYPE -p PATCH` leaves it, for the two types and the operations that are printed.
+fn patched(object: &mut Value, args: &[String]) {
+    let after = |flag: &str| args.iter().skip_while(|word| *word != flag).nth(1).unwrap();
+    let patch: Value = serde_json::from_str(after("-p")).unwrap();
+    if after("--type") == "merge" {
+        return merge(object, &patch);
+    }
+    for change in patch.as_array().unwrap() {
+        let path = change["path"].as_str().unwrap();
+        if change["op"] == "test" {
+            assert_eq!(object.pointer(path), Some(&change["value"]), "{path}");
+            continue;
+        }
+        assert_eq!(change["op"], "add", "{path}");
+        let (above, key) = path.rsplit_once('/').unwrap();
+        let key = key.replace("~1", "/").replace("~0", "~");
+        object.pointer_mut(above).unwrap()[key] = change["value"].clone();
+    }
+}
+
+/// RFC 7396, without removing anything.
+fn merge(into: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else { return into.clone_from(patch) };
+    for (key, value) in fields {
+        merge(&mut into[key.as_str()], value);
+    }
+}
+
 /// The mesh as a plan leaves it. Its mesh configurations must be JSON.
 fn carried_out(case: &Value, plan: &FixPlan) -> Value {
     let mut changed = case.clone();
@@ -86,7 +114,6 @@ fn carried_out(case: &Value, plan: &FixPlan) -> Value {
             }
             Step::Object(step) => {
                 let identity = &step.identity;
-                let spec: Value = serde_json::from_str(&step.spec).unwrap();
                 let objects = changed["objects"].as_array_mut().unwrap();
                 let same = |object: &&mut Value| {
                     object["kind"] == identity.kind
@@ -94,11 +121,12 @@ fn carried_out(case: &Value, plan: &FixPlan) -> Value {
                         && object["metadata"]["name"] == identity.name.as_str()
                 };
                 match objects.iter_mut().find(same) {
-                    Some(object) => object["spec"] = spec,
+                    Some(object) => patched(object, &step.command.args),
                     // Made later than everything that is there.
                     None => objects.push(json!({"apiVersion": identity.api_version, "kind": identity.kind,
                         "metadata": {"namespace": identity.namespace, "name": identity.name,
-                                     "creationTimestamp": "2030-01-01T00:00:00Z"}, "spec": spec})),
+                                     "creationTimestamp": "2030-01-01T00:00:00Z"},
+                        "spec": serde_json::from_str::<Value>(&step.spec).unwrap()})),
                 }
             }
         }

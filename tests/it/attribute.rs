@@ -165,6 +165,61 @@ fn precedence() {
     assert!(cases >= 100, "{cases}");
 }
 
+/// One difference between versions of the control plane.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Difference {
+    name: String,
+    #[serde(default)]
+    objects: String,
+    mesh: Option<String>,
+    #[serde(default)]
+    role: ProxyRole,
+    cluster: String,
+    /// By version, as in [`Case::expect`].
+    expect: BTreeMap<String, String>,
+}
+
+#[test]
+fn each_difference_between_versions_is_made() {
+    let path = crate::project().join("tests/fixtures/precedence-versions.yaml");
+    let rows: Vec<Difference> = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut failures = Vec::new();
+    for row in &rows {
+        assert!(row.expect.len() > 1, "{}", row.name);
+        for (version, expect) in &row.expect {
+            let mesh = serde_json::json!({
+                "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
+                "data": {"mesh": row.mesh.as_deref().unwrap_or("connectTimeout: 1s")},
+            });
+            let istiod = serde_json::json!({
+                "kind": "Deployment", "metadata": {"name": "istiod", "namespace": "istio-system"},
+                "spec": {"template": {"spec": {"containers": [{"name": "discovery", "image": format!("istio/pilot:{version}")}]}}},
+            });
+            let group = Group { objects: format!("{mesh}\n---\n{istiod}\n---\n{}", row.objects), cases: Vec::new() };
+            let case = Case {
+                name: row.name.clone(),
+                cluster: row.cluster.clone(),
+                service: None,
+                namespace: shop(),
+                role: row.role,
+                revision: String::new(),
+                version: version.clone(),
+                labels: BTreeMap::new(),
+                held: None,
+                expect: expect.clone(),
+                origin: None,
+                dropped: None,
+            };
+            if let Err(error) = check(&group, &case) {
+                failures.push(format!("{} / {version}: {error}", row.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+    assert!(rows.len() >= 13, "{}", rows.len());
+}
+
 #[test]
 fn what_may_not_be_read_is_said_and_nothing_is_guessed() {
     let run = |context: &str| {

@@ -274,3 +274,46 @@ fn an_older_envoy_is_read_as_well() {
     };
     assert_eq!(objects(&sandbox)[0]["connectTimeout"], objects(crate::incident())[0]["connectTimeout"]);
 }
+
+/// A route's limit is held against the proxies that may have the route.
+#[test]
+fn a_route_for_gateways_says_nothing_of_sidecars() {
+    use meshaudit::model::{ClusterSet, ClusterSource, EnvoyCluster, Proxy, ProxyId, ProxyRole, ProxySnapshot};
+    let found = |gateways: &str| {
+        let objects = meshaudit::decode::objects::from_manifests(&format!(
+            "kind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata: {{mesh: 'connectTimeout: 10s'}}\n---\n\
+             kind: VirtualService\nmetadata: {{name: root, namespace: shop}}\nspec: {{hosts: [web], {gateways} http: \
+             [{{timeout: 1s, delegate: {{name: inner}}}}]}}\n---\n\
+             kind: VirtualService\nmetadata: {{name: inner, namespace: shop}}\nspec: {{http: [{{route: [{{destination: {{host: \
+             web}}}}]}}]}}\n"
+        ))
+        .unwrap();
+        let mut builder = meshaudit::model::SnapshotBuilder::default();
+        let row = builder.intern(EnvoyCluster {
+            name: "outbound|80||web.shop.svc.cluster.local".into(),
+            discovery_type: "EDS".into(),
+            connect_timeout: Some(std::time::Duration::from_secs(10)),
+            source: ClusterSource::Active,
+            error: None,
+            destination_rule_hint: None,
+            services: Vec::new(),
+        });
+        for (name, role) in
+            [("gateway", ProxyRole::Gateway), ("sidecar", ProxyRole::Sidecar), ("waypoint", ProxyRole::Waypoint)]
+        {
+            let mut proxy = Proxy::named(ProxyId::new("shop", name));
+            proxy.role = role;
+            builder.read(ProxySnapshot { clusters: ClusterSet::from_iter([row]), ..ProxySnapshot::named(proxy) });
+        }
+        builder.objects("", objects);
+        let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
+        let audit = meshaudit::audit::audit(&snapshot, &Default::default(), &Default::default());
+        let of_rule = audit.findings.iter().filter(|finding| finding.rule.code == "MA014");
+        let names = |proxy: u32| snapshot.proxies[proxy as usize].proxy.id.name.clone();
+        of_rule.flat_map(|finding| finding.proxies().iter().map(names)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(""), ["sidecar", "waypoint"]);
+    assert_eq!(found("gateways: [mesh],"), ["sidecar", "waypoint"]);
+    assert_eq!(found("gateways: [istio-system/edge],"), ["gateway"]);
+    assert_eq!(found("gateways: [istio-system/edge, mesh],"), ["gateway", "sidecar", "waypoint"]);
+}

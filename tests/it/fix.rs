@@ -361,7 +361,10 @@ fn each_recorded_installation_is_told() {
 fn what_a_tool_writes_again_is_changed_in_its_source() {
     let text = fs::read_to_string(project().join("tests/fixtures/installations/rendered.yaml")).unwrap();
     let marked = |label: &str, manager: &str| {
-        let labelled = text.replace("\n  labels:\n", &format!("\n  labels:\n    {label}\n"));
+        let owner =
+            "ownerReferences: [{kind: AppliedManifestWork, name: a-mesh, apiVersion: work.example.com/v1, uid: '1'}]";
+        let owner = if manager == "work" { format!("  {owner}\n") } else { String::new() };
+        let labelled = text.replace("\n  labels:\n", &format!("\n{owner}  labels:\n    {label}\n"));
         labelled.replace("manager: kubectl-client-side-apply", &format!("manager: {manager}"))
     };
     for (label, manager, owner) in [
@@ -386,6 +389,21 @@ fn what_a_tool_writes_again_is_changed_in_its_source() {
         ("team: mesh", "Terraform", "Terraform"),
         ("team: mesh", "pulumi-kubernetes-1a2b", "Pulumi"),
         ("team: mesh", "eks", "the EKS add-on"),
+        ("fluxcd.io/sync-checksum: 1a2b", "kubectl", "Flux 1"),
+        ("resources.gardener.cloud/origin: seed:garden/mesh", "kubectl", "Gardener ManagedResource seed:garden/mesh"),
+        ("app.oam.dev/name: mesh", "kubevela", "KubeVela application mesh"),
+        ("karmada.io/managed: 'true'", "execution-controller", "Karmada"),
+        ("addonmanager.kubernetes.io/mode: Reconcile", "kubectl", "the cluster's add-on manager"),
+        ("moniker.spinnaker.io/application: mesh", "kubectl", "Spinnaker application mesh"),
+        ("aws.cdk.eks/prune-c8ab: ''", "kubectl", "AWS CDK"),
+        ("team: mesh", "timoni", "Timoni"),
+        (
+            "gloo.solo.io/parent_kind: IstioLifecycleManager\n    gloo.solo.io/parent_name: mesh\n    \
+             gloo.solo.io/parent_namespace: gloo",
+            "kubectl",
+            "IstioLifecycleManager gloo/mesh",
+        ),
+        ("team: mesh", "work", "AppliedManifestWork a-mesh"),
     ] {
         let objects = from_manifests(&marked(label, manager)).unwrap();
         let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
@@ -395,9 +413,33 @@ fn what_a_tool_writes_again_is_changed_in_its_source() {
         assert!(step.commands.is_empty(), "{label}: {:?}", step.commands);
         assert_eq!(step.fragments[0].what, format!("values of the istiod chart, in the source of {owner}"));
         let interim = step.interim.as_ref().unwrap();
-        let writes = if matches!(owner, "Terraform" | "Pulumi" | "kapp") { "run" } else { "reconciliation" };
+        let by_hand = ["Terraform", "Pulumi", "kapp", "Timoni", "AWS CDK", "Spinnaker"];
+        let writes = if by_hand.iter().any(|tool| owner.starts_with(tool)) { "run" } else { "reconciliation" };
         assert_eq!(interim.until, format!("the next {writes} of {owner}"));
         assert!(interim.command.line(&Scope::default(), "").starts_with("kubectl patch configmap istio "));
+    }
+}
+
+/// Of several resources that an operator reads, the one that is patched is the one that the control plane is from.
+#[test]
+fn the_operators_resource_is_the_one_of_this_control_plane() {
+    let operator = fs::read_to_string(project().join("tests/fixtures/installations/operator.yaml")).unwrap();
+    let another = |name: &str, revision: &str| {
+        format!(
+            "---\napiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {{name: {name}, namespace: \
+             istio-system}}\nspec: {{revision: '{revision}'}}\n"
+        )
+    };
+    for text in [
+        format!("{}---\n{operator}", another("an-older-one", "1-21")),
+        format!("{operator}{}", another("zz", "1-21")),
+        format!("{operator}{}", another("installed-state", "")),
+    ] {
+        let objects = from_manifests(&text).unwrap();
+        let snapshot = mesh(objects, &[("shop", "web-1")], &[("BlackHoleCluster", None), (WEB, None)]);
+        let plan = fix(&snapshot, &FixOptions::default());
+        let [Step::Mesh(step)] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
+        assert_eq!(step.install.resource.as_ref().unwrap().meta.name, "mesh", "{text}");
     }
 }
 

@@ -48,25 +48,24 @@ pub(super) struct Question<'q, 'a> {
     cluster: &'a EnvoyCluster,
     row: Option<u32>,
     kind: ClusterKind,
-    /// The class's filters, or those of another way of reading.
-    filters: Vec<Attached<'a>>,
+    /// The class's filters, by this way of reading.
+    filters: &'q [Attached<'a>],
     sidecar: Option<&'a Sidecar>,
     /// What was found by a hint, and not by what is known.
     doubtful: Cell<bool>,
 }
 
 impl<'q, 'a> Question<'q, 'a> {
-    /// `row` is the cluster's position among the snapshot's, where it is one of them.
+    /// `behaviour` is one of the control plane's; `row` is the cluster's position among the snapshot's, where it is one of
+    /// them.
     pub(super) fn new(
         attributor: &'q Attributor<'a>,
         class: &'q ProxyClass<'a>,
-        mesh: &'q Mesh<'a>,
+        (mesh, behaviour): (&'q Mesh<'a>, usize),
         cluster: &'a EnvoyCluster,
         row: Option<u32>,
     ) -> Self {
-        let first = attributor.mesh(class).is_some_and(|own| std::ptr::eq(own, mesh));
-        let proxy = &class.representative.proxy;
-        let filters = if first { class.filters.clone() } else { mesh.filters(proxy, &mesh.labels(proxy)) };
+        let filters = class.filters.get(behaviour).map_or(&[][..], Vec::as_slice);
         let kind = cluster.kind();
         let doubtful = Cell::new(false);
         Self { attributor, class, mesh, cluster, row, kind, filters, sidecar: class.sidecar, doubtful }

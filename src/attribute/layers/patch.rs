@@ -69,7 +69,7 @@ impl<'a> Question<'_, 'a> {
             self.filters.iter().flat_map(|found| &found.filter.patches).any(|patch| !patch.service.is_empty());
         let (hosts, complete) = if by_service { self.hosts() } else { (Vec::new(), true) };
         let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
-        for found in &self.filters {
+        for found in self.filters {
             for patch in &found.filter.patches {
                 let Some(value) = patch.connect_timeout.filter(|_| filters::merges(patch, &self.mesh.behaviour)) else {
                     continue;

@@ -51,6 +51,7 @@ impl Rule for TimeoutExceedsRoute {
                                 .iter()
                                 .filter(|&proxy| context.proxy(proxy).context == *name)
                                 .filter(|&proxy| sees(&context.proxy(proxy).namespace))
+                                .filter(|&proxy| service.is_for(context.snapshot.proxies[proxy as usize].proxy.role))
                                 .collect();
                             if proxies.is_empty() {
                                 continue;

@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::fields::{self, Meaning};
+use super::fields;
+use super::names::{Meaning, meanings};
 use super::{may_be_access_json, service_of};
 use crate::decode::log::{Envelope, Inner, Json, Stream, decides_kind, is_line, is_proxy, may_be_proxy_line};
 use crate::decode::timestamp::TimeContext;
@@ -270,11 +271,11 @@ impl Value<'_> {
     }
 
     fn rank(&self, meaning: Meaning) -> Option<usize> {
-        fields::meanings(&self.path).iter().find(|(own, _)| *own == meaning).map(|(_, rank)| *rank)
+        meanings(&self.path).iter().find(|(own, _)| *own == meaning).map(|(_, rank)| *rank)
     }
 
     fn means_something(&self) -> bool {
-        !fields::meanings(&self.path).is_empty()
+        !meanings(&self.path).is_empty()
     }
 
     fn time(&self, line: &str, context: &TimeContext) -> Option<LoggedAt> {

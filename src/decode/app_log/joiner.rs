@@ -116,7 +116,11 @@ impl Joiner {
         let rest = cut(&line[end..], 200).as_bytes();
         for dash in memchr::memchr_iter(b'-', rest) {
             let Some(start) = dash.checked_sub(4) else { continue };
-            if rest[start..dash].iter().all(u8::is_ascii_digit)
+            // Most dashes are those of names and ids.
+            let is_month = rest.get(dash + 1).is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+            if is_month
+                && matches!(rest[start], b'1' | b'2')
+                && rest[start..dash].iter().all(u8::is_ascii_digit)
                 && !start.checked_sub(1).is_some_and(|before| rest[before].is_ascii_alphanumeric())
                 && let Some((full, _)) = timestamp::leading(&rest[start..], context)
                 && full.dated

@@ -13,6 +13,7 @@ use crate::model::istio::{HttpRoute, ObjectMeta, RouteDestination, VirtualServic
 #[serde(rename_all = "camelCase")]
 struct RawVirtualService {
     hosts: Option<Vec<String>>,
+    gateways: Option<Vec<String>>,
     export_to: Option<Vec<String>>,
     http: Option<Vec<RawHttpRoute>>,
 }
@@ -85,6 +86,7 @@ pub(super) fn virtual_service(raw: &RawObject<'_>, meta: ObjectMeta) -> Result<V
     Ok(VirtualService {
         meta,
         hosts: spec.hosts.unwrap_or_default(),
+        gateways: spec.gateways.unwrap_or_default(),
         export_to: spec.export_to.unwrap_or_default(),
         http: routes.collect(),
     })

@@ -13,6 +13,7 @@ use crate::decode::bounded::weigh;
 use crate::decode::timestamp::{self, TimeContext};
 use crate::model::LoggedAt;
 
+use super::bare::{fluentd, has_hard_blanks, is_bare, is_ordinary};
 use super::csv::Table;
 use super::document::{Document, Taken};
 use super::envelope_json::{Kind, Labels, Names, buried, is_all, is_line, kind, of_bytes, time};
@@ -21,7 +22,7 @@ use super::json::{Json, without_trailing_commas};
 use super::many;
 use super::missing::stands_for_log;
 use super::stream::{Piece, Stream};
-use super::text::shape;
+use super::text::{Shape, shape};
 use super::wrapper::{self, Known, Peeled};
 
 /// Wrappers within wrappers are taken off this often.
@@ -57,6 +58,8 @@ pub struct Envelope<'a> {
     pub stream: Stream,
     /// Whether it is a further line of a text that came in one envelope.
     pub rest: bool,
+    /// Of a text: its layout, where it was looked at already.
+    pub(in crate::decode) shape: Option<Shape>,
     /// Of an object: whether it is a line of the input by itself, and is a record by the names of its members and by its
     /// message being no line.
     pub bare: bool,
@@ -93,11 +96,12 @@ struct Outer<'a> {
     stream: Stream,
     rest: bool,
     bare: bool,
+    shape: Option<Shape>,
 }
 
 /// What is known of objects with the same names of members.
 #[derive(Debug, Clone)]
-struct Shape {
+struct Members {
     names: Arc<Names>,
     /// One of them had a line in it: the next one is an envelope, too, whatever its text looks like.
     enveloped: bool,
@@ -114,7 +118,7 @@ pub struct Unwrapper {
     known: Known,
     pieces: HashMap<(Box<str>, Stream), String>,
     /// What objects with the same names of members have shown, by a hash of the names.
-    shapes: HashMap<u64, Shape>,
+    shapes: HashMap<u64, Members>,
     hasher: foldhash::fast::RandomState,
     document: Option<Document>,
     table: Option<Table>,
@@ -198,10 +202,12 @@ impl Unwrapper {
         let text = text.strip_suffix('\r').unwrap_or(text);
         let hard_blanks = has_hard_blanks(text);
         // Most lines stand bare, and half of a debug log are header dumps.
-        let bare = || (is_bare(text) && !hard_blanks) || is_ordinary(text, &self.known);
-        if self.document.is_none() && self.table.is_none() && bare() {
-            self.begun = true;
-            return self.emit(text, Outer::default(), sink);
+        if self.document.is_none() && self.table.is_none() && !hard_blanks {
+            let shape = shape(text);
+            if is_bare(text, shape) || is_ordinary(text, shape, &self.known) {
+                self.begun = true;
+                return self.emit(text, Outer { shape, ..Outer::default() }, sink);
+            }
         }
         if memchr::memchr(0x1b, text.as_bytes()).is_some() {
             let plain = anstream::adapter::strip_str(text).to_string();
@@ -280,15 +286,16 @@ impl Unwrapper {
     }
 
     fn give(&self, inner: Inner<'_>, outer: Outer<'_>, sink: &mut Sink<'_>) {
-        let Outer { time, source, service, stream, rest, bare } = outer;
-        sink(&Envelope { line: self.counts.lines, inner, time, source, service, stream, rest, bare });
+        let Outer { time, source, service, stream, rest, bare, shape } = outer;
+        sink(&Envelope { line: self.counts.lines, inner, time, source, service, stream, rest, shape, bare });
     }
 
     /// One line, with whatever wrappers it still has.
     fn line(&mut self, text: &str, outer: Outer<'_>, layer: usize, sink: &mut Sink<'_>) {
         let text = wrapper::unframed(text);
-        if layer >= MAX_LAYERS || is_bare(text) {
-            return self.emit(text, outer, sink);
+        let shape = shape(text);
+        if layer >= MAX_LAYERS || is_bare(text, shape) {
+            return self.emit(text, Outer { shape, ..outer }, sink);
         }
         if let Some(several) = many::lines(text) {
             return self.lines(&several, outer, layer + 1, sink);
@@ -438,7 +445,7 @@ impl Unwrapper {
             return false;
         }
         let Ok(json) = Json::parse(object) else { return false };
-        let (_, Shape { names, .. }) = self.shape(&json);
+        let (_, Members { names, .. }) = self.shape(&json);
         if !is_all(&json, &names) {
             return false;
         }
@@ -467,14 +474,14 @@ impl Unwrapper {
     }
 
     /// What is known of objects with these members, and the hash of their names.
-    fn shape(&mut self, json: &Json<'_>) -> (u64, Shape) {
+    fn shape(&mut self, json: &Json<'_>) -> (u64, Members) {
         let mut hasher = self.hasher.build_hasher();
         json.members().iter().for_each(|(name, _)| name.hash(&mut hasher));
         let hash = hasher.finish();
         if let Some(shape) = self.shapes.get(&hash) {
             return (hash, shape.clone());
         }
-        let shape = Shape { names: Arc::new(Names::of(json)), enveloped: false };
+        let shape = Members { names: Arc::new(Names::of(json)), enveloped: false };
         if self.shapes.len() < MAX_SHAPES {
             self.shapes.insert(hash, shape.clone());
         }
@@ -484,7 +491,7 @@ impl Unwrapper {
     /// Puts records in order of time where the first is younger than the last: stores give the latest first.
     fn put_in_order(&mut self, items: &mut [&Json<'_>]) {
         let mut at = |item: &Json<'_>| {
-            let (_, Shape { names, .. }) = self.shape(item);
+            let (_, Members { names, .. }) = self.shape(item);
             time(item, &names, &self.context).map(|time| time.at)
         };
         if let [first, .., last] = items
@@ -515,7 +522,7 @@ impl Unwrapper {
             }
             return;
         }
-        let (hash, Shape { names, enveloped }) = self.shape(json);
+        let (hash, Members { names, enveloped }) = self.shape(json);
         if let Some(text) = of_bytes(json) {
             let outer = Outer { time: time(json, &names, &self.context).or(outer.time), ..outer };
             return self.lines(&text, outer, layer + 1, sink);
@@ -623,13 +630,6 @@ fn is_heavy(text: &str) -> bool {
     text.len() > MAX_WEIGHT / 32 && weigh(text.as_bytes()) > MAX_WEIGHT
 }
 
-/// Whether there are blanks in it that web pages keep from being broken at.
-fn has_hard_blanks(text: &str) -> bool {
-    // Letters of other scripts end in the same byte as this blank.
-    static BLANK: LazyLock<memchr::memmem::Finder<'_>> = LazyLock::new(|| memchr::memmem::Finder::new("\u{a0}"));
-    !text.is_ascii() && BLANK.find(text.as_bytes()).is_some()
-}
-
 /// A row of CloudWatch Logs Insights: `[{"field": "@timestamp", "value": "…"}, {"field": "@message", "value": "…"}]`.
 fn insights_row<'j>(items: &'j [Json<'_>]) -> Option<(Option<&'j str>, &'j str)> {
     let value = |name: &str| {
@@ -642,48 +642,4 @@ fn insights_row<'j>(items: &'j [Json<'_>]) -> Option<(Option<&'j str>, &'j str)>
 fn is_table(text: &str) -> bool {
     let Some((before, behind)) = text.split_once("\"columns\"") else { return false };
     before.len() < 1_024 && behind.trim_start().starts_with(':') && behind.contains("\"values\"")
-}
-
-/// Fluentd's file output: `TIME TAB TAG TAB JSON`. Its time, and its JSON.
-fn fluentd(text: &str) -> Option<(&str, &str)> {
-    let tab = memchr::memchr(b'\t', text.as_bytes())?;
-    let (time, rest) = (&text[..tab], &text[tab + 1..]);
-    let (tag, record) = rest.split_once('\t')?;
-    let is_tag = tag.contains('.') && !tag.contains(' ');
-    (is_tag && record.starts_with('{') && record.trim_end().ends_with('}')).then_some((time, record))
-}
-
-/// Whether a line begins with a logger's time, and has nothing in it by which any wrapper could be known: what all of them
-/// would say after a longer look.
-fn is_ordinary(text: &str, known: &Known) -> bool {
-    let bytes = text.as_bytes();
-    if !super::text::is_date(bytes) || !bytes[0].is_ascii_digit() || !text.is_ascii() {
-        return false;
-    }
-    let odd = memchr::memchr3(b'*', b'&', b'\\', bytes).is_some() || memchr::memchr2(0x1b, b'\t', bytes).is_some();
-    let open = matches!(bytes.last(), Some(b'}' | b']' | b')' | b',' | b'$' | b' ' | b';' | b'"' | b'\r'));
-    if odd || open || shape(text).is_some() || many::holds_more(text) {
-        return false;
-    }
-    let quoted = memchr::memchr(b'"', bytes).is_some_and(|at| {
-        ["\"\"", "=\"["].iter().any(|sign| memchr::memmem::find(&bytes[at - 1..], sign.as_bytes()).is_some())
-    });
-    !quoted && wrapper::is_plainly_dated(text, known)
-}
-
-/// Whether a line shows by its first bytes that no wrapper is around it.
-fn is_bare(text: &str) -> bool {
-    use super::text::Shape;
-    match text.as_bytes().first() {
-        None => true,
-        Some(b'\'') => true,
-        Some(b'\t') => text.starts_with("\tthread=") || text.starts_with("\tat "),
-        Some(b'[' | b'0'..=b'9') => {
-            matches!(shape(text), Some(Shape::Bracketed | Shape::Columns | Shape::Access))
-                && !wrapper::is_framed(text)
-                && fluentd(text).is_none()
-                && !many::holds_more(text)
-        }
-        _ => false,
-    }
 }

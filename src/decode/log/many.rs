@@ -27,7 +27,17 @@ pub(super) fn lines(text: &str) -> Option<String> {
 
 /// Whether a record has another one behind it: a cheap look.
 pub(super) fn holds_more(text: &str) -> bool {
-    text.len() >= SHORTEST && (heads(text).any(|at| at > 0) || has(text, "\\n"))
+    text.len() >= SHORTEST && ((may_hold_dates(text.as_bytes()) && heads(text).any(|at| at > 0)) || has(text, "\\n"))
+}
+
+/// Whether behind the time at the beginning of a line there are the signs of another, `-` `-` `:` of `-01-02T03:`: without a
+/// branch, so that the compiler looks at many places at once.
+fn may_hold_dates(bytes: &[u8]) -> bool {
+    let behind = if bytes.first() == Some(&b'[') { 6 } else { 5 };
+    let from = |at: usize| bytes.get(behind + at..).unwrap_or_default();
+    from(0).iter().zip(from(3)).zip(from(9)).fold(0, |found, ((month, day), minute)| {
+        found | (u8::from(*month == b'-') & u8::from(*day == b'-') & u8::from(*minute == b':'))
+    }) != 0
 }
 
 fn has(text: &str, needle: &str) -> bool {

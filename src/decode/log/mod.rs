@@ -7,6 +7,7 @@ mod access;
 mod access_field;
 mod access_format;
 mod access_found;
+mod bare;
 mod csv;
 mod document;
 mod envelope;
@@ -226,7 +227,7 @@ impl Records {
             source.open = !text.starts_with('\t');
             return self.give(envelope, text, None, LogContent::Continuation, sink);
         }
-        if let Some(Recognized { time, content, may_go_on }) = recognize(text, &self.formats) {
+        if let Some(Recognized { time, content, may_go_on }) = recognize(text, envelope.shape, &self.formats) {
             self.let_go(at, sink);
             if matches!(content, LogContent::Access(_)) && !self.sources[at].access {
                 self.sources[at].access = true;
@@ -391,7 +392,7 @@ impl Records {
     /// Gives the record that is held of a source.
     fn let_go(&mut self, at: usize, sink: &mut Sink<'_>) {
         let Some(held) = self.sources[at].held.take() else { return };
-        let read = |text| recognize(text, &self.formats).or_else(|| unfamiliar(text));
+        let read = |text| recognize(text, None, &self.formats).or_else(|| unfamiliar(text));
         let mut text = &held.text;
         let mut recognized = read(text);
         if held.lines > 1
@@ -411,6 +412,7 @@ impl Records {
             service: None,
             stream: Stream::Unknown,
             rest: false,
+            shape: None,
             bare: false,
         };
         count(&mut self.counts, &content);
@@ -521,8 +523,9 @@ impl<'a> Recognized<'a> {
     }
 }
 
-fn recognize<'a>(text: &'a str, formats: &[AccessFormat]) -> Option<Recognized<'a>> {
-    let shape = text::shape(text);
+/// Reads a line, whose layout may be known already.
+fn recognize<'a>(text: &'a str, shape: Option<Shape>, formats: &[AccessFormat]) -> Option<Recognized<'a>> {
+    let shape = shape.or_else(|| text::shape(text));
     // The proxy's own format comes before the defaults: it may look like one of them and mean other columns.
     if !matches!(shape, Some(Shape::Bracketed | Shape::Columns | Shape::Json))
         && let Some(access) = formats.iter().find_map(|format| format.read(text))

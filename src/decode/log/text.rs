@@ -15,7 +15,7 @@ use crate::model::{LogContent, ProxyLine};
 
 /// What stands at the beginning of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(in crate::decode) enum Shape {
     /// Envoy's bracketed layout.
     Bracketed,
     /// Istio's layout: time, level, scope.

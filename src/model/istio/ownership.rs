@@ -69,36 +69,56 @@ impl fmt::Display for GitOps {
     }
 }
 
-/// How tools that apply what they hold mark it, as the key of a label or annotation, whose value names the source.
-/// Config Sync: <https://cloud.google.com/kubernetes-engine/config-sync/docs/reference/labels-and-annotations>.
+/// How tools that apply what they hold mark it: the key of a label or annotation, whose value names the source or does
+/// not. Config Sync: <https://cloud.google.com/kubernetes-engine/config-sync/docs/reference/labels-and-annotations>.
 /// Fleet: `rancher/wrangler` `pkg/objectset`. kapp: `pkg/kapp/app/labeled_app.go`.
 /// Open Cluster Management: `multicloud-operators-subscription` `pkg/apis/apps/v1/subscription_types.go`.
-const MARKS: [(&str, &str); 9] = [
-    ("configmanagement.gke.io/sync-name", "Config Sync"),
-    // `disabled` is what it is set to for an object that is to be left alone.
-    ("configmanagement.gke.io/managed", "Config Sync"),
-    ("configsync.gke.io/resource-id", "Config Sync"),
-    ("apps.open-cluster-management.io/hosting-subscription", "Open Cluster Management subscription"),
-    ("configsync.gke.io/manager", "Config Sync"),
-    ("configsync.gke.io/declared-version", "Config Sync"),
-    ("fleet.cattle.io/bundle-id", "Rancher Fleet bundle"),
-    ("objectset.rio.cattle.io/id", "Rancher Fleet bundle"),
-    ("kapp.k14s.io/app", "kapp"),
+/// Flux 1: `fluxcd/flux` `pkg/cluster/kubernetes/sync.go`. Gardener: `pkg/apis/resources/v1alpha1/types.go`.
+/// Spinnaker: `clouddriver` `KubernetesManifestAnnotater`. KubeVela: `pkg/oam/labels.go`. Karmada: `pkg/util/constants.go`.
+/// The add-on manager: `cluster/addons/addon-manager` of Kubernetes.
+const MARKS: [(&str, &str, bool); 16] = [
+    ("configmanagement.gke.io/sync-name", "Config Sync", true),
+    ("configmanagement.gke.io/managed", "Config Sync", false),
+    ("configsync.gke.io/resource-id", "Config Sync", false),
+    ("apps.open-cluster-management.io/hosting-subscription", "Open Cluster Management subscription", true),
+    ("configsync.gke.io/manager", "Config Sync", false),
+    ("configsync.gke.io/declared-version", "Config Sync", false),
+    ("fleet.cattle.io/bundle-id", "Rancher Fleet bundle", true),
+    ("objectset.rio.cattle.io/id", "Rancher Fleet bundle", false),
+    ("kapp.k14s.io/app", "kapp", false),
+    ("fluxcd.io/sync-checksum", "Flux 1", false),
+    ("flux.weave.works/sync-checksum", "Flux 1", false),
+    ("resources.gardener.cloud/origin", "Gardener ManagedResource", true),
+    ("app.oam.dev/name", "KubeVela application", true),
+    ("karmada.io/managed", "Karmada", false),
+    ("addonmanager.kubernetes.io/mode", "the cluster's add-on manager", false),
+    ("moniker.spinnaker.io/application", "Spinnaker application", true),
 ];
 
+/// Values of these marks for an object that is to be left alone.
+const LEFT_ALONE: [&str; 2] = ["disabled", "EnsureExists"];
+
 /// The same by field manager, where that begins so.
-const MANAGERS: [(&str, &str); 6] = [
+const MANAGERS: [(&str, &str); 11] = [
     ("Terraform", "Terraform"),
     ("terraform-provider-", "Terraform"),
     ("pulumi-", "Pulumi"),
     ("fleetagent", "Rancher Fleet"),
     ("kapp-server", "kapp"),
+    ("crossplane-", "Crossplane"),
+    ("provider-helm", "Crossplane"),
+    ("gloo-operator", "the Gloo operator"),
+    ("kluctl", "kluctl"),
+    ("timoni", "Timoni"),
     // Amazon's add-ons: `aws eks update-addon --configuration-values`.
     ("eks", "the EKS add-on"),
 ];
 
 /// Beginnings of other labels and annotations that tell who installed an object.
-const TELLING: [&str; 17] = [
+const TELLING: [&str; 20] = [
+    "helm.fluxcd.io/antecedent",
+    "flux.weave.works/antecedent",
+    AWS_CDK,
     "objectset.rio.cattle.io/owner-",
     "meta.helm.sh/",
     "argocd.argoproj.io/",
@@ -118,8 +138,11 @@ const TELLING: [&str; 17] = [
     "release",
 ];
 
+/// How the AWS CDK labels what an app of its applies, with a hash behind it (`aws-eks` `KubernetesManifest`).
+const AWS_CDK: &str = "aws.cdk.eks/prune-";
+
 /// Those of the tools that write when somebody runs them, and not by themselves.
-const ON_DEMAND: [&str; 3] = ["Terraform", "Pulumi", "kapp"];
+const ON_DEMAND: [&str; 7] = ["Terraform", "Pulumi", "kapp", "kluctl", "Timoni", "Spinnaker", "AWS CDK"];
 
 /// How the owner of what a Helm release made is called.
 const HELM_RELEASE: &str = "Helm release";
@@ -137,7 +160,7 @@ impl Evidence {
     /// Whether a label or an annotation tells who installed its object.
     #[must_use]
     pub fn tells(key: &str) -> bool {
-        MARKS.iter().map(|(mark, _)| mark).chain(&TELLING).any(|beginning| key.starts_with(beginning))
+        MARKS.iter().map(|(mark, ..)| mark).chain(&TELLING).any(|beginning| key.starts_with(beginning))
     }
 
     fn get(&self, key: &str) -> Option<&str> {
@@ -172,6 +195,11 @@ impl Evidence {
         if let Some(application) = self.get("argocd.argoproj.io/instance") {
             return Some(GitOps::ArgoCd { application: application.to_owned() });
         }
+        // The operator of Flux 1: `NAMESPACE:helmrelease/NAME`.
+        let antecedent = self.get("helm.fluxcd.io/antecedent").or_else(|| self.get("flux.weave.works/antecedent"));
+        if let Some((namespace, name)) = antecedent.and_then(|from| from.split_once(":helmrelease/")) {
+            return Some(GitOps::FluxHelmRelease { namespace: namespace.to_owned(), name: name.to_owned() });
+        }
         // A HelmRelease's objects may come out of a Kustomization; what renders them is the nearer source.
         if let Some((namespace, name)) = flux("helm") {
             return Some(GitOps::FluxHelmRelease { namespace, name });
@@ -191,6 +219,20 @@ impl Evidence {
         (managed || renamed).then(|| GitOps::ArgoCd { application: instance.cloned().unwrap_or_default() })
     }
 
+    /// The parent that Gloo Mesh labels what it translates with.
+    fn gloo_parent(&self) -> Option<GitOps> {
+        let label = |key: &str| self.labels.get(&format!("gloo.solo.io/parent_{key}"));
+        let namespace = label("namespace").map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        Some(GitOps::Other { tool: label("kind")?.clone(), name: format!("{namespace}{}", label("name")?) })
+    }
+
+    /// The first of the object's owners.
+    #[must_use]
+    pub fn owned_by(&self) -> Option<GitOps> {
+        let (kind, name) = self.owners.first()?.split_once('/')?;
+        Some(GitOps::Other { tool: kind.to_owned(), name: name.to_owned() })
+    }
+
     fn other(&self) -> Option<GitOps> {
         let told = |tool: &str, name: &str| GitOps::Other { tool: tool.to_owned(), name: name.to_owned() };
         // Fleet's library is that of other controllers of Rancher's too (an Addon of k3s), which then say whose it is.
@@ -199,13 +241,19 @@ impl Evidence {
         {
             return Some(told(kind, name));
         }
-        let set = |key: &str| self.get(key).filter(|value| *value != "disabled");
-        let marked = MARKS.iter().find_map(|(key, tool)| Some((*tool, set(key)?, *key)));
-        if let Some((tool, value, key)) = marked {
+        if let Some(parent) = self.gloo_parent() {
+            return Some(parent);
+        }
+        let marked = |(key, tool, named): &(&'static str, &'static str, bool)| {
+            let value = self.get(key).filter(|value| !LEFT_ALONE.contains(value))?;
             // The values of the others are hashes and versions, or `:root`.
-            let names = ["configmanagement.gke.io/sync-name", "fleet.cattle.io/bundle-id"].contains(&key)
-                || key.ends_with("hosting-subscription");
-            return Some(told(tool, if names { value } else { "" }));
+            Some(told(tool, if *named { value } else { "" }))
+        };
+        if let Some(found) = MARKS.iter().find_map(marked) {
+            return Some(found);
+        }
+        if self.labels.keys().any(|key| key.starts_with(AWS_CDK)) {
+            return Some(told("AWS CDK", ""));
         }
         let of_manager = |(start, _): &&(&str, &str)| self.managers.iter().any(|manager| manager.starts_with(start));
         MANAGERS.iter().find(of_manager).map(|(_, tool)| told(tool, ""))

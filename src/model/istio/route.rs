@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ObjectMeta;
+use crate::model::ProxyRole;
 use crate::model::duration::optional_duration;
 
 /// Where a VirtualService's route leads.
@@ -56,10 +57,26 @@ pub struct VirtualService {
     /// Its hosts; none for one that others delegate to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+    /// Its gateways, and `mesh` for sidecars and waypoints; none for those alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<String>,
     /// Namespaces that see it; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub export_to: Vec<String>,
     /// Its HTTP routes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpRoute>,
+}
+
+impl VirtualService {
+    /// Whether proxies of a role may have its routes: those of a gateway only where it names one, which is not looked at,
+    /// and others only where it names none or `mesh` (`networking/v1alpha3/virtual_service.proto`, `gateways`).
+    #[must_use]
+    pub fn is_for(&self, role: ProxyRole) -> bool {
+        let mesh = |gateway: &String| gateway == "mesh";
+        match role {
+            ProxyRole::Gateway => !self.gateways.iter().all(mesh),
+            ProxyRole::Sidecar | ProxyRole::Waypoint => self.gateways.is_empty() || self.gateways.iter().any(mesh),
+        }
+    }
 }

@@ -475,7 +475,7 @@ fn diagnose_reads_and_follows_running_proxies() {
     assert_eq!(report["diagnoses"][0]["connectTimeoutInferred"], true);
     diagnose(&[CHECKOUT, "--context", "least"]).run().exits(4).complains("pods/log");
     diagnose(&[CHECKOUT, "--context", "least", "-f"]).run().exits(4).complains("pods/log");
-    diagnose(&[CHECKOUT, "--previous"]).run().exits(4).complains("previous terminated container");
+    diagnose(&[CHECKOUT, "--previous"]).run().exits(4).complains("was not restarted");
     diagnose(&["deploy/nothing"]).run().exits(4).complains("no deployment");
     let mut following = Running::start(diagnose(&[CHECKOUT, "--tail", "0", "-f", "-o", "ndjson"]));
     following.until("following its log");

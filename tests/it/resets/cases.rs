@@ -312,6 +312,22 @@ const SIBLINGS: &[Sibling] = &[
         ..PLAIN
     },
     Sibling {
+        name: "callers that do not wait for their answer",
+        log: concat!(
+            "2020-07-08 20:00:00.101  WARN 1 --- [nio-8080-exec-3] .w.s.m.s.DefaultHandlerExceptionResolver : Failure in @ExceptionHandler\n",
+            "org.apache.catalina.connector.ClientAbortException: java.io.IOException: Connection reset by peer\n",
+            "\tat org.apache.catalina.connector.OutputBuffer.realWriteBytes(OutputBuffer.java:342)\n",
+            "Caused by: java.io.IOException: Connection reset by peer\n",
+            "\tat java.base/sun.nio.ch.SocketDispatcher.write0(Native Method)\n",
+            "2020-07-08 20:00:01.101  WARN 1 --- [nio-8080-exec-4] c.e.Advice : org.springframework.web.context.request.async.AsyncRequestNotUsableException: ServletOutputStream failed to flush: java.io.IOException: Connection reset by peer\n",
+            "2020-07-08 20:00:02.101 ERROR 1 --- [nio-8080-exec-5] c.e.Pay : POST https://pay.example.com: java.net.SocketException: Connection reset\n",
+        ),
+        total: 1,
+        when: &[("2020-07-08", 1)],
+        uncounted: &["probe"],
+        ..PLAIN
+    },
+    Sibling {
         name: "kafka-python says it twice",
         log: concat!(
             "2020-07-08 20:00:00,455 kafka.conn ERROR <BrokerConnection node_id=2 host=kafka-2/10.0.0.7:9092>: socket disconnected\n",

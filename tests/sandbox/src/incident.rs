@@ -318,7 +318,9 @@ fn control_plane(mesh: &mut Mesh) {
         "accessLogFile: /dev/stdout\nconnectTimeout: {MESH_TIMEOUT}\ndefaultConfig:\n  discoveryAddress: istiod.istio-system.svc:15012\nenablePrometheusMerge: true\nrootNamespace: istio-system\ntrustDomain: cluster.local\n"
     );
     let values = json!({"meshConfig": {"accessLogFile": "/dev/stdout", "connectTimeout": MESH_TIMEOUT}}).to_string();
-    let injector = json!({"global": {"proxy": {"logLevel": "warning", "componentLogLevel": "misc:error"}}}).to_string();
+    let injector = json!({"global": {"proxy": {"logLevel": "warning", "componentLogLevel": "misc:error"}},
+        "sidecarInjectorWebhook": {"enableNamespacesByDefault": false, "rewriteAppHTTPProbe": true}})
+    .to_string();
     for object in [
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("istio"), "data": {"mesh": mesh_config, "meshNetworks": "networks: {}"}}),
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("values"), "data": {"original-values": values, "merged-values": values}}),
