@@ -551,6 +551,8 @@ fn a_bug_report_brings_its_own_timeouts() {
         "dynamic_active_clusters": [{"cluster": cluster}]}]});
     std::fs::write(pod.join("config_dump.json"), serde_json::to_string_pretty(&dump).unwrap()).unwrap();
     std::fs::write(pod.join("certs"), "no log\n").unwrap();
+    std::fs::create_dir(pod.join("stats")).unwrap();
+    std::fs::write(pod.join("stats/prometheus"), "# TYPE envoy_x counter\nenvoy_x{} 1\n").unwrap();
     std::fs::write(pod.join("proxy.log"), access(1, "- - -", "0 UF,URX -", "-", 2_003, "52.0.0.1:443", "-")).unwrap();
     let found = read_json(&["--from", directory.path().to_str().unwrap()], b"");
     let entry = &found["diagnoses"][0];
@@ -575,6 +577,16 @@ fn a_bug_report_brings_its_own_timeouts() {
             assert_eq!((&found["input"]["lines"], &found["input"]["unrecognized"]), (&1.into(), &0.into()), "{from:?}");
         }
     }
+    // The archive as istioctl packs it has no folder around.
+    let archive = directory.path().join("of-monday/bug-report.tar.gz");
+    let packed = flate2::write::GzEncoder::new(std::fs::File::create(&archive).unwrap(), flate2::Compression::fast());
+    let mut packed = tar::Builder::new(packed);
+    for folder in ["proxies", "cluster", "analyze"] {
+        packed.append_dir_all(folder, directory.path().join("of-monday").join(folder)).unwrap();
+    }
+    packed.into_inner().unwrap().finish().unwrap();
+    let found = read_json(&["--from", archive.to_str().unwrap()], b"");
+    assert_eq!((&found["input"]["lines"], &found["input"]["unrecognized"]), (&1.into(), &0.into()), "{found:#}");
     // A folder that merely has such a name is read.
     let named = directory.path().join("logs/cluster");
     std::fs::create_dir_all(&named).unwrap();

@@ -347,26 +347,48 @@ fn missing(decoder: &LogDecoder) -> Option<String> {
     decoder.missing().map(|said| format!("in the log's place, or in that of its rest, stands {said:?}"))
 }
 
-/// `…/proxies/NAMESPACE/POD/FILE`: the layout of `istioctl bug-report` (`tools/bug-report/pkg/archive`).
+/// `…/proxies/NAMESPACE/POD/FILE`: the layout of `istioctl bug-report` (`tools/bug-report/pkg/archive`). FILE is what was
+/// asked for, and may have folders of its own (`stats/prometheus`).
 fn bug_report_pod(path: &str) -> Option<String> {
-    let mut parts = path.rsplit('/');
-    let (_file, pod, namespace, proxies) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    (proxies == "proxies").then(|| format!("{namespace}/{pod}"))
+    let parts: Vec<&str> = path.split('/').collect();
+    let proxies = parts.iter().rposition(|part| *part == "proxies")?;
+    match &parts[proxies + 1..] {
+        [namespace, pod, _file, ..] => Some(format!("{namespace}/{pod}")),
+        _ => None,
+    }
 }
 
-/// Whether a file of a bug report is of none of its proxies: istiod's logs, events, lists of the cluster. The report's own
-/// folder may have been given another name; then what lies beside tells it.
+/// Whether a file of a bug report is of none of its proxies: istiod's logs, events, lists of the cluster. The report is a
+/// folder, or an archive without one (`bug-report.tar.gz`). It may have been given another name; then what lies beside
+/// tells it.
 fn beside_proxies(entry: &Entry<'_>) -> bool {
     const LISTS: [&str; 2] = ["analyze", "cluster"];
     const OTHERS: [&str; 3] = ["cni", "istio", "operator"];
     let path = Path::new(entry.name);
+    let is_report = |folder: &Path| {
+        let name = folder.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name == "bug-report" || name.starts_with("bug-report.t"))
+    };
     let of_report = |folder: &Path| {
         let (Some(name), Some(report)) = (folder.file_name().and_then(|name| name.to_str()), folder.parent()) else {
             return false;
         };
-        let named = report.ends_with("bug-report");
+        let named = is_report(report);
         LISTS.contains(&name) && (named || report.join("proxies").is_dir()) || OTHERS.contains(&name) && named
     };
+    // What istioctl wrote of its own work, and an archive's folders, whose names stand behind a colon.
+    let own = |report: &Path, inside: &str| {
+        let first = inside.split('/').next().unwrap_or_default();
+        is_report(report) && (["bug-report.log", "versions"].contains(&inside) || LISTS.contains(&first))
+    };
+    let archive = entry.name.strip_suffix(entry.path).and_then(|name| name.strip_suffix(':'));
+    let in_folder = || {
+        path.parent()
+            .is_some_and(|report| own(report, path.file_name().and_then(|name| name.to_str()).unwrap_or_default()))
+    };
+    if archive.map_or_else(in_folder, |archive| own(Path::new(archive), entry.path)) {
+        return true;
+    }
     // Folders of the input alone, not those that it lies in.
     let folders = entry.path.matches('/').count();
     !entry.path.is_empty() && (path.ends_with("discovery.log") || path.ancestors().skip(1).take(folders).any(of_report))
