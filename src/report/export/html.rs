@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use super::super::look::count;
-use super::{breakable, markup, prose};
 use super::results::{Finding, Level, Results};
+use super::{breakable, markup, prose};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#222;--faint:#666;--line:#ddd;--ground:#fff;--error:#b3261e;--warning:#8a5a00;--info:#3b5b92}
@@ -96,7 +96,10 @@ pub(in crate::report) fn findings_table(page: &mut String, results: &Results) {
         "Verification" => "Reason",
         _ => "Rule",
     };
-    let _ = writeln!(page, "<table>\n<thead><tr><th>Severity</th><th>{code}</th><th>About</th><th>What, and what to do</th><th class=\"n\">Proxies</th></tr></thead>\n<tbody>");
+    let _ = writeln!(
+        page,
+        "<table>\n<thead><tr><th>Severity</th><th>{code}</th><th>About</th><th>What, and what to do</th><th class=\"n\">Proxies</th></tr></thead>\n<tbody>"
+    );
     for finding in &results.findings {
         let rank = finding.level as u8;
         let about = if finding.subject.is_empty() { &finding.origin } else { &finding.subject };
