@@ -163,12 +163,12 @@ def zstd_frame(size, window_log=27):
 
 
 def zstd_stored(data, window_log=27):
-    frame = struct.pack("<IBB", 0xFD2FB528, 0x00, (window_log - 10) << 3)
+    frame = [struct.pack("<IBB", 0xFD2FB528, 0x00, (window_log - 10) << 3)]
     block = 100 << 10
     for start in range(0, len(data), block):
         part = data[start : start + block]
-        frame += struct.pack("<I", (len(part) << 3) | int(start + block >= len(data)))[:3] + part
-    return frame
+        frame += [struct.pack("<I", (len(part) << 3) | int(start + block >= len(data)))[:3], part]
+    return b"".join(frame)
 
 
 def snapshot(proxies, span):
@@ -313,6 +313,20 @@ def files():
         "log-one-line-2g": (lambda: gz(repeated(b"x", 2 << 30)), logs),
         "log-nested-json": (lambda: many(b"", b'{"a":[', 20_000_000, b"\n"), logs),
         "log-json-array-of-objects": (lambda: many(b"[", b'{"message":"a"},', 8_000_000, b"{}]"), logs),
+        "log-table-of-long-names": (
+            lambda: many(
+                b'{"columns":[{"name":"@timestamp"},{"name":"message"},{"name":"' + b"n" * 30_000 + b'"}],"values":[',
+                b"[1,2,3],", 1_000_000, b"[1,2,3]]}\n",
+            ),
+            logs,
+        ),
+        "log-table-of-rows": (
+            lambda: many(
+                b'{"columns":[{"name":"@timestamp"},{"name":"message"},{"name":"' + b"n" * 150 + b'"}],"values":[',
+                b"[1,2,3],", 1_000_000, b"[1,2,3]]}\n",
+            ),
+            logs,
+        ),
         "log-json-one-line-of-arrays": (lambda: many(b'{"message":[', b"[],", 300_000, b"[]]}\n"), logs),
         "log-latest-first-30m-lines": (lambda: log_latest_first(30_000_000), logs),
         "log-2m-connections": (lambda: log_connections(2_000_000), logs),
@@ -470,8 +484,22 @@ def frame(payload, opcode=2):
     return bytes([0x80 | opcode]) + size + payload
 
 
+def requests(stream):
+    """One `True` for each request that comes in a client's frames."""
+    data = b""
+    while head := stream.read(2):
+        length = head[1] & 127
+        length = length if length < 126 else int.from_bytes(stream.read(2 if length == 126 else 8), "big")
+        mask, masked = stream.read(4), stream.read(length)
+        if head[0] & 15 == 2:
+            data += bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))[1:]
+        while b"\r\n\r\n" in data:
+            data = data.split(b"\r\n\r\n", 1)[1]
+            yield True
+
+
 def tunnel(pieces):
-    """A port-forward over a WebSocket that answers each request with these pieces of a body."""
+    """A port-forward over a WebSocket with these frames."""
 
     def upgrade(handler):
         key = handler.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -482,7 +510,7 @@ def tunnel(pieces):
             b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
         )
         try:
-            for piece in pieces():
+            for piece in pieces(handler.rfile):
                 handler.wfile.write(piece)
             time.sleep(2)
         except OSError:
@@ -492,14 +520,28 @@ def tunnel(pieces):
     return 101, {}, upgrade
 
 
+PORTS = frame(b"\0" + struct.pack("<H", 15000)) + frame(b"\1" + struct.pack("<H", 15000))
+
+
 def over_tunnel(body):
     """Frames of an HTTP answer whose body goes on as `body` does."""
 
-    def pieces():
-        yield frame(b"\0" + struct.pack("<H", 15000)) + frame(b"\1" + struct.pack("<H", 15000))
+    def pieces(_):
+        yield PORTS
         yield frame(b"\0HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
         for piece in body():
             yield frame(b"\0" + piece)
+
+    return tunnel(pieces)
+
+
+def answering(body):
+    """A port-forward to a proxy that answers each request with this."""
+
+    def pieces(stream):
+        yield PORTS
+        for _ in requests(stream):
+            yield frame(b"\0HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     return tunnel(pieces)
 
@@ -558,7 +600,7 @@ STORES = [["resets", flag, "URL"] for flag in ["--elasticsearch", "--loki", "--v
 
 def servers():
     audit = [["timeouts", "-A"]]
-    small = over_tunnel(lambda: [SMALL_DUMP])
+    small = answering(SMALL_DUMP)
     endless = lambda piece: (lambda: (piece for _ in range(20_000)))
     arrays = b"[" + b"[]," * 900_000 + b"0]"
     long_label = {"labels": {f"l{index}": "v" * 200 for index in range(20)}}
@@ -575,10 +617,10 @@ def servers():
         "api-pods-60k-long-labels": (api(pods=pod_list(40_000, long_label)), audit, "api"),
         "api-tunnel-endless-body": (api(forward=over_tunnel(endless(b" " * MIB))), audit, "api"),
         "api-tunnel-frames-of-64m": (
-            api(forward=tunnel(lambda: (frame(b"\0" + b"x" * (64 * MIB)) for _ in range(8)))), audit, "api",
+            api(forward=tunnel(lambda _: (frame(b"\0" + b"x" * (64 * MIB)) for _ in range(8)))), audit, "api",
         ),
         "api-tunnel-error-channel": (
-            api(forward=tunnel(lambda: (frame(b"\1" + b"x" * (3 * MIB)) for _ in range(500)))), audit, "api",
+            api(forward=tunnel(lambda _: (frame(b"\1" + b"x" * (3 * MIB)) for _ in range(500)))), audit, "api",
         ),
         "api-tunnel-900k-clusters": (api(forward=over_tunnel(lambda: clusters(900_000))), audit, "api"),
         "api-60-tunnels-of-60m-elements": (

@@ -23,7 +23,7 @@ use crate::decode::dump_forms::may_be_yaml;
 use crate::fix::FixOptions;
 use crate::fix::verify::verify;
 use crate::input::{ArchiveLimits, walk};
-use crate::model::{FailureCause, Flag, MeshSnapshot, Scope, format_duration};
+use crate::model::{FailureCause, Flag, MeshSnapshot, Scope};
 use crate::report::escape::escape;
 use crate::report::incident::{self as report, IncidentReport, Part, WriteError};
 use crate::report::look::some;
@@ -132,14 +132,14 @@ pub(super) async fn run(args: &IncidentArgs, console: &Console) -> Result<Exit, 
         part(counting.command(now), outcome, |report| report.input.failed.iter().map(|one| one.sentence()).collect())?
     };
     let diagnosis = if inputs.lack_logs() {
-        Part::missing(of_logs.command(), NO_LOGS.to_owned())
+        Part::missing(of_logs.command(question.since()), NO_LOGS.to_owned())
     } else {
         let outcome = diagnose::diagnosis(&of_logs, console).await;
         let (outcome, unread) = match outcome {
             Ok((found, unread)) => (Ok(found), unread),
             Err(failure) => (Err(failure), Vec::new()),
         };
-        part(of_logs.command(), outcome, |_| unread.clone())?
+        part(of_logs.command(question.since()), outcome, |_| unread.clone())?
     };
     let Mesh { audit, plan, verification } = mesh;
     let first = [&audit.missing, &resets.missing, &diagnosis.missing].into_iter().flatten().next().cloned();
@@ -331,11 +331,11 @@ impl IncidentArgs {
 }
 
 impl DiagnoseArgs {
-    /// The command that gives this diagnosis again.
-    fn command(&self) -> String {
+    /// The command that gives this diagnosis again, from the same moment on.
+    fn command(&self, since: Option<Timestamp>) -> String {
         let mut words = Vec::new();
-        if let Some(since) = self.live.since.filter(|_| self.from.is_empty()) {
-            words.extend(["--since".to_owned(), format_duration(since)]);
+        if let Some(since) = since.filter(|_| self.from.is_empty()) {
+            words.extend(["--since".to_owned(), since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()]);
         }
         let dumps = self.config_dump.iter().map(|path| Flag::new("--config-dump", path));
         let logs = self.from.iter().map(|path| Flag::new("--from", path));

@@ -41,6 +41,7 @@ pub(super) fn deadline(duration: Duration) -> Duration {
 
 /// An address as it may stand in a printed command.
 pub(super) fn without_credentials(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     match authority.rfind('@') {
@@ -174,7 +175,7 @@ impl KubeArgs {
         option("--as-uid", self.impersonate_uid.as_ref());
         let extra = self.impersonate_extra.iter().map(|(key, value)| format!("{key}={value}"));
         extra.for_each(|pair| option("--as-user-extra", Some(&pair)));
-        option("--server", self.server.as_ref());
+        option("--server", self.server.as_deref().map(without_credentials).as_ref());
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         option("--certificate-authority", path(&self.certificate_authority).as_ref());
         option("--client-certificate", path(&self.client_certificate).as_ref());

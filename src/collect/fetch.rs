@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 
-use super::ingest::{Ingest, MAX_OBJECTS, Reading, TooMany};
+use super::ingest::{Ingest, MAX_ENTRY, MAX_OBJECTS, Reading, TooMany};
 use super::lease::read_levels;
 use crate::decode::dump::{self, DumpDecoder, DumpError, MAX_CLUSTERS};
 use crate::decode::stats::Wanted;
@@ -20,10 +20,6 @@ use crate::reach::{AdminError, AdminRequest, AdminSource, Section};
 
 /// The most bytes that one element of a dump may have: the section with all clusters, in a whole dump.
 pub(super) const MAX_ELEMENT: usize = 64 << 20;
-
-/// The most bytes that one element may have where a section was asked for, and each is one cluster; without a mask with
-/// all of its endpoints.
-const MAX_ENTRY: usize = 8 << 20;
 
 /// Takes one undecoded element of a dump, or says what is wrong with it.
 pub(super) type TakeElement<'a> = dyn dump::TakeElement + Send + 'a;
@@ -237,9 +233,14 @@ pub struct ClusterObject {
 }
 
 impl ClusterObject {
-    pub(super) fn new(value: &serde_json::Value, source: ClusterSource) -> Self {
+    /// `None` of what is larger than any cluster is.
+    pub(super) fn new(value: &serde_json::Value, source: ClusterSource) -> Option<Self> {
+        let json = value.to_string();
+        if json.len() > MAX_ENTRY {
+            return None;
+        }
         let name = value.get("name").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        Self { name, source, json: value.to_string().into() }
+        Some(Self { name, source, json: json.into() })
     }
 
     /// The object.
@@ -268,12 +269,13 @@ impl Objects {
     pub(super) fn element(&mut self, element: &[u8], source: ClusterSource) -> Result<(), String> {
         let Self { found, bytes, too_many } = self;
         dump::cluster_objects(element, source, |value, source| {
-            if *bytes <= MAX_OBJECTS && found.len() < MAX_CLUSTERS {
-                let object = ClusterObject::new(&value, source);
+            if *bytes > MAX_OBJECTS || found.len() >= MAX_CLUSTERS {
+                *too_many = Some(TooMany::Objects);
+            } else if let Some(object) = ClusterObject::new(&value, source) {
                 *bytes += object.json.len();
                 found.push(object);
             } else {
-                *too_many = Some(TooMany::Objects);
+                *too_many = Some(TooMany::Entry);
             }
         })?;
         self.too_many.map_or(Ok(()), |bound| Err(bound.to_string()))

@@ -84,6 +84,10 @@ pub(super) struct Taking<'a> {
     last: Option<usize>,
 }
 
+/// The most bytes that one element may have where a section was asked for, and each is one cluster; without a mask with
+/// all of its endpoints.
+pub(super) const MAX_ENTRY: usize = 8 << 20;
+
 /// More than any mesh has.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 pub(super) enum TooMany {
@@ -93,6 +97,8 @@ pub(super) enum TooMany {
     Distinct,
     #[error("its clusters have more than {} MiB", MAX_OBJECTS >> 20)]
     Objects,
+    #[error("one of its clusters has more than {} MiB", MAX_ENTRY >> 20)]
+    Entry,
 }
 
 /// About how many bytes a distinct cluster costs.

@@ -101,7 +101,7 @@ fn context_prefix(context: &str) -> String {
 /// What a selection found in one or several clusters, yet to be read.
 #[derive(Default)]
 pub struct Selected {
-    proxies: Vec<(Connection, Proxy)>,
+    proxies: Vec<(Arc<Connection>, Proxy)>,
     skipped: Vec<SkippedProxy>,
     /// Contexts that could not be read, when others can.
     failed: Vec<UnreadProxy>,
@@ -141,7 +141,8 @@ pub async fn select_proxies(
             Ok(found) => {
                 selected.skipped.extend(found.skipped);
                 selected.troubles.extend(found.troubles);
-                selected.proxies.extend(found.proxies.into_iter().map(|proxy| (connection.clone(), proxy)));
+                let connection = Arc::new(connection.clone());
+                selected.proxies.extend(found.proxies.into_iter().map(|proxy| (Arc::clone(&connection), proxy)));
             }
             Err(source) => {
                 selected.lose(&connection.context, &source);
@@ -170,16 +171,14 @@ pub async fn live(
     }
     progress(Progress::Selected(selected.proxies.iter().map(|(_, proxy)| proxy.id.to_string()).collect()));
     let limiter = Arc::new(Limiter::new(options.concurrency));
-    let mut tasks = JoinSet::new();
-    let mut pending = BTreeMap::new();
     let stride = selected.proxies.len().div_ceil(EVIDENCE_PROXIES).max(1);
     let mut troubles = selected.troubles;
-    for (index, (connection, proxy)) in selected.proxies.into_iter().enumerate() {
+    let readings = selected.proxies.into_iter().enumerate().map(|(index, (connection, proxy))| {
         let (ingest, limiter) = (Arc::clone(&ingest), Arc::clone(&limiter));
         let options = CollectOptions { evidence: options.evidence && index % stride == 0, ..*options };
         let trouble = troubles.remove(&proxy.id);
-        let name = proxy.id.clone();
-        let task = tasks.spawn(async move {
+        let id = proxy.id.clone();
+        let reading = async move {
             let id = proxy.id.clone();
             let deadline = options.limits.deadline;
             let reading = read_pod(&connection, proxy, &options, &ingest, &limiter);
@@ -188,10 +187,10 @@ pub async fn live(
                 Some(trouble) => UnreadProxy { message: format!("{}; {trouble}", unread.message), ..unread },
                 None => unread,
             }));
-        });
-        pending.insert(task.id(), name);
-    }
-    finish(tasks, pending, &ingest, progress, stop).await;
+        };
+        (id, reading)
+    });
+    read_all(readings, options, &ingest, progress, stop).await;
     Ok(ingest.take().finish(started))
 }
 
@@ -210,8 +209,6 @@ pub async fn direct(
 ) -> Result<MeshSnapshot, CollectError> {
     let started = Timestamp::now();
     let ingest = Arc::new(Ingest::default());
-    let mut tasks = JoinSet::new();
-    let mut pending = BTreeMap::new();
     let limiter = Arc::new(Limiter::new(options.concurrency));
     let deadline = options.limits.deadline;
     let mut sources = Vec::new();
@@ -223,10 +220,10 @@ pub async fn direct(
         }
     }
     progress(Progress::Selected(sources.iter().map(|(id, _)| id.to_string()).collect()));
-    for (id, mut source) in sources {
+    let readings = sources.into_iter().map(|(id, mut source)| {
         let (ingest, limiter, extras) = (Arc::clone(&ingest), Arc::clone(&limiter), Extras::of(options));
         let name = id.clone();
-        let task = tasks.spawn(async move {
+        let reading = async move {
             let reading = async {
                 let turn = limiter.turn().await;
                 let proxy = Proxy::named(id.clone());
@@ -235,23 +232,39 @@ pub async fn direct(
             };
             let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id.clone(), deadline)));
             ingest.add(outcome);
-        });
-        pending.insert(task.id(), name);
-    }
-    finish(tasks, pending, &ingest, progress, stop).await;
+        };
+        (name, reading)
+    });
+    read_all(readings, options, &ingest, progress, stop).await;
     Ok(ingest.take().finish(started))
 }
 
-/// Waits for all, until somebody asks for the end. What is pending by then is said not to have been read.
-async fn finish(
-    mut tasks: JoinSet<()>,
-    mut pending: BTreeMap<tokio::task::Id, ProxyId>,
+/// So many readings are begun beyond those that have their turn: more than are waited for aside, so that there is always
+/// one to take a turn that is given away. Each costs kilobytes, and there may be a hundred thousand.
+const BEGUN: usize = 1024;
+
+/// Does all, until somebody asks for the end. What is pending by then is said not to have been read.
+async fn read_all<R: Future<Output = ()> + Send + 'static>(
+    mut readings: impl Iterator<Item = (ProxyId, R)>,
+    options: &CollectOptions,
     ingest: &Ingest,
     progress: &(dyn Fn(Progress) + Sync),
     mut stop: Stop,
 ) {
+    let mut tasks = JoinSet::new();
+    let mut pending = BTreeMap::new();
     let mut ended = false;
     loop {
+        while tasks.len() < options.concurrency.saturating_add(BEGUN)
+            && let Some((id, reading)) = readings.next()
+        {
+            if ended {
+                progress(Progress::Done(id.to_string()));
+                ingest.add(Err(interrupted(id)));
+            } else {
+                pending.insert(tasks.spawn(reading).id(), id);
+            }
+        }
         let done = tokio::select! {
             done = tasks.join_next_with_id() => done,
             () = stop.reached(1), if !ended => {

@@ -185,7 +185,8 @@ where
             File::Snapshot { snapshot } => {
                 for proxy in &snapshot.proxies {
                     let held = proxy.clusters.iter().map(|position| &snapshot.clusters[position as usize]);
-                    let objects = held.map(|cluster| ClusterObject::new(&object(cluster), cluster.source)).collect();
+                    let objects =
+                        held.filter_map(|cluster| ClusterObject::new(&object(cluster), cluster.source)).collect();
                     give(proxy.proxy.clone(), objects);
                 }
                 unread.extend(snapshot.failed);

@@ -70,6 +70,10 @@ impl Deadline {
 
     /// Waits for one answer: no longer than `request`, and not beyond the end.
     pub async fn answer<T>(self, request: Duration, work: impl Future<Output = T>) -> Result<T, TimedOut> {
+        // A timeout looks at the work first, and what comes without a pause is always ready.
+        if self.is_over() {
+            return Err(TimedOut::Command(self.total));
+        }
         let own = Instant::now() + request.min(FOREVER);
         match tokio::time::timeout_at(own.min(self.at), work).await {
             Ok(done) => Ok(done),
@@ -94,5 +98,7 @@ mod tests {
         let over = Deadline::after(Duration::from_nanos(1));
         tokio::time::sleep(Duration::from_millis(2)).await;
         assert!(over.is_over() && !over.later_by(long).is_over());
+        let ready = over.answer(long, async {}).await;
+        assert_eq!(ready, Err(TimedOut::Command(over.total())), "though there is something");
     }
 }

@@ -118,7 +118,8 @@ fn is_credential(name: &str) -> bool {
         || (name.len() >= RANDOM && digits && letters && without_words)
 }
 
-/// A URL, or what was meant to be one, without what stands before an `@` in its authority: user names and passwords.
+/// A URL, or what was meant to be one, without what stands before an `@` in its authority (user names and passwords) and
+/// without its query, which has tokens in it as often.
 pub(crate) fn without_password(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
@@ -131,7 +132,11 @@ pub(crate) fn without_password(url: &str) -> String {
         false => (rest, ""),
     };
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}{host}{path}")
+    let plain = format!("{scheme}{host}{path}");
+    match plain.find(['?', '#']) {
+        Some(at) => format!("{}…", &plain[..=at]),
+        None => plain,
+    }
 }
 
 #[cfg(test)]
@@ -141,7 +146,8 @@ mod tests {
     #[test]
     fn takes_passwords_out_of_urls() {
         assert_eq!(without_password("https://10.0.0.1:6443"), "https://10.0.0.1:6443");
-        assert_eq!(without_password("https://me:p@ss@host:1/a@b?c=d@e"), "https://host:1/a@b?c=d@e");
+        assert_eq!(without_password("https://me:p@ss@host:1/a@b?c=d@e"), "https://host:1/a@b?…");
+        assert_eq!(without_password("me:pw@host?token=x#y"), "host?…");
         assert_eq!(without_password("no url"), "no url");
         assert_eq!(without_password("me:pw@host"), "host");
         assert_eq!(without_password("http://me:p/w@host:1"), "http://host:1");

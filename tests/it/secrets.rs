@@ -456,3 +456,39 @@ fn credentials_of_stores_give_nothing_away() {
         }
     });
 }
+
+/// URLs with credentials on the command line, sound and not: no message and no printed command has them.
+#[test]
+fn urls_of_flags_give_nothing_away() {
+    let urls = [
+        format!("http://me:{MARK}@127.0.0.1:1"),
+        format!("http://{MARK}@127.0.0.1:1/"),
+        format!("me:{MARK}@127.0.0.1:1"),
+        format!("http://me:{MARK}@[127"),
+        format!("ht!tp://me:{MARK}@127.0.0.1:1"),
+        format!("http://127.0.0.1:1/?token={MARK}"),
+        format!("http://127.0.0.1:1/api?x=1&access_token={MARK}"),
+        format!("http://127.0.0.1:1/#{MARK}"),
+    ];
+    let fixture = "tests/fixtures/rules/MA001.json";
+    let commands: [&[&str]; 8] = [
+        &["resets", "--since", "1h", "--splunk"],
+        &["resets", "--since", "1h", "--elasticsearch"],
+        &["resets", "--since", "1h", "--loki"],
+        &["diagnose", "--since", "1h", "--victorialogs"],
+        &["resets", "--since", "1h", "--prometheus"],
+        &["timeouts", "--admin-url"],
+        &["timeouts", "-A", "--server"],
+        &["timeouts", "--from", fixture, "--push"],
+    ];
+    for url in &urls {
+        for command in commands {
+            let mut asked = plugin(command.iter().copied().chain([url.as_str()]));
+            asked.command.args(["-vv", "--timeout", "5s", "--request-timeout", "2s"]);
+            let run = asked.run();
+            assert!(run.code != 0 && !run.stderr.is_empty(), "{command:?} {url}: {run:?}");
+            let empty = tempfile::tempdir().unwrap();
+            holds_no_mark(&format!("{command:?} {url}"), &run, empty.path());
+        }
+    }
+}

@@ -53,6 +53,9 @@ struct CheckArgs {
     /// The policy; .meshaudit.yaml if not given, - is stdin
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    /// The same, as the other commands have it
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    policy: Option<PathBuf>,
 }
 
 /// Which policy an audit holds the mesh against.
@@ -136,7 +139,7 @@ pub(super) async fn run(args: &PolicyCommandArgs, console: &Console) -> Result<E
 }
 
 fn check(args: &CheckArgs, console: &Console) -> Result<Exit, Failure> {
-    let file = args.file.as_deref().unwrap_or(Path::new(USUAL));
+    let file = args.file.as_deref().or(args.policy.as_deref()).unwrap_or(Path::new(USUAL));
     let policy = load(file)?;
     let ran_out = mention_what_has_run_out(&policy, file, console);
     let ran_out = if ran_out == 0 { String::new() } else { format!(" ({ran_out} ran out)") };

@@ -376,13 +376,18 @@ impl Asking<'_, '_> {
             }
         }
         if over_gaps > 0 {
-            self.remarks.insert(format!(
-                "{over_gaps} failed calls came while their proxies were not scraped: they stand at the end of the gap."
-            ));
+            self.remarks.insert(match over_gaps {
+                1 => "1 failed call came while its proxy was not scraped: it stands at the end of the gap.".to_owned(),
+                _ => format!(
+                    "{over_gaps} failed calls came while their proxies were not scraped: they stand at the end of the gap."
+                ),
+            });
         }
         if unknown > 0 {
+            let (calls, them, they) =
+                if unknown == 1 { ("call is", "it", "it") } else { ("calls are", "them", "they") };
             self.remarks.insert(format!(
-                "{unknown} failed calls are in no count: the counters show them at the first sample after Prometheus was away, or at the beginning of its data, and they may be older."
+                "{unknown} failed {calls} in no count: the counters show {them} at the first sample after Prometheus was away, or at the beginning of its data, and {they} may be older."
             ));
         }
         self.sum(counters);

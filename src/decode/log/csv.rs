@@ -85,10 +85,17 @@ pub(super) struct Row {
     pub(super) service: Option<String>,
 }
 
+/// The longest heading of a table.
+const MAX_HEADING: usize = 64 << 10;
+
 impl Table {
     /// A table whose heading is this line: at least two columns, one of which holds lines, and nothing but names.
     pub(super) fn from_header(line: &str) -> Option<Self> {
         let line = line.trim();
+        // A document on one line has millions of what would be names.
+        if line.len() > MAX_HEADING {
+            return None;
+        }
         let delimiter =
             [b',', b'\t', b';'].into_iter().max_by_key(|one| line.bytes().filter(|byte| byte == one).count())?;
         let names = fields(line, delimiter)?;

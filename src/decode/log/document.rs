@@ -1,5 +1,6 @@
 //! JSON documents over several lines: pretty-printed answers of log stores, lists with one object a line.
 
+use std::borrow::Cow;
 use std::mem;
 
 use serde_json::Value;
@@ -13,20 +14,23 @@ const MAX_OBJECT: usize = 32 << 20;
 const MAX_WRAPPED: usize = 16 << 10;
 /// Lines that are kept in case this is no JSON after all.
 const MAX_HELD: usize = 64 << 10;
+/// Records of a line that is longer are not held until it is known to be JSON: as strings of their own, with the names of
+/// a table's columns in each, they can be a hundred times the line.
+const MAX_COLLECTED: usize = 64 << 10;
 
-/// What a line of a document gave.
+/// What becomes of a document with a line.
 #[derive(Debug)]
 pub(super) enum Taken {
-    /// Nothing yet.
+    /// It goes on.
     Inside,
-    /// Records (objects, or lists as rows of a list), and whether the document is at its end.
-    Items(Vec<String>, bool),
+    /// It is at its end.
+    Ended,
     /// This is no JSON: the lines so far, without the one that shows it.
     No(Vec<String>),
 }
 
 /// A document that is read line by line. Objects in its list are given one by one, so a list may have any length.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Document {
     /// Braces and brackets that are open.
     open: Vec<u8>,
@@ -52,21 +56,34 @@ impl Document {
         Self::default()
     }
 
-    /// Takes a line.
-    pub(super) fn line(&mut self, line: &str) -> Taken {
-        let mut items = Vec::new();
+    /// Takes a line, and gives its records (objects, or lists as rows of a list).
+    pub(super) fn line(&mut self, line: &str, sink: &mut dyn FnMut(&str)) -> Taken {
         let joined = (!self.wrapped.is_empty()).then(|| mem::take(&mut self.wrapped) + line.trim_start());
-        let Some(ended) = self.scan(joined.as_deref().unwrap_or(line), &mut items) else {
-            return Taken::No(mem::take(&mut self.held));
+        let text = joined.as_deref().unwrap_or(line);
+        let (mut given, mut items) = (false, Vec::new());
+        let scanned = if text.len() <= MAX_COLLECTED {
+            self.scan(text, Some(&mut |item| items.push(item.to_owned())))
+        } else {
+            self.clone().scan(text, None).and_then(|_| {
+                self.scan(
+                    text,
+                    Some(&mut |item| {
+                        given = true;
+                        sink(item);
+                    }),
+                )
+            })
         };
-        if !items.is_empty() {
+        let Some(ended) = scanned else { return Taken::No(mem::take(&mut self.held)) };
+        items.iter().for_each(|item| sink(item));
+        if given || !items.is_empty() {
             self.held.clear();
             self.held_bytes = 0;
         } else if self.held_bytes < MAX_HELD {
             self.held_bytes += line.len();
             self.held.push(line.to_owned());
         }
-        if items.is_empty() && !ended { Taken::Inside } else { Taken::Items(items, ended) }
+        if ended { Taken::Ended } else { Taken::Inside }
     }
 
     /// The lines of what has no end.
@@ -75,7 +92,7 @@ impl Document {
     }
 
     /// Goes through a line; whether the document ended, or `None` where this is no JSON.
-    fn scan(&mut self, line: &str, items: &mut Vec<String>) -> Option<bool> {
+    fn scan(&mut self, line: &str, mut sink: Option<&mut dyn FnMut(&str)>) -> Option<bool> {
         let bytes = line.as_bytes();
         let (mut at, mut from) = (0, 0);
         while at < bytes.len() {
@@ -120,8 +137,10 @@ impl Document {
                         self.keep(&line[from..=at]);
                         from = at + 1;
                         let text = mem::take(&mut self.text);
-                        if !mem::take(&mut self.too_large) {
-                            items.push(self.named(text));
+                        if !mem::take(&mut self.too_large)
+                            && let Some(sink) = &mut sink
+                        {
+                            sink(&self.named(&text));
                         }
                     }
                     if self.open.is_empty() {
@@ -175,16 +194,16 @@ impl Document {
     }
 
     /// The row of a table as an object; anything else as it is.
-    fn named(&self, text: String) -> String {
+    fn named<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.columns.is_empty() {
-            return text;
+            return Cow::Borrowed(text);
         }
-        match serde_json::from_str::<Vec<Value>>(&text) {
+        match serde_json::from_str::<Vec<Value>>(text) {
             Ok(row) if row.len() == self.columns.len() => {
                 let pairs = self.columns.iter().cloned().zip(row).filter(|(_, value)| !value.is_null());
-                Value::Object(pairs.collect()).to_string()
+                Cow::Owned(Value::Object(pairs.collect()).to_string())
             }
-            _ => text,
+            _ => Cow::Borrowed(text),
         }
     }
 
@@ -223,13 +242,29 @@ mod tests {
         let mut document = Document::new();
         let mut found = Vec::new();
         for line in text.lines() {
-            match document.line(line) {
-                Taken::Inside => {}
-                Taken::Items(items, _) => found.extend(items.iter().map(|item| item.split_whitespace().collect())),
-                Taken::No(lines) => return vec![format!("no: {}", lines.len())],
+            let taken = document.line(line, &mut |item| found.push(item.split_whitespace().collect()));
+            if let Taken::No(lines) = taken {
+                return vec![format!("no: {}", lines.len())];
             }
         }
         found
+    }
+
+    #[test]
+    fn a_long_line_gives_what_short_ones_do() {
+        let long = format!("[{}]", vec![r#"{"a":"[1]"}"#; MAX_COLLECTED / 8].join(","));
+        let found = items(&long);
+        assert_eq!((found.len(), found[0].as_str()), (MAX_COLLECTED / 8, r#"{"a":"[1]"}"#));
+        assert_eq!(items(&long.replace("},{", "},\n{")), found);
+        assert_eq!(items(&format!("{long}x")), found, "behind the end");
+        let broken = long.strip_suffix(']').map(|open| format!("{open}, INFO: a log")).unwrap_or_default();
+        assert_eq!(items(&broken), ["no: 0"], "nothing is given of what is no JSON");
+        let table = format!(
+            r#"{{"columns":[{{"name":"@timestamp"}},{{"name":"message"}}],"values":[{}]}}"#,
+            vec![r#"["1","b"]"#; MAX_COLLECTED / 8].join(",")
+        );
+        let rows = items(&table);
+        assert_eq!((rows.len(), rows[0].as_str()), (MAX_COLLECTED / 8, r#"{"@timestamp":"1","message":"b"}"#));
     }
 
     #[test]

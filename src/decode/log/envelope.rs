@@ -221,19 +221,11 @@ impl Unwrapper {
 
     /// A line without colours.
     fn plain(&mut self, text: &str, sink: &mut Sink<'_>) {
-        if let Some(document) = &mut self.document {
-            match document.line(text) {
-                Taken::Inside => {}
-                Taken::Items(items, ended) => {
-                    if ended {
-                        self.document = None;
-                    }
-                    for item in items {
-                        self.item(&item, sink);
-                    }
-                }
+        if let Some(mut document) = self.document.take() {
+            match document.line(text, &mut |item| self.item(item, sink)) {
+                Taken::Inside => self.document = Some(document),
+                Taken::Ended => {}
                 Taken::No(lines) => {
-                    self.document = None;
                     self.replay(lines, sink);
                     self.plain(text, sink);
                 }
@@ -465,16 +457,9 @@ impl Unwrapper {
     /// Begins a document that is read record by record; false where this is none.
     fn begin_document(&mut self, text: &str, sink: &mut Sink<'_>) -> bool {
         let mut document = Document::new();
-        match document.line(text) {
+        match document.line(text, &mut |item| self.item(item, sink)) {
             Taken::Inside => self.document = Some(document),
-            Taken::Items(items, ended) => {
-                if !ended {
-                    self.document = Some(document);
-                }
-                for item in items {
-                    self.item(&item, sink);
-                }
-            }
+            Taken::Ended => {}
             Taken::No(_) => return false,
         }
         true

@@ -28,18 +28,18 @@ pub(super) fn holds_rows(name: &str) -> bool {
 }
 
 /// The rows of a table, each as an object; `None` where this is none.
-pub(super) fn rows<'a>(json: &Json<'a>) -> Option<Vec<Json<'a>>> {
+pub(super) fn rows<'j>(json: &'j Json<'_>) -> Option<Vec<Json<'j>>> {
     let names = NAMES.iter().find_map(|path| names(json.get(path)?))?;
-    let lists = |path: &&str| -> Option<Vec<&[Json<'a>]>> {
+    let lists = |path: &&str| -> Option<Vec<&'j [Json<'j>]>> {
         let items = json.get(path)?.items();
-        let lists: Vec<&[Json<'a>]> = items
+        let lists: Vec<&[Json<'j>]> = items
             .iter()
             .map(|item| if let Json::List(list) = item { Some(&list[..]) } else { None })
             .collect::<Option<_>>()?;
         (!lists.is_empty()).then_some(lists)
     };
-    let row = |values: &mut dyn Iterator<Item = &Json<'a>>| {
-        let members = names.iter().map(|name| Cow::Owned((*name).to_owned())).zip(values.cloned());
+    let row = |values: &mut dyn Iterator<Item = &Json<'j>>| {
+        let members = names.iter().map(|name| Cow::Borrowed(*name)).zip(values.cloned());
         Json::Object(members.filter(|(_, value)| *value != Json::Null).collect())
     };
     if let Some(rows) = ROWS.iter().find_map(lists) {
@@ -56,6 +56,9 @@ pub(super) fn rows<'a>(json: &Json<'a>) -> Option<Vec<Json<'a>>> {
     fits.then(|| (0..length).map(|at| row(&mut columns.iter().map(|column| &column[at]))).collect())
 }
 
+/// The longest name of a column. A row has it for a byte or two of its own, and there may be millions.
+const MAX_NAME: usize = 200;
+
 /// The names of a list of columns: texts, or objects that have one.
 fn names<'j>(list: &'j Json<'_>) -> Option<Vec<&'j str>> {
     let name = |item: &'j Json<'_>| match item {
@@ -63,7 +66,7 @@ fn names<'j>(list: &'j Json<'_>) -> Option<Vec<&'j str>> {
         item => item.text_of(&["name", "ColumnName", "Name"]),
     };
     let names: Vec<&str> = list.items().iter().map(name).collect::<Option<_>>()?;
-    (names.len() > 1).then_some(names)
+    (names.len() > 1 && names.iter().all(|name| name.len() <= MAX_NAME)).then_some(names)
 }
 
 /// The names of the columns that the beginning of a table tells, up to its rows.

@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use super::super::look::count;
-use super::markup;
 use super::results::{Finding, Level, Results};
+use super::{breakable, markup, prose};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#222;--faint:#666;--line:#ddd;--ground:#fff;--error:#b3261e;--warning:#8a5a00;--info:#3b5b92}
@@ -20,6 +20,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:.35rem .6rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
 th{cursor:pointer;position:sticky;top:0;background:var(--ground);white-space:nowrap}
 td.n,th.n{text-align:right;white-space:nowrap}
+td.rule{overflow-wrap:normal}
 code,.name{font-family:ui-monospace,monospace;font-size:.93em}
 details>summary{cursor:pointer}
 @media (max-width:700px){
@@ -90,17 +91,30 @@ pub(in crate::report) fn findings_table(page: &mut String, results: &Results) {
     if results.findings.is_empty() {
         return;
     }
-    page.push_str("<table>\n<thead><tr><th>Severity</th><th>Rule</th><th>About</th><th>What, and what to do</th><th class=\"n\">Proxies</th></tr></thead>\n<tbody>\n");
+    let code = match results.kind.as_str() {
+        "Diagnosis" => "Cause",
+        "Verification" => "Reason",
+        _ => "Rule",
+    };
+    let _ = writeln!(
+        page,
+        "<table>\n<thead><tr><th>Severity</th><th>{code}</th><th>About</th><th>What, and what to do</th><th class=\"n\">Proxies</th></tr></thead>\n<tbody>"
+    );
     for finding in &results.findings {
         let rank = finding.level as u8;
         let about = if finding.subject.is_empty() { &finding.origin } else { &finding.subject };
         let _ = write!(
             page,
-            "<tr><td class=\"{0}\" data-k=\"{rank}\">{0}</td><td>{1} <span class=\"faint\">{2}</span></td><td class=\"name\">{3}</td><td>",
+            "<tr><td class=\"{0}\" data-k=\"{rank}\">{0}</td><td class=\"rule\">{1}{2}</td>{3}<td>",
             finding.level.as_str(),
-            markup(&finding.code),
-            if finding.name == finding.code { String::new() } else { markup(&finding.name) },
-            markup(about),
+            breakable(&finding.code),
+            // A cause's name says the same as its code.
+            if finding.name == finding.code.replace('_', "-") {
+                String::new()
+            } else {
+                format!(" <span class=\"faint\">{}</span>", markup(&finding.name))
+            },
+            cluster_cell(about),
         );
         what(page, finding);
         let _ = writeln!(page, "</td><td class=\"n\" data-h=\"Proxies\">{}</td></tr>", finding.proxies.len());
@@ -108,13 +122,18 @@ pub(in crate::report) fn findings_table(page: &mut String, results: &Results) {
     page.push_str("</tbody>\n</table>\n");
 }
 
+/// A cell with a cluster's name.
+pub(in crate::report) fn cluster_cell(name: &str) -> String {
+    format!("<td class=\"name\">{}</td>", breakable(name))
+}
+
 fn what(page: &mut String, finding: &Finding) {
-    let _ = write!(page, "{}", markup(&finding.message));
+    let _ = write!(page, "{}", prose(&finding.message));
     if !finding.origin.is_empty() && !finding.subject.is_empty() {
         let _ = write!(page, "<br><span class=\"faint\">From {}</span>", markup(&finding.origin));
     }
     if !finding.remedy.is_empty() {
-        let _ = write!(page, "<br><strong>Remedy:</strong> {}", markup(&finding.remedy));
+        let _ = write!(page, "<br><strong>Remedy:</strong> {}", prose(&finding.remedy));
     }
     for line in finding.evidence.iter().take(20) {
         let _ = write!(page, "<br><code>{}</code>", markup(line));
@@ -133,8 +152,8 @@ fn clusters(page: &mut String, results: &Results) {
     for cluster in &results.clusters {
         let _ = writeln!(
             page,
-            "<tr><td class=\"name\">{}</td><td class=\"n\" data-h=\"Timeout\" data-k=\"{}\">{}</td><td class=\"n\" data-h=\"SYN retransmissions\">{}</td><td data-h=\"Origin\">{}</td><td class=\"n\" data-h=\"Proxies\">{}</td></tr>",
-            markup(&cluster.name),
+            "<tr>{}<td class=\"n\" data-h=\"Timeout\" data-k=\"{}\">{}</td><td class=\"n\" data-h=\"SYN retransmissions\">{}</td><td data-h=\"Origin\">{}</td><td class=\"n\" data-h=\"Proxies\">{}</td></tr>",
+            cluster_cell(&cluster.name),
             cluster.connect_timeout_ms,
             markup(&cluster.connect_timeout),
             cluster.syn_retransmissions,

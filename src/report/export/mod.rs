@@ -12,7 +12,7 @@ mod results;
 mod sarif;
 
 pub(in crate::report) use self::csv::harmless;
-pub(in crate::report) use self::html::{findings_table, page_foot, page_head, unread};
+pub(in crate::report) use self::html::{cluster_cell, findings_table, page_foot, page_head, unread};
 pub(in crate::report) use self::markdown::{cell, code};
 pub use github::annotations;
 pub use prometheus::serving;
@@ -66,6 +66,28 @@ pub fn write(results: &Results, format: Format) -> Result<String, ConvertError> 
         Format::Csv => csv::csv(results)?,
         Format::Prometheus => prometheus::prometheus(results),
     })
+}
+
+/// Sentences for a page: what stands between backquotes is code.
+pub(in crate::report) fn prose(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len() % 2 == 0 {
+        return markup(text);
+    }
+    let written = parts.iter().enumerate().map(|(index, part)| match index % 2 {
+        1 => format!("<code>{}</code>", markup(part)),
+        _ => markup(part),
+    });
+    written.collect()
+}
+
+/// A name in a narrow column of a page, which is broken between its parts sooner than within them.
+fn breakable(name: &str) -> String {
+    let mut out = markup(name);
+    for between in ['|', '.', '_'] {
+        out = out.replace(between, &format!("{between}<wbr>"));
+    }
+    out
 }
 
 /// Text for XML 1.0 and HTML: markup escaped, and characters that XML does not have left out.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{About, Concerned, IncidentReport, Part, WriteError, concerned, heading, origin, results, step_in_words};
-use crate::report::export::{self, markup};
+use crate::report::export::{self, markup, prose};
 use crate::report::look::{count, grouped};
 use crate::report::resets;
 
@@ -39,7 +39,7 @@ pub fn html(report: &IncidentReport) -> Result<String, WriteError> {
         let command = told.peek().map(|fact| markup(&fact.command)).unwrap_or_default();
         let _ = writeln!(page, "<dt><a href=\"#{link}\" title=\"{command}\">{name}</a></dt>");
         told.for_each(|fact| {
-            let _ = writeln!(page, "<dd>{}</dd>", markup(&fact.sentence));
+            let _ = writeln!(page, "<dd>{}</dd>", prose(&fact.sentence));
         });
     }
     page.push_str("</dl>\n");
@@ -68,7 +68,7 @@ pub fn html(report: &IncidentReport) -> Result<String, WriteError> {
     }
     headed(&mut page, About::Effect, &report.resets.command);
     for fact in report.facts.iter().filter(|fact| fact.about == About::Effect) {
-        let _ = writeln!(page, "<p class=\"mark\">{}</p>", markup(&fact.sentence));
+        let _ = writeln!(page, "<p class=\"mark\">{}</p>", prose(&fact.sentence));
     }
     if let Some(found) = &report.resets.document {
         found.marks.iter().for_each(|mark| resets::comparison(&mut page, found, mark));
@@ -90,7 +90,7 @@ fn headed(page: &mut String, about: About, command: &str) {
 fn section<T>(page: &mut String, about: About, part: &Part<T>) {
     headed(page, about, &part.command);
     if let Some(why) = &part.missing {
-        let _ = writeln!(page, "<p class=\"incomplete\">Not known: {}</p>", markup(why));
+        let _ = writeln!(page, "<p class=\"incomplete\">Not known: {}</p>", prose(why));
     }
     if !part.unread.is_empty() {
         page.push_str("<div class=\"incomplete\">Incomplete. Not read:<ul>");
@@ -110,10 +110,10 @@ fn chart(page: &mut String, found: &resets::ResetsReport) -> Result<(), WriteErr
     let told = found.delay.iter().map(|delay| &delay.sentence);
     let told = told.chain(found.rhythm.iter().map(|rhythm| &rhythm.sentence));
     for sentence in told {
-        let _ = writeln!(page, "<p>{}</p>", markup(sentence));
+        let _ = writeln!(page, "<p>{}</p>", prose(sentence));
     }
     for note in &found.notes {
-        let _ = writeln!(page, "<p class=\"faint\">{}</p>", markup(note));
+        let _ = writeln!(page, "<p class=\"faint\">{}</p>", prose(note));
     }
     if !found.buckets.is_empty() {
         resets::numbers(page, found);
@@ -130,8 +130,8 @@ fn clusters(page: &mut String, report: &IncidentReport, all: usize) {
             let counted = cluster.evidence.as_ref().map_or_else(|| "–".to_owned(), |seen| grouped(seen.failures));
             let _ = writeln!(
                 page,
-                "<tr><td class=\"name\">{}</td><td class=\"n\" data-h=\"Timeout\" data-k=\"{}\">{}</td><td class=\"n\" data-h=\"SYN retransmissions\">{}</td><td data-h=\"Origin\">{}</td><td class=\"n\" data-h=\"Failed, logged\">{}</td><td class=\"n\" data-h=\"Failed, counted\">{counted}</td><td data-h=\"Held by\"><details><summary>{}</summary><span class=\"name\">{}</span></details></td></tr>",
-                markup(&cluster.name),
+                "<tr>{}<td class=\"n\" data-h=\"Timeout\" data-k=\"{}\">{}</td><td class=\"n\" data-h=\"SYN retransmissions\">{}</td><td data-h=\"Origin\">{}</td><td class=\"n\" data-h=\"Failed, logged\">{}</td><td class=\"n\" data-h=\"Failed, counted\">{counted}</td><td data-h=\"Held by\"><details><summary>{}</summary><span class=\"name\">{}</span></details></td></tr>",
+                export::cluster_cell(&cluster.name),
                 cluster.connect_timeout_ms,
                 markup(&cluster.connect_timeout),
                 cluster.syn_retransmissions,
@@ -154,7 +154,7 @@ fn clusters(page: &mut String, report: &IncidentReport, all: usize) {
 fn change(page: &mut String, report: &IncidentReport) {
     page.push_str("<ul>");
     for fact in report.facts.iter().filter(|fact| fact.about == About::Change) {
-        let _ = write!(page, "<li>{}</li>", markup(&fact.sentence));
+        let _ = write!(page, "<li>{}</li>", prose(&fact.sentence));
     }
     page.push_str("</ul>\n");
     for step in report.plan.document.iter().flat_map(|plan| &plan.steps) {
@@ -176,7 +176,7 @@ fn change(page: &mut String, report: &IncidentReport) {
             );
         }
         for warning in &step.warnings {
-            let _ = writeln!(page, "<p class=\"warning\">Mind: {}</p>", markup(warning));
+            let _ = writeln!(page, "<p class=\"warning\">Mind: {}</p>", prose(warning));
         }
     }
 }

@@ -245,10 +245,12 @@ fn of_columns(notes: &mut Vec<String>, series: &Series) {
     }
     let partly = series.covered.iter().flatten().count();
     if partly > 0 && series.buckets.len() > 1 {
-        notes.push(format!(
-            "{} only partly covered by logs: its count is of a shorter time.",
-            if partly == 1 { "One column is".to_owned() } else { format!("{} are", many(partly as u64, "column")) }
-        ));
+        notes.push(if partly == 1 {
+            "One column is only partly covered by logs: its count is of a shorter time.".to_owned()
+        } else {
+            let columns = many(partly as u64, "column");
+            format!("{columns} are only partly covered by logs: their counts are of shorter times.")
+        });
     }
 }
 

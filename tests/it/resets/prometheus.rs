@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{fixtures, json};
-use crate::plugin;
+use crate::{plugin, published_schema};
 
 /// 2020-07-08T00:00:00Z.
 const START: i64 = 1_594_166_400;
@@ -340,6 +340,42 @@ fn the_recorded_conversation_gives_the_same_answer() {
     args.extend(WINDOW);
     let run = plugin(args).run().exits(4);
     run.complains("no label response_flags").complains("response_code 503").complains("tagOverrides");
+}
+
+/// The configuration out of a snapshot, the counts out of Prometheus.
+#[test]
+fn an_incident_may_have_a_snapshot_and_prometheus() {
+    let server = changed(|_, body| (200, body));
+    let fixture = "tests/fixtures/rules/MA001.json";
+    let mut args = vec!["incident", "--from", fixture, "--prometheus", &server.url, "-n", "shop", "--by", "hour"];
+    args.extend(["--mark", CHANGE]);
+    args.extend(WINDOW);
+    let report = json(&[&args[..], &["-o", "json"]].concat());
+    published_schema("incident").validate(&report).unwrap();
+    check(&report["resets"]["document"]);
+    assert_eq!(report["audit"]["document"]["clusters"][0]["connectTimeout"], "1s");
+    assert_eq!(report["diagnosis"]["document"], serde_json::Value::Null);
+    assert_eq!(report["diagnosis"]["missing"], "there is no log among the files");
+    for (part, from, not) in [("resets", "--prometheus", fixture), ("audit", fixture, "--prometheus")] {
+        let command = report[part]["command"].as_str().unwrap();
+        assert!(command.contains(from) && !command.contains(not), "{command}");
+    }
+    let effect = report["facts"].as_array().unwrap().iter().find(|fact| fact["about"] == "effect").unwrap();
+    assert_eq!(effect["sentence"], report["resets"]["document"]["marks"][0]["sentence"]);
+    // Logs beside it say why connections failed; what is counted is Prometheus'.
+    let log = "tests/fixtures/logs/incident/2020-05-29.log";
+    let report = json(&[&args[..], &["--from", log, "-o", "json"]].concat());
+    check(&report["resets"]["document"]);
+    assert!(!report["diagnosis"]["document"]["diagnoses"].as_array().unwrap().is_empty(), "{}", report["diagnosis"]);
+    let diagnose = report["diagnosis"]["command"].as_str().unwrap();
+    assert!(diagnose.contains(log) && !diagnose.contains("--prometheus"), "{diagnose}");
+    let page = plugin([&args[..], &["-o", "html"]].concat()).run().exits(0).stdout;
+    assert!(page.contains("shop/checkout") && page.contains("Not known: there is no log"), "{page}");
+    // A server that is away costs its own section alone.
+    let mut args = vec!["incident", "--from", fixture, "--prometheus", "http://127.0.0.1:9"];
+    args.extend(WINDOW);
+    let run = plugin(args).run().exits(3);
+    assert!(run.stdout.contains("Not known: ") && run.stdout.contains("cannot be reached"), "{}", run.stdout);
 }
 
 /// Answers of the recorded server, changed.
