@@ -137,6 +137,22 @@ const OF_CLUSTER: [&str; 14] = [
     "transportSocketMatches",
 ];
 
+/// Other fields of `Cluster`, which with a name alone are no sign of anything else.
+const BESIDE_NAME: [&str; 12] = [
+    "name",
+    "metadata",
+    "filters",
+    "alt_stat_name",
+    "altStatName",
+    "common_lb_config",
+    "commonLbConfig",
+    "transport_socket",
+    "transportSocket",
+    "typed_extension_protocol_options",
+    "typedExtensionProtocolOptions",
+    "type",
+];
+
 /// Fields of endpoints as istioctl prints them (`ClusterStatus` in `envoy/admin/v3/clusters.proto`), which have a name
 /// and circuit breakers too.
 const OF_ENDPOINTS: [&str; 8] = [
@@ -159,7 +175,8 @@ pub(super) fn is_cluster(json: &[u8]) -> bool {
     let Some(members) = std::str::from_utf8(json).ok().and_then(members) else { return false };
     let has = |names: &[&str]| members.iter().any(|(key, _)| names.contains(&key.as_str()));
     let by_type = members.iter().any(|(key, value)| key == "type" && DISCOVERY_TYPES.contains(value));
-    !has(&OF_ENDPOINTS) && (by_type || has(&OF_CLUSTER) || members.len() == 1)
+    let may_be = members.iter().all(|(key, _)| BESIDE_NAME.contains(&key.as_str()));
+    !has(&OF_ENDPOINTS) && (by_type || has(&OF_CLUSTER) || may_be)
 }
 
 /// Whether an object is one element of a dump: it says so by its type, or has what only those have.
@@ -224,6 +241,7 @@ mod tests {
             (json!({"name": "a", "connectTimeout": "1s"}), true),
             (json!({"name": "a", "cluster_type": {"name": "envoy.clusters.aggregate"}}), true),
             (json!({"name": "a"}), true),
+            (json!({"name": "a", "metadata": {"filterMetadata": {}}, "commonLbConfig": {}}), true),
             // What istioctl 1.31 prints of endpoints, listeners, routes, secrets, and a ztunnel's services, workloads,
             // policies.
             (json!({"name": "a", "hostStatuses": [], "circuitBreakers": {}}), false),
