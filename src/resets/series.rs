@@ -125,16 +125,17 @@ impl Series {
         }
         // A log of failures only does not say when it was written.
         let only_failures = !tally.services.is_empty() && tally.services.values().all(ServiceTally::is_failures_only);
-        let covered = buckets.iter().map(|bucket| covered(*bucket, reach.filter(|_| !only_failures)?)).collect();
+        let covered = buckets.iter().map(|bucket| covered(*bucket, reach.filter(|_| !only_failures)?, now)).collect();
         Ok(Self { has_calls: total.calls > 0, buckets, covered, rows, others, total })
     }
 }
 
-/// Less than a tenth of a column without logs at its edge is no gap.
-fn covered(bucket: Stretch, (first, last): (Timestamp, Timestamp)) -> Option<Covered> {
+/// Less than a tenth of a column without logs at its edge is no gap, but where the column's time is not over.
+fn covered(bucket: Stretch, (first, last): (Timestamp, Timestamp), now: Timestamp) -> Option<Covered> {
     let slack = (bucket.end - bucket.start) / 10;
     let begins = first.as_second() < bucket.end && first.as_second() > bucket.start + slack;
-    let ends = last.as_second() >= bucket.start && last.as_second() < bucket.end - slack;
+    let is_over = bucket.end <= now.as_second();
+    let ends = last.as_second() >= bucket.start && last.as_second() < bucket.end - if is_over { slack } else { 0 };
     (begins || ends).then(|| Covered { from: begins.then_some(first), to: ends.then_some(last) })
 }
 
