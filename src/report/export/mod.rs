@@ -71,7 +71,7 @@ pub fn write(results: &Results, format: Format) -> Result<String, ConvertError> 
 /// Sentences for a page: what stands between backquotes is code.
 pub(in crate::report) fn prose(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return markup(text);
     }
     let written = parts.iter().enumerate().map(|(index, part)| match index % 2 {
