@@ -736,6 +736,7 @@ Register-ArgumentCompleter -Native -CommandName 'kubectl-meshaudit' -ScriptBlock
             break
         }
         'kubectl-meshaudit;policy;check' {
+            [CompletionResult]::new('--policy', '--policy', [CompletionResultType]::ParameterName, 'The same, as the other commands have it')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to colour: auto, always or never')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only results and errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only results and errors')

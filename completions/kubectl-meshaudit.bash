@@ -1363,12 +1363,16 @@ _kubectl__meshaudit() {
             return 0
             ;;
         kubectl__meshaudit__subcmd__policy__subcmd__check)
-            opts="-q -v -h --color --quiet --verbose --help"
+            opts="-q -v -h --policy --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0

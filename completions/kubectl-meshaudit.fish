@@ -697,6 +697,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand poli
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more; -vv shows each request'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from check" -l policy -d 'The same, as the other commands have it' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from check" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
