@@ -71,9 +71,8 @@ fn suggested(cluster: &EnvoyCluster, kind: ClusterKind, origin: &Origin) -> Cand
 fn answer<'a>(attributor: &Attributor<'a>, class: &ProxyClass<'a>, row: u32, trail: bool) -> Option<Answer> {
     let cluster = &attributor.snapshot.clusters[row as usize];
     let plane = attributor.plane(class)?;
-    let of = |behaviour: usize, trail: bool| {
-        Question::new(attributor, class, (plane.mesh(behaviour), behaviour), cluster, Some(row)).answer(trail)
-    };
+    let of =
+        |behaviour: usize, trail: bool| Question::new(attributor, class, behaviour, cluster, Some(row))?.answer(trail);
     if plane.behaviours.len() == 1 {
         return of(0, trail);
     }

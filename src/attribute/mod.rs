@@ -158,8 +158,9 @@ impl<'a> Attributor<'a> {
     #[must_use]
     pub fn rule_for(&self, class: &ProxyClass<'a>, cluster: &'a EnvoyCluster) -> RuleFor<'a> {
         let Some(mesh) = self.mesh(class) else { return RuleFor::default() };
-        let question = Question::new(self, class, (mesh, 0), cluster, None);
-        question.rule_for().unwrap_or_else(|| RuleFor { root_namespace: mesh.root.clone(), ..RuleFor::default() })
+        let question = Question::new(self, class, 0, cluster, None);
+        let found = question.and_then(|question| question.rule_for());
+        found.unwrap_or_else(|| RuleFor { root_namespace: mesh.root.clone(), ..RuleFor::default() })
     }
 
     /// The patches of EnvoyFilters that are, or may be, for a cluster of a class, in the order in which they apply.
@@ -169,8 +170,7 @@ impl<'a> Attributor<'a> {
         class: &ProxyClass<'a>,
         cluster: &'a EnvoyCluster,
     ) -> Vec<(&'a EnvoyFilter, &'a ClusterPatch)> {
-        let Some(mesh) = self.mesh(class) else { return Vec::new() };
-        Question::new(self, class, (mesh, 0), cluster, None).patches()
+        Question::new(self, class, 0, cluster, None).map_or_else(Vec::new, |question| question.patches())
     }
 
     /// Where a cluster of a class has its timeout from; `cluster` is a position in [`MeshSnapshot::clusters`].

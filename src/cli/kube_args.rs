@@ -43,7 +43,7 @@ pub(super) fn deadline(duration: Duration) -> Duration {
 pub(super) fn without_credentials(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = rest.split('/').next().unwrap_or_default();
     match authority.rfind('@') {
         Some(at) if scheme.is_empty() => rest[at + 1..].to_owned(),
         Some(at) => format!("{scheme}://{}", &rest[at + 1..]),

@@ -86,9 +86,12 @@ pub(super) async fn read(
         reading.snapshot.loggers = read_levels(source).await.ok().map(Arc::new);
     }
     // Without them only istiod can tell what became of the last clusters; no reason to give the proxy up.
-    let (filter, limit) =
-        if extras.evidence { (xds_stats::FILTER_WITH_TOTALS, MAX_STATS) } else { (xds_stats::FILTER, MAX_COUNTERS) };
-    let counters = read_text(source, &AdminRequest::Stats { filter: filter.into() }, limit).await.unwrap_or_default();
+    let (filter, limit) = if extras.evidence {
+        (format!("{}|{}", xds_stats::FILTER, stats::TOTALS_FILTER).into(), MAX_STATS)
+    } else {
+        (xds_stats::FILTER.into(), MAX_COUNTERS)
+    };
+    let counters = read_text(source, &AdminRequest::Stats { filter }, limit).await.unwrap_or_default();
     reading.snapshot.xds = xds_stats::parse(&counters);
     if extras.evidence {
         let wanted = ingest.with(|builder| {

@@ -204,6 +204,9 @@ pub enum Wanted {
     Everything,
 }
 
+/// The regular expression on names for what [`wanted`] reads.
+pub const TOTALS_FILTER: &str = r"^cluster\..*\.upstream_cx_total$";
+
 /// The longest regular expression that is sent, in bytes; Envoy takes 60 KiB of headers.
 const MAX_FILTER: usize = 4 << 10;
 

@@ -7,9 +7,6 @@ use crate::model::sync::XdsCounters;
 /// The regular expression on names for what [`parse`] reads: five lines.
 pub const FILTER: &str = r"^(cluster_manager\.cds\.(update_success|update_rejected|version_text)|control_plane\.connected_state|server\.state)$";
 
-/// [`FILTER`], and of each cluster how many connections it began ([`super::stats::wanted`]).
-pub const FILTER_WITH_TOTALS: &str = r"^(cluster_manager\.cds\.(update_success|update_rejected|version_text)|control_plane\.connected_state|server\.state|cluster\..*\.upstream_cx_total)$";
-
 /// `server.state` of a proxy that has its first clusters (`envoy/admin/v3/server_info.proto`): LIVE, DRAINING. The
 /// others are PRE_INITIALIZING and INITIALIZING.
 const STARTED: [&str; 2] = ["0", "1"];

@@ -57,18 +57,19 @@ pub(super) struct Question<'q, 'a> {
 
 impl<'q, 'a> Question<'q, 'a> {
     /// `behaviour` is one of the control plane's; `row` is the cluster's position among the snapshot's, where it is one of
-    /// them.
+    /// them. `None` where the class's control plane is not known.
     pub(super) fn new(
         attributor: &'q Attributor<'a>,
         class: &'q ProxyClass<'a>,
-        (mesh, behaviour): (&'q Mesh<'a>, usize),
+        behaviour: usize,
         cluster: &'a EnvoyCluster,
         row: Option<u32>,
-    ) -> Self {
+    ) -> Option<Self> {
+        let mesh = attributor.plane(class)?.mesh(behaviour);
         let filters = class.filters.get(behaviour).map_or(&[][..], Vec::as_slice);
         let kind = cluster.kind();
         let doubtful = Cell::new(false);
-        Self { attributor, class, mesh, cluster, row, kind, filters, sidecar: class.sidecar, doubtful }
+        Some(Self { attributor, class, mesh, cluster, row, kind, filters, sidecar: class.sidecar, doubtful })
     }
 
     fn proxy(&self) -> &'a crate::model::Proxy {

@@ -19,7 +19,7 @@ pub(super) fn is_ordinary(text: &str, shape: Option<Shape>, known: &Known) -> bo
     let odd = bytes.iter().fold(0, |odd, byte| {
         odd | is(*byte, b'*') | is(*byte, b'&') | is(*byte, b'\\') | is(*byte, b'\t') | is(*byte, 0x1b)
     });
-    if open || odd != 0 || many::holds_more(text) || (!text.is_ascii() && wrapper::is_framed(text)) {
+    if open || odd != 0 || many::holds_more(text) || wrapper::is_framed(text) {
         return false;
     }
     let quoted = memchr::memchr(b'"', bytes).is_some_and(|at| {
