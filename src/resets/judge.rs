@@ -1,12 +1,13 @@
 //! Whether a record tells of a lost connection: its class, or why the words that it has mean none.
 
 use std::borrow::Cow;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::{Regex, RegexSet};
 
 use super::class::Class;
 use super::sieve::Sieve;
-use super::text::{ascii_boundaries, beginning};
+use super::text::{beginning, constant, constants};
 use super::words::{
     CONNECTION_EVIDENCE, EXACT_LITERALS, FRAGMENTS, HARMLESS, LITERALS, NOT_UNDERSTOOD, PATTERNS, Reason,
 };
@@ -26,29 +27,35 @@ pub(super) enum Judgement<'a> {
     Uncounted(Reason),
 }
 
-/// The compiled patterns of the classes that were chosen.
+/// Which classes are counted, and by what.
 pub struct Patterns {
     classes: Vec<Class>,
     /// Whether a text may be one that is looked at closely.
     sieve: Sieve,
-    /// Whether a text is looked at closely.
-    prefilter: Regex,
     custom: Option<RegexSet>,
-    set: RegexSet,
-    rules: Vec<Rule>,
-    evidence: Regex,
-    harmless: RegexSet,
-    phrases: Vec<(Reason, Regex)>,
-    not_understood: Regex,
-    loud: Regex,
-    quiet: Regex,
 }
 
-struct Rule {
-    class: Class,
-    needs_connection: bool,
-    unless: Option<Regex>,
-}
+/// Whether a text is looked at closely. Like all of these it is compiled when a text first needs it: the patterns together
+/// take longer than reading a megabyte.
+static PREFILTER: LazyLock<Regex> = LazyLock::new(|| {
+    let literals = LITERALS.iter().map(|literal| format!("(?i-u:{})", regex::escape(literal)));
+    let exact = EXACT_LITERALS.iter().map(|literal| regex::escape(literal));
+    constant(&literals.chain(exact).collect::<Vec<_>>().join("|"))
+});
+static SET: LazyLock<RegexSet> =
+    LazyLock::new(|| constants(PATTERNS.iter().map(|pattern| format!("(?im){}", pattern.regex))));
+/// Where a pattern means nothing.
+static UNLESS: LazyLock<Vec<Option<Regex>>> =
+    LazyLock::new(|| PATTERNS.iter().map(|pattern| pattern.unless.map(constant)).collect());
+static EVIDENCE: LazyLock<Regex> = LazyLock::new(|| constant(&format!("(?i){CONNECTION_EVIDENCE}")));
+static IS_HARMLESS: LazyLock<RegexSet> =
+    LazyLock::new(|| constants(HARMLESS.iter().map(|(_, phrase)| (*phrase).to_owned())));
+static PHRASES: [OnceLock<Regex>; HARMLESS.len()] = [const { OnceLock::new() }; HARMLESS.len()];
+static IS_NOT_UNDERSTOOD: LazyLock<Regex> = LazyLock::new(|| constant(&format!("(?i){NOT_UNDERSTOOD}")));
+static LOUD: LazyLock<Regex> =
+    LazyLock::new(|| constant(r"(?i)\b(?:warn(?:ing)?|err(?:or)?|fatal|crit(?:ical)?|severe|alert|emerg|panic)\b"));
+static QUIET: LazyLock<Regex> =
+    LazyLock::new(|| constant(r"(?i)\b(?:info(?:rmation)?|debug|trace|notice|verbose|fine|inf|dbg|trc)\b"));
 
 /// As much of a pattern as is wanted to know it by.
 fn shortened(pattern: &str) -> String {
@@ -100,43 +107,10 @@ impl Patterns {
         for pattern in custom {
             compile(pattern)?;
         }
-        let literals = LITERALS.iter().map(|literal| format!("(?i-u:{})", regex::escape(literal)));
-        let exact = EXACT_LITERALS.iter().map(|literal| regex::escape(literal));
-        let filters: Vec<String> = literals.chain(exact).collect();
-        let patterns: Vec<String> =
-            PATTERNS.iter().map(|pattern| ascii_boundaries(&format!("(?im){}", pattern.regex))).collect();
-        let rules = PATTERNS
-            .iter()
-            .map(|pattern| {
-                Ok(Rule {
-                    class: pattern.class,
-                    needs_connection: pattern.needs_connection,
-                    unless: pattern.unless.map(compile).transpose()?,
-                })
-            })
-            .collect::<Result<_, PatternError>>()?;
-        let phrases: Vec<(Reason, String)> =
-            HARMLESS.iter().map(|(reason, phrase)| (*reason, ascii_boundaries(phrase))).collect();
         Ok(Self {
             classes: if classes.is_empty() { Class::ALL.to_vec() } else { classes.to_vec() },
             sieve: Sieve::new(FRAGMENTS),
-            prefilter: compile(&filters.join("|"))?,
             custom: if custom.is_empty() { None } else { Some(compile_set(custom)?) },
-            set: compile_set(&patterns)?,
-            rules,
-            evidence: compile(&ascii_boundaries(&format!("(?i){CONNECTION_EVIDENCE}")))?,
-            harmless: compile_set(&phrases.iter().map(|(_, phrase)| phrase.clone()).collect::<Vec<_>>())?,
-            phrases: phrases
-                .into_iter()
-                .map(|(reason, phrase)| Ok((reason, compile(&phrase)?)))
-                .collect::<Result<_, PatternError>>()?,
-            not_understood: compile(&ascii_boundaries(&format!("(?i){NOT_UNDERSTOOD}")))?,
-            loud: compile(&ascii_boundaries(
-                r"(?i)\b(?:warn(?:ing)?|err(?:or)?|fatal|crit(?:ical)?|severe|alert|emerg|panic)\b",
-            ))?,
-            quiet: compile(&ascii_boundaries(
-                r"(?i)\b(?:info(?:rmation)?|debug|trace|notice|verbose|fine|inf|dbg|trc)\b",
-            ))?,
         })
     }
 
@@ -192,7 +166,7 @@ impl Patterns {
 
     /// Whether a text has one of the words because of which it is looked at closely.
     fn has_words(&self, text: &str) -> bool {
-        self.sieve.may_hold(text.as_bytes()) && self.prefilter.is_match(text)
+        self.sieve.may_hold(text.as_bytes()) && PREFILTER.is_match(text)
     }
 
     /// Whether a record says that all is well.
@@ -201,7 +175,7 @@ impl Patterns {
             Some(severity) => severity == Severity::Quiet,
             None => {
                 let head = beginning(record.text, 120);
-                !self.loud.is_match(head) && self.quiet.is_match(head)
+                !LOUD.is_match(head) && QUIET.is_match(head)
             }
         }
     }
@@ -217,43 +191,43 @@ impl Patterns {
         }
         let mut reason = None;
         let mut text = Cow::Borrowed(text);
-        for index in &self.harmless.matches(&text) {
-            let (why, phrase) = &self.phrases[index];
+        for index in &IS_HARMLESS.matches(&text) {
+            let (why, phrase) = HARMLESS[index];
+            let phrase = PHRASES[index].get_or_init(|| constant(phrase));
             let shorter = phrase.replace_all(&text, |found: &regex::Captures<'_>| {
                 let whole = found.get_match();
                 // `Get "https://…/x.json": unexpected EOF` is no parser's.
-                if *why == Reason::Parser && in_url(&text, whole.start()) {
+                if why == Reason::Parser && in_url(&text, whole.start()) {
                     return whole.as_str().to_owned();
                 }
-                reason = Some(*why);
+                reason = Some(why);
                 String::new()
             });
             text = Cow::Owned(shorter.into_owned());
         }
         let (mut unconnected, mut unwanted) = (false, false);
-        let class = self
-            .set
+        let class = SET
             .matches(&text)
             .iter()
-            .map(|index| &self.rules[index])
-            .filter(|rule| {
-                let wanted = self.wants(rule.class);
+            .map(|index| (&PATTERNS[index], &UNLESS[index]))
+            .filter(|(pattern, _)| {
+                let wanted = self.wants(pattern.class);
                 unwanted |= !wanted;
                 wanted
             })
-            .filter(|rule| rule.unless.as_ref().is_none_or(|unless| !unless.is_match(&text)))
-            .filter(|rule| {
-                let connected = !rule.needs_connection || self.evidence.is_match(&text);
+            .filter(|(_, unless)| unless.as_ref().is_none_or(|unless| !unless.is_match(&text)))
+            .filter(|(pattern, _)| {
+                let connected = !pattern.needs_connection || EVIDENCE.is_match(&text);
                 unconnected |= !connected;
                 connected
             })
-            .map(|rule| rule.class)
+            .map(|(pattern, _)| pattern.class)
             .min();
         match class {
             Some(class) => Found::Class(class),
             None if unconnected => Found::Not(Reason::NoConnection),
             None if reason.is_some() => reason.map_or(Found::Nothing, Found::Not),
-            None if !unwanted && self.not_understood.is_match(&text) => Found::Not(Reason::NotUnderstood),
+            None if !unwanted && IS_NOT_UNDERSTOOD.is_match(&text) => Found::Not(Reason::NotUnderstood),
             None => Found::Nothing,
         }
     }
@@ -511,14 +485,14 @@ mod tests {
     #[test]
     fn every_pattern_is_in_reach_of_a_literal() {
         // docs/resets.md has a message for each row of its table of words: all of them are read in tests/it/resets.rs.
-        let patterns = patterns();
         for pattern in PATTERNS {
             assert!(compile(&format!("(?im){}", pattern.regex)).is_ok(), "{}", pattern.regex);
         }
-        assert!(
-            patterns.prefilter.is_match("ECONNRESET")
-                && patterns.prefilter.is_match("接続が相手からリセットされました")
-        );
+        for (_, phrase) in HARMLESS {
+            assert!(compile(phrase).is_ok(), "{phrase}");
+        }
+        assert_eq!((SET.len(), UNLESS.len(), IS_HARMLESS.len()), (PATTERNS.len(), PATTERNS.len(), PHRASES.len()));
+        assert!(PREFILTER.is_match("ECONNRESET") && PREFILTER.is_match("接続が相手からリセットされました"));
     }
 
     #[test]

@@ -14,9 +14,9 @@ const ONE_MOMENT_SECONDS: i64 = 2;
 pub(super) struct Joiner {
     source: Box<str>,
     stream: Stream,
-    pending: Option<Pending>,
-    /// The record before, whose buffers the next one takes.
-    spare: Option<Pending>,
+    /// The record that is held, if there is one: its buffers are the next one's.
+    record: Pending,
+    holds: bool,
     /// Where this stream's timestamps stand.
     offset: Option<usize>,
     /// The time of the last record: lines without one between records in JSON are of that time.
@@ -64,8 +64,8 @@ impl Joiner {
         Self {
             source: envelope.source.into(),
             stream: envelope.stream,
-            pending: None,
-            spare: None,
+            record: Pending::default(),
+            holds: false,
             offset: None,
             last: None,
         }
@@ -77,30 +77,30 @@ impl Joiner {
 
     /// Bytes of the unfinished record.
     pub(super) fn held(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| pending.text.capacity())
+        if self.holds { self.record.text.capacity() } else { 0 }
     }
 
     /// Takes a line of text.
     pub(super) fn line(&mut self, line: &str, envelope: &Envelope<'_>, context: &mut TimeContext, sink: &mut Sink<'_>) {
         let own = self.start_of_record(line, context).map(|(own, end)| (self.fuller(own, line, end, context), end));
         if let Some((own, end)) = own {
-            if let Some(rest) = self.goes_on(line, own, end) {
+            let rest = behind_time(&line[end..]);
+            let begins_with_head = is_head(rest);
+            if self.goes_on(rest, own, begins_with_head) {
                 return self.append(rest, envelope);
             }
             let logged_at = envelope.time.map_or(own, |outer| context.aligned(own, outer));
             context.saw(logged_at);
             self.flush(sink);
             self.begin(line, Some(logged_at), true, envelope, call_of(&line[end..]));
-            if let Some(pending) = &mut self.pending {
-                pending.begins_with_head = is_head(behind_time(&line[end..]));
-            }
+            self.record.begins_with_head = begins_with_head;
             return;
         }
         if self.continues(line, envelope) {
             return self.append(line, envelope);
         }
         // A second exception at the margin is a record of its own, of the time of the one before it.
-        let inherited = self.pending.as_ref().filter(|pending| pending.own_time).and_then(|pending| pending.logged_at);
+        let inherited = self.pending().filter(|pending| pending.own_time).and_then(|pending| pending.logged_at);
         let from_text = inherited.is_some();
         self.flush(sink);
         self.begin(line, envelope.time.or(inherited).or(self.last), from_text, envelope, call_of(line));
@@ -132,25 +132,22 @@ impl Joiner {
         own
     }
 
-    /// A line that has a time before it, as every line of its trace has (PM2, heroku): what follows the time, where it
-    /// goes on with the record before.
-    fn goes_on<'l>(&self, line: &'l str, own: LoggedAt, end: usize) -> Option<&'l str> {
-        let pending = self.pending.as_ref()?;
-        let before = pending.logged_at?;
+    /// Whether what follows a time goes on with the record before: every line of a trace may have one (PM2, heroku).
+    fn goes_on(&self, rest: &str, own: LoggedAt, is_head: bool) -> bool {
+        let Some(pending) = self.pending() else { return false };
+        let Some(before) = pending.logged_at else { return false };
         let apart = own.at.duration_since(before.at).as_secs().abs();
         if apart > ONE_MOMENT_SECONDS {
-            return None;
+            return false;
         }
-        let rest = behind_time(line.get(end..)?);
         let in_trace = pending.heads > 0 || pending.begins_with_head;
         let inner = rest.trim_start();
         let indented = rest.len() - inner.len() >= 2;
-        (is_trace_line(inner)
+        is_trace_line(inner)
             || (indented && in_trace && !begins_with_level(inner))
             // What failed is said first, then the exception; a second one is a failure of its own.
-            || (is_head(rest) && (pending.expects_head || (!in_trace && apart == 0)))
-            || (in_trace && matches!(rest, "}" | "]" | ")")))
-        .then_some(rest)
+            || (is_head && (pending.expects_head || (!in_trace && apart == 0)))
+            || (in_trace && matches!(rest, "}" | "]" | ")"))
     }
 
     fn begin(
@@ -161,38 +158,42 @@ impl Joiner {
         envelope: &Envelope<'_>,
         call: Option<Call<'_>>,
     ) {
-        let mut pending = self.spare.take().unwrap_or_default();
-        let Pending { mut text, call: mut own, .. } = pending;
+        let Pending { text, call: own, service, .. } = &mut self.record;
         text.clear();
         own.is_some = call.is_some();
         own.is_request = matches!(call, Some(Call::Request(_)));
         own.name.clear();
         own.name.push_str(call.map_or("", |call| call.name()));
-        pending = Pending {
-            text,
-            logged_at,
-            own_time,
-            outer: envelope.time,
-            service: service_of(envelope).map(str::to_owned),
-            call: own,
-            line: envelope.line,
-            ..Pending::default()
-        };
-        pending.push(line);
-        self.pending = Some(pending);
+        if service.as_deref() != service_of(envelope) {
+            *service = service_of(envelope).map(str::to_owned);
+        }
+        self.record.logged_at = logged_at;
+        self.record.own_time = own_time;
+        self.record.outer = envelope.time;
+        self.record.line = envelope.line;
+        self.record.causes = 0;
+        self.record.heads = 0;
+        self.record.begins_with_head = false;
+        self.record.expects_head = false;
+        self.record.push(line);
+        self.holds = true;
+    }
+
+    fn pending(&self) -> Option<&Pending> {
+        self.holds.then_some(&self.record)
     }
 
     fn append(&mut self, line: &str, envelope: &Envelope<'_>) {
         self.append_head(line);
-        if let Some(pending) = &mut self.pending {
-            pending.push(line);
-            pending.outer = envelope.time.or(pending.outer);
+        if self.holds {
+            self.record.push(line);
+            self.record.outer = envelope.time.or(self.record.outer);
         }
     }
 
     /// Keeps count of the exceptions at the margin.
     fn append_head(&mut self, line: &str) {
-        let Some(pending) = &mut self.pending else { return };
+        let Some(pending) = self.holds.then_some(&mut self.record) else { return };
         if line.starts_with("Traceback (most recent call last)") {
             pending.heads += 1;
             pending.expects_head = true;
@@ -208,7 +209,7 @@ impl Joiner {
 
     /// Whether a line without a time of its own belongs to the record before it.
     fn continues(&self, line: &str, envelope: &Envelope<'_>) -> bool {
-        let Some(pending) = &self.pending else { return false };
+        let Some(pending) = self.pending() else { return false };
         if envelope.rest {
             return true;
         }
@@ -270,17 +271,22 @@ impl Joiner {
 
     /// Gives the record that is held.
     pub(super) fn flush(&mut self, sink: &mut Sink<'_>) {
-        let Some(pending) = self.pending.take() else { return };
+        if !std::mem::take(&mut self.holds) {
+            return;
+        }
+        let Pending { text, logged_at, service, call, line, .. } = &self.record;
         sink(LogEntry::App(AppRecord {
-            logged_at: pending.logged_at,
-            service: pending.service.as_deref(),
-            text: &pending.text,
-            call: pending.call.get(),
-            line: pending.line,
+            logged_at: *logged_at,
+            service: service.as_deref(),
+            text,
+            call: call.get(),
+            line: *line,
             ..AppRecord::default()
         }));
         // A long trace's buffer is not kept.
-        self.spare = Some(pending).filter(|pending| pending.text.capacity() <= 4096);
+        if text.capacity() > 4096 {
+            self.record.text = String::new();
+        }
     }
 }
 
@@ -304,8 +310,8 @@ impl Pending {
 
 /// What follows a time: `] text`, `: text`, ` | text`.
 fn behind_time(rest: &str) -> &str {
-    let rest = rest.trim_start_matches([']', ')', ':', '|']);
-    rest.strip_prefix(' ').unwrap_or(rest)
+    let ends = rest.bytes().take_while(|byte| matches!(byte, b']' | b')' | b':' | b'|')).count();
+    rest[ends..].strip_prefix(' ').unwrap_or(&rest[ends..])
 }
 
 /// `2020-`, `2020/`, `08.07.2020`, `7/8/2020`, `08/Jul/2020`, `8-Jul-2020`; a number of seconds behind a key such as `ts=`.
@@ -332,7 +338,9 @@ fn looks_like_a_date(text: &[u8], before: &[u8]) -> bool {
 
 /// A line that stands in a trace whatever its indentation.
 fn is_trace_line(line: &str) -> bool {
-    [
+    let may =
+        matches!(line.as_bytes().first(), Some(b'a' | b'.' | b'C' | b'W' | b'S' | b'D' | b'T' | b'-' | b'g' | b'F'));
+    may && [
         "at ",
         "...",
         "Caused by:",
@@ -362,17 +370,22 @@ fn begins_with_level(text: &str) -> bool {
 /// An exception at the left margin: `java.net.SocketException: Connection reset`, `Exception in thread "main" …`,
 /// `Error: read ECONNRESET`.
 fn is_head(line: &str) -> bool {
-    if line.starts_with("Exception in thread ")
-        || line.starts_with("Unhandled exception. ")
-        || line.starts_with("panic: ")
-    {
+    let bytes = line.as_bytes();
+    let announced = match bytes.first() {
+        Some(b'E') => line.starts_with("Exception in thread "),
+        Some(b'U') => line.starts_with("Unhandled exception. "),
+        Some(b'p') => line.starts_with("panic: "),
+        _ => false,
+    };
+    if announced {
         return true;
     }
-    let name = line.split([':', ' ', '(']).next().unwrap_or_default();
+    let (name, behind) =
+        bytes.split_at(bytes.iter().take(256).take_while(|byte| !matches!(byte, b':' | b' ' | b'(')).count());
     name.len() < 256
-        && (name.ends_with("Exception") || name.ends_with("Error"))
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'$'))
-        && (name.len() == line.len() || line[name.len()..].starts_with(": "))
+        && (name.ends_with(b"Exception") || name.ends_with(b"Error"))
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'$'))
+        && (behind.is_empty() || behind.starts_with(b": "))
 }
 
 /// What ties the records of a call together in a line of text: a request id, else the thread in brackets.
@@ -402,11 +415,11 @@ fn call_of(line: &str) -> Option<Call<'_>> {
     memchr::memchr_iter(b'[', beginning.as_bytes()).find_map(|open| {
         let part = &beginning[open + 1..];
         let end = memchr::memchr2(b'[', b']', part.as_bytes()).filter(|end| part.as_bytes()[*end] == b']')?;
-        let name = part[..end].trim();
+        let name = part[..end].trim_ascii();
         let letter = |byte: u8| byte.is_ascii_alphabetic();
         let severity = name.bytes().all(letter) && super::fields::severity_of_word(name).is_some();
         let dated = name.as_bytes().first_chunk::<5>().is_some_and(|five| five[..4].iter().all(u8::is_ascii_digit));
-        let named = name.bytes().any(letter) && !name.contains(' ');
+        let named = name.bytes().any(letter) && memchr::memchr(b' ', name.as_bytes()).is_none();
         (named && !severity && !dated).then_some(Call::Thread(name))
     })
 }

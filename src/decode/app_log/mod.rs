@@ -172,7 +172,7 @@ impl LogReader {
         unwrapper.push(line, &mut |envelope| {
             if envelope.bare
                 && options.service_field.is_none()
-                && let Ok(line) = std::str::from_utf8(line)
+                && let Ok(line) = simdutf8::basic::from_utf8(line)
             {
                 kinds.learn(line, envelope, &options.time);
             }
@@ -186,7 +186,7 @@ impl LogReader {
         if head.is_some() || line.first() != Some(&b'{') {
             return false;
         }
-        let Ok(text) = std::str::from_utf8(line) else { return false };
+        let Ok(text) = simdutf8::basic::from_utf8(line) else { return false };
         let Some(alike) = kinds.read(text, &options.time) else { return false };
         if !is_quiet(text) || !unwrapper.passes() {
             return false;

@@ -1,7 +1,5 @@
 //! Lines around which there is no wrapper: what a quick look tells.
 
-use std::sync::LazyLock;
-
 use super::many;
 use super::text::{Shape, is_date};
 use super::wrapper::{self, Known};
@@ -14,18 +12,17 @@ pub(super) fn is_ordinary(text: &str, shape: Option<Shape>, known: &Known) -> bo
         return false;
     }
     let open = matches!(bytes.last(), Some(b'}' | b']' | b')' | b',' | b'$' | b' ' | b';' | b'"' | b'\r'));
-    // Without a branch, so that the compiler looks at many bytes at once.
-    let is = |byte: u8, odd: u8| u8::from(byte == odd);
-    let odd = bytes.iter().fold(0, |odd, byte| {
-        odd | is(*byte, b'*') | is(*byte, b'&') | is(*byte, b'\\') | is(*byte, b'\t') | is(*byte, 0x1b)
-    });
-    if open || odd != 0 || many::holds_more(text) || wrapper::is_framed(text) {
+    if open || !wrapper::is_plainly_dated(text, known) {
         return false;
     }
-    let quoted = memchr::memchr(b'"', bytes).is_some_and(|at| {
-        ["\"\"", "=\"["].iter().any(|sign| memchr::memmem::find(&bytes[at - 1..], sign.as_bytes()).is_some())
-    });
-    !quoted && wrapper::is_plainly_dated(text, known)
+    let odd = memchr::memchr3(b'*', b'&', b'\\', bytes).or_else(|| memchr::memchr3(b'\t', 0x1b, b'"', bytes));
+    let quotes = || {
+        // A quote is nothing by itself.
+        memchr::memchr2(b'\t', 0x1b, bytes).is_none()
+            && ["\"\"", "=\"["].iter().all(|sign| memchr::memmem::find(bytes, sign.as_bytes()).is_none())
+    };
+    let plain = odd.is_none_or(|at| bytes[at] == b'"' && quotes());
+    plain && !many::holds_more(text) && !wrapper::is_framed(text)
 }
 
 /// Whether a line shows by its first bytes that no wrapper is around it.
@@ -46,16 +43,17 @@ pub(super) fn is_bare(text: &str, shape: Option<Shape>) -> bool {
 
 /// Whether there are blanks in it that web pages keep from being broken at.
 pub(super) fn has_hard_blanks(text: &str) -> bool {
-    // Letters of other scripts end in the same byte as this blank.
-    static BLANK: LazyLock<memchr::memmem::Finder<'_>> = LazyLock::new(|| memchr::memmem::Finder::new("\u{a0}"));
-    !text.is_ascii() && BLANK.find(text.as_bytes()).is_some()
+    let bytes = text.as_bytes();
+    // U+00A0. Its first byte begins a letter wherever it stands, and few letters.
+    memchr::memchr_iter(0xc2, bytes).any(|at| bytes.get(at + 1) == Some(&0xa0))
 }
 
 /// Fluentd's file output: `TIME TAB TAG TAB JSON`. Its time, and its JSON.
 pub(super) fn fluentd(text: &str) -> Option<(&str, &str)> {
+    text.trim_end().ends_with('}').then_some(())?;
     let tab = memchr::memchr(b'\t', text.as_bytes())?;
     let (time, rest) = (&text[..tab], &text[tab + 1..]);
     let (tag, record) = rest.split_once('\t')?;
     let is_tag = tag.contains('.') && !tag.contains(' ');
-    (is_tag && record.starts_with('{') && record.trim_end().ends_with('}')).then_some((time, record))
+    (is_tag && record.starts_with('{')).then_some((time, record))
 }

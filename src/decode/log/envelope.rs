@@ -162,7 +162,7 @@ impl Unwrapper {
     /// Takes the next line, without its end, and gives what is in it to `sink`. Total on any bytes.
     pub fn push(&mut self, line: &[u8], sink: &mut Sink<'_>) {
         self.counts.lines += 1;
-        match std::str::from_utf8(line) {
+        match simdutf8::basic::from_utf8(line) {
             Ok(text) => self.take(text, sink),
             Err(_) => {
                 self.counts.invalid_utf8 += 1;

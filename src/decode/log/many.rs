@@ -33,11 +33,20 @@ pub(super) fn holds_more(text: &str) -> bool {
 /// Whether behind the time at the beginning of a line there are the signs of another, `-` `-` `:` of `-01-02T03:`: without a
 /// branch, so that the compiler looks at many places at once.
 fn may_hold_dates(bytes: &[u8]) -> bool {
+    const MINUTE: usize = 9;
     let behind = if bytes.first() == Some(&b'[') { 6 } else { 5 };
-    let from = |at: usize| bytes.get(behind + at..).unwrap_or_default();
-    from(0).iter().zip(from(3)).zip(from(9)).fold(0, |found, ((month, day), minute)| {
-        found | (u8::from(*month == b'-') & u8::from(*day == b'-') & u8::from(*minute == b':'))
-    }) != 0
+    let rest = bytes.get(behind..).unwrap_or_default();
+    if memchr::memchr(b'-', rest.get(MINUTE..).unwrap_or_default()).is_none() {
+        return false;
+    }
+    // Of one length, which the compiler has to know.
+    let places = rest.len().saturating_sub(MINUTE);
+    let (months, days, minutes) = (&rest[..places], &rest[3..][..places], &rest[MINUTE..][..places]);
+    let mut found = 0;
+    for at in 0..places {
+        found |= u8::from(months[at] == b'-') & u8::from(days[at] == b'-') & u8::from(minutes[at] == b':');
+    }
+    found != 0
 }
 
 fn has(text: &str, needle: &str) -> bool {

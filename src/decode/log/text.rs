@@ -26,8 +26,9 @@ pub(in crate::decode) enum Shape {
     Json,
 }
 
-/// Of the words for levels.
-const LONGEST_LEVEL: usize = "critical".len();
+/// The words for levels, the most frequent first.
+const LEVELS: [&str; 11] =
+    ["debug", "info", "trace", "warning", "warn", "error", "critical", "fatal", "off", "warnin", "err"];
 
 /// Tells the layout by the first bytes; `None` for a line that is no record, or has a wrapper before it.
 pub(super) fn shape(text: &str) -> Option<Shape> {
@@ -91,24 +92,11 @@ fn unindented(text: &str) -> &str {
     &text[blanks..]
 }
 
+/// The level at the beginning of a text and what is behind it.
 fn level(text: &str) -> Option<(&str, &str)> {
-    let bytes = &text.as_bytes()[..text.len().min(LONGEST_LEVEL + 1)];
-    let end = bytes.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(bytes.len());
-    let is_level = matches!(
-        &bytes[..end],
-        b"debug"
-            | b"info"
-            | b"warning"
-            | b"warn"
-            | b"error"
-            | b"trace"
-            | b"critical"
-            | b"fatal"
-            | b"off"
-            | b"warnin"
-            | b"err"
-    );
-    is_level.then(|| text.split_at(end))
+    let ends = |length: usize| matches!(text.as_bytes().get(length), None | Some(b' ' | b'\t'));
+    let level = LEVELS.iter().find(|level| text.starts_with(**level) && ends(level.len()))?;
+    Some(text.split_at(level.len()))
 }
 
 /// Reads a time stamp; one without a zone is UTC, as containers are.
@@ -217,11 +205,14 @@ pub(super) fn columns(text: &str) -> Option<(Option<Timestamp>, LogContent<'_>)>
 /// Splits `…<TAB>thread=123` (the tab may have become blanks).
 pub(super) fn thread_behind(text: &str) -> Option<(&str, u64)> {
     let bytes = text.as_bytes();
-    let digits = bytes.iter().rev().take(20).take_while(|byte| byte.is_ascii_digit()).count();
-    let head = &text[..text.len() - digits];
+    let mut start = bytes.len();
+    while start > 0 && bytes.len() - start < 20 && bytes[start - 1].is_ascii_digit() {
+        start -= 1;
+    }
+    let (head, digits) = text.split_at(start);
     let before = head.strip_suffix("thread=")?;
-    (digits > 0 && (before.is_empty() || before.ends_with(['\t', ' '])))
-        .then(|| (before.strip_suffix(['\t', ' ']).unwrap_or(before), number(&text[text.len() - digits..])))
+    (!digits.is_empty() && (before.is_empty() || before.ends_with(['\t', ' '])))
+        .then(|| (before.strip_suffix(['\t', ' ']).unwrap_or(before), digits.parse().unwrap_or(0)))
 }
 
 /// Takes location and ids off a message, and keeps the rest.

@@ -258,7 +258,7 @@ pub(super) fn is_plainly_dated(line: &str, known: &Known) -> bool {
     let begins = match rest.as_bytes() {
         [b'[' | b' ' | b'(', ..] => true,
         [b'-', after, ..] => !after.is_ascii_digit(),
-        _ => is_level(rest.split([' ', ':']).next().unwrap_or_default()),
+        bytes => is_level(&rest[..bytes.iter().take_while(|byte| !matches!(byte, b' ' | b':')).count()]),
     };
     begins && cf_body(rest).is_none() && program(rest).is_none()
 }
@@ -338,8 +338,12 @@ fn cf<'a>(line: &'a str, context: &TimeContext) -> Option<Peeled<'a>> {
 
 /// `HOST PROGRAM[12]: line`: what journald and syslog write behind their time.
 fn program(rest: &str) -> Option<Peeled<'_>> {
-    let (host, behind) = rest.split_once(' ')?;
-    let (program, inner) = behind.split_once(' ').unwrap_or((behind, ""));
+    // Words are short, and most lines are none of these.
+    let word = |text: &str| text.bytes().position(|byte| byte == b' ');
+    let (host, behind) = rest.split_at(word(rest)?);
+    let behind = &behind[1..];
+    let (program, inner) = behind.split_at(word(behind).unwrap_or(behind.len()));
+    let inner = inner.strip_prefix(' ').unwrap_or(inner);
     let (name, pid) = program.strip_suffix("]:").and_then(|program| program.split_once('['))?;
     let sure = !name.is_empty()
         && !name.contains('"')
@@ -481,9 +485,10 @@ fn compose<'a>(line: &'a str, known: &mut Known) -> Option<Peeled<'a>> {
 }
 
 fn is_level(text: &str) -> bool {
-    ["trace", "debug", "info", "warn", "warning", "error", "fatal", "severe", "critical", "notice", "panic"]
-        .iter()
-        .any(|level| level.eq_ignore_ascii_case(text))
+    matches!(text.len(), 4..=8)
+        && ["trace", "debug", "info", "warn", "warning", "error", "fatal", "severe", "critical", "notice", "panic"]
+            .iter()
+            .any(|level| level.eq_ignore_ascii_case(text))
 }
 
 /// `POD CONTAINER line`, `NAMESPACE POD CONTAINER line`, `NAMESPACE POD › line`: stern.
@@ -528,6 +533,10 @@ pub(super) fn is_framed(text: &str) -> bool {
     let frame = |bytes: &[u8]| {
         bytes.starts_with(b"\xe2\x94\x82") || bytes.starts_with(b"\xe2\x94\x83") || bytes.starts_with(b"\xe2\x95\x91")
     };
+    // The last bytes of these, and a blank behind them.
+    if !matches!(text.as_bytes().last(), Some(b' ' | 0x82 | 0x83 | 0x91)) {
+        return frame(text.as_bytes());
+    }
     let end = text.trim_end_matches(' ').as_bytes();
     frame(text.as_bytes()) || end.len().checked_sub(3).is_some_and(|at| frame(&end[at..]))
 }
