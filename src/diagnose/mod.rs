@@ -221,8 +221,10 @@ impl Diagnoser {
                 self.access(log, record, line);
             }
             LogContent::Continuation => self.continuation(log, record.text),
-            LogContent::Unrecognized { of_failure: true } => self.unexplained(log, record),
-            LogContent::Agent | LogContent::Foreign | LogContent::Unrecognized { .. } => {}
+            LogContent::Unrecognized { of_failure: true } | LogContent::Agent { of_failure: true } => {
+                self.unexplained(log, record);
+            }
+            LogContent::Agent { .. } | LogContent::Foreign | LogContent::Unrecognized { .. } => {}
         }
         let moved = match (self.now, self.swept) {
             (Some(now), Some(swept)) => (now.as_millisecond() - swept.as_millisecond()).abs() > 500,

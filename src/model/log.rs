@@ -56,8 +56,11 @@ pub enum LogContent<'a> {
     Access(Box<AccessLine<'a>>),
     /// A further line of the record before it: a header dump, a message over several lines.
     Continuation,
-    /// A record of another program in the same container, such as Istio's agent.
-    Agent,
+    /// A record of another program of Istio's: its agent in the same container, ztunnel.
+    Agent {
+        /// Whether it tells of a failed connection: ztunnel does, in its own words.
+        of_failure: bool,
+    },
     /// A record of an application, which is no proxy's.
     Foreign,
     /// None of these; whether it holds what only Envoy says of a failure.

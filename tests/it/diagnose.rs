@@ -511,6 +511,22 @@ fn the_program_reads_what_it_is_given() {
 }
 
 #[test]
+fn what_ztunnel_says_failed_is_not_passed_over() {
+    // Its sentences are its own, and no Envoy's: they are shown, and not explained.
+    let text = "2024-07-26T17:18:00.953004Z\terror\taccess\tconnection complete\tsrc.addr=10.244.0.9:58592 dst.addr=10.244.0.10:15008 error=\"connection timed out: deadline has elapsed\"\n";
+    let json = r#"{"level":"error","time":"2024-07-26T17:18:00.953004Z","scope":"access","message":"connection complete","src.addr":"10.244.0.9:58592","error":"connection timed out: deadline has elapsed"}"#;
+    for log in [text, json] {
+        let said = read_json(&["--from", "-"], log.as_bytes());
+        let diagnoses = said["diagnoses"].as_array().unwrap();
+        assert!(said["input"]["unexplained"] == 1 && diagnoses.is_empty(), "{said}");
+        assert_eq!(program(&["--from", "-"], log.as_bytes()).0, 3);
+    }
+    let fine =
+        text.replace("\terror\t", "\tinfo\t").replace(" error=\"connection timed out: deadline has elapsed\"", "");
+    assert_eq!(read_json(&["--from", "-"], fine.as_bytes())["input"]["unexplained"], 0);
+}
+
+#[test]
 fn a_log_is_clean_only_if_all_was_understood() {
     let record = "2026-11-25T00:11:18.142517Z\tdebug\tenvoy pool source/common/x.cc:1\t[Tags: \"ConnectionId\":\"1\"] the flux capacitor failed\tthread=1\n";
     let healthy = access(1, "GET / HTTP/1.1", "200 - via_upstream", "-", 5, "52.0.0.1:443", "10.0.0.5:40000");

@@ -254,7 +254,13 @@ fn behind_request<'a>(start: &'a str, request: &'a str, behind: &'a str) -> Opti
             store(Operator::Termination, termination.text);
             store(Operator::TransportFailure, transport.text);
         }
-        [_mixer, transport] if transport.quoted => store(Operator::TransportFailure, transport.text),
+        // Mixer's status, or details that people added.
+        [first, transport] if transport.quoted => {
+            store(Operator::TransportFailure, transport.text);
+            if super::access_found::is_details(first.text) {
+                store(Operator::Details, first.text);
+            }
+        }
         [details, termination] => {
             store(Operator::Details, details.text);
             store(Operator::Termination, termination.text);

@@ -14,6 +14,7 @@ use crate::decode::timestamp::{self, TimeContext};
 use crate::model::LoggedAt;
 
 use super::bare::{fluentd, has_hard_blanks, is_bare, is_ordinary};
+use super::cilium::{self, Printed};
 use super::csv::Table;
 use super::document::{Document, Taken};
 use super::envelope_json::{Kind, Labels, Names, buried, is_all, is_line, kind, of_bytes, time};
@@ -316,6 +317,14 @@ impl Unwrapper {
         if trimmed.starts_with(['{', '[', '"']) && self.json_line(trimmed, outer, layer, sink) {
             return;
         }
+        match cilium::printed(text) {
+            Some(Printed::Record { source, line }) => {
+                let source = if source.is_empty() { outer.source } else { source };
+                return self.emit(&line, Outer { source, shape: Some(Shape::Columns), ..outer }, sink);
+            }
+            Some(Printed::Line(inner)) => return self.lines(&inner, outer, layer + 1, sink),
+            None => {}
+        }
         let Some(peeled) = wrapper::peel(text, &mut self.known, &self.context) else {
             if self.object_behind(text, outer, layer, sink) {
                 return;
@@ -606,7 +615,7 @@ impl Unwrapper {
 
 /// The record in a string that ends its line, as YAML and Ruby write members: `textPayload: "…"`, `"message" => "…",`.
 ///
-/// And Envoy's message in logfmt: `level=debug msg="[C1] connecting to …" subsys=envoy-connection` (cilium's agent).
+/// And Envoy's message in anybody's logfmt: `level=debug msg="[C1] connecting to …" logger=connection`.
 fn quoted_behind(text: &str) -> Option<String> {
     static MESSAGE: LazyLock<memchr::memmem::Finder<'_>> = LazyLock::new(|| memchr::memmem::Finder::new("msg=\"["));
     if let Some(at) = MESSAGE.find(text.as_bytes())

@@ -8,6 +8,7 @@ mod access_field;
 mod access_format;
 mod access_found;
 mod bare;
+mod cilium;
 mod csv;
 mod document;
 mod envelope;
@@ -447,7 +448,7 @@ fn count(counts: &mut LogCounts, content: &LogContent<'_>) {
     match content {
         LogContent::Continuation => {}
         LogContent::Unrecognized { .. } | LogContent::Foreign => counts.unrecognized += 1,
-        LogContent::Proxy(_) | LogContent::Access(_) | LogContent::Agent => counts.records += 1,
+        LogContent::Proxy(_) | LogContent::Access(_) | LogContent::Agent { .. } => counts.records += 1,
     }
 }
 

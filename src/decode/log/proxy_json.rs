@@ -62,8 +62,12 @@ pub(in crate::decode) fn may_be_proxy_line(line: &str, message: &str) -> bool {
 pub(super) fn decode<'a>(json: &'a Json<'_>) -> Option<(Option<Cow<'a, str>>, LogContent<'a>)> {
     let time = TIMES.iter().find_map(|name| json.get(name)?.scalar());
     if !is_proxy(json) {
-        let agent = json.get("scope").is_some() && json.get("level").is_some() && json.get("msg").is_some();
-        return agent.then_some((time, LogContent::Agent));
+        let (scope, has) = (json.text_of(&["scope"])?, |name| json.get(name).is_some());
+        // ztunnel's own access log, as in its text.
+        if scope == "access" && has("error") && has("level") {
+            return Some((time, LogContent::Agent { of_failure: true }));
+        }
+        return (has("level") && has("msg")).then_some((time, LogContent::Agent { of_failure: false }));
     }
     let message = json.text_of(&MESSAGES)?;
     let scope = json.text_of(&SCOPES).unwrap_or_default();

@@ -189,7 +189,9 @@ pub(super) fn columns(text: &str) -> Option<(Option<Timestamp>, LogContent<'_>)>
     let Some(rest) = rest.strip_prefix("envoy").and_then(|rest| rest.strip_prefix([' ', '\t'])) else {
         // Layouts of people's own look alike; Envoy's ids tell.
         let envoy = foreign(rest).filter(|(_, line)| line.event.is_known());
-        return Some((stamp, envoy.map_or(LogContent::Agent, |(_, line)| LogContent::Proxy(line))));
+        // ztunnel's own access log: it is no Envoy, and says itself what failed.
+        let agent = LogContent::Agent { of_failure: rest.starts_with("access") && rest.contains(" error=\"") };
+        return Some((stamp, envoy.map_or(agent, |(_, line)| LogContent::Proxy(line))));
     };
     let (logger, message) = rest.split_at(blank(rest));
     let mut line = ProxyLine { logger: Cow::Borrowed(logger), ..ProxyLine::default() };
@@ -390,6 +392,6 @@ mod tests {
     #[test]
     fn the_agent_is_not_envoy() {
         let text = "2024-09-01T10:00:00.000000Z\tinfo\txdsproxy\tconnected to upstream XDS server: istiod.istio-system.svc:15012";
-        assert!(matches!(columns(text).unwrap().1, LogContent::Agent));
+        assert!(matches!(columns(text).unwrap().1, LogContent::Agent { of_failure: false }));
     }
 }
