@@ -10,8 +10,7 @@ use serde::Deserialize;
 
 use super::deadline::TimedOut;
 use super::outside::{outside, outside_bytes};
-use super::plugin::PluginError;
-use super::secrets::describe_auth;
+use super::secrets::{PluginError, describe_auth};
 use crate::decode::parse_error;
 use crate::model::FailureCause;
 

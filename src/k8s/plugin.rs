@@ -21,6 +21,7 @@ use tower::BoxError;
 
 use super::deadline::Deadline;
 use super::error::ApiError;
+use super::secrets::PluginError;
 use crate::decode::parse_error;
 use crate::system::kill_tree;
 
@@ -39,14 +40,6 @@ const BEFORE_ITS_END: SignedDuration = SignedDuration::from_secs(60);
 /// How long a token is used at least: one that has always ended (a clock that goes wrong) is not asked for with every
 /// request.
 const LEAST_USE: Duration = Duration::from_secs(10);
-
-/// What a plugin failed of: never what it printed, or was given as arguments or in its environment.
-#[derive(Debug, thiserror::Error)]
-#[error("the credential plugin {command:?} {why}")]
-pub(super) struct PluginError {
-    command: String,
-    why: String,
-}
 
 /// A credential plugin, and what it gave last.
 #[derive(Debug)]

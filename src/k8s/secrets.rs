@@ -8,7 +8,17 @@ use kube::config::{KubeconfigError, LoadDataError};
 
 use crate::decode::parse_error;
 
-/// What a credential failure may say. Plugins are run by [`super::plugin`].
+/// What a plugin failed of: never what it printed, or was given as arguments or in its environment.
+#[derive(Debug, thiserror::Error)]
+#[error("the credential plugin {command:?} {why}")]
+pub(super) struct PluginError {
+    /// The program, as its user may be told of it.
+    pub(super) command: String,
+    /// What it did.
+    pub(super) why: String,
+}
+
+/// What a credential failure may say. Of plugins, see `plugin.rs`.
 pub(super) fn describe_auth(error: &AuthError) -> String {
     match error {
         AuthError::MalformedTokenExpirationDate(_) => "the credential's expiry is no time".to_owned(),
