@@ -1,6 +1,7 @@
 //! Loki: LogQL over its HTTP API (grafana.com/docs/loki/latest/reference/loki-http-api): `query_range` of streams, page by
 //! time, and of `count_over_time`.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -177,6 +178,12 @@ fn refused(error: WebError) -> StoreError {
     }
 }
 
+/// A point of a series: its second, and its count.
+fn point(value: &Value) -> Option<(i64, u64)> {
+    let count = value[1].as_str()?.parse::<f64>().ok()?;
+    Some((value[0].as_f64()?.round() as i64, count as u64))
+}
+
 fn nanos(at: Timestamp) -> String {
     at.as_nanosecond().to_string()
 }
@@ -296,21 +303,22 @@ impl LogStore for Loki<'_> {
     fn count<'a>(&'a self, ask: &'a Ask, step: i64) -> BoxFuture<'a, Result<Vec<Group>, StoreError>> {
         Box::pin(async move {
             let names = ask.fields.groups();
-            let query =
-                format!("sum by ({}) (count_over_time({}[{step}s]))", names.join(","), self.query(ask, &[], ""));
+            // An evaluation counts what is younger than a step before it and no younger than itself: with a nanosecond's
+            // offset, it counts the step from its first moment to its last. Times that are no multiple of the step would
+            // be moved to one (pkg/querier/queryrange/splitters.go, alignStartEnd).
+            let selected = self.query(ask, &[], "");
+            let query = format!("sum by ({}) (count_over_time({selected}[{step}s] offset 1ns))", names.join(","));
             let first = ask.since.as_second().div_euclid(step) * step;
             let last = ask.until.as_second();
             let mut length = COUNTED.as_secs().max(step) / step * step;
-            let (mut from, mut found) = (first, Vec::new());
+            // Where it splits a query, the moment between two parts may be evaluated by both.
+            let (mut from, mut counts) = (first, BTreeMap::new());
             while from < last {
                 let to = (from + length).min(last.div_euclid(step) * step + step);
-                // An evaluation counts what is younger than a step before it and no younger than itself: a nanosecond
-                // earlier, it counts the step from its first moment to its last.
-                let end = |second: i64| (i128::from(second) * 1_000_000_000 - 1).to_string();
                 let request = WebRequest::get(RANGE)
                     .with("query", query.as_str())
-                    .with("start", end(from + step))
-                    .with("end", end(to))
+                    .with("start", format!("{}000000000", from + step))
+                    .with("end", format!("{to}000000000"))
                     .with("step", step.to_string());
                 let answer = match self.ask(&request, ask).await {
                     Err(StoreError::Refused { message, .. })
@@ -327,20 +335,17 @@ impl LogStore for Loki<'_> {
                 for series in answer["data"]["result"].as_array().into_iter().flatten() {
                     let label = |name: &&str| series["metric"][*name].as_str().unwrap_or_default().to_owned();
                     let values: Vec<String> = names.iter().map(label).collect();
-                    for point in series["values"].as_array().into_iter().flatten() {
-                        let (Some(second), Some(count)) =
-                            (point[0].as_f64(), point[1].as_str().and_then(|count| count.parse::<f64>().ok()))
-                        else {
-                            continue;
-                        };
-                        let start = (second / step as f64).round() as i64 * step - step;
-                        if count > 0.0 {
-                            found.push(Group { values: values.clone(), start, count: count as u64, seen: None });
+                    for (at, count) in series["values"].as_array().into_iter().flatten().filter_map(point) {
+                        if from < at && at <= to && count > 0 {
+                            counts.insert((values.clone(), at - step), count);
                         }
                     }
                 }
                 from = to;
             }
+            let each = counts.into_iter();
+            let mut found: Vec<Group> =
+                each.map(|((values, start), count)| Group { values, start, count, seen: None }).collect();
             if !found.is_empty() {
                 self.see_ends(ask, step, &mut found).await?;
             }

@@ -3,10 +3,10 @@
 
     equal.py BINARY [--lines N] [--diagnose] [--only STORE] FILE…
 
-Each file becomes the log of a container: `TIME LINE`, with the kubelet's time. It is written to a file for --from, and
+Each file, or each one in a directory, becomes the log of a container: `TIME LINE`, with the kubelet's time. It is written to a file for --from, and
 loaded into VictoriaLogs and OpenSearch as Fluent Bit would, and into Loki, if it runs, as Promtail would. The JSON reports
 are compared, but for what names the source."""
-import datetime, json, pathlib, subprocess, sys, tempfile, urllib.error, urllib.request
+import datetime, gzip, json, pathlib, subprocess, sys, tempfile, urllib.error, urllib.request
 
 VICTORIA, OPENSEARCH, LOKI = "http://127.0.0.1:19428", "http://127.0.0.1:19200", "http://127.0.0.1:19310"
 START = datetime.datetime(2026, 11, 19, 10, 0, tzinfo=datetime.timezone.utc)
@@ -23,16 +23,27 @@ def stamp(index):
     return at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "%03dZ" % (index % 999 + 1)
 
 
-def lines_of(path, filler):
+def texts_of(path):
+    """The lines of a file as a container would have written them; nothing of one that is no text."""
     raw = path.read_bytes()
+    if raw.startswith(b"\x1f\x8b"):
+        raw = gzip.decompress(raw)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raw = raw.decode("utf-16").encode()
+    elif b"\0" in raw[:4096]:
+        return []
     lines = [line.rstrip("\r") for line in raw.decode(errors="replace").split("\n")]
-    lines = [line for line in lines if line]
-    lines = [(START + datetime.timedelta(minutes=-1, microseconds=i), f"nothing to see here {i}") for i in range(filler)], lines
-    quiet, own = lines
-    stamped = [(at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "001Z", text) for at, text in quiet]
-    return stamped + [(stamp(index), text) for index, text in enumerate(own)]
+    return [line for line in lines if line]
+
+
+def containers_of(path, number, filler):
+    """The logs of a case by pod: one of a file, one for each file of a directory."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    quiet = [(START + datetime.timedelta(minutes=-1, microseconds=i), f"nothing to see here {i}") for i in range(filler)]
+    quiet = [(at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "001Z", text) for at, text in quiet]
+    texts = [texts for texts in map(texts_of, files) if texts]
+    return {f"case-{number}-{part}-7d9f8b6c5d-x2x4z": quiet + [(stamp(index), text) for index, text in enumerate(lines)]
+            for part, lines in enumerate(texts)}
 
 
 def runs(url):
@@ -115,17 +126,16 @@ def main():
     equal = dict.fromkeys(stores, 0)
     run = datetime.datetime.now().strftime("%H%M%S")
     for number, path in enumerate(files):
-        lines = lines_of(path, filler)
         container = "istio-proxy" if about == "diagnose" else "app"
-        pod, namespace = f"case-{number}-7d9f8b6c5d-x2x4z", f"n{run}-{number}"
-        index = f"equal-{run}-{number}"
-        load(stores, index, namespace, pod, container, lines)
+        namespace, index = f"n{run}-{number}", f"equal-{run}-{number}"
         with tempfile.TemporaryDirectory() as directory:
-            log = pathlib.Path(directory) / f"{namespace}_{pod}_0b6c2b2e-1111-2222-3333-444455556666" / container / "0.log"
-            log.parent.mkdir(parents=True)
-            log.write_text("".join(f"{time} {text}\n" for time, text in lines))
+            for pod, lines in containers_of(path, number, filler).items():
+                load(stores, index, namespace, pod, container, lines)
+                log = pathlib.Path(directory) / f"{namespace}_{pod}_0b6c2b2e-1111-2222-3333-444455556666" / container / "0.log"
+                log.parent.mkdir(parents=True)
+                log.write_text("".join(f"{time} {text}\n" for time, text in lines))
             more = ["--by", "hour", "--top", "0"] if about == "resets" else ["--exit-zero"]
-            want, _ = report([binary, about, "--from", str(log), "-o", "json", *more], about, filler)
+            want, _ = report([binary, about, "--from", directory, "-o", "json", *more], about, filler)
         asked = {"VictoriaLogs": ["--victorialogs", VICTORIA], "OpenSearch": ["--elasticsearch", OPENSEARCH, "--query", index], "Loki": ["--loki", LOKI]}
         for store in stores:
             flags = asked[store]
