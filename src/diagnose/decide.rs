@@ -312,7 +312,7 @@ pub(super) fn access(line: &AccessLine, timeout: Option<Duration>) -> Option<Ver
         ("LH", Cause::HealthCheckFailed),
         ("DT", Cause::MaxDurationReached),
         ("UT", Cause::UpstreamResponseTimeout),
-        ("UMSDR", Cause::UpstreamResponseTimeout),
+        ("UMSDR", Cause::MaxDurationReached),
         ("SI", Cause::DownstreamIdleTimeout),
         ("UH", Cause::NoHealthyUpstream),
         ("DPE", Cause::DownstreamProtocolError),

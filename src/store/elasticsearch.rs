@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::ask::{Ask, Condition, Wanted, Words};
@@ -414,7 +414,8 @@ impl LogStore for Elasticsearch<'_> {
                 let edge = Timestamp::from_millisecond(last).unwrap_or(until);
                 if edge > from {
                     found.extend(groups.filter(|group| group.start < edge.as_second()));
-                    length = from.duration_until(edge) * 2;
+                    // Whole steps of whole seconds.
+                    length = SignedDuration::from_secs(from.duration_until(edge).as_secs().max(step) / step * step * 2);
                     from = edge;
                 } else {
                     // More containers than buckets.
