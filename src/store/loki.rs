@@ -21,6 +21,9 @@ const SAMPLE: usize = 200;
 /// How much time one count asks for; more than 11,000 points, or 500 series, are refused.
 const COUNTED: SignedDuration = SignedDuration::from_hours(24);
 
+/// The last letters of names of pods.
+const LETTERS: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+
 /// A Loki server.
 pub struct Loki<'c> {
     web: Web<'c>,
@@ -145,6 +148,53 @@ impl<'c> Loki<'c> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Counts what is selected by source and step. Where it refuses a stretch as too much, a shorter one is asked for.
+    async fn count_into(
+        &self,
+        counts: &mut BTreeMap<(Vec<String>, i64), u64>,
+        ask: &Ask,
+        step: i64,
+        selected: &str,
+    ) -> Result<(), StoreError> {
+        let names = ask.fields.groups();
+        // An evaluation counts what is younger than a step before it and no younger than itself: with a nanosecond's
+        // offset, it counts the step from its first moment to its last. Times that are no multiple of the step would
+        // be moved to one (pkg/querier/queryrange/splitters.go, alignStartEnd).
+        let query = format!("sum by ({}) (count_over_time({selected}[{step}s] offset 1ns))", names.join(","));
+        let last = ask.until.as_second();
+        let mut length = COUNTED.as_secs().max(step) / step * step;
+        let mut from = ask.since.as_second().div_euclid(step) * step;
+        while from < last {
+            let to = (from + length).min(last.div_euclid(step) * step + step);
+            let request = WebRequest::get(RANGE)
+                .with("query", query.as_str())
+                .with("start", format!("{}000000000", from + step))
+                .with("end", format!("{to}000000000"))
+                .with("step", step.to_string());
+            let answer = match self.ask(&request, ask).await {
+                Err(StoreError::Refused { message, .. })
+                    if length > step && ["maximum", "limit", "exceeded"].iter().any(|word| message.contains(word)) =>
+                {
+                    length = (length / 2).max(step) / step * step;
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            for series in answer["data"]["result"].as_array().into_iter().flatten() {
+                let label = |name: &&str| series["metric"][*name].as_str().unwrap_or_default().to_owned();
+                let values: Vec<String> = names.iter().map(label).collect();
+                for (at, count) in series["values"].as_array().into_iter().flatten().filter_map(point) {
+                    // Where it splits a query, the moment between two parts may be evaluated by both.
+                    if from < at && at <= to && count > 0 {
+                        counts.insert((values.clone(), at - step), count);
+                    }
+                }
+            }
+            from = to;
+        }
+        Ok(())
     }
 
     /// Counts are of whole steps: the first and the last entry say how much of theirs has any.
@@ -302,46 +352,21 @@ impl LogStore for Loki<'_> {
 
     fn count<'a>(&'a self, ask: &'a Ask, step: i64) -> BoxFuture<'a, Result<Vec<Group>, StoreError>> {
         Box::pin(async move {
-            let names = ask.fields.groups();
-            // An evaluation counts what is younger than a step before it and no younger than itself: with a nanosecond's
-            // offset, it counts the step from its first moment to its last. Times that are no multiple of the step would
-            // be moved to one (pkg/querier/queryrange/splitters.go, alignStartEnd).
             let selected = self.query(ask, &[], "");
-            let query = format!("sum by ({}) (count_over_time({selected}[{step}s] offset 1ns))", names.join(","));
-            let first = ask.since.as_second().div_euclid(step) * step;
-            let last = ask.until.as_second();
-            let mut length = COUNTED.as_secs().max(step) / step * step;
-            // Where it splits a query, the moment between two parts may be evaluated by both.
-            let (mut from, mut counts) = (first, BTreeMap::new());
-            while from < last {
-                let to = (from + length).min(last.div_euclid(step) * step + step);
-                let request = WebRequest::get(RANGE)
-                    .with("query", query.as_str())
-                    .with("start", format!("{}000000000", from + step))
-                    .with("end", format!("{to}000000000"))
-                    .with("step", step.to_string());
-                let answer = match self.ask(&request, ask).await {
-                    Err(StoreError::Refused { message, .. })
-                        if length > step
-                            && (message.contains("maximum")
-                                || message.contains("limit")
-                                || message.contains("exceeded")) =>
-                    {
-                        length = (length / 2).max(step) / step * step;
-                        continue;
-                    }
-                    outcome => outcome?,
-                };
-                for series in answer["data"]["result"].as_array().into_iter().flatten() {
-                    let label = |name: &&str| series["metric"][*name].as_str().unwrap_or_default().to_owned();
-                    let values: Vec<String> = names.iter().map(label).collect();
-                    for (at, count) in series["values"].as_array().into_iter().flatten().filter_map(point) {
-                        if from < at && at <= to && count > 0 {
-                            counts.insert((values.clone(), at - step), count);
-                        }
+            let mut counts = BTreeMap::new();
+            match self.count_into(&mut counts, ask, step, &selected).await {
+                // More pods than it counts at once: by the last letter of their names, which is drawn by lot for most.
+                Err(StoreError::Refused { message, .. })
+                    if message.contains("series") && self.known().labels.contains(&ask.fields.pod) =>
+                {
+                    let pod = &ask.fields.pod;
+                    let each = LETTERS.chars().map(|letter| format!("{pod}=~\".*{letter}\""));
+                    for part in each.chain([format!("{pod}!~\".*[{LETTERS}]\"")]) {
+                        let selected = selected.replacen('{', &format!("{{{part},"), 1);
+                        self.count_into(&mut counts, ask, step, &selected).await?;
                     }
                 }
-                from = to;
+                outcome => outcome?,
             }
             let each = counts.into_iter();
             let mut found: Vec<Group> =

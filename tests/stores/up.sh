@@ -8,9 +8,13 @@ if [ ! -x "$dir/bin/victoria-logs" ]; then
   GOBIN="$dir/bin" GOFLAGS=-mod=mod go install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.1
 fi
 if [ "${2:-}" = loki ] && [ ! -x "$dir/bin/loki" ]; then
-  # Its go.mod replaces modules, so that it builds in its own directory only.
-  module=$(cd "$dir" && go mod download -json github.com/grafana/loki/v3@v3.7.8 | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
-  (cd "$module" && CGO_ENABLED=0 go build -ldflags '-s -w' -o "$dir/bin/loki" ./cmd/loki)
+  # It builds in its own directory only, where its go.mod wants a module that is published apart.
+  of() { (cd "$dir" && go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'); }
+  cp -r "$(of github.com/grafana/loki/v3@v3.7.8)" "$dir/loki-source"
+  chmod -R u+w "$dir/loki-source"
+  cp -r "$(of github.com/grafana/loki/pkg/push@v0.0.0-20250630054201-94c0ba7b0952)" "$dir/loki-source/pkg/push"
+  (cd "$dir/loki-source" && CGO_ENABLED=0 GOFLAGS='-mod=mod -buildvcs=false' go build -ldflags '-s -w' -o "$dir/bin/loki" ./cmd/loki)
+  rm -rf "$dir/loki-source"
 fi
 if [ ! -f "$dir/opensearch.classpath" ]; then
   cp -r "$here/opensearch" "$dir/"

@@ -146,6 +146,27 @@ fn loki_of(asked: &Asked, lines: Lines) -> Said {
 }
 
 #[test]
+fn more_pods_than_loki_counts_at_once_are_counted_in_parts() {
+    let server = Server::start(|asked| {
+        let query = parameter(asked, "query");
+        let of_part = query.split_once("{pod=~\".*").and_then(|(_, rest)| rest.chars().next());
+        if !query.starts_with("sum by") {
+            return loki(asked);
+        }
+        if of_part.is_none() && !query.contains("{pod!~") {
+            let text = "maximum number of series (1) reached for a single query; consider reducing query cardinality";
+            return Said::status(400, "content-type: text/plain\r\n", text);
+        }
+        let lines = lines().into_iter().filter(|(_, pod, _)| pod.chars().last() == of_part).collect();
+        loki_of(&Asked { line: asked.line.clone(), header: String::new(), body: String::new() }, lines)
+    });
+    let mut args = vec!["resets", "--loki", &server.url, "-n", "shop"];
+    args.extend(WINDOW);
+    let report: Value = serde_json::from_str(&plugin(args).run().exits(0).stdout).unwrap();
+    assert_eq!(of_any_source(report), of_any_source(from_files()));
+}
+
+#[test]
 fn loki_is_asked_as_it_is_documented() {
     let server = Server::start(loki);
     let mut args = vec!["resets", "--loki", &server.url, "-n", "shop", "--query", "{cluster=\"a\"}"];
