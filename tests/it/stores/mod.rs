@@ -328,7 +328,7 @@ fn queries_are_printed_for_every_store() {
         for word in words {
             assert!(run.stdout.contains(word), "{store}: {word} is not in {}", run.stdout);
         }
-        run.complains("resets --from FILE");
+        let run = run.complains("resets --from FILE");
         // What Google and CloudWatch take at most (logging/quotas, StartQuery's queryString).
         let most = if store == "cloudwatch" { 10_000 } else { 20_000 };
         assert!(run.stdout.trim_end().chars().count() <= most, "{store}");
