@@ -136,19 +136,21 @@ pub(super) fn details(details: &str) -> Option<Verdict> {
     if starts("ext proc error") {
         return certain(Cause::ExtProcFailure);
     }
+    if ["response timeout", "upstream response timeout", "upstream per try timeout", "upstream per try idle timeout"]
+        .iter()
+        .any(|prefix| starts(prefix))
+    {
+        return certain(Cause::UpstreamResponseTimeout);
+    }
     if [
-        "response timeout",
-        "upstream response timeout",
-        "upstream per try timeout",
-        "upstream per try idle timeout",
+        "max duration timeout",
+        "max connection duration reached",
+        "max stream duration",
         "upstream max stream duration reached",
     ]
     .iter()
     .any(|prefix| starts(prefix))
     {
-        return certain(Cause::UpstreamResponseTimeout);
-    }
-    if starts("max duration timeout") || starts("max connection duration reached") || starts("max stream duration") {
         return certain(Cause::MaxDurationReached);
     }
     if starts("rbac access denied") {
