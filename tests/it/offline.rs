@@ -386,3 +386,116 @@ fn one_proxy_of_a_map_that_cannot_be_read_costs_the_others_nothing() {
         (&1.into(), &"shop/bad".into())
     );
 }
+
+/// istioctl's array of two clusters, whose first has this timeout.
+fn two_clusters(timeout: &str) -> String {
+    json!([
+        {"name": "outbound|443||api.example.com", "type": "STRICT_DNS", "connectTimeout": timeout},
+        {"name": "outbound|80||web.shop.svc.cluster.local", "type": "EDS", "connectTimeout": "10s"},
+    ])
+    .to_string()
+}
+
+/// Each proxy that a file gives, with the timeout that it has for api.example.com.
+fn proxies_of(path: &Path, code: i32) -> Vec<(String, String)> {
+    let from = path.to_str().unwrap();
+    let run = plugin(["clusters", "--from", from, "--fqdn", "api.example.com", "-o", "json"]).run().exits(code);
+    let timeout = |clusters: &Value| clusters[0]["connectTimeout"].as_str().unwrap().to_owned();
+    let name = |name: &str| name.replace(from, "FILE");
+    match serde_json::from_str(&run.stdout).unwrap() {
+        Value::Object(all) => all.iter().map(|(proxy, clusters)| (name(proxy), timeout(clusters))).collect(),
+        one => vec![("FILE".to_owned(), timeout(&one))],
+    }
+}
+
+#[test]
+fn several_dumps_of_one_file_are_several_proxies() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (two_clusters("1s"), two_clusters("2s"));
+    let pretty = |text: &str| serde_json::to_string_pretty(&serde_json::from_str::<Value>(text).unwrap()).unwrap();
+    let (long, longer) = (pretty(&one), pretty(&two));
+    let numbered = [("FILE", "1s"), ("FILE#2", "2s")];
+    let named = [("shop/web-1", "1s"), ("pay/ledger-7d4b9c-x2x4v", "2s")];
+    let node = |pod: &str| json!({"@type": "x/envoy.admin.v3.BootstrapConfigDump", "bootstrap": {"node": {"id": format!("sidecar~10.0.0.1~{pod}~x")}}});
+    let whole = |pod: &str, clusters: &str| {
+        let entries: Vec<Value> = serde_json::from_str::<Vec<Value>>(clusters)
+            .unwrap()
+            .into_iter()
+            .map(|cluster| json!({"cluster": cluster}))
+            .collect();
+        json!({"configs": [node(pod), {"@type": "x/envoy.admin.v3.ClustersConfigDump", "dynamic_active_clusters": entries}]}).to_string()
+    };
+    let (first, second) = (whole("web-1.shop", &one), whole("ledger-7d4b9c-x2x4v.pay", &two));
+    for (form, text, wanted) in [
+        ("appended", format!("{long}\n{longer}\n"), numbered),
+        ("with nothing between", format!("{one}{two}"), numbered),
+        ("one a line", format!("{one}\n{two}\n"), numbered),
+        ("one a line of Windows", format!("{one}\r\n{two}\r\n"), numbered),
+        ("separated", format!("{long}\n---\n{longer}\n"), numbered),
+        ("separated at both ends", format!("---\n{long}\n---\n{longer}\n---\n"), numbered),
+        ("a list of lists", format!("[{one}, {two}]"), numbered),
+        ("lists of lists", format!("[{one}]\n[{two}]\n"), numbered),
+        ("text sequences", format!("\u{1e}{one}\n\u{1e}{two}\n"), numbered),
+        ("with marks of UTF-8", format!("\u{feff}{one}\n\u{feff}{two}\n"), numbered),
+        ("named above", format!("# web-1.shop\n{long}\n# ledger-7d4b9c-x2x4v.pay\n{longer}\n"), named),
+        (
+            "named above, as kubectl's names",
+            format!("=== shop/web-1 ===\n{one}\n=== pay/ledger-7d4b9c-x2x4v ===\n{two}\n"),
+            named,
+        ),
+        ("named after a separator", format!("--- web-1.shop\n{one}\n--- ledger-7d4b9c-x2x4v.pay\n{two}"), named),
+        ("whole dumps", format!("{first}\n{second}"), named),
+        ("whole dumps under other names", format!("# other-1.shop\n{first}\n---\n# other-2.shop\n{second}"), named),
+        ("a list of whole dumps", format!("[{first}, {second}]"), named),
+    ] {
+        let path = written(directory.path(), "dumps.json", text.as_bytes());
+        let found = proxies_of(&path, 0);
+        let found: BTreeSet<_> = found.iter().map(|(proxy, timeout)| (proxy.as_str(), timeout.as_str())).collect();
+        assert_eq!(found, BTreeSet::from(wanted), "{form}");
+        assert_eq!(audit_of(&[&path])["coverage"]["audited"], 2, "{form}");
+        // Windows' UTF-16 of it is the same.
+        for (mark, turn) in [(b"\xff\xfe", u16::to_le_bytes as fn(u16) -> [u8; 2]), (b"\xfe\xff", u16::to_be_bytes)] {
+            let wide = [&mark[..], &text.encode_utf16().flat_map(turn).collect::<Vec<u8>>()].concat();
+            let wide = written(directory.path(), "dumps.json", &wide);
+            assert_eq!(proxies_of(&wide, 0).len(), 2, "{form}, UTF-16");
+        }
+    }
+    // Three are three, beyond what is read at once too.
+    let many: String = (0..300).map(|_| format!("{long}\n---\n")).collect();
+    let path = written(directory.path(), "many.json", many.as_bytes());
+    assert_eq!(audit_of(&[&path])["coverage"]["audited"], 300);
+    // A broken one costs those before it nothing, and is said.
+    let path = written(directory.path(), "broken.json", format!("{one}\n{}", &two[..40]).as_bytes());
+    let audit = audit_of(&[&path]);
+    assert_eq!((&audit["coverage"]["audited"], &audit["coverage"]["failed"]), (&json!(1), &json!(1)), "{audit}");
+    assert!(audit.to_string().contains("ends early"), "{audit}");
+}
+
+#[test]
+fn a_list_of_several_proxies_says_that_it_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let flat = |text: &str| {
+        let clusters: Vec<Value> = serde_json::from_str(text).unwrap();
+        clusters.iter().map(|cluster| format!("{cluster}\n")).collect::<String>()
+    };
+    let yaml = |timeout: &str| {
+        format!("- name: outbound|443||api.example.com\n  type: STRICT_DNS\n  connectTimeout: {timeout}\n")
+    };
+    for (form, text) in [
+        ("parts", format!("{}{}", flat(&two_clusters("1s")), flat(&two_clusters("2s")))),
+        (
+            "a joined list",
+            format!("{},{}", two_clusters("1s").trim_end_matches(']'), two_clusters("2s").trim_start_matches('[')),
+        ),
+        ("YAML", yaml("1s") + &yaml("2s")),
+    ] {
+        let path = written(directory.path(), "dumps.json", text.as_bytes());
+        let run = plugin(["timeouts", "--from", path.to_str().unwrap()]).run().exits(1);
+        for said in ["1s", "2s", "1 proxy not read", "two clusters of one name"] {
+            assert!(run.stdout.contains(said), "{form}: {}", run.stdout);
+        }
+    }
+    let separated = format!("{}---\n{}", yaml("1s"), yaml("2s"));
+    let path = written(directory.path(), "separated.yaml", separated.as_bytes());
+    assert_eq!(proxies_of(&path, 0), [("FILE".to_owned(), "1s".to_owned()), ("FILE#2".to_owned(), "2s".to_owned())]);
+}
