@@ -7,9 +7,12 @@ use std::time::Duration;
 use super::behaviour::Behaviour;
 use super::filters::Attached;
 use super::mesh::Mesh;
-use crate::model::istio::{ControlPlane, EffectiveMesh, IstioObjects, PatchContext, PatchOperation, Sidecar, Version};
+use crate::model::istio::{
+    ControlPlane, EffectiveMesh, IstioObjects, PatchContext, PatchOperation, Sidecar, Version, minor_version,
+};
 use crate::model::{
     ClusterKind, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, Proxy, ProxyRole, ProxySnapshot,
+    TUNNELS,
 };
 
 /// A control plane that proxies are connected to, or what is assumed of one that cannot be seen.
@@ -72,6 +75,14 @@ impl<'a> ProxyClass<'a> {
     #[must_use]
     pub fn told(&self) -> Option<Duration> {
         self.told
+    }
+
+    /// Which cluster shows that.
+    #[must_use]
+    pub fn told_by(&self, snapshot: &'a MeshSnapshot) -> &'static str {
+        let black_hole = || self.rows(snapshot).any(|cluster| cluster.kind() == ClusterKind::BlackHole);
+        let is_waypoint = self.representative.proxy.role == ProxyRole::Waypoint;
+        if !is_waypoint || black_hole() { "BlackHoleCluster" } else { TUNNELS[0] }
     }
 
     /// Whether that is no longer what the mesh configuration says.
@@ -192,6 +203,7 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
             let values = counts.get(&seen.peers(proxy))?;
             values.iter().max_by_key(|(value, count)| (**count, **value)).map(|(value, _)| *value)
         });
+        let told = told.or_else(|| by_tunnel(snapshot, read));
         // Labels matter only as far as a selector of the proxy's namespace or the root namespace asks for them.
         let key = (
             (proxy.id.context.as_str(), proxy.id.namespace.as_str(), proxy.revision.as_str(), proxy.role),
@@ -223,6 +235,16 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
         class_of.push(class);
     }
     (planes, classes, class_of)
+}
+
+/// What a waypoint's tunnel to its services holds, the mesh's value too; up to 1.23.0 it was always 2 s
+/// (`networking/core/cluster_waypoint.go`, `buildConnectOriginate`).
+fn by_tunnel(snapshot: &MeshSnapshot, read: &ProxySnapshot) -> Option<Duration> {
+    let version = minor_version(&read.proxy.istio_version);
+    let mut clusters = read.clusters.iter().map(|row| &snapshot.clusters[row as usize]);
+    let tunnel = clusters.find(|cluster| &*cluster.name == TUNNELS[0] && cluster.source == ClusterSource::Active)?;
+    let is_mesh = |held: &Duration| version >= Some((1, 24)) || *held != Duration::from_secs(2);
+    (read.proxy.role == ProxyRole::Waypoint).then_some(tunnel.connect_timeout)?.filter(is_mesh)
 }
 
 /// Whether a waypoint is an ambient mesh's east-west gateway (`pilot/pkg/model/context.go`).

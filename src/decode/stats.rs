@@ -1,7 +1,7 @@
 //! Envoy's counters: `/clusters?format=json`, one cluster at a time as it streams, and `/stats` line by line.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
