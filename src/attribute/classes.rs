@@ -175,17 +175,20 @@ fn domain<'a>(snapshot: &'a MeshSnapshot, read: &ProxySnapshot) -> Option<&'a st
 /// Sorts the proxies of a snapshot into classes.
 pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
     let (planes, plane_of) = planes(snapshot);
-    let black_holes: Vec<u32> = (0u32..)
-        .zip(&snapshot.clusters)
-        .filter(|(_, cluster)| cluster.kind() == ClusterKind::BlackHole && cluster.source == ClusterSource::Active)
-        .map(|(position, _)| position)
-        .collect();
+    let rows_of = |name: &str| -> Vec<u32> {
+        let active = |cluster: &EnvoyCluster| &*cluster.name == name && cluster.source == ClusterSource::Active;
+        let rows = (0u32..).zip(&snapshot.clusters).filter(|(_, cluster)| active(cluster));
+        rows.map(|(position, _)| position).collect()
+    };
+    let telling = TELLING.map(rows_of);
     // Of each proxy: its control plane, what is for it, and what it was told.
     let mut seen: Vec<Seen<'_>> = Vec::with_capacity(snapshot.proxies.len());
     for (read, plane) in snapshot.proxies.iter().zip(plane_of) {
-        let row = black_holes.iter().find(|&&row| read.clusters.contains(row));
-        let own = row.and_then(|&row| snapshot.clusters[row as usize].connect_timeout);
-        seen.push(Seen::new(&read.proxy, plane, own, &planes));
+        let held = telling.each_ref().map(|rows| {
+            let row = rows.iter().find(|&&row| read.clusters.contains(row));
+            row.and_then(|&row| snapshot.clusters[row as usize].connect_timeout)
+        });
+        seen.push(Seen::new(&read.proxy, plane, held, &planes));
     }
     // A waypoint has no such cluster; what most of its control plane's proxies were told holds for it.
     let mut counts: HashMap<(Option<usize>, &str, &str), BTreeMap<Duration, usize>> = HashMap::new();
@@ -237,6 +240,10 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
     (planes, classes, class_of)
 }
 
+/// Clusters of a sidecar that hold the mesh's value where no EnvoyFilter is for them, and for the second one no
+/// defaultTrafficPolicy.
+const TELLING: [&str; 2] = ["BlackHoleCluster", "InboundPassthroughCluster"];
+
 /// What a waypoint's tunnel to its services holds, the mesh's value too; up to 1.23.0 it was always 2 s
 /// (`networking/core/cluster_waypoint.go`, `buildConnectOriginate`).
 fn by_tunnel(snapshot: &MeshSnapshot, read: &ProxySnapshot) -> Option<Duration> {
@@ -285,12 +292,12 @@ impl<'a> Seen<'a> {
         (self.plane, proxy.id.context.as_str(), revision)
     }
 
-    fn new(proxy: &Proxy, plane: Option<usize>, own: Option<Duration>, planes: &[Plane<'a>]) -> Self {
+    fn new(proxy: &Proxy, plane: Option<usize>, held: [Option<Duration>; 2], planes: &[Plane<'a>]) -> Self {
         let Some(found) = plane.map(|plane| &planes[plane]) else {
             return Self {
                 plane,
                 is_placed: false,
-                own,
+                own: held[0],
                 lags: false,
                 sidecar: None,
                 sidecar_certain: true,
@@ -306,7 +313,10 @@ impl<'a> Seen<'a> {
         let address = |found: &Attached<'_>| (std::ptr::from_ref(found.filter).addr(), found.certain);
         let attached = filters.iter().map(|filters| filters.iter().map(address).collect()).collect();
         // A filter may give BlackHoleCluster another value, which is then not the mesh's.
-        let own = own.filter(|&held| !filters.first().is_some_and(|filters| patches_black_hole(filters, held)));
+        let patched = |name: &str, held| filters.first().is_some_and(|filters| may_patch(filters, name, held));
+        let baseline = found.effective.as_ref().is_some_and(|mesh| mesh.default_connection_pool.is_some());
+        let beside = held[1].filter(|&held| !baseline && !patched(TELLING[1], held));
+        let own = held[0].and_then(|held| if patched(TELLING[0], held) { beside } else { Some(held) });
         let value = found.effective.as_ref().filter(|mesh| mesh.doubt.is_none()).map(|mesh| mesh.connect_timeout);
         let rules = mesh.selecting_rules(proxy, &labels).into_iter();
         let rules = rules.map(|(rule, certain)| (std::ptr::from_ref(rule).addr(), certain)).collect();
@@ -324,14 +334,20 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Whether one of a proxy's filters may give `BlackHoleCluster` the value that it holds.
-fn patches_black_hole(filters: &[Attached<'_>], held: Duration) -> bool {
+/// Whether one of a proxy's filters may give one of [`TELLING`] the value that it holds.
+fn may_patch(filters: &[Attached<'_>], cluster: &str, held: Duration) -> bool {
     let patches = filters.iter().flat_map(|found| &found.filter.patches);
+    let outbound = cluster == TELLING[0];
+    let elsewhere = |context| match context {
+        PatchContext::SidecarInbound => outbound,
+        PatchContext::SidecarOutbound | PatchContext::Gateway => !outbound,
+        PatchContext::Any | PatchContext::Waypoint => false,
+    };
     patches
-        .filter(|patch| patch.connect_timeout == Some(held) && patch.context != PatchContext::SidecarInbound)
+        .filter(|patch| patch.connect_timeout == Some(held) && !elsewhere(patch.context))
         .filter(|patch| matches!(patch.operation, PatchOperation::Merge | PatchOperation::MergeAndReplaceList))
         .any(|patch| match patch.cluster_name.as_str() {
             "" => patch.service.is_empty() && patch.subset.is_empty() && patch.port == 0,
-            name => name == "BlackHoleCluster",
+            name => name == cluster,
         })
 }

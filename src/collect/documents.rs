@@ -28,6 +28,9 @@ fn separates(byte: u8) -> bool {
     byte.is_ascii_whitespace() || b"\x1e\xef\xbb\xbf".contains(&byte)
 }
 
+/// What a line between two documents begins with.
+const LINE: [char; 3] = ['-', '#', '='];
+
 /// Whether this is the beginning of a line between two documents: `---`, `# web-1.shop`, `=== web-1.shop ===`.
 fn is_line(bytes: &[u8]) -> bool {
     (bytes.starts_with(b"--") && !bytes.starts_with(b"-----BEGIN"))
@@ -124,10 +127,10 @@ pub(super) fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Re
         if chunk.is_empty() {
             break;
         }
-        let (used, is_next) = match decoder.feed(chunk, each) {
-            Ok(()) => (chunk.len(), false),
+        let (used, next) = match decoder.feed(chunk, each) {
+            Ok(()) => (chunk.len(), None),
             Err(DumpError::Elements(ElementError::Unexpected { offset, found, expected: END })) if begins(found) => {
-                (usize::try_from(offset - fed).unwrap_or(chunk.len()), true)
+                (usize::try_from(offset - fed).unwrap_or(chunk.len()), Some(found))
             }
             Err(error) => return Err(ReadError::from(error).into()),
         };
@@ -139,11 +142,12 @@ pub(super) fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Re
         }
         fed += used as u64;
         reader.consume(used);
+        let Some(next) = next else { continue };
         match decoder.shape() {
-            _ if !is_next => {}
             Some(Shape::EmptyObject) => ((decoder, kept), fed) = (new(), 0),
             Some(Shape::OtherObject) => match kept.take() {
-                Some(first) if dump_forms::is_part(&first) => {
+                // What a line stands behind is a dump of its own.
+                Some(first) if !LINE.contains(&next) && dump_forms::is_part(&first) => {
                     // All that follows are elements of one list, which nobody has put into brackets.
                     ((decoder, _), parts) = (new(), true);
                     let list = [b"[", first.as_slice()].concat();
@@ -167,7 +171,7 @@ pub(super) fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Re
 
 /// Whether what stands behind a document may be the next one, or what separates them.
 fn begins(found: char) -> bool {
-    matches!(found, '{' | '[' | ',' | ']' | '-' | '#' | '=' | '\u{1e}' | '\u{feff}')
+    matches!(found, '{' | '[' | ',' | ']' | '\u{1e}' | '\u{feff}') || LINE.contains(&found)
 }
 
 /// The dumps of an object in another form.

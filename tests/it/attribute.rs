@@ -431,7 +431,9 @@ spec:
         ("PassthroughCluster", "3s", true),
         ("outbound|80||web.shop.svc.cluster.local", "3s", true),
         ("outbound|80||web.shop.svc.cluster.local", "7s", false),
-        ("InboundPassthroughCluster", "5s", false),
+        // No filter is for it, so it tells what the mesh's value is.
+        ("InboundPassthroughCluster", "5s", true),
+        ("InboundPassthroughCluster", "6s", false),
     ] {
         let mut builder = SnapshotBuilder::default();
         let timeout = |text: &str| Some(parse_duration(text).unwrap());

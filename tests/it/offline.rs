@@ -417,14 +417,12 @@ fn several_dumps_of_one_file_are_several_proxies() {
     let numbered = [("FILE", "1s"), ("FILE#2", "2s")];
     let named = [("shop/web-1", "1s"), ("pay/ledger-7d4b9c-x2x4v", "2s")];
     let node = |pod: &str| json!({"@type": "x/envoy.admin.v3.BootstrapConfigDump", "bootstrap": {"node": {"id": format!("sidecar~10.0.0.1~{pod}~x")}}});
-    let whole = |pod: &str, clusters: &str| {
-        let entries: Vec<Value> = serde_json::from_str::<Vec<Value>>(clusters)
-            .unwrap()
-            .into_iter()
-            .map(|cluster| json!({"cluster": cluster}))
-            .collect();
-        json!({"configs": [node(pod), {"@type": "x/envoy.admin.v3.ClustersConfigDump", "dynamic_active_clusters": entries}]}).to_string()
+    let section = |clusters: &str| {
+        let clusters: Vec<Value> = serde_json::from_str(clusters).unwrap();
+        let entries: Vec<Value> = clusters.into_iter().map(|cluster| json!({"cluster": cluster})).collect();
+        json!({"@type": "x/envoy.admin.v3.ClustersConfigDump", "dynamic_active_clusters": entries})
     };
+    let whole = |pod: &str, clusters: &str| json!({"configs": [node(pod), section(clusters)]}).to_string();
     let (first, second) = (whole("web-1.shop", &one), whole("ledger-7d4b9c-x2x4v.pay", &two));
     for (form, text, wanted) in [
         ("appended", format!("{long}\n{longer}\n"), numbered),
@@ -444,6 +442,7 @@ fn several_dumps_of_one_file_are_several_proxies() {
             named,
         ),
         ("named after a separator", format!("--- web-1.shop\n{one}\n--- ledger-7d4b9c-x2x4v.pay\n{two}"), named),
+        ("sections, separated", format!("{}\n---\n{}", section(&one), section(&two)), numbered),
         ("whole dumps", format!("{first}\n{second}"), named),
         ("whole dumps under other names", format!("# other-1.shop\n{first}\n---\n# other-2.shop\n{second}"), named),
         ("a list of whole dumps", format!("[{first}, {second}]"), named),
