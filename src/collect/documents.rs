@@ -38,13 +38,16 @@ fn is_line(bytes: &[u8]) -> bool {
         || bytes.starts_with(b"==")
 }
 
+/// The most documents of one file: as many as there may be files in an archive.
+const MAX_DOCUMENTS: usize = 100_000;
+
 /// The longest line whose words are looked at.
 const MAX_HEADING: usize = 400;
 
 /// Lets `one` read each of the documents that stand one after another in a file.
 pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>) -> Result<(), FileError> {
     ahead(reader, |reader| {
-        let (mut is_first, mut in_list) = (true, false);
+        let (mut count, mut in_list) = (0, false);
         let mut heading: Option<Vec<u8>> = None;
         let mut pod = None;
         loop {
@@ -61,7 +64,7 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
                 continue;
             }
             let Some(&next) = chunk.first() else {
-                return if is_first { one(None, reader) } else { Ok(()) };
+                return if count == 0 { one(None, reader) } else { Ok(()) };
             };
             let consumed = match next {
                 _ if separates(next) => chunk.iter().take_while(|byte| separates(**byte)).count(),
@@ -79,9 +82,12 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
                     0
                 }
                 _ => {
+                    count += 1;
+                    if count > MAX_DOCUMENTS {
+                        return Err(InputError::Entries(MAX_DOCUMENTS).into());
+                    }
                     let of: Option<(String, String)> = pod.take();
                     one(of.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str())), reader)?;
-                    is_first = false;
                     0
                 }
             };

@@ -68,6 +68,7 @@ fn read_dump(
     pod: Option<(&str, &str)>,
     reader: &mut dyn BufRead,
 ) -> Result<(), FileError> {
+    let (mut read, mut empty) = (false, false);
     each_document(reader, &mut |heading, reader| {
         let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
         let outcome = decode(reader, &mut ingest.taking(&mut reading));
@@ -77,11 +78,16 @@ fn read_dump(
         let pod = pod.or(heading.filter(|_| reading.node.is_none()));
         match outcome {
             Decoded::Others(dumps) => {
+                read = true;
                 each_of(dumps, pod, &mut |pod, json| read_dump(ingest, names, name, pod, &mut json.as_bytes()))
                     .map(|failed| failed.into_iter().for_each(|failed| ingest.add(Err(failed))))
             }
-            Decoded::One(_) if reading.snapshot.clusters.is_empty() => Err(ReadError::NoClusters.into()),
+            Decoded::One(_) if reading.snapshot.clusters.is_empty() => {
+                empty = true;
+                Ok(())
+            }
             Decoded::One(shape) => {
+                read = true;
                 describe(&mut reading.snapshot.proxy, pod, reading.node.take(), names);
                 let mixed = shape == Shape::Array && ingest.repeats(&reading);
                 let id = reading.snapshot.proxy.id.clone();
@@ -92,7 +98,13 @@ fn read_dump(
                 Ok(())
             }
         }
-    })
+    })?;
+    match FileError::from(ReadError::NoClusters) {
+        nothing if empty && !read => return Err(nothing),
+        nothing if empty => ingest.add(Err(nothing.unread(name))),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// That the clusters which were read as this proxy's are several proxies'.

@@ -463,6 +463,10 @@ fn several_dumps_of_one_file_are_several_proxies() {
     let many: String = (0..300).map(|_| format!("{long}\n---\n")).collect();
     let path = written(directory.path(), "many.json", many.as_bytes());
     assert_eq!(audit_of(&[&path])["coverage"]["audited"], 300);
+    // An empty one is said, and costs the others nothing.
+    let path = written(directory.path(), "empty.json", format!("[]\n{one}\n[]\n{two}").as_bytes());
+    let coverage = audit_of(&[&path])["coverage"].clone();
+    assert_eq!((&coverage["audited"], coverage["failed"].as_array().unwrap().len()), (&json!(2), 1), "{coverage}");
     // A broken one costs those before it nothing, and is said.
     let path = written(directory.path(), "broken.json", format!("{one}\n{}", &two[..40]).as_bytes());
     let audit = audit_of(&[&path]);
