@@ -56,6 +56,8 @@ pub struct ProxyClass<'a> {
     pub(super) plane: Option<usize>,
     /// What `BlackHoleCluster` holds: the mesh value that the proxy was last given.
     pub(super) told: Option<Duration>,
+    /// Which cluster shows that.
+    told_by: &'static str,
     pub(super) lags: bool,
     pub(super) sidecar: Option<&'a Sidecar>,
     /// Whether that is the Sidecar for certain.
@@ -79,10 +81,8 @@ impl<'a> ProxyClass<'a> {
 
     /// Which cluster shows that.
     #[must_use]
-    pub fn told_by(&self, snapshot: &'a MeshSnapshot) -> &'static str {
-        let black_hole = || self.rows(snapshot).any(|cluster| cluster.kind() == ClusterKind::BlackHole);
-        let is_waypoint = self.representative.proxy.role == ProxyRole::Waypoint;
-        if !is_waypoint || black_hole() { "BlackHoleCluster" } else { TUNNELS[0] }
+    pub fn told_by(&self) -> &'static str {
+        self.told_by
     }
 
     /// Whether that is no longer what the mesh configuration says.
@@ -206,7 +206,8 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
             let values = counts.get(&seen.peers(proxy))?;
             values.iter().max_by_key(|(value, count)| (**count, **value)).map(|(value, _)| *value)
         });
-        let told = told.or_else(|| by_tunnel(snapshot, read));
+        let tunnel = told.is_none().then(|| by_tunnel(snapshot, read)).flatten();
+        let (told, told_by) = (told.or(tunnel), tunnel.map_or(seen.own_by, |_| TUNNELS[0]));
         // Labels matter only as far as a selector of the proxy's namespace or the root namespace asks for them.
         let key = (
             (proxy.id.context.as_str(), proxy.id.namespace.as_str(), proxy.revision.as_str(), proxy.role),
@@ -222,6 +223,7 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
                 clusters: ClusterSet::default(),
                 plane: seen.plane,
                 told,
+                told_by,
                 lags: seen.lags,
                 sidecar: seen.sidecar,
                 sidecar_certain: seen.sidecar_certain,
@@ -274,6 +276,8 @@ struct Seen<'a> {
     /// Whether its control plane can be seen.
     is_placed: bool,
     own: Option<Duration>,
+    /// Which cluster shows that.
+    own_by: &'static str,
     lags: bool,
     sidecar: Option<&'a Sidecar>,
     sidecar_certain: bool,
@@ -298,6 +302,7 @@ impl<'a> Seen<'a> {
                 plane,
                 is_placed: false,
                 own: held[0],
+                own_by: TELLING[0],
                 lags: false,
                 sidecar: None,
                 sidecar_certain: true,
@@ -316,7 +321,8 @@ impl<'a> Seen<'a> {
         let patched = |name: &str, held| filters.first().is_some_and(|filters| may_patch(filters, name, held));
         let baseline = found.effective.as_ref().is_some_and(|mesh| mesh.default_connection_pool.is_some());
         let beside = held[1].filter(|&held| !baseline && !patched(TELLING[1], held));
-        let own = held[0].and_then(|held| if patched(TELLING[0], held) { beside } else { Some(held) });
+        let hidden = held[0].is_some_and(|held| patched(TELLING[0], held));
+        let (own, own_by) = if hidden { (beside, TELLING[1]) } else { (held[0], TELLING[0]) };
         let value = found.effective.as_ref().filter(|mesh| mesh.doubt.is_none()).map(|mesh| mesh.connect_timeout);
         let rules = mesh.selecting_rules(proxy, &labels).into_iter();
         let rules = rules.map(|(rule, certain)| (std::ptr::from_ref(rule).addr(), certain)).collect();
@@ -324,6 +330,7 @@ impl<'a> Seen<'a> {
             plane,
             is_placed: found.plane.is_some(),
             own,
+            own_by,
             lags: matches!((value, own), (Some(value), Some(own)) if value != own),
             sidecar,
             sidecar_certain,

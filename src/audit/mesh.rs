@@ -36,7 +36,7 @@ pub(super) fn values(snapshot: &MeshSnapshot, attributor: &Attributor<'_>) -> Ve
             let plane = told.entry((proxy.id.context.clone(), proxy.revision.clone())).or_default();
             *plane.values.entry(value).or_default() += class.proxies.len();
             // A waypoint beside others counts as told what they were.
-            let by = class.told_by(snapshot);
+            let by = class.told_by();
             plane.by = if plane.by.is_empty() || by == "BlackHoleCluster" { by } else { plane.by };
         }
     }

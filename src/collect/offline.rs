@@ -141,11 +141,13 @@ fn each_of(
 
 /// The clusters of one file's dump, or of the dumps that it holds, as objects; of several, why some could not be read.
 fn dump_objects(
+    name: &str,
     pod: Option<(&str, &str)>,
     reader: &mut dyn BufRead,
     give: &mut GiveObjects<'_>,
 ) -> Result<Vec<UnreadProxy>, FileError> {
     let mut failed = Vec::new();
+    let (mut read, mut empty) = (false, false);
     each_document(reader, &mut |heading, reader| {
         let (mut objects, mut node) = (Objects::default(), None);
         let outcome = decode(reader, &mut |element: &[u8], source: ClusterSource| {
@@ -164,12 +166,19 @@ fn dump_objects(
             Err(FileError::Read(error)) => objects.finish(Err(error)).map(|_| ()).map_err(FileError::from),
             Err(error) => Err(error),
             Ok(Decoded::One(_)) => {
-                give(pod, node, objects.finish(Ok(()))?);
+                match objects.finish(Ok(())) {
+                    Err(ReadError::NoClusters) => empty = true,
+                    objects => {
+                        give(pod, node, objects?);
+                        read = true;
+                    }
+                }
                 Ok(())
             }
             Ok(Decoded::Others(dumps)) => {
+                read = true;
                 let unread = each_of(dumps, pod, &mut |pod, json| {
-                    failed.extend(dump_objects(pod, &mut json.as_bytes(), give)?);
+                    failed.extend(dump_objects(name, pod, &mut json.as_bytes(), give)?);
                     Ok(())
                 })?;
                 failed.extend(unread);
@@ -177,6 +186,11 @@ fn dump_objects(
             }
         }
     })?;
+    match FileError::from(ReadError::NoClusters) {
+        nothing if empty && !read => return Err(nothing),
+        nothing if empty => failed.push(nothing.unread(name)),
+        _ => {}
+    }
     Ok(failed)
 }
 
@@ -204,7 +218,7 @@ where
         };
         match file {
             File::Dump { name, pod, reader } => {
-                let failed = dump_objects(pod, reader, &mut |pod, node, objects| {
+                let failed = dump_objects(name, pod, reader, &mut |pod, node, objects| {
                     let mut proxy = Proxy::named(ProxyId::new("", name));
                     describe(&mut proxy, pod, node, &mut names);
                     give(proxy, objects);

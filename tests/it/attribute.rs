@@ -432,8 +432,8 @@ spec:
         ("outbound|80||web.shop.svc.cluster.local", "3s", true),
         ("outbound|80||web.shop.svc.cluster.local", "7s", false),
         // No filter is for it, so it tells what the mesh's value is.
-        ("InboundPassthroughCluster", "5s", true),
-        ("InboundPassthroughCluster", "6s", false),
+        ("InboundPassthroughCluster", "10s", true),
+        ("InboundPassthroughCluster", "5s", false),
     ] {
         let mut builder = SnapshotBuilder::default();
         let timeout = |text: &str| Some(parse_duration(text).unwrap());

@@ -109,27 +109,27 @@ impl<'q, 'a> Question<'q, 'a> {
     /// Begins with the mesh's value: what the configuration says, or what proxies show that they were told.
     fn mesh_value(&self, trail: bool) -> Option<Resolution> {
         let told = self.class.told;
-        let by = || self.class.told_by(self.attributor.snapshot);
+        let by = self.class.told_by();
         let shown =
             |note: String| Origin::new(OriginKind::MeshConfig { source: MeshSource::Inferred }, false).with_note(note);
         let (value, origin, doubt) = match (self.attributor.mesh_value(self.class), told) {
             (Some(mesh), told) => match (&mesh.doubt, told) {
                 // What proxies hold settles what is in force.
                 (Some(doubt), Some(told)) if told == mesh.connect_timeout => {
-                    let note = format!("as {} shows; {doubt}", by());
+                    let note = format!("as {by} shows; {doubt}");
                     (mesh.connect_timeout, mesh.origin.clone().with_note(note), None)
                 }
                 (Some(doubt), Some(told)) if mesh.or_built_in == Some(told) => (
                     told,
-                    Origin::new(OriginKind::MeshDefault, true).with_note(format!("as {} shows; {doubt}", by())),
+                    Origin::new(OriginKind::MeshDefault, true).with_note(format!("as {by} shows; {doubt}")),
                     None,
                 ),
-                (Some(doubt), Some(told)) => (told, shown(format!("as {} shows; {doubt}", by())), None),
+                (Some(doubt), Some(told)) => (told, shown(format!("as {by} shows; {doubt}")), None),
                 (Some(doubt), None) => (mesh.connect_timeout, mesh.origin.clone(), Some(doubt.clone())),
                 (None, _) => (mesh.connect_timeout, mesh.origin.clone(), None),
             },
             (None, Some(told)) => {
-                let note = format!("as {} shows; {}", by(), self.attributor.missing(self.class));
+                let note = format!("as {by} shows; {}", self.attributor.missing(self.class));
                 (told, shown(note), None)
             }
             (None, None) => return self.rule_alone(trail),
