@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::deadline::TimedOut;
 use super::outside::{outside, outside_bytes};
-use super::secrets::{Plugin, describe_auth};
+use super::secrets::{PluginError, describe_auth};
 use crate::decode::parse_error;
 use crate::model::FailureCause;
 
@@ -175,11 +175,13 @@ impl ApiError {
         }
     }
 
-    /// What a request that had no answer failed of; `server` says where it was sent, `plugin` where its credentials came
-    /// from.
-    pub(super) fn from_transport(error: &kube::Error, server: &str, plugin: Option<&Plugin>) -> Self {
+    /// What a request that had no answer failed of; `server` says where it was sent.
+    pub(super) fn from_transport(error: &kube::Error, server: &str) -> Self {
         if let Some(auth) = find::<AuthError>(error) {
-            return Self::Credentials(describe_auth(auth, plugin));
+            return Self::Credentials(describe_auth(auth));
+        }
+        if let Some(plugin) = find::<PluginError>(error) {
+            return Self::Credentials(plugin.to_string());
         }
         match error {
             // What follows the colon may quote the PEM.
