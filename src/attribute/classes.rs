@@ -7,9 +7,12 @@ use std::time::Duration;
 use super::behaviour::Behaviour;
 use super::filters::Attached;
 use super::mesh::Mesh;
-use crate::model::istio::{ControlPlane, EffectiveMesh, IstioObjects, PatchContext, PatchOperation, Sidecar, Version};
+use crate::model::istio::{
+    ControlPlane, EffectiveMesh, IstioObjects, PatchContext, PatchOperation, Sidecar, Version, minor_version,
+};
 use crate::model::{
     ClusterKind, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, Proxy, ProxyRole, ProxySnapshot,
+    TUNNELS,
 };
 
 /// A control plane that proxies are connected to, or what is assumed of one that cannot be seen.
@@ -53,6 +56,8 @@ pub struct ProxyClass<'a> {
     pub(super) plane: Option<usize>,
     /// What `BlackHoleCluster` holds: the mesh value that the proxy was last given.
     pub(super) told: Option<Duration>,
+    /// Which cluster shows that.
+    told_by: &'static str,
     pub(super) lags: bool,
     pub(super) sidecar: Option<&'a Sidecar>,
     /// Whether that is the Sidecar for certain.
@@ -72,6 +77,12 @@ impl<'a> ProxyClass<'a> {
     #[must_use]
     pub fn told(&self) -> Option<Duration> {
         self.told
+    }
+
+    /// Which cluster shows that.
+    #[must_use]
+    pub fn told_by(&self) -> &'static str {
+        self.told_by
     }
 
     /// Whether that is no longer what the mesh configuration says.
@@ -164,17 +175,20 @@ fn domain<'a>(snapshot: &'a MeshSnapshot, read: &ProxySnapshot) -> Option<&'a st
 /// Sorts the proxies of a snapshot into classes.
 pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
     let (planes, plane_of) = planes(snapshot);
-    let black_holes: Vec<u32> = (0u32..)
-        .zip(&snapshot.clusters)
-        .filter(|(_, cluster)| cluster.kind() == ClusterKind::BlackHole && cluster.source == ClusterSource::Active)
-        .map(|(position, _)| position)
-        .collect();
+    let rows_of = |name: &str| -> Vec<u32> {
+        let active = |cluster: &EnvoyCluster| &*cluster.name == name && cluster.source == ClusterSource::Active;
+        let rows = (0u32..).zip(&snapshot.clusters).filter(|(_, cluster)| active(cluster));
+        rows.map(|(position, _)| position).collect()
+    };
+    let telling = TELLING.map(rows_of);
     // Of each proxy: its control plane, what is for it, and what it was told.
     let mut seen: Vec<Seen<'_>> = Vec::with_capacity(snapshot.proxies.len());
     for (read, plane) in snapshot.proxies.iter().zip(plane_of) {
-        let row = black_holes.iter().find(|&&row| read.clusters.contains(row));
-        let own = row.and_then(|&row| snapshot.clusters[row as usize].connect_timeout);
-        seen.push(Seen::new(&read.proxy, plane, own, &planes));
+        let held = telling.each_ref().map(|rows| {
+            let row = rows.iter().find(|&&row| read.clusters.contains(row));
+            row.and_then(|&row| snapshot.clusters[row as usize].connect_timeout)
+        });
+        seen.push(Seen::new(&read.proxy, plane, held, &planes));
     }
     // A waypoint has no such cluster; what most of its control plane's proxies were told holds for it.
     let mut counts: HashMap<(Option<usize>, &str, &str), BTreeMap<Duration, usize>> = HashMap::new();
@@ -192,6 +206,8 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
             let values = counts.get(&seen.peers(proxy))?;
             values.iter().max_by_key(|(value, count)| (**count, **value)).map(|(value, _)| *value)
         });
+        let tunnel = told.is_none().then(|| by_tunnel(snapshot, read)).flatten();
+        let (told, told_by) = (told.or(tunnel), tunnel.map_or(seen.own_by, |_| TUNNELS[0]));
         // Labels matter only as far as a selector of the proxy's namespace or the root namespace asks for them.
         let key = (
             (proxy.id.context.as_str(), proxy.id.namespace.as_str(), proxy.revision.as_str(), proxy.role),
@@ -207,6 +223,7 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
                 clusters: ClusterSet::default(),
                 plane: seen.plane,
                 told,
+                told_by,
                 lags: seen.lags,
                 sidecar: seen.sidecar,
                 sidecar_certain: seen.sidecar_certain,
@@ -223,6 +240,20 @@ pub(super) fn classify(snapshot: &MeshSnapshot) -> Classified<'_> {
         class_of.push(class);
     }
     (planes, classes, class_of)
+}
+
+/// Clusters of a sidecar that hold the mesh's value where no EnvoyFilter is for them, and for the second one no
+/// defaultTrafficPolicy.
+const TELLING: [&str; 2] = ["BlackHoleCluster", "InboundPassthroughCluster"];
+
+/// What a waypoint's tunnel to its services holds, the mesh's value too; up to 1.23.0 it was always 2 s
+/// (`networking/core/cluster_waypoint.go`, `buildConnectOriginate`).
+fn by_tunnel(snapshot: &MeshSnapshot, read: &ProxySnapshot) -> Option<Duration> {
+    let version = minor_version(&read.proxy.istio_version);
+    let mut clusters = read.clusters.iter().map(|row| &snapshot.clusters[row as usize]);
+    let tunnel = clusters.find(|cluster| &*cluster.name == TUNNELS[0] && cluster.source == ClusterSource::Active)?;
+    let is_mesh = |held: &Duration| version >= Some((1, 24)) || *held != Duration::from_secs(2);
+    (read.proxy.role == ProxyRole::Waypoint).then_some(tunnel.connect_timeout)?.filter(is_mesh)
 }
 
 /// Whether a waypoint is an ambient mesh's east-west gateway (`pilot/pkg/model/context.go`).
@@ -245,6 +276,8 @@ struct Seen<'a> {
     /// Whether its control plane can be seen.
     is_placed: bool,
     own: Option<Duration>,
+    /// Which cluster shows that.
+    own_by: &'static str,
     lags: bool,
     sidecar: Option<&'a Sidecar>,
     sidecar_certain: bool,
@@ -263,12 +296,13 @@ impl<'a> Seen<'a> {
         (self.plane, proxy.id.context.as_str(), revision)
     }
 
-    fn new(proxy: &Proxy, plane: Option<usize>, own: Option<Duration>, planes: &[Plane<'a>]) -> Self {
+    fn new(proxy: &Proxy, plane: Option<usize>, held: [Option<Duration>; 2], planes: &[Plane<'a>]) -> Self {
         let Some(found) = plane.map(|plane| &planes[plane]) else {
             return Self {
                 plane,
                 is_placed: false,
-                own,
+                own: held[0],
+                own_by: TELLING[0],
                 lags: false,
                 sidecar: None,
                 sidecar_certain: true,
@@ -284,7 +318,11 @@ impl<'a> Seen<'a> {
         let address = |found: &Attached<'_>| (std::ptr::from_ref(found.filter).addr(), found.certain);
         let attached = filters.iter().map(|filters| filters.iter().map(address).collect()).collect();
         // A filter may give BlackHoleCluster another value, which is then not the mesh's.
-        let own = own.filter(|&held| !filters.first().is_some_and(|filters| patches_black_hole(filters, held)));
+        let patched = |name: &str, held| filters.first().is_some_and(|filters| may_patch(filters, name, held));
+        let baseline = found.effective.as_ref().is_some_and(|mesh| mesh.default_connection_pool.is_some());
+        let beside = held[1].filter(|&held| !baseline && !patched(TELLING[1], held));
+        let hidden = held[0].is_some_and(|held| patched(TELLING[0], held));
+        let (own, own_by) = if hidden { (beside, TELLING[1]) } else { (held[0], TELLING[0]) };
         let value = found.effective.as_ref().filter(|mesh| mesh.doubt.is_none()).map(|mesh| mesh.connect_timeout);
         let rules = mesh.selecting_rules(proxy, &labels).into_iter();
         let rules = rules.map(|(rule, certain)| (std::ptr::from_ref(rule).addr(), certain)).collect();
@@ -292,6 +330,7 @@ impl<'a> Seen<'a> {
             plane,
             is_placed: found.plane.is_some(),
             own,
+            own_by,
             lags: matches!((value, own), (Some(value), Some(own)) if value != own),
             sidecar,
             sidecar_certain,
@@ -302,14 +341,20 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Whether one of a proxy's filters may give `BlackHoleCluster` the value that it holds.
-fn patches_black_hole(filters: &[Attached<'_>], held: Duration) -> bool {
+/// Whether one of a proxy's filters may give one of [`TELLING`] the value that it holds.
+fn may_patch(filters: &[Attached<'_>], cluster: &str, held: Duration) -> bool {
     let patches = filters.iter().flat_map(|found| &found.filter.patches);
+    let outbound = cluster == TELLING[0];
+    let elsewhere = |context| match context {
+        PatchContext::SidecarInbound => outbound,
+        PatchContext::SidecarOutbound | PatchContext::Gateway => !outbound,
+        PatchContext::Any | PatchContext::Waypoint => false,
+    };
     patches
-        .filter(|patch| patch.connect_timeout == Some(held) && patch.context != PatchContext::SidecarInbound)
+        .filter(|patch| patch.connect_timeout == Some(held) && !elsewhere(patch.context))
         .filter(|patch| matches!(patch.operation, PatchOperation::Merge | PatchOperation::MergeAndReplaceList))
         .any(|patch| match patch.cluster_name.as_str() {
             "" => patch.service.is_empty() && patch.subset.is_empty() && patch.port == 0,
-            name => name == "BlackHoleCluster",
+            name => name == cluster,
         })
 }

@@ -97,6 +97,8 @@ pub(super) struct Resolution {
     pub(super) perhaps: Vec<(Origin, Duration)>,
     /// Why the answer is not certain.
     pub(super) doubt: Option<String>,
+    /// Why the mesh's value is not certain, which matters where that is what decides.
+    pub(super) mesh_doubt: Option<String>,
     /// What is left where a block that sets nothing replaces everything above it.
     mesh: (Option<Duration>, Origin),
     /// Every candidate, weakest first; `None` where nobody asks.
@@ -112,6 +114,7 @@ impl Resolution {
             dropped: None,
             perhaps: Vec::new(),
             doubt: None,
+            mesh_doubt: None,
             mesh: (value, origin.clone()),
             trail: trail.then(Vec::new),
         };
@@ -129,6 +132,15 @@ impl Resolution {
     ) {
         if let Some(trail) = &mut self.trail {
             trail.push(Candidate { layer, origin, value, outcome, reason: reason() });
+        }
+    }
+
+    /// Ends with whether the mesh's value decides: where something else gives what the proxy holds, a doubt about the
+    /// mesh's value is none about this.
+    pub(super) fn settle(&mut self, held: Option<Duration>) {
+        let by_mesh = self.origin == self.mesh.1;
+        if let Some(doubt) = self.mesh_doubt.take().filter(|_| by_mesh || self.value != held) {
+            self.doubt(doubt);
         }
     }
 

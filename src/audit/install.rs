@@ -8,8 +8,11 @@
 //! `istio-operator`; the Sail operator labels `managed-by: sail-operator` and owns by IstioRevision.
 
 use crate::model::objects::{
-    ControlPlane, Evidence, GitOps, Installer, InstallerKind, IstioObjects, MeshConfigKind, Source,
+    ControlPlane, Evidence, GitOps, Installer, InstallerKind, IstioObjects, MeshConfigKind, ObjectMeta, Source,
 };
+
+/// The image of istiod that Rancher's chart installs, by default (`rancher/charts`, `packages/rancher-istio`, `values.yaml`).
+const RANCHERS_PILOT: &str = "rancher/mirrored-istio-pilot";
 
 /// Who installs a control plane, and so where its configuration is to be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,6 +23,8 @@ pub enum InstallMethod {
     Rendered,
     /// `istioctl install`.
     Istioctl,
+    /// Rancher's chart `rancher-istio`, whose Job runs `istioctl install`.
+    Rancher,
     /// The in-cluster operator and an IstioOperator (up to Istio 1.23).
     Operator,
     /// The Sail operator and an Istio (OpenShift Service Mesh 3).
@@ -44,6 +49,7 @@ impl InstallMethod {
             Self::Helm => "helm",
             Self::Rendered => "rendered",
             Self::Istioctl => "istioctl",
+            Self::Rancher => "rancher",
             Self::Operator => "operator",
             Self::Sail => "sail",
             Self::Maistra => "ossm2",
@@ -61,6 +67,7 @@ impl InstallMethod {
             Self::Helm => "Helm",
             Self::Rendered => "Istio's charts, rendered and then applied",
             Self::Istioctl => "istioctl",
+            Self::Rancher => "Rancher's chart",
             Self::Operator => "the in-cluster operator",
             Self::Sail => "the Sail operator",
             Self::Maistra => "OpenShift Service Mesh 2",
@@ -161,7 +168,14 @@ pub fn detect(objects: &IstioObjects, plane: &ControlPlane) -> Install {
             let shared = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Shared);
             shared.and_then(|source| source.evidence.gitops())
         }
-        (None, InstallMethod::Helm | InstallMethod::Rendered | InstallMethod::Istioctl | InstallMethod::Unknown) => {
+        (
+            None,
+            InstallMethod::Helm
+            | InstallMethod::Rendered
+            | InstallMethod::Istioctl
+            | InstallMethod::Rancher
+            | InstallMethod::Unknown,
+        ) => {
             let owner = || traces.both.iter().find_map(|evidence| evidence.owned_by());
             traces.both.iter().find_map(|evidence| evidence.gitops()).or_else(owner)
         }
@@ -249,9 +263,24 @@ impl Traces<'_> {
         None
     }
 
-    /// The Sail operator's Istio behind an IstioRevision, which is named after it, with a suffix where the update
-    /// strategy is RevisionBased.
+    /// The Sail operator's Istio behind an IstioRevision: the owner of that, else the one which it is named after, with
+    /// a suffix where the update strategy is RevisionBased. An IstioRevision that nobody owns stands for itself.
     fn istio_of(&self, revision: &str) -> Option<Installer> {
+        let of_kind = |kind: InstallerKind, name: &str| {
+            self.objects.installers.iter().find(|object| object.kind == kind && object.meta.name == name)
+        };
+        if let Some(found) = of_kind(InstallerKind::IstioRevision, revision) {
+            let Some(owner) = found.evidence.owners.iter().find_map(|owner| owner.strip_prefix("Istio/")) else {
+                return Some(found.clone());
+            };
+            let unread = || {
+                let meta = ObjectMeta { name: owner.to_owned(), ..ObjectMeta::default() };
+                let (evidence, revision) = (Evidence::default(), String::new());
+                let api_version = found.api_version.clone();
+                Installer { kind: InstallerKind::Istio, meta, revision, api_version, evidence }
+            };
+            return Some(of_kind(InstallerKind::Istio, owner).cloned().unwrap_or_else(unread));
+        }
         let istios = || self.objects.installers.iter().filter(|object| object.kind == InstallerKind::Istio);
         let named = |object: &&Installer| {
             revision == object.meta.name
@@ -283,7 +312,11 @@ impl Traces<'_> {
         let manager = self.manager("istio-operator").then(|| "field manager istio-operator".to_owned());
         let marks: Vec<String> = marks.chain(manager).collect();
         if !marks.is_empty() {
-            return Some(install(InstallMethod::Istioctl, marks));
+            let image = self.plane.istiod.as_ref().map(|istiod| istiod.image.as_str());
+            let Some(image) = image.filter(|image| image.contains(RANCHERS_PILOT)) else {
+                return Some(install(InstallMethod::Istioctl, marks));
+            };
+            return Some(install(InstallMethod::Rancher, [format!("image {image}")].into_iter().chain(marks)));
         }
         let chart = self.find_label("helm.sh/chart").map(|chart| format!("label helm.sh/chart: {chart}"));
         let common = ["install.operator.istio.io/owning-resource", "operator.istio.io/component"];

@@ -11,8 +11,10 @@ use crate::model::{MeshSnapshot, MeshSource, OriginKind};
 /// What proxies of one control plane say.
 #[derive(Default)]
 struct Told {
-    /// How many hold which value for `BlackHoleCluster`.
+    /// How many hold which value for the cluster that shows it.
     values: BTreeMap<Duration, usize>,
+    /// That cluster.
+    by: &'static str,
 }
 
 /// The value of each control plane that has proxies here or was read: from its configuration, else what most of its
@@ -33,16 +35,19 @@ pub(super) fn values(snapshot: &MeshSnapshot, attributor: &Attributor<'_>) -> Ve
             let proxy = &class.representative.proxy;
             let plane = told.entry((proxy.id.context.clone(), proxy.revision.clone())).or_default();
             *plane.values.entry(value).or_default() += class.proxies.len();
+            // A waypoint beside others counts as told what they were.
+            let by = class.told_by();
+            plane.by = if plane.by.is_empty() || by == "BlackHoleCluster" { by } else { plane.by };
         }
     }
-    for ((context, revision), Told { values }) in told {
+    for ((context, revision), Told { values, by }) in told {
         let total: usize = values.values().sum();
         if let Some((&connect_timeout, &count)) = values.iter().max_by_key(|(value, count)| (**count, **value)) {
             planes.entry((context.clone(), revision.clone())).or_insert_with(|| MeshValue {
                 context,
                 revision,
                 connect_timeout,
-                source: format!("BlackHoleCluster of {count} of {total} proxies"),
+                source: format!("{by} of {count} of {total} proxies"),
                 install: String::new(),
             });
         }

@@ -64,11 +64,10 @@ impl Row {
             || self.parts().is_some_and(|parts| parts.direction == Direction::Inbound)
     }
 
-    /// Whether rules judge it: bootstrap and internal clusters are not the mesh's to set, and nothing is ever dialled
-    /// through BlackHoleCluster.
+    /// Whether rules judge it.
     #[must_use]
     pub fn is_judged(&self) -> bool {
-        matches!(self.kind, ClusterKind::Service | ClusterKind::Passthrough | ClusterKind::Other)
+        self.kind.is_judged()
     }
 }
 

@@ -13,7 +13,9 @@ use super::interrupt;
 use super::leases;
 use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
 use crate::input::ArchiveLimits;
-use crate::k8s::{ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect};
+use crate::k8s::{
+    ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect, without_password,
+};
 use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_span};
 use crate::reach::Limits;
 use crate::report::look::{count, failure_hint, file_hint};
@@ -37,18 +39,6 @@ fn whole(text: &str) -> Result<Deadline, String> {
 /// `0` means no deadline.
 pub(super) fn deadline(duration: Duration) -> Duration {
     Deadline::after(duration).total()
-}
-
-/// An address as it may stand in a printed command.
-pub(super) fn without_credentials(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rfind('@') {
-        Some(at) if scheme.is_empty() => rest[at + 1..].to_owned(),
-        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
-        None => url.to_owned(),
-    }
 }
 
 /// Istio's own namespace, unless it is said to be another.
@@ -175,13 +165,13 @@ impl KubeArgs {
         option("--as-uid", self.impersonate_uid.as_ref());
         let extra = self.impersonate_extra.iter().map(|(key, value)| format!("{key}={value}"));
         extra.for_each(|pair| option("--as-user-extra", Some(&pair)));
-        option("--server", self.server.as_deref().map(without_credentials).as_ref());
+        option("--server", self.server.as_deref().map(without_password).as_ref());
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         option("--certificate-authority", path(&self.certificate_authority).as_ref());
         option("--client-certificate", path(&self.client_certificate).as_ref());
         option("--client-key", path(&self.client_key).as_ref());
         option("--tls-server-name", self.tls_server_name.as_ref());
-        option("--proxy-url", self.proxy_url.as_deref().map(without_credentials).as_ref());
+        option("--proxy-url", self.proxy_url.as_deref().map(without_password).as_ref());
         // What is printed may be kept where others read it: the token itself is for the reader to fill in.
         option("--token", self.token.as_ref().map(|_| "$TOKEN".to_owned()).as_ref());
         option("--audit-log", path(&self.audit_log).as_ref());
@@ -557,3 +547,28 @@ impl SourceArgs {
 
 /// How many proxies that were not read are named when none was.
 const NAMED: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        kube: KubeArgs,
+    }
+
+    #[test]
+    fn printed_flags_have_no_secret() {
+        for password in ["SECRET", "a?SECRET", "a#SECRET", "a/SECRET", "a@SECRET", "SECRET@b/SECRET?SECRET#SECRET"] {
+            let url = format!("http://me:{password}@10.0.0.1:3128");
+            for flag in ["--proxy-url", "--server"] {
+                let command = Command::try_parse_from(["x", flag, &url, "--token", "SECRET"]).expect("flags");
+                let printed = format!("{:?}", command.kube.flags());
+                assert!(printed.contains(flag) && !printed.contains("SECRET"), "{printed}");
+            }
+        }
+    }
+}

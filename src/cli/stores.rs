@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::console::Console;
 use super::failure::Failure;
 use super::given;
-use super::kube_args::{KubeArgs, SelectArgs, without_credentials};
-use crate::k8s::{Connection, Target, WorkloadKind};
+use super::kube_args::{KubeArgs, SelectArgs};
+use crate::k8s::{Connection, Target, WorkloadKind, without_password};
 use crate::model::{Flag, LabelSelector, Need};
 use crate::reach::{Authorization, Limits, Web, WebError, WebFlags, WebIdentity};
 use crate::store::{
@@ -145,7 +145,7 @@ impl StoreArgs {
     /// The flags as they were given, without credentials.
     pub(super) fn flags(&self) -> Vec<Flag> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
-        let url = |url: &Option<String>| url.as_deref().map(without_credentials);
+        let url = |url: &Option<String>| url.as_deref().map(without_password);
         let given = [
             ("--splunk", url(&self.splunk)),
             ("--elasticsearch", url(&self.elasticsearch)),

@@ -95,8 +95,8 @@ pub(super) async fn read(
     reading.snapshot.xds = xds_stats::parse(&counters);
     if extras.evidence {
         let wanted = ingest.with(|builder| {
-            let names = reading.snapshot.clusters.iter().map(|position| &*builder.cluster(position).name);
-            stats::wanted(names, &counters)
+            let clusters = reading.snapshot.clusters.iter().map(|position| builder.cluster(position));
+            stats::wanted(clusters.map(|cluster| (&*cluster.name, cluster.kind().is_judged())), &counters)
         });
         reading.snapshot.evidence = read_evidence(source, wanted).await;
     }

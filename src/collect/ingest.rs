@@ -4,7 +4,7 @@
 //! looked for: the bytes are compared, and that is all. What an element says of its update is not compared
 //! ([`Stem`]): it differs from proxy to proxy.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -307,6 +307,14 @@ impl Ingest {
             Ok(reading) => builder.read(reading.snapshot),
             Err(unread) => builder.fail(unread),
         }
+    }
+
+    /// Whether a proxy has two different clusters of one name from one source, which no Envoy has.
+    pub(super) fn repeats(&self, reading: &Reading) -> bool {
+        let builder = &self.lock().builder;
+        let mut seen = HashSet::new();
+        let mut clusters = reading.snapshot.clusters.iter().map(|position| builder.cluster(position));
+        !clusters.all(|cluster| seen.insert((&*cluster.name, cluster.source)))
     }
 
     pub(super) fn skip(&self, skipped: SkippedProxy) {

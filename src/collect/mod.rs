@@ -2,6 +2,7 @@
 //! and for the whole. A proxy that cannot be read is part of the snapshot, never an error of the others.
 
 mod debug_session;
+mod documents;
 mod fetch;
 mod ingest;
 pub mod interrupt;

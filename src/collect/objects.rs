@@ -413,6 +413,7 @@ async fn read_installers(connection: &Connection, groups: &BTreeMap<String, Stri
     for (group, resource, kind) in [
         ("install.istio.io", "istiooperators", Kind::IstioOperator),
         ("sailoperator.io", "istios", Kind::Istio),
+        ("sailoperator.io", "istiorevisions", Kind::IstioRevision),
         ("maistra.io", "servicemeshcontrolplanes", Kind::ServiceMeshControlPlane),
         ("mesh.cloud.google.com", "controlplanerevisions", Kind::ControlPlaneRevision),
         ("istio.alibabacloud.com", "asmmeshconfigs", Kind::ASMMeshConfig),

@@ -2,18 +2,19 @@
 //! kubeconfig is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, Read};
+use std::io::{BufRead, BufReader, Read};
 
 use jiff::Timestamp;
 
-use super::fetch::{ClusterObject, MAX_ELEMENT, Objects, ReadError, TakeElement};
+use super::documents::{Decoded, decode, each_document};
+use super::fetch::{ClusterObject, Objects, ReadError};
 use super::ingest::{Ingest, Reading};
-use crate::decode::dump::{self, DumpDecoder, DumpError, Item, Node};
-use crate::decode::dump_forms::{self, MAX_DOCUMENT, MAX_YAML, OneDump};
+use crate::decode::dump::{self, DumpError, Item, Node};
+use crate::decode::dump_forms::{self, MAX_YAML, OneDump};
 use crate::decode::last_updated;
 use crate::decode::snapshot::{self, SnapshotError};
-use crate::decode::{END, ElementError, Shape};
-use crate::input::{ArchiveLimits, Entry, InputError, ahead, walk};
+use crate::decode::{ElementError, Shape};
+use crate::input::{ArchiveLimits, Entry, InputError, Text, is_utf16, walk};
 use crate::model::{
     ClusterSource, ClusterTimeouts, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy,
     UnreadProxy, format_duration,
@@ -67,23 +68,50 @@ fn read_dump(
     pod: Option<(&str, &str)>,
     reader: &mut dyn BufRead,
 ) -> Result<(), FileError> {
-    each_document(reader, &mut |reader| {
+    let (mut read, mut empty) = (false, false);
+    each_document(reader, &mut |heading, reader| {
         let mut reading = Reading::new(Proxy::named(ProxyId::new("", name)));
         let outcome = decode(reader, &mut ingest.taking(&mut reading));
         reading.check().map_err(ReadError::from)?;
-        match outcome? {
+        let outcome = outcome?;
+        // What a dump says of itself is surer than the line above it.
+        let pod = pod.or(heading.filter(|_| reading.node.is_none()));
+        match outcome {
             Decoded::Others(dumps) => {
+                read = true;
                 each_of(dumps, pod, &mut |pod, json| read_dump(ingest, names, name, pod, &mut json.as_bytes()))
                     .map(|failed| failed.into_iter().for_each(|failed| ingest.add(Err(failed))))
             }
-            Decoded::One if reading.snapshot.clusters.is_empty() => Err(ReadError::NoClusters.into()),
-            Decoded::One => {
+            Decoded::One(_) if reading.snapshot.clusters.is_empty() => {
+                empty = true;
+                Ok(())
+            }
+            Decoded::One(shape) => {
+                read = true;
                 describe(&mut reading.snapshot.proxy, pod, reading.node.take(), names);
+                let mixed = shape == Shape::Array && ingest.repeats(&reading);
+                let id = reading.snapshot.proxy.id.clone();
                 ingest.add(Ok(reading));
+                if mixed {
+                    ingest.add(Err(not_told_apart(id)));
+                }
                 Ok(())
             }
         }
-    })
+    })?;
+    match FileError::from(ReadError::NoClusters) {
+        nothing if empty && !read => return Err(nothing),
+        nothing if empty => ingest.add(Err(nothing.unread(name))),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// That the clusters which were read as this proxy's are several proxies'.
+fn not_told_apart(id: ProxyId) -> UnreadProxy {
+    let message = "its list has two clusters of one name, so it holds several proxies' clusters, and nothing says where one ends: \
+                   they were read as one proxy's; keep each proxy's in a document of its own";
+    UnreadProxy { id, cause: FailureCause::NotEnvoy, message: message.to_owned() }
 }
 
 /// Reads a dump that is said to be of this pod.
@@ -113,12 +141,14 @@ fn each_of(
 
 /// The clusters of one file's dump, or of the dumps that it holds, as objects; of several, why some could not be read.
 fn dump_objects(
+    name: &str,
     pod: Option<(&str, &str)>,
     reader: &mut dyn BufRead,
     give: &mut GiveObjects<'_>,
 ) -> Result<Vec<UnreadProxy>, FileError> {
     let mut failed = Vec::new();
-    each_document(reader, &mut |reader| {
+    let (mut read, mut empty) = (false, false);
+    each_document(reader, &mut |heading, reader| {
         let (mut objects, mut node) = (Objects::default(), None);
         let outcome = decode(reader, &mut |element: &[u8], source: ClusterSource| {
             objects.element(element, source)?;
@@ -131,16 +161,24 @@ fn dump_objects(
             }
             Ok(())
         });
+        let pod = pod.or(heading.filter(|_| node.is_none()));
         match outcome {
             Err(FileError::Read(error)) => objects.finish(Err(error)).map(|_| ()).map_err(FileError::from),
             Err(error) => Err(error),
-            Ok(Decoded::One) => {
-                give(pod, node, objects.finish(Ok(()))?);
+            Ok(Decoded::One(_)) => {
+                match objects.finish(Ok(())) {
+                    Err(ReadError::NoClusters) => empty = true,
+                    objects => {
+                        give(pod, node, objects?);
+                        read = true;
+                    }
+                }
                 Ok(())
             }
             Ok(Decoded::Others(dumps)) => {
+                read = true;
                 let unread = each_of(dumps, pod, &mut |pod, json| {
-                    failed.extend(dump_objects(pod, &mut json.as_bytes(), give)?);
+                    failed.extend(dump_objects(name, pod, &mut json.as_bytes(), give)?);
                     Ok(())
                 })?;
                 failed.extend(unread);
@@ -148,6 +186,11 @@ fn dump_objects(
             }
         }
     })?;
+    match FileError::from(ReadError::NoClusters) {
+        nothing if empty && !read => return Err(nothing),
+        nothing if empty => failed.push(nothing.unread(name)),
+        _ => {}
+    }
     Ok(failed)
 }
 
@@ -175,7 +218,7 @@ where
         };
         match file {
             File::Dump { name, pod, reader } => {
-                let failed = dump_objects(pod, reader, &mut |pod, node, objects| {
+                let failed = dump_objects(name, pod, reader, &mut |pod, node, objects| {
                     let mut proxy = Proxy::named(ProxyId::new("", name));
                     describe(&mut proxy, pod, node, &mut names);
                     give(proxy, objects);
@@ -199,6 +242,42 @@ where
     failed.map_or(Ok(unread), Err)
 }
 
+/// Takes the pod that a dump is said to be of, its node and its connect timeouts.
+type GiveTimeouts<'a> = dyn FnMut(Option<(&str, &str)>, Option<Node>, ClusterTimeouts) + Send + 'a;
+
+/// The connect timeouts of one file's dump, or of the dumps that it holds.
+fn dump_timeouts(
+    pod: Option<(&str, &str)>,
+    reader: &mut dyn BufRead,
+    give: &mut GiveTimeouts<'_>,
+) -> Result<(), FileError> {
+    each_document(reader, &mut |heading, reader| {
+        let (mut timeouts, mut times, mut node) = (ClusterTimeouts::new(), Vec::new(), None);
+        let decoded = decode(reader, &mut |element: &[u8], source: ClusterSource| {
+            last_updated(element, |name, time| times.push((name.to_owned(), time)));
+            dump::decode_element(element, source, |item| match item {
+                Item::Cluster(cluster, _) => {
+                    timeouts.insert(cluster.name.to_string(), cluster.effective_timeout().into());
+                }
+                Item::Node(found) => node = Some(found),
+            })?;
+            Ok(())
+        })?;
+        let pod = pod.or(heading.filter(|_| node.is_none()));
+        if let Decoded::Others(dumps) = decoded {
+            // What cannot be read of several is said where the proxies are read.
+            return each_of(dumps, pod, &mut |pod, json| dump_timeouts(pod, &mut json.as_bytes(), give)).map(|_| ());
+        }
+        for (name, time) in times {
+            if let Some(timeout) = timeouts.get_mut(&name) {
+                timeout.since = Some(time);
+            }
+        }
+        give(pod, node, timeouts);
+        Ok(())
+    })
+}
+
 /// The connect timeouts of each proxy in the inputs, with the time since which a dump says that a cluster is as it is.
 #[must_use]
 pub fn offline_timeouts(inputs: &[String], limits: &ArchiveLimits) -> Vec<(ProxyId, ClusterTimeouts)> {
@@ -207,27 +286,10 @@ pub fn offline_timeouts(inputs: &[String], limits: &ArchiveLimits) -> Vec<(Proxy
     each_file(inputs, limits, &mut |file| {
         match file {
             File::Dump { name, pod, reader } => {
-                each_document(reader, &mut |reader| {
-                    let (mut timeouts, mut times, mut node) = (ClusterTimeouts::new(), Vec::new(), None);
-                    decode(reader, &mut |element: &[u8], source: ClusterSource| {
-                        last_updated(element, |name, time| times.push((name.to_owned(), time)));
-                        dump::decode_element(element, source, |item| match item {
-                            Item::Cluster(cluster, _) => {
-                                timeouts.insert(cluster.name.to_string(), cluster.effective_timeout().into());
-                            }
-                            Item::Node(found) => node = Some(found),
-                        })?;
-                        Ok(())
-                    })?;
-                    for (name, time) in times {
-                        if let Some(timeout) = timeouts.get_mut(&name) {
-                            timeout.since = Some(time);
-                        }
-                    }
+                dump_timeouts(pod, reader, &mut |pod, node, timeouts| {
                     let mut proxy = Proxy::named(ProxyId::new("", name));
                     describe(&mut proxy, pod, node, &mut names);
                     proxies.push((proxy.id, timeouts));
-                    Ok(())
                 })?;
             }
             File::Snapshot { snapshot } => {
@@ -276,7 +338,7 @@ enum File<'a> {
 
 /// Why a file gives nothing.
 #[derive(Debug, thiserror::Error)]
-enum FileError {
+pub(super) enum FileError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -333,6 +395,14 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
                     *dumped = true;
                     pod = Some((namespace.to_owned(), pod_name.to_owned()));
                 }
+                // PowerShell's `>` writes UTF-16.
+                let mut turned;
+                let reader: &mut dyn BufRead = if is_utf16(reader.fill_buf().map_err(InputError::from)?) {
+                    turned = BufReader::new(Text::new(reader)?);
+                    &mut turned
+                } else {
+                    reader
+                };
                 let beginning = reader.fill_buf().map_err(InputError::from)?;
                 if let Some((namespace, name)) = &pod
                     && is_ztunnel(name, beginning)
@@ -423,7 +493,7 @@ fn bug_report_path(path: &str) -> Option<(&str, &str, &str, &str)> {
 }
 
 /// Names a proxy: by the bug report's path, by what the dump says of itself, else by the input. A second dump of
-/// the same pod goes by the input's name, so that none is lost.
+/// the same pod goes by the input's name, so that none is lost, and a second one that goes by it has a number.
 fn describe(proxy: &mut Proxy, pod: Option<(&str, &str)>, node: Option<Node>, names: &mut BTreeSet<ProxyId>) {
     let mut wanted = None;
     if let Some(node) = node {
@@ -445,105 +515,12 @@ fn describe(proxy: &mut Proxy, pod: Option<(&str, &str)>, node: Option<Node>, na
     {
         proxy.id = id;
     }
-    names.insert(proxy.id.clone());
-}
-
-/// What a file has turned out to hold.
-enum Decoded {
-    /// One proxy's dump, whose elements have been given.
-    One,
-    /// Dumps in another form, of which no element was given.
-    Others(Vec<OneDump>),
-}
-
-/// Lets `one` read each of the documents that stand one after another in a file.
-fn each_document(
-    reader: &mut dyn BufRead,
-    one: &mut (dyn FnMut(&mut dyn BufRead) -> Result<(), FileError> + Send),
-) -> Result<(), FileError> {
-    ahead(reader, |reader| {
-        let in_list = lists_dumps(reader.fill_buf().map_err(InputError::from)?);
-        let between = |byte: &u8| byte.is_ascii_whitespace() || (in_list && b"[,]".contains(byte));
-        let mut is_first = true;
-        loop {
-            let chunk = reader.fill_buf().map_err(InputError::from)?;
-            let (passed, is_end) = (chunk.iter().take_while(|byte| between(byte)).count(), chunk.is_empty());
-            if passed > 0 {
-                reader.consume(passed);
-                continue;
-            }
-            if is_end && !is_first {
-                return Ok(());
-            }
-            one(reader)?;
-            is_first = false;
-        }
-    })
-}
-
-/// Whether this is the beginning of an array of whole dumps, as `jq -s` makes one.
-fn lists_dumps(beginning: &[u8]) -> bool {
-    let (mut signs, mut rest) = (b"[{".iter(), beginning);
-    signs.all(|sign| {
-        rest = rest.trim_ascii_start();
-        rest.split_off_first().is_some_and(|byte| byte == sign)
-    }) && rest.trim_ascii_start().starts_with(b"\"configs\"")
-}
-
-/// Feeds a document to a decoder, up to the next one. An object is kept for as long as it may still be a dump in another
-/// form.
-fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Result<Decoded, FileError> {
-    let new = || (DumpDecoder::new(MAX_ELEMENT, ClusterSource::Active), Some(Vec::new()));
-    let (mut decoder, mut kept) = new();
-    let (mut fed, mut parts) = (0, false);
-    loop {
-        let chunk = reader.fill_buf().map_err(InputError::from)?;
-        if chunk.is_empty() {
+    // Of several in one file that do not say whose they are, each has a number.
+    let name = proxy.id.name.clone();
+    for number in 2.. {
+        if names.insert(proxy.id.clone()) {
             break;
         }
-        let (used, is_next) = match decoder.feed(chunk, each) {
-            Ok(()) => (chunk.len(), false),
-            Err(DumpError::Elements(ElementError::Unexpected { offset, found: '{' | ',' | ']', expected: END })) => {
-                (usize::try_from(offset - fed).unwrap_or(chunk.len()), true)
-            }
-            Err(error) => return Err(ReadError::from(error).into()),
-        };
-        kept = kept.filter(|kept: &Vec<u8>| {
-            kept.len() + used <= MAX_DOCUMENT && !matches!(decoder.shape(), Some(Shape::ConfigDump | Shape::Array))
-        });
-        if let Some(kept) = &mut kept {
-            kept.extend_from_slice(&chunk[..used]);
-        }
-        fed += used as u64;
-        reader.consume(used);
-        match decoder.shape() {
-            _ if !is_next => {}
-            Some(Shape::EmptyObject) => ((decoder, kept), fed) = (new(), 0),
-            Some(Shape::OtherObject) => match kept.take() {
-                Some(first) if dump_forms::is_part(&first) => {
-                    // All that follows are elements of one list, which nobody has put into brackets.
-                    ((decoder, _), parts) = (new(), true);
-                    let list = [b"[", first.as_slice()].concat();
-                    decoder.feed(&list, each).map_err(ReadError::from)?;
-                    fed = list.len() as u64;
-                }
-                first => return others(first),
-            },
-            _ => return Ok(Decoded::One),
-        }
+        proxy.id.name = format!("{name}#{number}").into();
     }
-    if parts {
-        decoder.feed(b"]", each).map_err(ReadError::from)?;
-    }
-    match decoder.finish() {
-        Ok(_) => Ok(Decoded::One),
-        Err(DumpError::NotADump) => others(kept),
-        Err(error) => Err(ReadError::from(error).into()),
-    }
-}
-
-/// The dumps of an object in another form.
-fn others(kept: Option<Vec<u8>>) -> Result<Decoded, FileError> {
-    let dumps = kept.and_then(|kept| dump_forms::of_object(&kept));
-    dumps.map(Decoded::Others).ok_or_else(|| ReadError::Dump(DumpError::NotADump).into())
 }

@@ -1,7 +1,7 @@
 //! Envoy's counters: `/clusters?format=json`, one cluster at a time as it streams, and `/stats` line by line.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -210,28 +210,32 @@ pub const TOTALS_FILTER: &str = r"^cluster\..*\.upstream_cx_total$";
 /// The longest regular expression that is sent, in bytes; Envoy takes 60 KiB of headers.
 const MAX_FILTER: usize = 4 << 10;
 
-/// Leaves out of a proxy's clusters those that say themselves that they began no connection (`/stats`,
-/// `upstream_cx_total` at 0): their endpoints have counted nothing, since both are counted in one place
-/// (`source/common/conn_pool/conn_pool_base.cc`). Istio's proxies keep no such counter unless told to, and one that is
-/// not there says nothing.
-pub fn wanted<'a>(clusters: impl IntoIterator<Item = &'a str>, text: &str) -> Wanted {
+/// What every service's cluster and no cluster of the bootstrap begins with, and those for what no service is known of.
+const DIALLED: [&str; 4] = ["outbound", "inbound", "PassthroughCluster", "InboundPassthroughCluster"];
+
+/// Which of a proxy's clusters (their names, and whether an audit judges them) are asked for: those that are judged, and
+/// of these not the ones that say themselves that they began no connection (`/stats`, `upstream_cx_total` at 0): their
+/// endpoints have counted nothing, since both are counted in one place (`source/common/conn_pool/conn_pool_base.cc`).
+/// Istio's proxies keep no such counter unless told to, and one that is not there says nothing. An Envoy that does not
+/// know the filter answers with all.
+pub fn wanted<'a>(clusters: impl IntoIterator<Item = (&'a str, bool)>, text: &str) -> Wanted {
     let idle: HashSet<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("cluster.")?.strip_suffix(".upstream_cx_total: 0"))
         .map(|name| name.trim_end_matches(';'))
         .collect();
-    if idle.is_empty() {
-        return Wanted::Everything;
-    }
-    let clusters: BTreeSet<&str> = clusters.into_iter().collect();
+    let clusters: BTreeMap<&str, bool> = clusters.into_iter().collect();
+    let is_wanted = |(name, judged): (&'a str, bool)| (judged && !idle.contains(&*in_statistics(name))).then_some(name);
     let all = clusters.len();
-    let names: Vec<String> =
-        { clusters.into_iter() }.filter(|name| !idle.contains(&*in_statistics(name))).map(regex::escape).collect();
-    let length: usize = names.iter().map(|name| name.len() + 1).sum();
+    let names: Vec<&str> = clusters.into_iter().filter_map(is_wanted).collect();
+    let filter = names.iter().map(|name| regex::escape(name)).collect::<Vec<_>>().join("|");
+    let of_services = || names.iter().all(|name| DIALLED.iter().any(|beginning| name.starts_with(beginning)));
     match names.len() {
         0 => Wanted::Nothing,
-        busy if busy == all || length > MAX_FILTER => Wanted::Everything,
-        _ => Wanted::Matching(format!("^({})$", names.join("|"))),
+        busy if busy == all => Wanted::Everything,
+        _ if filter.len() <= MAX_FILTER => Wanted::Matching(format!("^({filter})$")),
+        _ if of_services() => Wanted::Matching(format!("^({})", DIALLED.join("|"))),
+        _ => Wanted::Everything,
     }
 }
 
@@ -337,20 +341,34 @@ mod tests {
 
     #[test]
     fn clusters_that_began_no_connection_are_not_asked_about() {
-        let clusters = ["outbound|80||a.example", "outbound|80||b.example", "outbound|80||[::1]", "xds-grpc"];
-        let asked = |text: &str| wanted(clusters, text);
-        // What Istio's proxies keep unless told otherwise.
-        assert_eq!(asked("cluster.xds-grpc.upstream_cx_total: 3\nserver.state: 0\n"), Wanted::Everything);
-        assert_eq!(asked(""), Wanted::Everything);
+        let clusters = ["outbound|80||a.example", "outbound|80||b.example", "outbound|80||[::1]"];
+        let beside = ["xds-grpc", "BlackHoleCluster"];
+        let asked = |text: &str| {
+            let judged = clusters.map(|name| (name, true));
+            wanted(judged.into_iter().chain(beside.map(|name| (name, false))), text)
+        };
+        // What Istio's proxies keep unless told otherwise: nothing but the pod's own is left out.
+        let own = Wanted::Matching(
+            r"^(outbound\|80\|\|\[::1\]|outbound\|80\|\|a\.example|outbound\|80\|\|b\.example)$".to_owned(),
+        );
+        assert_eq!(asked("cluster.xds-grpc.upstream_cx_total: 3\nserver.state: 0\n"), own);
+        assert_eq!(asked(""), own);
+        assert_eq!(wanted(clusters.map(|name| (name, true)), ""), Wanted::Everything);
         let some = "cluster.outbound|80||a.example;.upstream_cx_total: 0\ncluster.outbound|80||[__1].upstream_cx_total: 0\n\
                     cluster.xds-grpc.upstream_cx_total: 10\n";
-        assert_eq!(asked(some), Wanted::Matching(r"^(outbound\|80\|\|b\.example|xds\-grpc)$".to_owned()));
+        assert_eq!(asked(some), Wanted::Matching(r"^(outbound\|80\|\|b\.example)$".to_owned()));
         let none: String =
             clusters.map(|name| format!("cluster.{}.upstream_cx_total: 0\n", in_statistics(name))).concat();
         assert_eq!(asked(&none), Wanted::Nothing);
         let many: Vec<String> = (0..500).map(|number| format!("outbound|80||host-{number}.example")).collect();
         let text = "cluster.outbound|80||host-7.example.upstream_cx_total: 0\n";
-        assert_eq!(wanted(many.iter().map(String::as_str), text), Wanted::Everything);
+        let judged = || many.iter().map(|name| (name.as_str(), true));
+        let Wanted::Matching(filter) = wanted(judged(), text) else { panic!("a filter") };
+        let filter = regex::Regex::new(&filter).unwrap();
+        assert!(many.iter().all(|name| filter.is_match(name)) && filter.is_match("inbound|8080||"));
+        assert!(beside.iter().all(|name| !filter.is_match(name)));
+        // What an EnvoyFilter made is not told from the bootstrap's by its name.
+        assert_eq!(wanted(judged().chain([("made", true), ("agent", false)]), ""), Wanted::Everything);
     }
 
     #[test]
@@ -385,7 +403,7 @@ mod tests {
         #[test]
         fn is_total(text in ".{0,80}", stats in "(cluster\\.|x|\\.upstream_cx_connect_(ms|timeout): |P50\\(|[0-9,)]|\n){0,20}") {
             let _ = endpoints(&text, 3);
-            let _ = wanted([text.as_str()], &stats);
+            let _ = wanted([(text.as_str(), true)], &stats);
             add_stats(&mut [ClusterEvidence::default()], &stats);
         }
     }

@@ -136,6 +136,7 @@ fn by_installer(step: &mut MeshStep, plane: &ControlPlane) {
         InstallMethod::Rendered => rendered(step),
         InstallMethod::Istioctl => istioctl(step, plane),
         InstallMethod::Operator => resource(step, InstallerKind::IstioOperator),
+        InstallMethod::Rancher => rancher(step),
         InstallMethod::Sail => resource(step, InstallerKind::Istio),
         InstallMethod::Maistra => resource(step, InstallerKind::ServiceMeshControlPlane),
         InstallMethod::AlibabaAsm => resource(step, InstallerKind::AsmMeshConfig),
@@ -143,9 +144,11 @@ fn by_installer(step: &mut MeshStep, plane: &ControlPlane) {
         InstallMethod::GkeManaged => gke(step, plane),
         InstallMethod::Unknown => unknown_installer(step, plane),
     }
-    let of_charts =
-        matches!(step.install.method, InstallMethod::Helm | InstallMethod::Rendered | InstallMethod::Istioctl);
-    if of_charts {
+    let keeps_map = matches!(
+        step.install.method,
+        InstallMethod::Helm | InstallMethod::Rendered | InstallMethod::Istioctl | InstallMethod::Rancher
+    );
+    if keeps_map {
         let own = plane.mesh.iter().find(|source| source.kind == MeshConfigKind::Own);
         step.patch = own.and_then(|source| mesh_patch(source, step.key, step.after));
         step.interim =
@@ -310,6 +313,27 @@ fn istioctl(step: &mut MeshStep, plane: &ControlPlane) {
     step.fragment("IstioOperator overlay", OVERLAY, overlay);
 }
 
+/// Rancher's chart runs istioctl in a Job (`rancher/charts`, `packages/rancher-istio`, `templates/istio-install-job.yaml`)
+/// with the chart's own IstioOperator and that of its value `overlayFile`, a text that is taken whole.
+fn rancher(step: &mut MeshStep) {
+    let overlay: String = step.overlay().lines().map(|line| format!("  {line}\n")).collect();
+    let overlay = format!("overlayFile: |\n{overlay}");
+    let owner = step.install.gitops.as_ref().map(|owner| format!(", in the source of {owner}")).unwrap_or_default();
+    let what = format!("value overlayFile of Rancher's chart rancher-istio{owner}, together with what stands in it");
+    step.fragment(what, "values.yaml", overlay);
+    if step.install.gitops.is_none() {
+        let helm = |words: &[&str]| ShellCommand::new(ClusterTool::Helm, words.iter().copied());
+        step.commands.push(helm(&["list", "-n", &step.namespace, "--filter", "istio"]));
+        step.commands.push(helm(&["get", "values", "rancher-istio", "-n", &step.namespace]));
+    }
+    step.warnings.push(
+        "the chart's Job runs istioctl at each upgrade with what overlayFile says then: change it in Rancher (Apps, \
+         rancher-istio, Edit YAML) or where its values are kept, and keep the rest of it; a run of istioctl by hand is \
+         undone by the next upgrade"
+            .to_owned(),
+    );
+}
+
 /// A custom resource that an operator reads: how it is written, and where the field is in it.
 struct ResourceKind {
     kind: &'static str,
@@ -325,6 +349,9 @@ impl ResourceKind {
         match kind {
             InstallerKind::Istio => {
                 of("Istio", "sailoperator.io/v1", "istios", &["spec", "values", "meshConfig"][..], false)
+            }
+            InstallerKind::IstioRevision => {
+                of("IstioRevision", "sailoperator.io/v1", "istiorevisions", &["spec", "values", "meshConfig"], false)
             }
             InstallerKind::ServiceMeshControlPlane => of(
                 "ServiceMeshControlPlane",
@@ -343,9 +370,11 @@ impl ResourceKind {
     }
 }
 
+/// A change of the custom resource that was found, or of one of this kind.
 fn resource(step: &mut MeshStep, kind: InstallerKind) {
-    let known = ResourceKind::of(kind);
     let found = step.install.resource.clone();
+    let kind = found.as_ref().map_or(kind, |object| object.kind);
+    let known = ResourceKind::of(kind);
     let (name, namespace) = match &found {
         Some(object) => (object.meta.name.clone(), object.meta.namespace.clone()),
         None => ("NAME".to_owned(), step.namespace.clone()),

@@ -14,6 +14,6 @@ mod walk;
 
 pub use ahead::ahead;
 pub use lines::{Lines, MAX_LINE};
-pub use text::Text;
+pub use text::{Text, is_utf16};
 pub use unpack::Unfolds;
 pub use walk::{ArchiveLimits, EachEntry, Entry, InputError, walk};

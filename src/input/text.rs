@@ -143,6 +143,12 @@ impl<R: Read> Read for Text<R> {
     }
 }
 
+/// Whether bytes at the beginning show that this is UTF-16.
+#[must_use]
+pub fn is_utf16(beginning: &[u8]) -> bool {
+    matches!(sniff(&beginning[..beginning.len().min(SNIFFED)]), Some((Encoding::Utf16 { .. }, _)))
+}
+
 /// Moves the bytes that are not zero to the front, and says how many there are.
 fn without_zeros(bytes: &mut [u8]) -> usize {
     let Some(first) = memchr::memchr(0, bytes) else { return bytes.len() };

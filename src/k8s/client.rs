@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::config::{AuthInfo, Cluster, ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::audit_log::{AuditLog, Recorder, who};
@@ -14,11 +16,11 @@ use super::deadline::Deadline;
 use super::encode::encode;
 use super::error::{ApiError, innermost};
 use super::kubeconfig::Overrides;
+use super::plugin::{Plugin, with_plugin};
 use super::port::SpdyOnly;
-use super::secrets::{self, Plugin};
+use super::secrets;
 use super::{no_proxy, own_authority};
 use crate::model::Who;
-use crate::system::kill_descendants;
 
 /// Which cluster to talk to, and as whom: kubectl's flags.
 #[derive(Debug, Clone)]
@@ -62,8 +64,6 @@ pub struct Connection {
     pub(super) spdy_only: SpdyOnly,
     /// The API server's URL: scheme, host and port.
     pub server: String,
-    /// The credential plugin of the context's user.
-    pub(super) plugin: Option<Arc<Plugin>>,
     /// Where changes are recorded.
     pub(super) audit_log: Option<AuditLog>,
     /// Who this is, for the audit log.
@@ -112,18 +112,13 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
         };
         config.headers.push((name, value));
     }
-    if let Some(exec) = &mut config.auth_info.exec
-        && (options.non_interactive || !std::io::stdin().is_terminal())
-    {
-        exec.interactive_mode = Some(ExecInteractiveMode::Never);
-    }
     let impersonated = config.auth_info.impersonate.clone();
     let agent = concat!("kubectl-meshaudit/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let namespace = config.default_namespace.clone();
     let server = format!("{}://{host}:{port}", if https { "https" } else { "http" });
-    let plugin = config.auth_info.exec.as_ref().map(|exec| Arc::new(Plugin::new(exec)));
-    let client = client(config, options.deadline, &server, plugin.as_deref()).await?;
+    let may_ask = !options.non_interactive && std::io::stdin().is_terminal();
+    let client = client(config, options.deadline, &server, may_ask).await?;
     let audit_log = options.audit_log.as_ref().map(|path| {
         AuditLog::open(path)
             .map_err(|error| ApiError::Config(format!("the audit log {} cannot be written: {error}", path.display())))
@@ -132,25 +127,48 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
     let who = who(user, impersonated);
     let (request_timeout, deadline) = (options.request_timeout, options.deadline);
     let spdy_only = SpdyOnly::default();
-    Ok(Connection { client, request_timeout, deadline, spdy_only, server, plugin, audit_log, who, context, namespace })
+    Ok(Connection { client, request_timeout, deadline, spdy_only, server, audit_log, who, context, namespace })
 }
 
-/// Makes a client, which runs a credential plugin and waits for its end: on a thread that is left to itself when the
-/// time is over.
-async fn client(config: Config, deadline: Deadline, server: &str, plugin: Option<&Plugin>) -> Result<Client, ApiError> {
-    let making = tokio::task::spawn_blocking(move || own_authority::client(config));
-    match deadline.run(making).await {
-        Some(Ok(made)) => made.map_err(|error| ApiError::from_transport(&error, server, plugin)),
+/// Makes a client, and runs the user's credential plugin. `may_ask` says whether there is anybody whom it could ask.
+async fn client(mut config: Config, deadline: Deadline, server: &str, may_ask: bool) -> Result<Client, ApiError> {
+    let user = &mut config.auth_info;
+    // kube would run it and read whatever it prints; client-go has not had it since 1.26.
+    if user
+        .auth_provider
+        .as_ref()
+        .is_some_and(|provider| provider.name == "gcp" && provider.config.contains_key("cmd-path"))
+    {
+        let why = "the kubeconfig's auth-provider runs a command, which kubectl has not done since 1.26";
+        return Err(ApiError::Credentials(format!("{why}: use a credential plugin (exec)")));
+    }
+    let plugin = Plugin::take(user, may_ask)?.map(Arc::new);
+    if let Some(plugin) = &plugin
+        && let Some((certificate, key)) = plugin.begin(deadline).await?
+    {
+        (user.client_certificate, user.client_key) = (None, None);
+        user.client_certificate_data = Some(BASE64.encode(certificate));
+        user.client_key_data = Some(BASE64.encode(key).into());
+    }
+    // Some providers read files meanwhile.
+    let made = aside(deadline, move || own_authority::client(config)).await?;
+    let made = made.map_err(|error| ApiError::from_transport(&error, server))?;
+    Ok(match plugin {
+        Some(plugin) => with_plugin(made, plugin),
+        None => made,
+    })
+}
+
+/// Work that may wait for a file, such as a pipe that nobody writes to: on a thread that is left to itself when the time is
+/// over.
+async fn aside<T: Send + 'static>(
+    deadline: Deadline,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    match deadline.run(tokio::task::spawn_blocking(work)).await {
+        Some(Ok(done)) => Ok(done),
         Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-        None => {
-            // Nobody waits for it any more; it would be left behind when this process ends.
-            kill_descendants();
-            Err(ApiError::Credentials(format!(
-                "the credential plugin{} did not end within the whole command's {:?} (--timeout)",
-                secrets::name(plugin),
-                deadline.total()
-            )))
-        }
+        None => Err(ApiError::OutOfTime(deadline.total())),
     }
 }
 
@@ -170,7 +188,9 @@ impl Connection {
 
 /// The configuration, its context's name, the proxy that the kubeconfig itself names, and its name for the user.
 async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String>, String), ApiError> {
-    let Some(mut kubeconfig) = read_kubeconfig(options)?.or_else(|| options.overrides.kubeconfig()) else {
+    let own = options.clone();
+    let read = aside(options.deadline, move || read_kubeconfig(&own)).await??;
+    let Some(mut kubeconfig) = read.or_else(|| options.overrides.kubeconfig()) else {
         let config = Config::incluster().map_err(|error| {
             ApiError::Config(format!(
                 "no kubeconfig was found (--kubeconfig, $KUBECONFIG, ~/.kube/config), and this is no pod: {}",
@@ -265,16 +285,21 @@ fn read_file(path: &Path) -> Result<Kubeconfig, String> {
     }
 }
 
-/// Refuses files of a cluster and of a user that are no certificate, key or token for their size.
+/// Refuses files of a cluster and of a user that are no certificate, key or token: for their size, or since they are pipes
+/// and devices, which may have no end.
 fn check_files(cluster: Option<&Cluster>, user: Option<&AuthInfo>) -> Result<(), ApiError> {
     let authority = cluster.and_then(|cluster| cluster.certificate_authority.as_ref());
     let own = user.into_iter().flat_map(|user| {
         [user.client_certificate.as_ref(), user.client_key.as_ref(), user.token_file.as_ref()].into_iter().flatten()
     });
     for path in authority.into_iter().chain(own).filter(|path| !path.is_empty()) {
-        if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > MAX_FILE) {
-            return Err(ApiError::Config(format!("{}: {}", secrets::shown(Path::new(path)), too_large())));
-        }
+        let why = match std::fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => "it is no plain file".to_owned(),
+            Ok(metadata) if metadata.len() > MAX_FILE => too_large(),
+            // What is not there is said with what it is for.
+            _ => continue,
+        };
+        return Err(ApiError::Config(format!("{}: {why}", secrets::shown(Path::new(path)))));
     }
     Ok(())
 }

@@ -264,7 +264,6 @@ mod tests {
             deadline: Deadline::never(),
             spdy_only: Default::default(),
             server: String::new(),
-            plugin: None,
             audit_log: None,
             who: Default::default(),
             context: String::new(),

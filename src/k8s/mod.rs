@@ -13,6 +13,7 @@ mod names;
 mod no_proxy;
 mod outside;
 mod own_authority;
+mod plugin;
 mod pods;
 mod port;
 mod request;

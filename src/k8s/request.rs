@@ -206,7 +206,7 @@ impl Connection {
         let started = Instant::now();
         let what = format!("{} {}", request.method(), request.uri());
         let answer = self.client.send(request).await.map_err(|error| {
-            let error = ApiError::from_transport(&error, &self.server, self.plugin.as_deref());
+            let error = ApiError::from_transport(&error, &self.server);
             tracing::debug!("{what} failed in {} ms: {error}", started.elapsed().as_millis());
             error
         })?;

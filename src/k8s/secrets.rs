@@ -4,66 +4,32 @@
 use std::path::Path;
 
 use kube::client::AuthError;
-use kube::config::{ExecConfig, KubeconfigError, LoadDataError};
+use kube::config::{KubeconfigError, LoadDataError};
 
 use crate::decode::parse_error;
 
-/// A credential plugin, by what its user may be told of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Plugin {
-    /// The program, as the kubeconfig has it.
-    command: String,
-    /// How it is installed, in the words of whoever wrote the kubeconfig.
-    hint: Option<String>,
+/// What a plugin failed of: never what it printed, or was given as arguments or in its environment.
+#[derive(Debug, thiserror::Error)]
+#[error("the credential plugin {command:?} {why}")]
+pub(super) struct PluginError {
+    /// The program, as its user may be told of it.
+    pub(super) command: String,
+    /// What it did.
+    pub(super) why: String,
 }
 
-impl Plugin {
-    pub(super) fn new(exec: &ExecConfig) -> Self {
-        let command = exec.command.clone().unwrap_or_default();
-        // A whole command line in the place of a program's name: what follows the name may be a key.
-        let command = match command.split_once(char::is_whitespace) {
-            Some((program, _)) if !Path::new(&command).exists() => format!("{program} …"),
-            _ => command,
-        };
-        Self { command, hint: exec.install_hint.clone().filter(|hint| !hint.trim().is_empty()) }
-    }
-}
-
-/// What a credential failure may say: never what a plugin printed, or was given as arguments or in its environment.
-pub(super) fn describe_auth(error: &AuthError, plugin: Option<&Plugin>) -> String {
-    let name = name(plugin);
+/// What a credential failure may say. Of plugins, see `plugin.rs`.
+pub(super) fn describe_auth(error: &AuthError) -> String {
     match error {
-        AuthError::AuthExecRun { out, .. } => format!("the credential plugin{name} failed ({})", out.status),
-        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
-            format!("the answer of the credential plugin{name} is not an ExecCredential")
-        }
-        AuthError::AuthExecStart(source) => {
-            let hint = plugin.and_then(|plugin| plugin.hint.as_deref()).filter(|_| is_missing(source));
-            let hint = hint.map_or_else(String::new, |hint| format!("; the kubeconfig says: {}", hint.trim()));
-            format!("the credential plugin{name} could not be started: {source}{hint}")
-        }
-        AuthError::MissingCommand => "the kubeconfig's credential plugin has no command".to_owned(),
         AuthError::MalformedTokenExpirationDate(_) => "the credential's expiry is no time".to_owned(),
         AuthError::InvalidBasicAuth(_) => "the user name or the password cannot be sent in a header".to_owned(),
         AuthError::InvalidBearerToken(_) => "the token cannot be sent in a header".to_owned(),
         AuthError::ReadTokenFile(source, path) => format!("the token file {} cannot be read: {source}", shown(path)),
         AuthError::OAuth(_) => "the kubeconfig's auth-provider gave no token (OAuth)".to_owned(),
         AuthError::Oidc(_) => "the kubeconfig's auth-provider gave no token (OpenID Connect)".to_owned(),
-        AuthError::ExecMissingClusterInfo => {
-            format!("the credential plugin{name} asks for a cluster that is not named")
-        }
         AuthError::NoValidNativeRootCA(source) => format!("this machine's root certificates cannot be read: {source}"),
         _ => "the kubeconfig's auth-provider gave no token".to_owned(),
     }
-}
-
-/// The plugin's name with a blank in front, if it is known.
-pub(super) fn name(plugin: Option<&Plugin>) -> String {
-    plugin.map_or_else(String::new, |plugin| format!(" {:?}", plugin.command))
-}
-
-fn is_missing(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::NotFound
 }
 
 /// What is wrong with a kubeconfig.
@@ -118,24 +84,23 @@ fn is_credential(name: &str) -> bool {
         || (name.len() >= RANDOM && digits && letters && without_words)
 }
 
-/// A URL, or what was meant to be one, without what stands before an `@` in its authority (user names and passwords) and
-/// without its query, which has tokens in it as often.
+/// A URL, or what was meant to be one, without user names and passwords and without its query, which has tokens in it as
+/// often. A password may hold what ends an authority (`/`, `?`, `#`) and what ends a password (`@`): where that leaves
+/// several ways to read it, no more is shown than can be in none of its secrets.
 pub(crate) fn without_password(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), url),
     };
-    // A password may hold what ends an authority; only a URL that is sound is cut there.
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = match rest[..end].contains('@') || !rest.contains('@') {
-        true => rest.split_at(end),
-        false => (rest, ""),
-    };
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let plain = format!("{scheme}{host}{path}");
-    match plain.find(['?', '#']) {
-        Some(at) => format!("{}…", &plain[..=at]),
-        None => plain,
+    let (host, query) = (rest.rfind('@'), rest.find(['?', '#']));
+    match (host, query) {
+        // A query with an `@`, or a password with a `?`.
+        (Some(host), Some(query)) if query < host => format!("{scheme}…"),
+        (host, query) => {
+            let shown = &rest[host.map_or(0, |at| at + 1)..query.map_or(rest.len(), |at| at + 1)];
+            let left_out = if query.is_some() { "…" } else { "" };
+            format!("{scheme}{shown}{left_out}")
+        }
     }
 }
 
@@ -145,30 +110,28 @@ mod tests {
 
     #[test]
     fn takes_passwords_out_of_urls() {
-        assert_eq!(without_password("https://10.0.0.1:6443"), "https://10.0.0.1:6443");
-        assert_eq!(without_password("https://me:p@ss@host:1/a@b?c=d@e"), "https://host:1/a@b?…");
-        assert_eq!(without_password("me:pw@host?token=x#y"), "host?…");
-        assert_eq!(without_password("no url"), "no url");
-        assert_eq!(without_password("me:pw@host"), "host");
-        assert_eq!(without_password("http://me:p/w@host:1"), "http://host:1");
-    }
-
-    #[test]
-    fn names_the_plugin_and_nothing_else() {
-        let exec = ExecConfig {
-            command: Some("plug".to_owned()),
-            install_hint: Some("brew install plug".to_owned()),
-            ..serde_json::from_str("{}").expect("a plugin")
-        };
-        let plugin = Plugin::new(&exec);
-        let started = AuthError::AuthExecStart(std::io::ErrorKind::NotFound.into());
-        let said = describe_auth(&started, Some(&plugin));
-        assert!(said.contains("\"plug\"") && said.contains("brew install plug"), "{said}");
-        let said = describe_auth(&AuthError::AuthExec("SECRET".to_owned()), Some(&plugin));
-        assert!(!said.contains("SECRET"), "{said}");
-        let line = ExecConfig { command: Some("plug --key SECRET".to_owned()), ..exec };
-        let said = describe_auth(&started, Some(&Plugin::new(&line)));
-        assert!(said.contains("plug …") && !said.contains("SECRET"), "{said}");
+        for (url, shown) in [
+            ("https://10.0.0.1:6443", "https://10.0.0.1:6443"),
+            ("https://host:1/a/b", "https://host:1/a/b"),
+            ("https://host:1/a?token=x", "https://host:1/a?…"),
+            ("host?token=x#y", "host?…"),
+            ("host#x", "host#…"),
+            ("no url", "no url"),
+            ("", ""),
+            ("me:pw@host", "host"),
+            ("http://me@host/a", "http://host/a"),
+            ("https://me:p@ss@host:1/a", "https://host:1/a"),
+            ("http://me:p/w@host:1", "http://host:1"),
+            ("http://me:p/w@s@host:1/a?b=c", "http://host:1/a?…"),
+            ("http://me:a@b/w@host", "http://host"),
+            // Nobody can tell a password with these from a query with an `@`.
+            ("http://me:p?w@host:1", "http://…"),
+            ("http://me:p#w@host:1", "http://…"),
+            ("http://host/?token=a@b", "http://…"),
+            ("me:p?w@host", "…"),
+        ] {
+            assert_eq!(without_password(url), shown, "{url}");
+        }
     }
 
     #[test]

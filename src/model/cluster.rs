@@ -97,6 +97,15 @@ pub enum ClusterKind {
     Other,
 }
 
+impl ClusterKind {
+    /// Whether rules judge it: bootstrap and internal clusters are not the mesh's to set, and nothing is ever dialled
+    /// through BlackHoleCluster.
+    #[must_use]
+    pub fn is_judged(self) -> bool {
+        matches!(self, Self::Service | Self::Passthrough | Self::Other)
+    }
+}
+
 /// Where in a dump a cluster stands.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,

@@ -212,10 +212,10 @@ pub fn summary(diagnosis: &Diagnosis, input: &DiagnosisInput, palette: Palette) 
         let text: String = line.text.replace('\t', " ").chars().take(120).collect();
         let _ = writeln!(
             out,
-            "{} speak of a failure and are not understood, so this log is not clean; the first is line {}: {}",
+            "{} not understood, so this log is not clean; the first is line {}: {}",
             match input.unexplained {
-                1 => "1 record".to_owned(),
-                count => format!("{count} records"),
+                1 => "1 record speaks of a failure and is".to_owned(),
+                count => format!("{count} records speak of a failure and are"),
             },
             line.line,
             escape(&text),

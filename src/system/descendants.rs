@@ -1,9 +1,8 @@
-//! The processes that this one has started, directly or not: credential plugins, and what those start. The client
-//! library keeps no handle of them.
+//! What a process has started, directly or not: a credential plugin may be a script that starts others.
 
-/// Ends all of them. Nothing else than credential plugins is ever started here.
-pub(crate) fn kill() {
-    for pid in of(std::process::id(), &parents()) {
+/// Ends a process that this one has started, and all that it started in turn.
+pub(crate) fn kill(ancestor: u32) {
+    for pid in of(ancestor, &parents()).into_iter().chain([ancestor]) {
         if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
             // It may have ended by itself.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);

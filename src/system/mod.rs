@@ -13,7 +13,7 @@ mod windows;
 #[cfg(windows)]
 use windows as native;
 
-pub(crate) use native::{Signals, is_at, kill_descendants, make_executable, owner_only, state_directory};
+pub(crate) use native::{Signals, is_at, kill_tree, make_executable, owner_only, state_directory};
 pub(crate) use private::{PrivateFile, Unsafe, at_most, check_directory, look, make_directory, open_lock, read};
 
 /// What a process that goes on has been asked for.

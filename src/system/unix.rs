@@ -9,7 +9,7 @@ use rustix::process::Signal as Raw;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Signal;
-pub(crate) use super::descendants::kill as kill_descendants;
+pub(crate) use super::descendants::kill as kill_tree;
 
 /// A file that is made has mode 0600.
 pub(crate) fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {

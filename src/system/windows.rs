@@ -48,8 +48,8 @@ pub(crate) fn make_executable(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Processes do not end with their parent, and there is no list of parents that can be trusted.
-pub(crate) fn kill_descendants() {}
+/// The process itself is ended by whoever holds it; what it started does not end with it, and there is no list of parents that can be trusted.
+pub(crate) fn kill_tree(_: u32) {}
 
 /// Where programs keep what is to outlive them: `$XDG_STATE_HOME`, else `%LOCALAPPDATA%`. The error is the variable
 /// that is missing.

@@ -404,3 +404,49 @@ fn many_clusters_of_one_class_keep_their_own_rules() {
         assert_eq!((describe(&row.origin), row.verdict), (expected, Verdict::Explained), "{}", row.name);
     }
 }
+
+/// A mesh configuration that Istio refuses leaves the mesh's value in doubt, and so what only that decides. What an
+/// object gives, and the proxy holds, is not in doubt.
+#[test]
+fn a_refused_mesh_leaves_what_something_else_decides() {
+    let objects = "
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    connectTimeout: 5s
+    enableTracing: perhaps
+---
+kind: EnvoyFilter
+apiVersion: networking.istio.io/v1alpha3
+metadata: {name: all, namespace: shop}
+spec:
+  configPatches:
+  - applyTo: CLUSTER
+    match: {context: SIDECAR_OUTBOUND}
+    patch: {operation: MERGE, value: {connect_timeout: 3s}}
+";
+    for (name, held, certain) in [
+        ("PassthroughCluster", "3s", true),
+        ("outbound|80||web.shop.svc.cluster.local", "3s", true),
+        ("outbound|80||web.shop.svc.cluster.local", "7s", false),
+        // No filter is for it, so it tells what the mesh's value is.
+        ("InboundPassthroughCluster", "10s", true),
+        ("InboundPassthroughCluster", "5s", false),
+    ] {
+        let mut builder = SnapshotBuilder::default();
+        let timeout = |text: &str| Some(parse_duration(text).unwrap());
+        let rows =
+            [builder.intern(cluster("BlackHoleCluster", timeout("3s"))), builder.intern(cluster(name, timeout(held)))];
+        let proxy = Proxy::named(ProxyId::new("shop", "pod"));
+        builder.read(ProxySnapshot { clusters: ClusterSet::from_iter(rows), ..ProxySnapshot::named(proxy) });
+        builder.objects("", from_manifests(objects).unwrap());
+        let snapshot = builder.finish(jiff::Timestamp::UNIX_EPOCH);
+        let attributor = Attributor::new(&snapshot);
+        let attribution = attributor.attribute(attributor.class_of(0), rows[1]);
+        let expected = attribution.expected.unwrap();
+        assert_eq!(attribution.origin.certain, certain, "{name} {held}: {:?}", attribution.origin);
+        assert_eq!(expected.origin.certain, certain, "{name} {held}: {:?}", expected.origin);
+    }
+}

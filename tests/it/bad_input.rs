@@ -105,7 +105,7 @@ fn dumps_that_are_none() {
         ("timeout", br#"[{"name": "outbound|80||a", "connectTimeout": "soon"}]"#, "connect_timeout"),
         ("nameless", br#"{"configs": [{"cluster": {"type": "EDS"}}]}"#, "without a name"),
         ("report", br#"{"apiVersion": "meshaudit/v1", "kind": "TimeoutAudit"}"#, "TimeoutAudit"),
-        ("utf16", b"\xff\xfe{\0}\0", "UTF-16"),
+        ("utf16", b"\xff\xfe<\0h\0t\0m\0l\0>\0", "HTML"),
     ];
     for (name, bytes, says) in cases {
         let run = plugin(["timeouts", "--from", "-"]).stdin(bytes).run();

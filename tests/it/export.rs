@@ -130,6 +130,23 @@ fn nothing_hostile_gets_through() {
     }
 }
 
+/// What a service is called comes from the logs.
+#[test]
+fn no_service_of_a_log_becomes_a_link_or_a_mention() {
+    let line = |service: &str| {
+        let message = "java.net.SocketException: Connection reset";
+        serde_json::json!({"time": "2020-07-03T10:00:00Z", "service": service, "message": message}).to_string() + "\n"
+    };
+    let log = line("[x](http://evil.example) @team `a`") + &line("<b>www.evil.example</b>") + &line("plain");
+    let out = plugin(["resets", "--from", "-", "-o", "markdown"]).stdin(log).run().exits(0).stdout;
+    let names = "| day | <code>&#60;b&#62;www&#46;evil&#46;example&#60;&#47;b&#62;</code> | \
+                 `[x](http://evil.example)` `@team` \\`a\\` | plain | total |";
+    assert!(out.contains("| plain | total |") && !out.contains("<b>"), "{out}");
+    let head = out.lines().find(|line| line.starts_with("| day")).unwrap();
+    let both = |text: &str| text.split(" | ").map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(both(head), both(names), "{out}");
+}
+
 #[test]
 fn a_report_goes_into_a_file_whole_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();

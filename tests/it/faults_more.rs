@@ -272,6 +272,81 @@ fn a_credential_plugin_that_hangs_is_not_left_behind() {
     }
 }
 
+/// Files that have no end, or that nobody writes to, in the places of a kubeconfig and of what it names.
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_end_with_the_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let waits = plugin(["timeouts", "-A", "--timeout", "2s"]).env("KUBECONFIG", &pipe);
+    timed(waits, Duration::from_secs(60)).exits(4).complains("2s");
+    let endless = plugin(["timeouts", "-A", "--timeout", "60s"]).env("KUBECONFIG", "/dev/zero");
+    timed(endless, Duration::from_secs(60)).exits(4).complains("larger than 16 MiB");
+    for path in [pipe.to_str().unwrap(), "/dev/zero", "/"] {
+        for field in ["tokenFile", "client-key", "client-certificate"] {
+            let user = format!("{{{field}: {path}, client-key-data: AAAA}}");
+            let text = kubeconfig("https://127.0.0.1:1", "", &user);
+            let (plugin, _kept) = with_kubeconfig(&text, &["timeouts", "-A", "--timeout", "20s"]);
+            timed(plugin, Duration::from_secs(60)).exits(4).complains("it is no plain file");
+        }
+        let text = kubeconfig("https://127.0.0.1:1", &format!(", certificate-authority: {path}"), "{token: t}");
+        let (plugin, _kept) = with_kubeconfig(&text, &["timeouts", "-A", "--timeout", "20s"]);
+        timed(plugin, Duration::from_secs(60)).exits(4).complains("it is no plain file");
+    }
+}
+
+/// Credential plugins, by what each does, and what is said of it: within the time and the memory of a command, and
+/// without a word of what it printed.
+#[cfg(unix)]
+#[test]
+fn credential_plugins_have_bounds() {
+    let answer = |status: &str| {
+        format!(
+            r#"printf '%s\n' '{{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {status}}}'"#
+        )
+    };
+    let aliases = "printf 'a: &a [SECRET]\\n'; p=a; for i in b c d e f g h i j k l m n o p q r s t u v w x y z; do \
+                   printf '%s: &%s [*%s,*%s,*%s,*%s,*%s,*%s]\\n' $i $i $p $p $p $p $p $p; p=$i; done";
+    let rows: Vec<(&str, String, &str)> = vec![
+        ("prints for ever", "yes SECRET".to_owned(), "printed more than"),
+        ("prints zeros for ever", "cat /dev/zero".to_owned(), "printed more than"),
+        ("prints and complains for ever", "yes SECRET >&2 & yes SECRET".to_owned(), "printed more than"),
+        ("complains for ever", "yes SECRET >&2".to_owned(), "did not end within"),
+        ("hangs", "sleep 300".to_owned(), "did not end within"),
+        ("hangs after its answer", answer(r#"{"token": "SECRET"}"#) + "; sleep 300", "did not end within"),
+        ("hangs with its output closed", "exec >&-; sleep 300".to_owned(), "did not end within"),
+        ("hears no SIGTERM", "trap '' TERM; while :; do sleep 1; done".to_owned(), "did not end within"),
+        ("fails", "echo SECRET; echo SECRET >&2; exit 3".to_owned(), "failed (exit status: 3)"),
+        ("is killed", "kill -9 $$".to_owned(), "failed (signal: 9"),
+        ("prints nothing", ":".to_owned(), "gave no ExecCredential"),
+        ("prints another thing", "echo SECRET".to_owned(), "gave no ExecCredential"),
+        ("prints no text", "printf '\\377\\376SECRET'".to_owned(), "gave no ExecCredential"),
+        ("prints aliases of aliases", aliases.to_owned(), "gave no ExecCredential"),
+        ("prints a deep nest", "head -c 900000 /dev/zero | tr '\\0' '['".to_owned(), "gave no ExecCredential"),
+        ("gives nothing", answer("{}"), "neither a token nor"),
+        ("gives a token of two lines", answer(r#"{"token": "SECRET\nSECRET"}"#), "cannot be sent in a header"),
+        ("gives an odd time", answer(r#"{"token": "SECRET", "expirationTimestamp": "SECRET"}"#), "is no time"),
+        (
+            "gives an odd key",
+            answer(r#"{"clientCertificateData": "SECRET", "clientKeyData": "SECRET"}"#),
+            "identity PEM",
+        ),
+    ];
+    let mut table = Vec::new();
+    for (what, script, words) in rows {
+        let user = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+            "args": ["-c", script, "SECRET"], "env": [{"name": "KEY", "value": "SECRET"}], "interactiveMode": "Never"}});
+        let text = kubeconfig("https://127.0.0.1:1", "", &user.to_string());
+        let (plugin, _kept) = with_kubeconfig(&text, &["timeouts", "-A", "-vv", "--timeout", "3s"]);
+        let run = timed(plugin, Duration::from_secs(60)).exits(4);
+        assert!(run.stderr.contains(words), "{what}: {words:?} is not in: {}", run.stderr);
+        assert!(!run.stderr.contains("SECRET") && !run.stdout.contains("SECRET"), "{what}: {run:?}");
+        table.push((what.to_owned(), error_of(&run)));
+    }
+    faults_are_as_documented("plugins", &table);
+}
+
 #[test]
 fn commands_mention_what_was_left_on() {
     let fake = Fake::start(|_| {

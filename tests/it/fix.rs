@@ -256,6 +256,34 @@ fn each_installation_is_told_and_has_its_own_change() {
             "",
         ),
         told(
+            "sail-denied",
+            "sail",
+            &["kubectl patch istios.sailoperator.io default --type merge -p "],
+            &[
+                "kind: Istio\nmetadata:\n  name: default\nspec:\n  values:\n    meshConfig:\n      connectTimeout: 10s\n",
+            ],
+            "",
+            "",
+        ),
+        told(
+            "sail-revision",
+            "sail",
+            &["kubectl patch istiorevisions.sailoperator.io default-v1-24-2 --type merge -p "],
+            &["kind: IstioRevision\nmetadata:\n  name: default-v1-24-2\nspec:\n  values:\n    meshConfig:\n"],
+            "",
+            "",
+        ),
+        told(
+            "rancher",
+            "rancher",
+            &["helm list -n istio-system --filter istio", "helm get values rancher-istio -n istio-system"],
+            &[
+                "overlayFile: |\n  apiVersion: install.istio.io/v1alpha1\n  kind: IstioOperator\n  spec:\n    meshConfig:\n      connectTimeout: 10s\n",
+            ],
+            "the next upgrade",
+            "Rancher (Apps, rancher-istio, Edit YAML)",
+        ),
+        told(
             "ossm2",
             "ossm2",
             &[

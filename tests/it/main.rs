@@ -95,7 +95,9 @@ pub(crate) fn home() -> PathBuf {
 
 /// The plugin with arguments, and with no cluster.
 pub(crate) fn plugin<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Plugin {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-meshaudit"));
+    // A release or a static build is held against the same tests by `MESHAUDIT_BIN`.
+    let binary = std::env::var_os("MESHAUDIT_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_kubectl-meshaudit").into());
+    let mut command = Command::new(binary);
     command.args(args);
     for variable in ["NO_COLOR", "CLICOLOR_FORCE", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "_"] {
         command.env_remove(variable);

@@ -386,3 +386,137 @@ fn one_proxy_of_a_map_that_cannot_be_read_costs_the_others_nothing() {
         (&1.into(), &"shop/bad".into())
     );
 }
+
+/// istioctl's array of two clusters, whose first has this timeout.
+fn two_clusters(timeout: &str) -> String {
+    json!([
+        {"name": "outbound|443||api.example.com", "type": "STRICT_DNS", "connectTimeout": timeout},
+        {"name": "outbound|80||web.shop.svc.cluster.local", "type": "EDS", "connectTimeout": "10s"},
+    ])
+    .to_string()
+}
+
+/// Each proxy that a file gives, with the timeout that it has for api.example.com.
+fn proxies_of(path: &Path, code: i32) -> Vec<(String, String)> {
+    let from = path.to_str().unwrap();
+    let run = plugin(["clusters", "--from", from, "--fqdn", "api.example.com", "-o", "json"]).run().exits(code);
+    let timeout = |clusters: &Value| clusters[0]["connectTimeout"].as_str().unwrap().to_owned();
+    let name = |name: &str| name.replace(from, "FILE");
+    match serde_json::from_str(&run.stdout).unwrap() {
+        Value::Object(all) => all.iter().map(|(proxy, clusters)| (name(proxy), timeout(clusters))).collect(),
+        one => vec![("FILE".to_owned(), timeout(&one))],
+    }
+}
+
+#[test]
+fn several_dumps_of_one_file_are_several_proxies() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (two_clusters("1s"), two_clusters("2s"));
+    let pretty = |text: &str| serde_json::to_string_pretty(&serde_json::from_str::<Value>(text).unwrap()).unwrap();
+    let (long, longer) = (pretty(&one), pretty(&two));
+    let numbered = [("FILE", "1s"), ("FILE#2", "2s")];
+    let named = [("shop/web-1", "1s"), ("pay/ledger-7d4b9c-x2x4v", "2s")];
+    let node = |pod: &str| json!({"@type": "x/envoy.admin.v3.BootstrapConfigDump", "bootstrap": {"node": {"id": format!("sidecar~10.0.0.1~{pod}~x")}}});
+    let section = |clusters: &str| {
+        let clusters: Vec<Value> = serde_json::from_str(clusters).unwrap();
+        let entries: Vec<Value> = clusters.into_iter().map(|cluster| json!({"cluster": cluster})).collect();
+        json!({"@type": "x/envoy.admin.v3.ClustersConfigDump", "dynamic_active_clusters": entries})
+    };
+    let whole = |pod: &str, clusters: &str| json!({"configs": [node(pod), section(clusters)]}).to_string();
+    let (first, second) = (whole("web-1.shop", &one), whole("ledger-7d4b9c-x2x4v.pay", &two));
+    for (form, text, wanted) in [
+        ("appended", format!("{long}\n{longer}\n"), numbered),
+        ("with nothing between", format!("{one}{two}"), numbered),
+        ("one a line", format!("{one}\n{two}\n"), numbered),
+        ("one a line of Windows", format!("{one}\r\n{two}\r\n"), numbered),
+        ("separated", format!("{long}\n---\n{longer}\n"), numbered),
+        ("separated at both ends", format!("---\n{long}\n---\n{longer}\n---\n"), numbered),
+        ("a list of lists", format!("[{one}, {two}]"), numbered),
+        ("lists of lists", format!("[{one}]\n[{two}]\n"), numbered),
+        ("text sequences", format!("\u{1e}{one}\n\u{1e}{two}\n"), numbered),
+        ("with marks of UTF-8", format!("\u{feff}{one}\n\u{feff}{two}\n"), numbered),
+        ("named above", format!("# web-1.shop\n{long}\n# ledger-7d4b9c-x2x4v.pay\n{longer}\n"), named),
+        (
+            "named above, as kubectl's names",
+            format!("=== shop/web-1 ===\n{one}\n=== pay/ledger-7d4b9c-x2x4v ===\n{two}\n"),
+            named,
+        ),
+        ("named after a separator", format!("--- web-1.shop\n{one}\n--- ledger-7d4b9c-x2x4v.pay\n{two}"), named),
+        ("sections, separated", format!("{}\n---\n{}", section(&one), section(&two)), numbered),
+        ("whole dumps", format!("{first}\n{second}"), named),
+        ("whole dumps under other names", format!("# other-1.shop\n{first}\n---\n# other-2.shop\n{second}"), named),
+        ("a list of whole dumps", format!("[{first}, {second}]"), named),
+    ] {
+        let path = written(directory.path(), "dumps.json", text.as_bytes());
+        let found = proxies_of(&path, 0);
+        let found: BTreeSet<_> = found.iter().map(|(proxy, timeout)| (proxy.as_str(), timeout.as_str())).collect();
+        assert_eq!(found, BTreeSet::from(wanted), "{form}");
+        assert_eq!(audit_of(&[&path])["coverage"]["audited"], 2, "{form}");
+        // Windows' UTF-16 of it is the same.
+        for (mark, turn) in [(b"\xff\xfe", u16::to_le_bytes as fn(u16) -> [u8; 2]), (b"\xfe\xff", u16::to_be_bytes)] {
+            let wide = [&mark[..], &text.encode_utf16().flat_map(turn).collect::<Vec<u8>>()].concat();
+            let wide = written(directory.path(), "dumps.json", &wide);
+            assert_eq!(proxies_of(&wide, 0).len(), 2, "{form}, UTF-16");
+        }
+    }
+    // Three are three, beyond what is read at once too.
+    let many: String = (0..300).map(|_| format!("{long}\n---\n")).collect();
+    let path = written(directory.path(), "many.json", many.as_bytes());
+    assert_eq!(audit_of(&[&path])["coverage"]["audited"], 300);
+    // An empty one is said, and costs the others nothing.
+    let path = written(directory.path(), "empty.json", format!("[]\n{one}\n[]\n{two}").as_bytes());
+    let coverage = audit_of(&[&path])["coverage"].clone();
+    assert_eq!((&coverage["audited"], coverage["failed"].as_array().unwrap().len()), (&json!(2), 1), "{coverage}");
+    // A broken one costs those before it nothing, and is said.
+    let path = written(directory.path(), "broken.json", format!("{one}\n{}", &two[..40]).as_bytes());
+    let audit = audit_of(&[&path]);
+    assert_eq!(audit["coverage"]["audited"], 1, "{audit}");
+    assert!(audit["coverage"]["failed"][0]["message"].as_str().unwrap().contains("ends early"), "{audit}");
+}
+
+#[test]
+fn a_list_of_several_proxies_says_that_it_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let flat = |text: &str| {
+        let clusters: Vec<Value> = serde_json::from_str(text).unwrap();
+        clusters.iter().map(|cluster| format!("{cluster}\n")).collect::<String>()
+    };
+    let yaml = |timeout: &str| {
+        format!("- name: outbound|443||api.example.com\n  type: STRICT_DNS\n  connectTimeout: {timeout}\n")
+    };
+    for (form, text) in [
+        ("parts", format!("{}{}", flat(&two_clusters("1s")), flat(&two_clusters("2s")))),
+        (
+            "a joined list",
+            format!("{},{}", two_clusters("1s").trim_end_matches(']'), two_clusters("2s").trim_start_matches('[')),
+        ),
+        ("YAML", yaml("1s") + &yaml("2s")),
+    ] {
+        let path = written(directory.path(), "dumps.json", text.as_bytes());
+        let run = plugin(["timeouts", "--from", path.to_str().unwrap()]).run().exits(1);
+        for said in ["1s", "2s", "1 proxy not read", "two clusters of one name"] {
+            assert!(run.stdout.contains(said), "{form}: {}", run.stdout);
+        }
+    }
+    let separated = format!("{}---\n{}", yaml("1s"), yaml("2s"));
+    let path = written(directory.path(), "separated.yaml", separated.as_bytes());
+    assert_eq!(proxies_of(&path, 0), [("FILE".to_owned(), "1s".to_owned()), ("FILE#2".to_owned(), "2s".to_owned())]);
+}
+
+/// A waypoint has no BlackHoleCluster; its tunnel to its services has the mesh's value.
+#[test]
+fn a_waypoint_alone_tells_the_meshs_value() {
+    let directory = tempfile::tempdir().unwrap();
+    for (version, timeout, shown) in [("1.27.0", "1s", true), ("1.27.0", "2s", true), ("1.22.0", "2s", false)] {
+        let node = json!({"id": "waypoint~10.0.0.1~waypoint-1.shop~x", "metadata": {"ISTIO_VERSION": version}});
+        let tunnel = json!({"name": "connect_originate", "type": "ORIGINAL_DST", "connect_timeout": timeout});
+        let dump = json!({"configs": [
+            {"@type": "x/envoy.admin.v3.BootstrapConfigDump", "bootstrap": {"node": node}},
+            {"@type": "x/envoy.admin.v3.ClustersConfigDump", "dynamic_active_clusters": [{"cluster": tunnel}]},
+        ]});
+        let path = written(directory.path(), "waypoint.json", dump.to_string().as_bytes());
+        let values = audit_of(&[&path])["mesh"].clone();
+        let source = "connect_originate of 1 of 1 proxies";
+        assert_eq!(values[0]["source"] == source, shown, "{version} {timeout}: {values}");
+    }
+}

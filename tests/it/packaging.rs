@@ -211,6 +211,38 @@ fn krew_installs_what_a_release_makes() {
 }
 
 /// One address, in one place: what needs it takes it from Cargo.toml.
+/// What Kubernetes runs, made by a builder of images, where there is one and it may mount what it made.
+#[test]
+fn an_image_is_the_binary_alone_and_runs_as_nobody() {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    if !is_root || Command::new("buildah").arg("--version").output().is_err() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("kubectl-meshaudit"), "a binary").unwrap();
+    let (root, runroot) = (place.path().join("root"), place.path().join("run"));
+    let buildah = |args: &[&str]| {
+        let mut command = Command::new("buildah");
+        command.args(["--storage-driver", "vfs", "--root"]).arg(&root).arg("--runroot").arg(&runroot);
+        let output = command.args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let recipe = project().join("packaging/Containerfile");
+    let (recipe, context) = (recipe.to_str().unwrap(), place.path().to_str().unwrap());
+    let build = ["bud", "--isolation", "chroot", "-q", "--build-arg", "BINARY=kubectl-meshaudit", "-f", recipe];
+    let image = buildah(&[&build[..], &[context]].concat());
+    let made: Value = serde_json::from_str(&buildah(&["inspect", "--type", "image", &image])).unwrap();
+    let config = &made["OCIv1"]["config"];
+    assert_eq!(config["User"], "65532:65532", "{config}");
+    assert_eq!(config["Entrypoint"], serde_json::json!(["/kubectl-meshaudit"]), "{config}");
+    let container = buildah(&["from", &image]);
+    let mounted = buildah(&["mount", &container]);
+    let files: Vec<_> = std::fs::read_dir(&mounted).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    buildah(&["rm", &container]);
+    assert_eq!(files, ["kubectl-meshaudit"], "no shell and nothing else");
+}
+
 #[test]
 fn the_address_of_the_project_is_the_same_everywhere() {
     assert!(env!("CARGO_PKG_REPOSITORY").starts_with("https://"));

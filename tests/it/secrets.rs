@@ -57,6 +57,10 @@ fn kubeconfigs(directory: &Path, server: &str) -> Vec<(&'static str, String)> {
              id-token: {MARK}\n        refresh-token: {MARK}\n{more}"
         )
     };
+    let file = |name: &str, text: &str| {
+        fs::write(directory.join(name), text).unwrap();
+        directory.join(name).display().to_string()
+    };
     let mut all = vec![
         // Sound, and refused by the server.
         ("token", user(&format!("    token: {MARK}\n"))),
@@ -81,6 +85,35 @@ fn kubeconfigs(directory: &Path, server: &str) -> Vec<(&'static str, String)> {
                 0,
             )),
         ),
+        (
+            "plugin that complains",
+            user(&{
+                let path = directory.join("complains");
+                let plug = credential_plugin(directory, "complains", "", 0);
+                fs::write(path, format!("#!/bin/sh\necho {MARK} >&2\nexit 1\n")).unwrap();
+                exec(&plug, "")
+            }),
+        ),
+        ("plugin that wants to ask", user(&exec("cat", "").replace("Never", "Always"))),
+        ("plugin with a command line", user(&exec(&format!("\"cat --key={MARK}\""), ""))),
+        // Files.
+        ("token file", user(&format!("    tokenFile: {}\n", file("token", MARK)))),
+        ("token file with lines", user(&format!("    tokenFile: {}\n", file("lines", &format!("{MARK}\n{MARK}\n"))))),
+        ("token file that is a device", user("    tokenFile: /dev/zero\n")),
+        ("token in the place of its file", user(&format!("    tokenFile: eyJ{MARK}\n"))),
+        (
+            "files that are no key",
+            https(&format!("    client-certificate: {0}\n    client-key: {0}\n", file("key", MARK))),
+        ),
+        (
+            "authority's file that is none",
+            kubeconfig(
+                "https://127.0.0.1:1",
+                &format!("    certificate-authority: {}\n", file("ca", MARK)),
+                "    token: t\n",
+            ),
+        ),
+        ("password with a line feed", user(&format!("    username: me\n    password: \"{MARK}\\n{MARK}\"\n"))),
         ("plugin that is sound", user(&plug("sound", &answer(&format!(r#"{{"token":"{MARK}"}}"#)), 0))),
         ("plugin that is not there", user(&exec("no-such-plugin", "      installHint: brew install no-such-plugin\n"))),
         ("plugin without a command", user(&exec("\"\"", ""))),
@@ -469,9 +502,15 @@ fn urls_of_flags_give_nothing_away() {
         format!("http://127.0.0.1:1/?token={MARK}"),
         format!("http://127.0.0.1:1/api?x=1&access_token={MARK}"),
         format!("http://127.0.0.1:1/#{MARK}"),
+        format!("http://127.0.0.1:1/?token=a@{MARK}"),
+        format!("http://me:{MARK}?b@127.0.0.1:1"),
+        format!("http://me:a?{MARK}@127.0.0.1:1"),
+        format!("http://me:a#{MARK}@127.0.0.1:1"),
+        format!("http://me:a/{MARK}@127.0.0.1:1"),
+        format!("http://me:a@b/{MARK}@127.0.0.1:1"),
     ];
     let fixture = "tests/fixtures/rules/MA001.json";
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["resets", "--since", "1h", "--splunk"],
         &["resets", "--since", "1h", "--elasticsearch"],
         &["resets", "--since", "1h", "--loki"],
@@ -479,6 +518,7 @@ fn urls_of_flags_give_nothing_away() {
         &["resets", "--since", "1h", "--prometheus"],
         &["timeouts", "--admin-url"],
         &["timeouts", "-A", "--server"],
+        &["timeouts", "-A", "--server", "https://127.0.0.1:1", "--proxy-url"],
         &["timeouts", "--from", fixture, "--push"],
     ];
     for url in &urls {

@@ -78,6 +78,12 @@ impl<'q, 'a> Question<'q, 'a> {
 
     /// What the cluster should hold. `None` where not even the mesh's value is known, or nobody knows the cluster.
     pub(super) fn answer(&self, trail: bool) -> Option<Answer> {
+        let mut answer = self.resolve(trail)?;
+        answer.resolution.settle(self.cluster.connect_timeout);
+        Some(answer)
+    }
+
+    fn resolve(&self, trail: bool) -> Option<Answer> {
         let mut resolution = self.mesh_value(trail)?;
         let mut named = Named::Untold;
         if let Some(doubt) = &self.mesh.doubt {
@@ -103,26 +109,27 @@ impl<'q, 'a> Question<'q, 'a> {
     /// Begins with the mesh's value: what the configuration says, or what proxies show that they were told.
     fn mesh_value(&self, trail: bool) -> Option<Resolution> {
         let told = self.class.told;
+        let by = self.class.told_by();
         let shown =
             |note: String| Origin::new(OriginKind::MeshConfig { source: MeshSource::Inferred }, false).with_note(note);
         let (value, origin, doubt) = match (self.attributor.mesh_value(self.class), told) {
             (Some(mesh), told) => match (&mesh.doubt, told) {
                 // What proxies hold settles what is in force.
                 (Some(doubt), Some(told)) if told == mesh.connect_timeout => {
-                    let note = format!("as BlackHoleCluster shows; {doubt}");
+                    let note = format!("as {by} shows; {doubt}");
                     (mesh.connect_timeout, mesh.origin.clone().with_note(note), None)
                 }
                 (Some(doubt), Some(told)) if mesh.or_built_in == Some(told) => (
                     told,
-                    Origin::new(OriginKind::MeshDefault, true).with_note(format!("as BlackHoleCluster shows; {doubt}")),
+                    Origin::new(OriginKind::MeshDefault, true).with_note(format!("as {by} shows; {doubt}")),
                     None,
                 ),
-                (Some(doubt), Some(told)) => (told, shown(format!("as BlackHoleCluster shows; {doubt}")), None),
+                (Some(doubt), Some(told)) => (told, shown(format!("as {by} shows; {doubt}")), None),
                 (Some(doubt), None) => (mesh.connect_timeout, mesh.origin.clone(), Some(doubt.clone())),
                 (None, _) => (mesh.connect_timeout, mesh.origin.clone(), None),
             },
             (None, Some(told)) => {
-                let note = format!("as BlackHoleCluster shows; {}", self.attributor.missing(self.class));
+                let note = format!("as {by} shows; {}", self.attributor.missing(self.class));
                 (told, shown(note), None)
             }
             (None, None) => return self.rule_alone(trail),
@@ -130,9 +137,7 @@ impl<'q, 'a> Question<'q, 'a> {
         let label = if origin.kind == OriginKind::MeshDefault { "Istio's built-in value" } else { "the mesh value" };
         let reason = format!("{label}: what a cluster gets that nothing else gives one");
         let mut resolution = Resolution::new(Some(value), origin, trail, &reason);
-        if let Some(doubt) = doubt {
-            resolution.doubt(doubt);
-        }
+        resolution.mesh_doubt = doubt;
         Some(resolution)
     }
 

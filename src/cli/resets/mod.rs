@@ -13,14 +13,14 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::interrupt;
-use super::kube_args::{KubeArgs, SelectArgs, without_credentials};
+use super::kube_args::{KubeArgs, SelectArgs};
 use super::leases;
 use super::moment::{BadMoment, Typed};
 use super::stores::{StoreArgs, bytes_of, service_address};
 use crate::collect::resets::{count_files, count_pods, count_requests, expand};
 use crate::decode::app_log::ReaderOptions;
 use crate::decode::timestamp::TimeContext;
-use crate::k8s::log_sources;
+use crate::k8s::{log_sources, without_password};
 use crate::model::Flag;
 use crate::reach::{PrometheusAuth, PrometheusServer};
 use crate::report::document;
@@ -469,7 +469,7 @@ impl PrometheusArgs {
     fn flags(&self) -> Vec<Flag> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let given = [
-            ("--prometheus", self.prometheus.as_deref().map(without_credentials)),
+            ("--prometheus", self.prometheus.as_deref().map(without_password)),
             ("--prometheus-service", self.prometheus_service.clone()),
             ("--prometheus-token-file", path(&self.prometheus_token_file)),
             ("--prometheus-user", self.prometheus_user.clone()),

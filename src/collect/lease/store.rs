@@ -193,7 +193,8 @@ impl LeaseStore {
             }
             // The one who had it before may have removed it meanwhile: then this lock is nobody's.
             if system::is_at(&file, &path) {
-                write_holder(&mut file, doing).map_err(failed)?;
+                // Who has it is said out of courtesy: a full disk must keep nobody from putting levels back.
+                let _ = write_holder(&mut file, doing);
                 return Ok(Some(Lock { path, _file: file }));
             }
         }
@@ -297,7 +298,11 @@ pub(super) fn is_unwritable(error: &LeaseError) -> bool {
     let (LeaseError::Directory { source, .. } | LeaseError::File { source, .. }) = error else { return false };
     matches!(
         source.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
     ) || source.get_ref().is_some_and(|inner| inner.is::<Unsafe>())
 }
 

@@ -42,6 +42,7 @@ pub enum Kind {
     ConfigMap,
     IstioOperator,
     Istio,
+    IstioRevision,
     ServiceMeshControlPlane,
     ControlPlaneRevision,
     ASMMeshConfig,
@@ -67,6 +68,7 @@ impl Kind {
             Self::ConfigMap => ObjectKind::MeshConfig,
             Self::IstioOperator
             | Self::Istio
+            | Self::IstioRevision
             | Self::ServiceMeshControlPlane
             | Self::ControlPlaneRevision
             | Self::ASMMeshConfig => ObjectKind::Installer,
@@ -86,7 +88,7 @@ impl Kind {
             Self::CustomResourceDefinition => "apiextensions.k8s.io",
             Self::Deployment => "apps",
             Self::IstioOperator => "install.istio.io",
-            Self::Istio => "sailoperator.io",
+            Self::Istio | Self::IstioRevision => "sailoperator.io",
             Self::ServiceMeshControlPlane => "maistra.io",
             Self::ControlPlaneRevision => "mesh.cloud.google.com",
             Self::ASMMeshConfig => "istio.alibabacloud.com",
@@ -152,6 +154,7 @@ fn add_raw(objects: &mut IstioObjects, kind: Kind, raw: &RawObject<'_>) -> Resul
         Kind::ConfigMap => control_plane::add_mesh_config(objects, raw, meta),
         Kind::IstioOperator => control_plane::add_installer(objects, InstallerKind::IstioOperator, raw, meta)?,
         Kind::Istio => control_plane::add_installer(objects, InstallerKind::Istio, raw, meta)?,
+        Kind::IstioRevision => control_plane::add_installer(objects, InstallerKind::IstioRevision, raw, meta)?,
         Kind::ServiceMeshControlPlane => {
             control_plane::add_installer(objects, InstallerKind::ServiceMeshControlPlane, raw, meta)?;
         }

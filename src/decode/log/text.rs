@@ -189,8 +189,11 @@ pub(super) fn columns(text: &str) -> Option<(Option<Timestamp>, LogContent<'_>)>
     let Some(rest) = rest.strip_prefix("envoy").and_then(|rest| rest.strip_prefix([' ', '\t'])) else {
         // Layouts of people's own look alike; Envoy's ids tell.
         let envoy = foreign(rest).filter(|(_, line)| line.event.is_known());
-        // ztunnel's own access log: it is no Envoy, and says itself what failed.
-        let agent = LogContent::Agent { of_failure: rest.starts_with("access") && rest.contains(" error=\"") };
+        // ztunnel's access log says of a connection that failed why, in words of its own (src/proxy/metrics.rs).
+        let of_failure = rest
+            .strip_prefix("access")
+            .is_some_and(|access| access.contains(" error=\"") || access.contains("\terror=\""));
+        let agent = LogContent::Agent { of_failure };
         return Some((stamp, envoy.map_or(agent, |(_, line)| LogContent::Proxy(line))));
     };
     let (logger, message) = rest.split_at(blank(rest));

@@ -267,6 +267,8 @@ pub enum InstallerKind {
     IstioOperator,
     /// `sailoperator.io` Istio (Sail operator, OpenShift Service Mesh 3).
     Istio,
+    /// `sailoperator.io` IstioRevision: what the Sail operator makes of an Istio, or somebody without one.
+    IstioRevision,
     /// `maistra.io` ServiceMeshControlPlane (OpenShift Service Mesh 2).
     ServiceMeshControlPlane,
     /// `mesh.cloud.google.com` ControlPlaneRevision (managed Cloud Service Mesh).

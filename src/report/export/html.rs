@@ -69,7 +69,7 @@ fn summary(page: &mut String, results: &Results) {
     let found: Vec<String> = Level::ALL
         .into_iter()
         .filter(|level| results.count(*level) > 0)
-        .map(|level| format!("<span class=\"{0}\">{1} {0}</span>", level.as_str(), results.count(level)))
+        .map(|level| format!("<span class=\"{}\">{}</span>", level.as_str(), results.counted(level)))
         .collect();
     let found = if found.is_empty() { "Nothing found".to_owned() } else { found.join(", ") };
     let class = if results.coverage.failed.is_empty() { "" } else { " class=\"incomplete\"" };

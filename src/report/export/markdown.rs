@@ -12,16 +12,8 @@ const MOST: usize = 60_000;
 /// The document.
 pub(super) fn markdown(results: &Results) -> String {
     let mut out = format!("## {}\n\n", results.title);
-    let found: Vec<String> = Level::ALL
-        .into_iter()
-        .map(|level| (results.count(level), level.as_str()))
-        .filter(|(found, _)| *found > 0)
-        .map(
-            |(found, word)| {
-                if word == "info" { format!("{found} info") } else { count(found, word, &format!("{word}s")) }
-            },
-        )
-        .collect();
+    let found: Vec<String> =
+        Level::ALL.into_iter().filter(|level| results.count(*level) > 0).map(|level| results.counted(level)).collect();
     let found = if found.is_empty() { "Nothing found.".to_owned() } else { format!("**{}.**", found.join(", ")) };
     let _ = writeln!(out, "{found} {}", results.covered());
     for mesh in &results.mesh {
@@ -103,9 +95,21 @@ fn plain(text: &str) -> String {
     out.replace("://", "\\://").replace("www.", "www\\.")
 }
 
-/// A name between backticks; one that could end them, or be markup, as plain text.
+/// A name between backticks; one that could end them, or be markup, as HTML's `code` without a character that means
+/// anything. What stands in either becomes no link and no mention.
 pub(in crate::report) fn code(text: &str) -> String {
-    if text.contains(['`', '<', '\\']) { plain(text) } else { format!("`{}`", escape(text).replace('|', "\\|")) }
+    if !text.contains(['`', '<', '\\']) {
+        return format!("`{}`", escape(text).replace('|', "\\|"));
+    }
+    let mut out = String::from("<code>");
+    for c in escape(text).chars() {
+        if c.is_alphanumeric() || matches!(c, ' ' | '-') {
+            out.push(c);
+        } else {
+            let _ = write!(out, "&#{};", u32::from(c));
+        }
+    }
+    out + "</code>"
 }
 
 #[cfg(test)]
@@ -119,8 +123,9 @@ mod tests {
             assert_eq!(cell(&format!("a {word} b")), format!("a `{word}` b"));
         }
         assert_eq!(cell("a|http://b"), "`a\\|http://b`");
-        assert_eq!(code("a`b|c"), "a\\`b\\|c");
-        assert_eq!(code("<a>http://b"), "&lt;a>http\\://b");
+        assert_eq!(code("a`b|@c"), "<code>a&#96;b&#124;&#64;c</code>");
+        assert_eq!(code("<a>www.b"), "<code>&#60;a&#62;www&#46;b</code>");
+        assert_eq!(cell("`@team`"), "<code>&#96;&#64;team&#96;</code>");
         assert_eq!(code("a|[b](c)"), "`a\\|[b](c)`");
     }
 }

@@ -5,6 +5,7 @@ use std::io::Read;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::look;
 use crate::audit::rules;
 
 /// Why a document cannot be converted.
@@ -416,6 +417,14 @@ impl Results {
     #[must_use]
     pub fn count(&self, level: Level) -> usize {
         self.findings.iter().filter(|finding| finding.level == level).count()
+    }
+
+    /// How many findings there are of a level, in words: `2 errors`.
+    #[must_use]
+    pub fn counted(&self, level: Level) -> String {
+        let word = level.as_str();
+        let many = if level == Level::Info { word.to_owned() } else { format!("{word}s") };
+        look::count(self.count(level), word, &many)
     }
 
     /// What was read, in a sentence. An incomplete audit says so.

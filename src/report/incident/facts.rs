@@ -61,7 +61,8 @@ fn causes(report: &IncidentReport) -> Vec<String> {
         let sentence =
             format!("No failed connection in {} records of the proxies' logs.", grouped(found.input.records));
         let unexplained = (found.input.unexplained > 0).then(|| {
-            format!("{} speak of a failure that is not understood.", count_u64(found.input.unexplained, "record"))
+            let speak = if found.input.unexplained == 1 { "speaks" } else { "speak" };
+            format!("{} {speak} of a failure that is not understood.", count_u64(found.input.unexplained, "record"))
         });
         return std::iter::once(sentence).chain(unexplained).collect();
     }

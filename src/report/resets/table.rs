@@ -12,7 +12,7 @@ use super::sentences::nothing;
 use super::{Bucket, ResetsReport, ServiceRow, grouped};
 use crate::report::Palette;
 use crate::report::escape::escape;
-use crate::report::export::harmless;
+use crate::report::export::{cell, code, harmless};
 use crate::report::look::Look;
 use crate::report::table as col;
 
@@ -207,7 +207,6 @@ pub fn csv(report: &ResetsReport) -> Result<String, csv::Error> {
 /// The matrix with times as rows, then the sentences.
 #[must_use]
 pub fn markdown(report: &ResetsReport) -> String {
-    let cell = |text: &str| escape(text).replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
     let mut text = String::from("## Connection resets\n\n");
     if report.buckets.is_empty() {
         let _ = writeln!(text, "{}\n", nothing(report));
@@ -220,7 +219,7 @@ pub fn markdown(report: &ResetsReport) -> String {
             let _ = writeln!(
                 text,
                 "| {} | {} | {} |",
-                label_of(bucket).replace('*', "\\*"),
+                cell(&label_of(bucket)),
                 counts.join(" | "),
                 count(report.total.per_bucket[index])
             );
@@ -237,13 +236,13 @@ pub fn markdown(report: &ResetsReport) -> String {
         let _ = writeln!(text, "- {}", cell(&mark.sentence));
     }
     if let Some(delay) = &report.delay {
-        let _ = writeln!(text, "- {}", delay.sentence);
+        let _ = writeln!(text, "- {}", cell(&delay.sentence));
     }
     if let Some(rhythm) = &report.rhythm {
-        let _ = writeln!(text, "- {}", rhythm.sentence);
+        let _ = writeln!(text, "- {}", cell(&rhythm.sentence));
     }
     for step in &report.next {
-        let _ = writeln!(text, "- Next: `{}` ({})", step.command, cell(&step.why));
+        let _ = writeln!(text, "- Next: {} ({})", code(&step.command), cell(&step.why));
     }
     let failed = report.input.failed.iter().map(super::FailedInput::sentence);
     for note in failed.chain(report.notes.iter().cloned()) {

@@ -287,6 +287,40 @@ fn a_state_file_that_cannot_be_removed_is_no_failure_of_the_levels() {
     assert_eq!(levels(&sandbox, CART), before);
 }
 
+/// A disk that is full, by a limit of no bytes for every file that is written.
+#[test]
+fn a_full_disk_keeps_no_level() {
+    let (sandbox, state) = (own("cart", "full"), state());
+    let before = levels(&sandbox, CART);
+    let full = |args: &[&str]| {
+        let mut plugin = on(&sandbox, state.path(), args.iter().copied());
+        let (program, own) = (plugin.command.get_program().to_owned(), plugin.command.get_args());
+        let mut shell = std::process::Command::new("sh");
+        // 25 is SIGXFSZ: a write fails, and ends nobody.
+        shell.args(["-c", "trap '' 25; ulimit -f 0; exec \"$0\" \"$@\""]).arg(program).args(own);
+        for (name, value) in plugin.command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        plugin.command = shell;
+        plugin.run()
+    };
+    full(&["--on", CART]).exits(4).complains("nothing was changed");
+    assert_eq!((levels(&sandbox, CART), files(state.path()).len()), (before.clone(), 0));
+    on(&sandbox, state.path(), ["--on", CART]).run().exits(0);
+    assert_eq!(verbose(&levels(&sandbox, CART)).len(), CONNECTION_LOGGERS.len());
+    // What was kept before stays, and a second `--on` takes nothing away.
+    full(&["--on", "--for", "1h", CART]).exits(4);
+    assert_eq!(files(state.path()).len(), 1);
+    full(&["--off", CART]).exits(0);
+    assert_eq!((levels(&sandbox, CART), files(state.path()).len()), (before.clone(), 0));
+    on(&sandbox, state.path(), ["--on", CART]).run().exits(0);
+    full(&["--off", "--all"]).exits(0);
+    assert_eq!((levels(&sandbox, CART), files(state.path()).len()), (before, 0));
+}
+
 #[test]
 fn state_files_follow_no_links() {
     let (sandbox, state) = (own("cart", "links"), state());

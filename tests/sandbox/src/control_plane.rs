@@ -192,7 +192,9 @@ impl ControlPlane {
 /// The debug endpoints, on istiod's ports 8080 and 15014.
 impl Handler for ControlPlane {
     fn answer(&self, _: &Method, target: &str) -> Reply {
-        let body = match target.split('?').next().unwrap_or_default() {
+        // istioctl asks for `//version`, and what Go's HTTP server does with that comes out at the same page.
+        let path = target.split('?').next().unwrap_or_default();
+        let body = match &*format!("/{}", path.trim_start_matches('/')) {
             "/debug/mesh" => self.effective_mesh(),
             "/debug/syncz" => self.sync_status(),
             "/ready" => return Reply::text(200, ""),

@@ -299,7 +299,7 @@ fn bootstrap_json(spec: &EnvoySpec, directory: &Path, agent: SocketAddr) -> Valu
         }},
         "static_resources": {
             "clusters": static_clusters(agent.port()),
-            "listeners": spec.listeners.iter().map(listener).collect::<Vec<_>>(),
+            "listeners": spec.listeners.iter().map(listener).chain([statistics()]).collect::<Vec<_>>(),
         },
     })
 }
@@ -326,6 +326,20 @@ pub(crate) fn static_clusters(agent: u16) -> Vec<Value> {
 
 fn loopback(port: u16) -> Value {
     json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
+}
+
+/// The listener of Istio's bootstrap for Prometheus, on port 15090 in a pod.
+fn statistics() -> Value {
+    let route = json!({"match": {"prefix": "/stats/prometheus"}, "route": {"cluster": "prometheus_stats"}});
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "stats",
+        "route_config": {"virtual_hosts": [{"name": "backend", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [{"name": "envoy.filters.http.router",
+            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+    });
+    json!({"name": "prometheus_stats", "address": loopback(0), "filter_chains": [{"filters": [
+        {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}]})
 }
 
 fn listener(listener: &Listener) -> Value {
