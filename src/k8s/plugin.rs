@@ -218,11 +218,16 @@ impl Running {
     ) -> std::io::Result<(Option<std::process::ExitStatus>, Vec<u8>)> {
         let mut printed = Vec::new();
         let status = {
+            let pid = self.0.id();
             let reading = async {
-                match stdout {
-                    Some(stdout) => stdout.take(MAX_OUTPUT as u64 + 1).read_to_end(&mut printed).await,
-                    None => Ok(0),
+                let Some(stdout) = stdout else { return Ok(0) };
+                let mut stdout = stdout.take(MAX_OUTPUT as u64 + 1);
+                let read = stdout.read_to_end(&mut printed).await?;
+                if read > MAX_OUTPUT {
+                    // Once its pipe is closed it may end, and nothing tells any more what it has started.
+                    pid.into_iter().for_each(kill_tree);
                 }
+                std::io::Result::Ok(read)
             };
             tokio::pin!(reading);
             tokio::select! {
