@@ -11,8 +11,7 @@ use crate::model::istio::{
     ControlPlane, EffectiveMesh, IstioObjects, PatchContext, PatchOperation, Sidecar, Version, minor_version,
 };
 use crate::model::{
-    ClusterKind, ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, Proxy, ProxyRole, ProxySnapshot,
-    TUNNELS,
+    ClusterSet, ClusterSource, Direction, EnvoyCluster, MeshSnapshot, Proxy, ProxyRole, ProxySnapshot, TUNNELS,
 };
 
 /// A control plane that proxies are connected to, or what is assumed of one that cannot be seen.
