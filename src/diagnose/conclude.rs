@@ -177,6 +177,13 @@ fn is_superseded(failure: &Failure) -> bool {
     let Some(cause) = failure.clue.other_end.as_ref().and_then(|other| other.cause) else { return false };
     let vague = failure.verdict.confidence < Confidence::Certain
         && matches!(failure.verdict.cause, Cause::UpstreamClosedConnection | Cause::ConnectionFailureUnspecified);
-    let reason = matches!(cause, Cause::NoFilterChain | Cause::NoRoute | Cause::RbacDenied | Cause::ConnectionLimit);
+    let reason = matches!(
+        cause,
+        Cause::NoFilterChain
+            | Cause::NoRoute
+            | Cause::RbacDenied
+            | Cause::ConnectionLimit
+            | Cause::ServerProxyConfigChange
+    );
     cause != failure.verdict.cause && (failure.verdict.cause == Cause::UpstreamApplicationError || (vague && reason))
 }

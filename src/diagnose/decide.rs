@@ -136,19 +136,21 @@ pub(super) fn details(details: &str) -> Option<Verdict> {
     if starts("ext proc error") {
         return certain(Cause::ExtProcFailure);
     }
+    if ["response timeout", "upstream response timeout", "upstream per try timeout", "upstream per try idle timeout"]
+        .iter()
+        .any(|prefix| starts(prefix))
+    {
+        return certain(Cause::UpstreamResponseTimeout);
+    }
     if [
-        "response timeout",
-        "upstream response timeout",
-        "upstream per try timeout",
-        "upstream per try idle timeout",
+        "max duration timeout",
+        "max connection duration reached",
+        "max stream duration",
         "upstream max stream duration reached",
     ]
     .iter()
     .any(|prefix| starts(prefix))
     {
-        return certain(Cause::UpstreamResponseTimeout);
-    }
-    if starts("max duration timeout") || starts("max connection duration reached") || starts("max stream duration") {
         return certain(Cause::MaxDurationReached);
     }
     if starts("rbac access denied") {
@@ -312,7 +314,7 @@ pub(super) fn access(line: &AccessLine, timeout: Option<Duration>) -> Option<Ver
         ("LH", Cause::HealthCheckFailed),
         ("DT", Cause::MaxDurationReached),
         ("UT", Cause::UpstreamResponseTimeout),
-        ("UMSDR", Cause::UpstreamResponseTimeout),
+        ("UMSDR", Cause::MaxDurationReached),
         ("SI", Cause::DownstreamIdleTimeout),
         ("UH", Cause::NoHealthyUpstream),
         ("DPE", Cause::DownstreamProtocolError),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::deadline::TimedOut;
 use super::outside::{outside, outside_bytes};
-use super::secrets::{PluginError, describe_auth};
+use super::secrets::{PluginError, describe_auth, without_password};
 use crate::decode::parse_error;
 use crate::model::FailureCause;
 
@@ -187,6 +187,14 @@ impl ApiError {
             // What follows the colon may quote the PEM.
             kube::Error::RustlsTls(source) => {
                 Self::Config(source.to_string().split(':').next().unwrap_or_default().to_owned())
+            }
+            // Their words have the whole URL.
+            kube::Error::ProxyProtocolUnsupported { proxy_url }
+            | kube::Error::ProxyProtocolDisabled { proxy_url, .. } => {
+                let proxy = without_password(&proxy_url.to_string());
+                Self::Config(format!(
+                    "the proxy {proxy:?} cannot be spoken to: its URL begins with http:// or https://"
+                ))
             }
             kube::Error::InferConfig(_) | kube::Error::InferKubeconfig(_) => Self::Config(innermost(error)),
             _ => {

@@ -129,6 +129,15 @@ pub(super) const LITERALS: &[&str] = &[
     "negotiation",
     "did not return a response",
     "socket disconnected",
+    "remoteconnectionclosed",
+    "remotely closed",
+    "stream has been aborted",
+    "aborted pending request",
+    "gone inactive",
+    "socket_closed_remotely",
+    "closed while waiting",
+    "serverselectionerror",
+    "poison.error) :closed",
     "no close frame",
     "closed abnormally",
     "past the end of the stream",
@@ -371,6 +380,11 @@ pub(super) const PATTERNS: &[Pattern] = &[
     plain(
         Class::UnexpectedEof,
         r"<BrokerConnection [^\n]*>: socket disconnected|NetworkException: Disconnected from node|errors\.DisconnectException\b|Connection to broker lost\b|no close frame received or sent|connection closed abnormally|NpgsqlException[^\n]*(?:\n[^\n]*)?past the end of the stream|Error\{(?:id: nil, )?reason: :closed\b|\{error, ?closed\}|\b(?:tcp|ssl) (?:recv|send)(?: \(idle\))?: closed(?:[^ ]| [^(]|$)|Entity stream truncation|CommunicationException: connection closed|LDAP connection has been closed|GnuTLS recv error \(-(?:9|110)\)|\bConnectionShutdownException\b|Connection closed after GOAWAY|ERR_HTTP2_GOAWAY_SESSION",
+    ),
+    // AsyncHttpClient for Swift and for Java (Play), Netty, axios, got, Erlang's httpc, HTTPoison, MongoDB for Node.js, UnboundID.
+    plain(
+        Class::UnexpectedEof,
+        r"\bremoteConnectionClosed\b|IOException: Remotely closed\b|channel gone inactive with \d+ missing response|stream has been aborted|server aborted pending request|\bsocket_closed_remotely\b|\(HTTPoison\.Error\) :closed\b|MongoServerSelectionError: connection \S+ to \S+ closed|connection to server \S+ was closed while waiting for a response",
     ),
     Pattern {
         class: Class::UnexpectedEof,

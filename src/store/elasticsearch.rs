@@ -4,22 +4,22 @@
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::ask::{Ask, Condition, Wanted, Words, quote};
+use super::ask::{Ask, Condition, Wanted, Words};
+use super::clauses::Clauses;
 use super::record::Record;
-use super::tokens::{Edge, Part, parts};
 use super::{Group, LogStore, PAGE, Page, StoreError};
 use crate::reach::{Web, WebError, WebRequest};
 
 const NAME: &str = "Elasticsearch";
 /// Records of a sample.
 const SAMPLE: usize = 200;
-/// Buckets of one answer; `search.max_buckets` is 65,535.
-const BUCKETS: usize = 5_000;
-/// A regular expression may have 1,000 letters (`index.max_regex_length`).
-const MAX_REGEX: usize = 800;
+/// Buckets of one answer; `search.max_buckets` is 10,000 in the oldest, and 65,535 in others.
+const BUCKETS: usize = 10_000;
+/// So many records, and one in so many, may be transferred of a word that a token beside it was not looked for.
+const RARE: u64 = 1_000;
 /// Text fields that are searched at once: each word is a clause for each of them, and there may be 1,024.
 const MAX_TEXTS: usize = 6;
 /// How long a point in time is kept between two pages.
@@ -42,6 +42,8 @@ struct Known {
     texts: Vec<(String, bool)>,
     /// Why words cannot be searched for.
     unsearchable: Option<String>,
+    /// Of the clauses that are looked up for words, in their order, which are rare, once they were counted.
+    rare: Option<Vec<bool>>,
     /// The open point in time, and whether it is OpenSearch's.
     point: Option<(String, bool)>,
 }
@@ -211,9 +213,11 @@ impl<'c> Elasticsearch<'c> {
     /// One of the words, by what is searched for in each text field: its tokens, or its whole value.
     fn words(&self, words: &Words) -> Value {
         let mut any = Vec::new();
-        for (field, in_words) in &self.known().texts {
+        let known = self.known();
+        let mut rare = known.rare.into_iter().flatten();
+        for (field, in_words) in &known.texts {
             if *in_words {
-                by_tokens(field, words, &mut any);
+                any.extend(Clauses::new(field, words).any(&mut rare));
             } else {
                 let within = |word: &String, any_case: bool| {
                     let value = format!("*{}*", word.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?"));
@@ -224,6 +228,32 @@ impl<'c> Elasticsearch<'c> {
             }
         }
         json!({"bool": {"should": any, "minimum_should_match": 1}})
+    }
+
+    /// Counts what is looked up for words, so that no more is asked for where that is rare: passes over all tokens take
+    /// minutes where there are many.
+    async fn weigh(&self, words: &Words, ask: &Ask) -> Result<(), StoreError> {
+        let known = self.known();
+        if known.rare.is_some() {
+            return Ok(());
+        }
+        let in_words = known.texts.iter().filter(|(_, in_words)| *in_words);
+        let each: Vec<Value> = in_words
+            .flat_map(|(field, _)| Clauses::new(field, words).looked_up().cloned().collect::<Vec<_>>())
+            .collect();
+        let mut rare = Vec::new();
+        if !each.is_empty() {
+            let body = json!({
+                "size": 0, "track_total_hits": true, "query": self.query(ask, &Wanted::All, ask.since, ask.until),
+                "aggs": {"words": {"filters": {"filters": each}}},
+            });
+            let answer = self.search(body, ask).await?;
+            let most = RARE.max(answer["hits"]["total"]["value"].as_u64().unwrap_or(0) / RARE);
+            let counts = answer["aggregations"]["words"]["buckets"].as_array().into_iter().flatten();
+            rare = counts.map(|bucket| bucket["doc_count"].as_u64().is_some_and(|count| count <= most)).collect();
+        }
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).rare = Some(rare);
+        Ok(())
     }
 
     /// The records of hits, in order of time. The time of the store's own sorting is the second value, in milliseconds.
@@ -248,65 +278,6 @@ impl<'c> Elasticsearch<'c> {
             (record, sorted)
         });
         each.collect()
-    }
-}
-
-/// The clauses for a field that is cut into words by the standard analyser. Words of one token are one expression.
-fn by_tokens(field: &str, words: &Words, any: &mut Vec<Value>) {
-    let mut single: Vec<String> = Vec::new();
-    for word in words.any_case.iter().chain(&words.exact) {
-        let parts = parts(word);
-        match parts.as_slice() {
-            [] => {}
-            [Part { text, before: Edge::Open, after: Edge::Open }] => single.push(text.clone()),
-            _ => {
-                let all: Vec<Value> = parts.iter().map(|part| leaf(field, part)).collect();
-                any.push(json!({"bool": {"filter": all}}));
-            }
-        }
-    }
-    single.sort();
-    single.dedup();
-    let mut expression = String::new();
-    for word in &single {
-        if expression.len() + word.len() > MAX_REGEX {
-            any.push(json!({"regexp": {field: {"value": format!(".*({expression}).*")}}}));
-            expression.clear();
-        }
-        if !expression.is_empty() {
-            expression.push('|');
-        }
-        expression.push_str(&quote(word));
-    }
-    if !expression.is_empty() {
-        any.push(json!({"regexp": {field: {"value": format!(".*({expression}).*")}}}));
-    }
-    let flags: Vec<String> = words.flags.iter().map(|flag| flag.to_lowercase()).collect();
-    if !flags.is_empty() {
-        any.push(json!({"terms": {field: flags}}));
-    }
-}
-
-fn leaf(field: &str, part: &Part) -> Value {
-    let text = &part.text;
-    match (part.before, part.after) {
-        (Edge::End, Edge::End) => json!({"term": {field: text}}),
-        (Edge::End, Edge::Open) => json!({"prefix": {field: text}}),
-        (Edge::Open, Edge::End) => json!({"wildcard": {field: {"value": format!("*{text}")}}}),
-        (Edge::Open, Edge::Open) => json!({"wildcard": {field: {"value": format!("*{text}*")}}}),
-        (before, after) => {
-            let before = match before {
-                Edge::End => "",
-                Edge::Sign => "(.*[^a-z0-9_])?",
-                Edge::Open => ".*",
-            };
-            let after = match after {
-                Edge::End => "",
-                Edge::Sign => "([^a-z0-9_].*)?",
-                Edge::Open => ".*",
-            };
-            json!({"regexp": {field: {"value": format!("{before}{}{after}", quote(text))}}})
-        }
     }
 }
 
@@ -417,59 +388,42 @@ impl LogStore for Elasticsearch<'_> {
     fn count<'a>(&'a self, ask: &'a Ask, step: i64) -> BoxFuture<'a, Result<Vec<Group>, StoreError>> {
         Box::pin(async move {
             let names = ask.fields.groups();
-            let mut sources: Vec<Value> = names
-                .iter()
-                .enumerate()
-                .map(|(index, name)| {
-                    json!({format!("f{index}"): {"terms": {"field": self.exact(name), "missing_bucket": true}}})
-                })
-                .collect();
-            sources.push(
-                json!({"t": {"date_histogram": {"field": ask.fields.time, "fixed_interval": format!("{step}s")}}}),
-            );
-            let query = self.query(ask, &Wanted::All, ask.since, ask.until);
-            let mut after = Value::Null;
-            let mut found = Vec::new();
-            loop {
-                let mut composite = json!({"size": BUCKETS, "sources": sources});
+            let (mut from, mut after, mut found) = (ask.since, Value::Null, Vec::new());
+            let mut length = ask.since.duration_until(ask.until);
+            while from < ask.until {
+                // What a part does not hold is not gone through once more for each of its pages.
+                let until = from.checked_add(length).map_or(ask.until, |until| until.min(ask.until));
+                let mut body = self.counts(ask, step, (from, until));
                 if !after.is_null() {
-                    composite["after"] = after;
+                    body["aggs"]["s"]["composite"]["after"] = after.take();
                 }
-                let body = json!({
-                    "size": 0, "track_total_hits": false, "query": query,
-                    "aggs": {"s": {"composite": composite, "aggs": {
-                        "a": {"min": {"field": ask.fields.time}}, "z": {"max": {"field": ask.fields.time}},
-                    }}},
-                });
                 let answer = self.search(body, ask).await?;
-                let group = &answer["aggregations"]["s"];
-                let Some(buckets) = group["buckets"].as_array() else {
+                let part = &answer["aggregations"]["s"];
+                let Some(buckets) = part["buckets"].as_array() else {
                     // No index matches.
                     return Ok(found);
                 };
-                let moment = |value: &Value| {
-                    let number = value["value"].as_f64()?;
-                    let millis = if number.abs() > 1e14 { number / 1e6 } else { number };
-                    Timestamp::from_millisecond(millis as i64).ok()
+                let groups = buckets.iter().map(|bucket| group(bucket, names.len()));
+                let last = buckets.last().filter(|_| buckets.len() >= BUCKETS);
+                let Some(last) = last.and_then(|bucket| bucket["key"]["t"].as_i64()) else {
+                    found.extend(groups);
+                    from = until;
+                    continue;
                 };
-                found.extend(buckets.iter().map(|bucket| {
-                    let value = |index: usize| match &bucket["key"][format!("f{index}")] {
-                        Value::String(text) => text.clone(),
-                        Value::Null => String::new(),
-                        other => other.to_string(),
-                    };
-                    Group {
-                        values: (0..names.len()).map(value).collect(),
-                        start: bucket["key"]["t"].as_i64().unwrap_or_default().div_euclid(1000),
-                        count: bucket["doc_count"].as_u64().unwrap_or(0),
-                        seen: moment(&bucket["a"]).zip(moment(&bucket["z"])),
-                    }
-                }));
-                after = group["after_key"].clone();
-                if buckets.len() < BUCKETS || after.is_null() {
-                    return Ok(found);
+                // The last step may go on in what was cut off.
+                let edge = Timestamp::from_millisecond(last).unwrap_or(until);
+                if edge > from {
+                    found.extend(groups.filter(|group| group.start < edge.as_second()));
+                    // Whole steps of whole seconds.
+                    length = SignedDuration::from_secs(from.duration_until(edge).as_secs().max(step) / step * step * 2);
+                    from = edge;
+                } else {
+                    // More containers than buckets.
+                    found.extend(groups);
+                    after = part["after_key"].clone();
                 }
             }
+            Ok(found)
         })
     }
 
@@ -481,6 +435,9 @@ impl LogStore for Elasticsearch<'_> {
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(async move {
             self.open(ask).await;
+            if let Wanted::Words(words) = wanted {
+                self.weigh(words, ask).await?;
+            }
             let query = self.query(ask, wanted, from, wanted.until(ask));
             // Of one time, in the order in which they were written.
             let sort = json!([{&ask.fields.time: "asc"}, {"_seq_no": "asc"}, {"_index": "asc"}]);
@@ -524,6 +481,26 @@ impl LogStore for Elasticsearch<'_> {
     }
 }
 
+/// A bucket of a `composite` aggregation.
+fn group(bucket: &Value, fields: usize) -> Group {
+    let moment = |value: &Value| {
+        let number = value["value"].as_f64()?;
+        let millis = if number.abs() > 1e14 { number / 1e6 } else { number };
+        Timestamp::from_millisecond(millis as i64).ok()
+    };
+    let value = |index: usize| match &bucket["key"][format!("f{index}")] {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    Group {
+        values: (0..fields).map(value).collect(),
+        start: bucket["key"]["t"].as_i64().unwrap_or_default().div_euclid(1000),
+        count: bucket["doc_count"].as_u64().unwrap_or(0),
+        seen: moment(&bucket["a"]).zip(moment(&bucket["z"])),
+    }
+}
+
 fn in_order(records: Vec<(Record, i64)>) -> Vec<Record> {
     let mut records: Vec<Record> = records.into_iter().map(|(record, _)| record).collect();
     records.sort_by_key(|record| (record.time, record.order));
@@ -531,6 +508,22 @@ fn in_order(records: Vec<(Record, i64)>) -> Vec<Record> {
 }
 
 impl Elasticsearch<'_> {
+    /// Asks for the counts of a stretch, in order of time.
+    fn counts(&self, ask: &Ask, step: i64, (from, until): (Timestamp, Timestamp)) -> Value {
+        let time = &ask.fields.time;
+        let mut sources = vec![json!({"t": {"date_histogram": {"field": time, "fixed_interval": format!("{step}s")}}})];
+        sources.extend(ask.fields.groups().iter().enumerate().map(|(index, name)| {
+            json!({format!("f{index}"): {"terms": {"field": self.exact(name), "missing_bucket": true}}})
+        }));
+        json!({
+            "size": 0, "track_total_hits": false, "query": self.query(ask, &Wanted::All, from, until),
+            "aggs": {"s": {
+                "composite": {"size": BUCKETS, "sources": sources},
+                "aggs": {"a": {"min": {"field": time}}, "z": {"max": {"field": time}}},
+            }},
+        })
+    }
+
     /// Why these fields cannot be searched for words so that nothing is missed.
     async fn unsearchable(&self, texts: &[(String, bool)], ask: &Ask) -> Option<String> {
         if texts.is_empty() {

@@ -1,6 +1,7 @@
 //! Loki: LogQL over its HTTP API (grafana.com/docs/loki/latest/reference/loki-http-api): `query_range` of streams, page by
 //! time, and of `count_over_time`.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -19,6 +20,9 @@ const LINE: &str = "line";
 const SAMPLE: usize = 200;
 /// How much time one count asks for; more than 11,000 points, or 500 series, are refused.
 const COUNTED: SignedDuration = SignedDuration::from_hours(24);
+
+/// The last letters of names of pods.
+const LETTERS: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// A Loki server.
 pub struct Loki<'c> {
@@ -146,6 +150,53 @@ impl<'c> Loki<'c> {
         }
     }
 
+    /// Counts what is selected by source and step. Where it refuses a stretch as too much, a shorter one is asked for.
+    async fn count_into(
+        &self,
+        counts: &mut BTreeMap<(Vec<String>, i64), u64>,
+        ask: &Ask,
+        step: i64,
+        selected: &str,
+    ) -> Result<(), StoreError> {
+        let names = ask.fields.groups();
+        // An evaluation counts what is younger than a step before it and no younger than itself: with a nanosecond's
+        // offset, it counts the step from its first moment to its last. Times that are no multiple of the step would
+        // be moved to one (pkg/querier/queryrange/splitters.go, alignStartEnd).
+        let query = format!("sum by ({}) (count_over_time({selected}[{step}s] offset 1ns))", names.join(","));
+        let last = ask.until.as_second();
+        let mut length = COUNTED.as_secs().max(step) / step * step;
+        let mut from = ask.since.as_second().div_euclid(step) * step;
+        while from < last {
+            let to = (from + length).min(last.div_euclid(step) * step + step);
+            let request = WebRequest::get(RANGE)
+                .with("query", query.as_str())
+                .with("start", format!("{}000000000", from + step))
+                .with("end", format!("{to}000000000"))
+                .with("step", step.to_string());
+            let answer = match self.ask(&request, ask).await {
+                Err(StoreError::Refused { message, .. })
+                    if length > step && ["maximum", "limit", "exceeded"].iter().any(|word| message.contains(word)) =>
+                {
+                    length = (length / 2).max(step) / step * step;
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            for series in answer["data"]["result"].as_array().into_iter().flatten() {
+                let label = |name: &&str| series["metric"][*name].as_str().unwrap_or_default().to_owned();
+                let values: Vec<String> = names.iter().map(label).collect();
+                for (at, count) in series["values"].as_array().into_iter().flatten().filter_map(point) {
+                    // Where it splits a query, the moment between two parts may be evaluated by both.
+                    if from < at && at <= to && count > 0 {
+                        counts.insert((values.clone(), at - step), count);
+                    }
+                }
+            }
+            from = to;
+        }
+        Ok(())
+    }
+
     /// Counts are of whole steps: the first and the last entry say how much of theirs has any.
     async fn see_ends(&self, ask: &Ask, step: i64, groups: &mut [Group]) -> Result<(), StoreError> {
         let query = self.query(ask, &[], "");
@@ -175,6 +226,12 @@ fn refused(error: WebError) -> StoreError {
         }
         error => error.into(),
     }
+}
+
+/// A point of a series: its second, and its count.
+fn point(value: &Value) -> Option<(i64, u64)> {
+    let count = value[1].as_str()?.parse::<f64>().ok()?;
+    Some((value[0].as_f64()?.round() as i64, count as u64))
 }
 
 fn nanos(at: Timestamp) -> String {
@@ -295,52 +352,25 @@ impl LogStore for Loki<'_> {
 
     fn count<'a>(&'a self, ask: &'a Ask, step: i64) -> BoxFuture<'a, Result<Vec<Group>, StoreError>> {
         Box::pin(async move {
-            let names = ask.fields.groups();
-            let query =
-                format!("sum by ({}) (count_over_time({}[{step}s]))", names.join(","), self.query(ask, &[], ""));
-            let first = ask.since.as_second().div_euclid(step) * step;
-            let last = ask.until.as_second();
-            let mut length = COUNTED.as_secs().max(step) / step * step;
-            let (mut from, mut found) = (first, Vec::new());
-            while from < last {
-                let to = (from + length).min(last.div_euclid(step) * step + step);
-                // An evaluation counts what is younger than a step before it and no younger than itself: a nanosecond
-                // earlier, it counts the step from its first moment to its last.
-                let end = |second: i64| (i128::from(second) * 1_000_000_000 - 1).to_string();
-                let request = WebRequest::get(RANGE)
-                    .with("query", query.as_str())
-                    .with("start", end(from + step))
-                    .with("end", end(to))
-                    .with("step", step.to_string());
-                let answer = match self.ask(&request, ask).await {
-                    Err(StoreError::Refused { message, .. })
-                        if length > step
-                            && (message.contains("maximum")
-                                || message.contains("limit")
-                                || message.contains("exceeded")) =>
-                    {
-                        length = (length / 2).max(step) / step * step;
-                        continue;
-                    }
-                    outcome => outcome?,
-                };
-                for series in answer["data"]["result"].as_array().into_iter().flatten() {
-                    let label = |name: &&str| series["metric"][*name].as_str().unwrap_or_default().to_owned();
-                    let values: Vec<String> = names.iter().map(label).collect();
-                    for point in series["values"].as_array().into_iter().flatten() {
-                        let (Some(second), Some(count)) =
-                            (point[0].as_f64(), point[1].as_str().and_then(|count| count.parse::<f64>().ok()))
-                        else {
-                            continue;
-                        };
-                        let start = (second / step as f64).round() as i64 * step - step;
-                        if count > 0.0 {
-                            found.push(Group { values: values.clone(), start, count: count as u64, seen: None });
-                        }
+            let selected = self.query(ask, &[], "");
+            let mut counts = BTreeMap::new();
+            match self.count_into(&mut counts, ask, step, &selected).await {
+                // More pods than it counts at once: by the last letter of their names, which is drawn by lot for most.
+                Err(StoreError::Refused { message, .. })
+                    if message.contains("series") && self.known().labels.contains(&ask.fields.pod) =>
+                {
+                    let pod = &ask.fields.pod;
+                    let each = LETTERS.chars().map(|letter| format!("{pod}=~\".*{letter}\""));
+                    for part in each.chain([format!("{pod}!~\".*[{LETTERS}]\"")]) {
+                        let selected = selected.replacen('{', &format!("{{{part},"), 1);
+                        self.count_into(&mut counts, ask, step, &selected).await?;
                     }
                 }
-                from = to;
+                outcome => outcome?,
             }
+            let each = counts.into_iter();
+            let mut found: Vec<Group> =
+                each.map(|((values, start), count)| Group { values, start, count, seen: None }).collect();
             if !found.is_empty() {
                 self.see_ends(ask, step, &mut found).await?;
             }

@@ -5,6 +5,7 @@
 //! the logs of pods reads these.
 
 mod ask;
+mod clauses;
 mod elasticsearch;
 mod fields;
 mod loki;

@@ -7,6 +7,20 @@ use super::ask::{Words, quote as quote_regex};
 use super::tokens::{Part, parts};
 use super::{splunk, victorialogs};
 
+/// The fields that Google Cloud Logging is asked for. Objects are searched as a whole by `SEARCH` only, which knows no
+/// expressions.
+const GOOGLE_FIELDS: [&str; 7] = [
+    "textPayload",
+    "jsonPayload.message",
+    "jsonPayload.msg",
+    "jsonPayload.log",
+    "jsonPayload.error",
+    "jsonPayload.exception",
+    "jsonPayload.stack_trace",
+];
+/// The most letters of a query there (cloud.google.com/logging/quotas).
+const GOOGLE_LONGEST: usize = 20_000;
+
 /// Where a query is pasted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pasted {
@@ -125,7 +139,7 @@ impl Selection {
         }
         let words = splunk::any_of(&self.words);
         format!(
-            "{} {words}\n| sort 0 _time\n| table _time _raw k8s.namespace.name k8s.pod.name k8s.container.name",
+            "{} {words}\n| sort 0 _time\n| table _time _raw k8s.namespace.name k8s.pod.name k8s.container.name namespace pod container_name",
             parts.join(" ")
         )
     }
@@ -270,18 +284,23 @@ impl Selection {
         lines.extend(self.since.map(|at| format!("timestamp>=\"{at}\"")));
         lines.extend(self.until.map(|at| format!("timestamp<\"{at}\"")));
         let words = quoted(&self.words.regex());
-        // Objects are searched as a whole by SEARCH only, which knows no expressions.
-        let fields = [
-            "textPayload",
-            "jsonPayload.message",
-            "jsonPayload.msg",
-            "jsonPayload.log",
-            "jsonPayload.error",
-            "jsonPayload.exception",
-            "jsonPayload.stack_trace",
-        ];
-        lines.push(format!("({})", fields.map(|field| format!("{field}=~{words}")).join(" OR ")));
-        lines.join("\n")
+        let begun = lines.join("\n");
+        let mut fields: Vec<&str> = GOOGLE_FIELDS.to_vec();
+        loop {
+            let any: Vec<String> = fields.iter().map(|field| format!("{field}=~{words}")).collect();
+            let mut query = format!("{begun}\n({})", any.join(" OR "));
+            let left_out = &GOOGLE_FIELDS[fields.len()..];
+            if !left_out.is_empty() {
+                query = format!(
+                    "{query}\n-- {} would make the query longer than {GOOGLE_LONGEST} letters: ask once more with them in place of the others",
+                    left_out.join(", ")
+                );
+            }
+            if query.chars().count() <= GOOGLE_LONGEST || fields.len() == 1 {
+                return query;
+            }
+            fields.pop();
+        }
     }
 
     fn azure(&self) -> String {

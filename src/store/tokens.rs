@@ -34,6 +34,31 @@ impl Part {
 /// them; at the text's own ends letters may go on, and `:`, `.`, `'` may join what stands on both sides of them.
 #[must_use]
 pub(super) fn parts(text: &str) -> Vec<Part> {
+    parts_by(text, &|letter| letter == ' ')
+}
+
+/// The parts for the standard analyser (Unicode's annex 29), which is known to cut at most signs, between two letters of
+/// Chinese and Hiragana, and not within Katakana.
+#[must_use]
+pub(super) fn standard_parts(text: &str) -> Vec<Part> {
+    let joins = |letter: char| matches!(letter, '.' | ':' | '\'' | ',' | ';' | '·' | '’' | '․' | '‧');
+    let found = parts_by(text, &|letter| !joins(letter));
+    let mut standard: Vec<Part> = Vec::new();
+    for mut part in found {
+        let is_one = part.text.chars().all(is_single);
+        let is_katakana = |part: &Part| part.text.chars().all(|letter| matches!(letter, '\u{30a0}'..='\u{30ff}'));
+        if is_one && !is_katakana(&part) {
+            (part.before, part.after) = (Edge::End, Edge::End);
+        } else if is_one && let Some(last) = standard.last_mut().filter(|last| is_katakana(last)) {
+            last.text.push_str(&part.text);
+            continue;
+        }
+        standard.push(part);
+    }
+    standard
+}
+
+fn parts_by(text: &str, cuts: &dyn Fn(char) -> bool) -> Vec<Part> {
     let lower = text.to_lowercase();
     let mut found: Vec<Part> = Vec::new();
     let mut current = String::new();
@@ -47,7 +72,7 @@ pub(super) fn parts(text: &str) -> Vec<Part> {
             current.push(letter);
         } else {
             // A blank ends a token for all.
-            let edge = if letter == ' ' { Edge::End } else { Edge::Sign };
+            let edge = if cuts(letter) { Edge::End } else { Edge::Sign };
             push(&mut found, &mut current, before, edge);
             before = edge;
         }
@@ -88,5 +113,13 @@ mod tests {
         assert_eq!(shown("(104)"), "-104-");
         assert_eq!(shown(" SH-- "), "sh-");
         assert_eq!(shown("重置"), "*重* *置*");
+    }
+
+    #[test]
+    fn what_the_standard_analyser_keeps() {
+        let shown = |text: &str| standard_parts(text).iter().map(Part::starred).collect::<Vec<_>>().join(" ");
+        assert_eq!(shown("errno=104"), "*errno 104*");
+        assert_eq!(shown("(104)"), "104");
+        assert_eq!(shown("対端がリセット"), "対 端 が *リセット*");
     }
 }

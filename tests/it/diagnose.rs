@@ -526,6 +526,10 @@ fn a_log_is_clean_only_if_all_was_understood() {
     // Beside a failure that is diagnosed it is a part of that.
     let failed = "2026-11-25T00:11:18.142517Z\tdebug\tenvoy pool source/common/x.cc:1\t[Tags: \"ConnectionId\":\"1\"] connect timeout\tthread=1\n";
     assert_eq!(read_json(&["--from", "-"], format!("{failed}{record}").as_bytes())["input"]["unexplained"], 0);
+    // What ztunnel says of a connection is not Envoy's, and no clean log either.
+    let ztunnel = "2026-11-25T00:11:18.142517Z\terror\taccess\tconnection complete\tsrc.addr=10.0.0.1:5000 dst.addr=10.0.0.2:8080 direction=\"outbound\" bytes_sent=0 bytes_recv=0 duration=\"1ms\" error=\"io error: Connection refused (os error 111)\"\n";
+    let (code, out, _) = program(&["--from", "-"], format!("{healthy}{ztunnel}").as_bytes());
+    assert!(code == 3 && out.contains("access connection complete"), "{code} {out}");
     // A proxy at `warning` without an access log cannot show a failure.
     let quiet =
         "2026-11-25T00:11:18.142517Z\twarning\tenvoy config x.cc:155\tgRPC config stream closed: 13, \tthread=12\n";

@@ -13,8 +13,8 @@ START = datetime.datetime(2026, 10, 1, tzinfo=datetime.timezone.utc)
 MONTH = 30 * 86400
 
 
-def post(place, path, body, kind="application/x-ndjson"):
-    request = urllib.request.Request(f"http://{place[0]}:{place[1]}{path}", body, {"Content-Type": kind})
+def post(place, path, body, kind="application/x-ndjson", method="POST"):
+    request = urllib.request.Request(f"http://{place[0]}:{place[1]}{path}", body, {"Content-Type": kind}, method=method)
     with urllib.request.urlopen(request, timeout=300) as answer:
         return answer.read()
 
@@ -23,6 +23,12 @@ def load(total, index, stores, loaded):
     random.seed(7)
     pods = [f"svc{s:02}-7d9f8b6c5d-{p}" for s in range(20) for p in ("x2x4z", "q9q9q", "b5b5b")]
     resets, batch = 0, []
+    if "OpenSearch" in stores and not loaded:
+        # One machine holds one copy; what is loaded is searched only at the end. Names are keywords, as in shippers' templates.
+        settings = {"number_of_replicas": 0, "refresh_interval": "-1", "codec": "best_compression", "translog.durability": "async"}
+        names = {"dynamic_templates": [{"names": {"path_match": "kubernetes.*", "match_mapping_type": "string", "mapping": {"type": "keyword"}}}],
+                 "properties": {"@timestamp": {"type": "date"}, "log": {"type": "text"}}}
+        post(OPENSEARCH, f"/{index}", json.dumps({"settings": settings, "mappings": names}).encode(), "application/json", "PUT")
 
     def flush():
         if not batch:

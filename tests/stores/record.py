@@ -9,7 +9,7 @@ files. The logs are longer than a page, so that words are searched for."""
 import datetime, http.server, json, pathlib, random, subprocess, sys, tempfile, threading, urllib.error, urllib.request
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures" / "stores"
-UPSTREAMS = {"victorialogs": "http://127.0.0.1:19428", "elasticsearch": "http://127.0.0.1:19200", "prometheus": "http://127.0.0.1:19090"}
+UPSTREAMS = {"victorialogs": "http://127.0.0.1:19428", "elasticsearch": "http://127.0.0.1:19200", "loki": "http://127.0.0.1:19310", "prometheus": "http://127.0.0.1:19090"}
 
 
 def post(url, body, kind="application/x-ndjson", method=None):
@@ -46,6 +46,16 @@ def logs():
                       '"api.example.com" "52.0.0.1:443" outbound|443||api.example.com - 10.0.0.9:443 10.0.0.1:5000 - default'))
     found["recorded", "checkout-7d9f8b6c5d-x2x4z", "istio-proxy"] = lines
     return found
+
+
+def load_loki(source, lines):
+    """As Promtail would: labels of the pod, and nothing twice however often it is pushed."""
+    namespace, pod, container = source
+    app = pod.rsplit("-", 2)[0]
+    labels = {"namespace": namespace, "pod": pod, "container": container, "app": app, "job": f"{namespace}/{app}", "node_name": "node-1"}
+    second = lambda time: int(datetime.datetime.fromisoformat(time[:19] + "+00:00").timestamp())
+    values = [[f"{second(time)}{time[20:29]}", line] for time, line in lines]
+    post(f"{UPSTREAMS['loki']}/loki/api/v1/push", json.dumps({"streams": [{"stream": labels, "values": values}]}).encode(), "application/json")
 
 
 def load(source, lines, index):
@@ -110,6 +120,9 @@ def main():
             load(source, lines, index)
         post(f"{UPSTREAMS['elasticsearch']}/{index}/_refresh", b"")
         post(f"{UPSTREAMS['victorialogs']}/internal/force_flush", b"")
+    if not only or "loki" in only:
+        for source, lines in logs().items():
+            load_loki(source, lines)
     for name, command in commands.items():
         store = command["store"]
         if only and store not in only:

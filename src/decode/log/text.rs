@@ -201,7 +201,14 @@ pub(super) fn columns(text: &str) -> Option<(Option<Timestamp>, LogContent<'_>)>
     let Some(rest) = rest.strip_prefix("envoy").and_then(|rest| rest.strip_prefix([' ', '\t'])) else {
         // Layouts of people's own look alike; Envoy's ids tell.
         let envoy = foreign(rest).filter(|(_, line)| line.event.is_known());
-        return Some((stamp, envoy.map_or(LogContent::Agent, |(_, line)| LogContent::Proxy(line))));
+        // ztunnel's access log says of a connection that failed why, in words of its own (src/proxy/metrics.rs).
+        let otherwise = match rest.strip_prefix("access") {
+            Some(access) if access.contains(" error=\"") || access.contains("\terror=\"") => {
+                LogContent::Unrecognized { of_failure: true }
+            }
+            _ => LogContent::Agent,
+        };
+        return Some((stamp, envoy.map_or(otherwise, |(_, line)| LogContent::Proxy(line))));
     };
     let (logger, message) = rest.split_at(blank(rest));
     let mut line = ProxyLine { logger: Cow::Borrowed(logger), ..ProxyLine::default() };

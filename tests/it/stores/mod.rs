@@ -328,6 +328,13 @@ fn queries_are_printed_for_every_store() {
         for word in words {
             assert!(run.stdout.contains(word), "{store}: {word} is not in {}", run.stdout);
         }
-        run.complains("resets --from FILE");
+        let run = run.complains("resets --from FILE");
+        // What Google and CloudWatch take at most (logging/quotas, StartQuery's queryString).
+        let most = if store == "cloudwatch" { 10_000 } else { 20_000 };
+        assert!(run.stdout.trim_end().chars().count() <= most, "{store}");
     }
+    let narrow = format!("labels.cluster=\"{}\"", "a".repeat(3_000));
+    let run = plugin(["resets", "--print-query", "google", "--query", &narrow]).run().exits(0);
+    assert!(run.stdout.trim_end().chars().count() <= 20_000);
+    assert!(run.stdout.contains("\n-- jsonPayload.") && run.stdout.contains("jsonPayload.message=~"), "{}", run.stdout);
 }
