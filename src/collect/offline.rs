@@ -521,6 +521,6 @@ fn describe(proxy: &mut Proxy, pod: Option<(&str, &str)>, node: Option<Node>, na
         if names.insert(proxy.id.clone()) {
             break;
         }
-        proxy.id.name = format!("{name}#{number}").into();
+        proxy.id.name = format!("{name}#{number}");
     }
 }
