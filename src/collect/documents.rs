@@ -4,7 +4,7 @@
 use std::io::BufRead;
 
 use super::fetch::{MAX_ELEMENT, ReadError, TakeElement};
-use super::offline::FileError;
+use super::file_error::FileError;
 use crate::decode::dump::{DumpDecoder, DumpError};
 use crate::decode::dump_forms::{self, MAX_DOCUMENT, OneDump};
 use crate::decode::{END, ElementError, Shape};

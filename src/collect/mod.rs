@@ -4,6 +4,7 @@
 mod debug_session;
 mod documents;
 mod fetch;
+mod file_error;
 mod ingest;
 pub mod interrupt;
 mod istiod;

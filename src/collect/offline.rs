@@ -8,11 +8,12 @@ use jiff::Timestamp;
 
 use super::documents::{Decoded, decode, each_document};
 use super::fetch::{ClusterObject, Objects, ReadError};
+use super::file_error::FileError;
 use super::ingest::{Ingest, Reading};
 use crate::decode::dump::{self, DumpError, Item, Node};
 use crate::decode::dump_forms::{self, MAX_YAML, OneDump};
 use crate::decode::last_updated;
-use crate::decode::snapshot::{self, SnapshotError};
+use crate::decode::snapshot;
 use crate::decode::{ElementError, Shape};
 use crate::input::{ArchiveLimits, Entry, InputError, Text, is_utf16, walk};
 use crate::model::{
@@ -334,38 +335,6 @@ enum File<'a> {
     Unread(UnreadProxy),
     /// A pod that is no proxy to be audited.
     Skipped(SkippedProxy),
-}
-
-/// Why a file gives nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FileError {
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error("it is no sound YAML: {0}")]
-    Yaml(String),
-    #[error(transparent)]
-    Input(#[from] InputError),
-}
-
-impl FileError {
-    fn unread(&self, name: &str) -> UnreadProxy {
-        let (cause, message) = match self {
-            Self::Read(error @ ReadError::NoClusters) => (error.cause(), "no config dump: no cluster in it".to_owned()),
-            Self::Read(read @ ReadError::Dump(error)) => (read.cause(), format!("no config dump: {error}")),
-            Self::Read(error) => (error.cause(), error.to_string()),
-            Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
-            Self::Snapshot(SnapshotError::TooLarge(_)) => (FailureCause::TooLarge, self.to_string()),
-            Self::Snapshot(_) | Self::Yaml(_) => (FailureCause::NotEnvoy, self.to_string()),
-            Self::Input(InputError::Truncated | InputError::Damaged(_)) => (FailureCause::Truncated, self.to_string()),
-            Self::Input(InputError::Header { .. } | InputError::Entries(_) | InputError::Unfolds(_)) => {
-                (FailureCause::TooLarge, self.to_string())
-            }
-            Self::Input(_) => (FailureCause::Unreachable, self.to_string()),
-        };
-        UnreadProxy { id: ProxyId::new("", name), cause, message }
-    }
 }
 
 /// Gives each file of the inputs to `take`, and what `take` says of one that is none.

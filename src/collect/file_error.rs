@@ -1,0 +1,39 @@
+//! Why a file gives no proxy, and what is said of it.
+
+use super::fetch::ReadError;
+use crate::decode::snapshot::SnapshotError;
+use crate::input::InputError;
+use crate::model::{FailureCause, ProxyId, UnreadProxy};
+
+/// Why a file gives nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("it is no sound YAML: {0}")]
+    Yaml(String),
+    #[error(transparent)]
+    Input(#[from] InputError),
+}
+
+impl FileError {
+    /// What is said of the file of this name.
+    pub(super) fn unread(&self, name: &str) -> UnreadProxy {
+        let (cause, message) = match self {
+            Self::Read(error @ ReadError::NoClusters) => (error.cause(), "no config dump: no cluster in it".to_owned()),
+            Self::Read(read @ ReadError::Dump(error)) => (read.cause(), format!("no config dump: {error}")),
+            Self::Read(error) => (error.cause(), error.to_string()),
+            Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
+            Self::Snapshot(SnapshotError::TooLarge(_)) => (FailureCause::TooLarge, self.to_string()),
+            Self::Snapshot(_) | Self::Yaml(_) => (FailureCause::NotEnvoy, self.to_string()),
+            Self::Input(InputError::Truncated | InputError::Damaged(_)) => (FailureCause::Truncated, self.to_string()),
+            Self::Input(InputError::Header { .. } | InputError::Entries(_) | InputError::Unfolds(_)) => {
+                (FailureCause::TooLarge, self.to_string())
+            }
+            Self::Input(_) => (FailureCause::Unreachable, self.to_string()),
+        };
+        UnreadProxy { id: ProxyId::new("", name), cause, message }
+    }
+}
