@@ -313,6 +313,9 @@ pub(super) const FRAGMENTS: &[&str] = &[
     "원격",
     "drugą",
     "zdaln",
+    "borte",
+    "inact",
+    "ersel",
 ];
 
 /// In order of precedence, as the classes are. Counted gaps (`[^\n]{0,400}`) cost states for each of their letters, and many
