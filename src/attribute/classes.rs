@@ -248,11 +248,13 @@ const TELLING: [&str; 2] = ["BlackHoleCluster", "InboundPassthroughCluster"];
 /// What a waypoint's tunnel to its services holds, the mesh's value too; up to 1.23.0 it was always 2 s
 /// (`networking/core/cluster_waypoint.go`, `buildConnectOriginate`).
 fn by_tunnel(snapshot: &MeshSnapshot, read: &ProxySnapshot) -> Option<Duration> {
+    if read.proxy.role != ProxyRole::Waypoint {
+        return None;
+    }
     let version = minor_version(&read.proxy.istio_version);
     let mut clusters = read.clusters.iter().map(|row| &snapshot.clusters[row as usize]);
     let tunnel = clusters.find(|cluster| &*cluster.name == TUNNELS[0] && cluster.source == ClusterSource::Active)?;
-    let is_mesh = |held: &Duration| version >= Some((1, 24)) || *held != Duration::from_secs(2);
-    (read.proxy.role == ProxyRole::Waypoint).then_some(tunnel.connect_timeout)?.filter(is_mesh)
+    tunnel.connect_timeout.filter(|held| version >= Some((1, 24)) || *held != Duration::from_secs(2))
 }
 
 /// Whether a waypoint is an ambient mesh's east-west gateway (`pilot/pkg/model/context.go`).

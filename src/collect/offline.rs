@@ -100,12 +100,20 @@ fn read_dump(
             }
         }
     })?;
-    match FileError::from(ReadError::NoClusters) {
-        nothing if empty && !read => return Err(nothing),
-        nothing if empty => ingest.add(Err(nothing.unread(name))),
-        _ => {}
+    if let Some(unread) = of_empty(name, empty, read)? {
+        ingest.add(Err(unread));
     }
     Ok(())
+}
+
+/// What is said of a file of whose documents some have no cluster: where no other was read, that is all there is to say.
+fn of_empty(name: &str, empty: bool, read: bool) -> Result<Option<UnreadProxy>, FileError> {
+    let nothing = FileError::from(ReadError::NoClusters);
+    match (empty, read) {
+        (true, false) => Err(nothing),
+        (true, true) => Ok(Some(nothing.unread(name))),
+        (false, _) => Ok(None),
+    }
 }
 
 /// That the clusters which were read as this proxy's are several proxies'.
@@ -187,11 +195,7 @@ fn dump_objects(
             }
         }
     })?;
-    match FileError::from(ReadError::NoClusters) {
-        nothing if empty && !read => return Err(nothing),
-        nothing if empty => failed.push(nothing.unread(name)),
-        _ => {}
-    }
+    failed.extend(of_empty(name, empty, read)?);
     Ok(failed)
 }
 

@@ -228,12 +228,15 @@ pub fn wanted<'a>(clusters: impl IntoIterator<Item = (&'a str, bool)>, text: &st
     let is_wanted = |(name, judged): (&'a str, bool)| (judged && !idle.contains(&*in_statistics(name))).then_some(name);
     let all = clusters.len();
     let names: Vec<&str> = clusters.into_iter().filter_map(is_wanted).collect();
-    let filter = names.iter().map(|name| regex::escape(name)).collect::<Vec<_>>().join("|");
+    // Most are too long before they are escaped.
+    let length = names.iter().map(|name| name.len() + 1).sum::<usize>().saturating_sub(1);
+    let filter = || names.iter().map(|name| regex::escape(name)).collect::<Vec<_>>().join("|");
+    let filter = (length <= MAX_FILTER).then(filter).filter(|filter| filter.len() <= MAX_FILTER);
     let of_services = || names.iter().all(|name| DIALLED.iter().any(|beginning| name.starts_with(beginning)));
-    match names.len() {
-        0 => Wanted::Nothing,
-        busy if busy == all => Wanted::Everything,
-        _ if filter.len() <= MAX_FILTER => Wanted::Matching(format!("^({filter})$")),
+    match (names.len(), filter) {
+        (0, _) => Wanted::Nothing,
+        (busy, _) if busy == all => Wanted::Everything,
+        (_, Some(filter)) => Wanted::Matching(format!("^({filter})$")),
         _ if of_services() => Wanted::Matching(format!("^({})", DIALLED.join("|"))),
         _ => Wanted::Everything,
     }

@@ -3,7 +3,7 @@
 //! print it.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -140,11 +140,10 @@ impl Plugin {
         if printed.len() > MAX_OUTPUT {
             return Err(self.failed(format!("printed more than {} KiB", MAX_OUTPUT >> 10)));
         }
-        match status {
-            Some(status) if status.success() => self.read(&printed),
-            Some(status) => Err(self.failed(format!("failed ({status})"))),
-            None => Err(self.failed("did not end")),
+        if !status.success() {
+            return Err(self.failed(format!("failed ({status})")));
         }
+        self.read(&printed)
     }
 
     fn not_started(&self, error: &std::io::Error) -> PluginError {
@@ -211,11 +210,8 @@ impl Credential {
 struct Running(Child);
 
 impl Running {
-    /// Reads what it prints, up to a byte more than it may, and waits for its end; no status where it goes on printing.
-    async fn output(
-        &mut self,
-        stdout: Option<ChildStdout>,
-    ) -> std::io::Result<(Option<std::process::ExitStatus>, Vec<u8>)> {
+    /// Reads what it prints, and waits for its end. One that prints a byte more than it may is ended.
+    async fn output(&mut self, stdout: Option<ChildStdout>) -> std::io::Result<(ExitStatus, Vec<u8>)> {
         let mut printed = Vec::new();
         let status = {
             let pid = self.0.id();
@@ -231,14 +227,16 @@ impl Running {
             };
             tokio::pin!(reading);
             tokio::select! {
-                read = &mut reading => match read? {
-                    more if more > MAX_OUTPUT => None,
-                    _ => Some(self.0.wait().await?),
-                },
+                read = &mut reading => {
+                    if read? > MAX_OUTPUT {
+                        self.0.start_kill()?;
+                    }
+                    self.0.wait().await?
+                }
                 status = self.0.wait() => {
                     // A process that it left behind may keep the pipe open.
                     let _ = tokio::time::timeout(AFTER_ITS_END, reading).await;
-                    Some(status?)
+                    status?
                 }
             }
         };

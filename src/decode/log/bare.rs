@@ -15,14 +15,12 @@ pub(super) fn is_ordinary(text: &str, shape: Option<Shape>, known: &Known) -> bo
     if open || !wrapper::is_plainly_dated(text, known) {
         return false;
     }
-    let odd = memchr::memchr3(b'*', b'&', b'\\', bytes).or_else(|| memchr::memchr3(b'\t', 0x1b, b'"', bytes));
-    let quotes = || {
-        // A quote is nothing by itself.
-        memchr::memchr2(b'\t', 0x1b, bytes).is_none()
-            && ["\"\"", "=\"["].iter().all(|sign| memchr::memmem::find(bytes, sign.as_bytes()).is_none())
+    let odd = memchr::memchr3(b'*', b'&', b'\\', bytes).or_else(|| memchr::memchr2(b'\t', 0x1b, bytes)).is_some();
+    let is_quoted = || {
+        memchr::memchr(b'"', bytes).is_some()
+            && ["\"\"", "=\"["].iter().any(|sign| memchr::memmem::find(bytes, sign.as_bytes()).is_some())
     };
-    let plain = odd.is_none_or(|at| bytes[at] == b'"' && quotes());
-    plain && !many::holds_more(text) && !wrapper::is_framed(text)
+    !odd && !is_quoted() && !many::holds_more(text) && !wrapper::is_framed(text)
 }
 
 /// Whether a line shows by its first bytes that no wrapper is around it.
