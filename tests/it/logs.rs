@@ -10,7 +10,7 @@ use meshaudit::input::{Lines, Text};
 use meshaudit::model::ProxyEvent;
 use serde_json::Value;
 
-use crate::project;
+use crate::{plugin, project};
 
 fn fixtures() -> PathBuf {
     project().join("tests/fixtures/logs")
@@ -310,6 +310,21 @@ pub(crate) const ENVELOPES: &[Envelope] = &[
     }),
 ];
 
+/// What an application writes of two failures, with a trace.
+const FAILURES: [&str; 5] = [
+    "2026-11-23 18:00:00,250 INFO [http-1] c.e.Checkout : order placed",
+    "2026-11-23 18:00:01,250 ERROR [http-1] c.e.Checkout : payment failed",
+    "java.net.SocketException: Connection reset",
+    "\tat java.base/java.net.SocketInputStream.read(SocketInputStream.java:186)",
+    "2026-11-23 18:00:09,250 ERROR [http-2] c.e.Checkout : read tcp 10.0.0.1:5000->10.0.0.2:443: connection reset by peer",
+];
+
+/// How many resets `resets` counts in a log.
+fn counted(log: &str) -> u64 {
+    let report = plugin(["resets", "--from", "-", "-o", "json"]).stdin(log).json();
+    report["total"]["resets"].as_u64().unwrap()
+}
+
 #[test]
 fn envelopes_change_nothing() {
     let names = [
@@ -342,6 +357,10 @@ fn envelopes_change_nothing() {
             }
         }
     }
+    wrong.extend(ENVELOPES.iter().filter_map(|(envelope, wrap)| {
+        let resets = counted(&wrap(&FAILURES));
+        (resets != 2).then(|| format!("an application's log in {envelope}: {resets} resets in place of 2"))
+    }));
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
