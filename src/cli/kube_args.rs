@@ -11,7 +11,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::interrupt;
 use super::leases;
-use crate::collect::{self, CollectOptions, EVIDENCE_PROXIES, ObjectOptions, Progress, Selected};
+use crate::collect::{self, CollectOptions, ObjectOptions, Progress, Selected};
 use crate::input::ArchiveLimits;
 use crate::k8s::{
     ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect, without_password,
@@ -311,7 +311,7 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Evidence")]
 pub(super) struct EvidenceArgs {
-    /// Do not read the proxies' connection counters (of more than 100 proxies a sample is read)
+    /// Do not read the proxies' connection counters (of a mesh of more than 20 proxies a sample is read)
     #[arg(long, conflicts_with = "watch_for")]
     no_evidence: bool,
     /// Read the counters twice, this long apart, and count what happened in between
@@ -453,6 +453,7 @@ impl SourceArgs {
                 () = stop.reached(1) => None,
             }
         }));
+        let (sampled, all) = (selected.sampled(), selected.proxies().count());
         let reading = collect::live(selected, &options, &progress, stop.clone());
         let (snapshot, objects) = tokio::join!(reading, objects);
         let mut snapshot = snapshot?;
@@ -462,11 +463,9 @@ impl SourceArgs {
             drop(bar);
             console.note(&format!("Interrupted: {read} of {} were read", count(all, "proxy", "proxies")));
         }
-        let counted = snapshot.proxies.iter().filter(|read| read.evidence.is_some()).count();
-        if wanted.evidence && snapshot.proxies.len() > EVIDENCE_PROXIES {
+        if wanted.evidence && sampled < all {
             console.note(&format!(
-                "Connection counters were read from a sample of {counted} of {} proxies; a target or -n reads all of its own",
-                snapshot.proxies.len()
+                "Connection counters are of a sample of {sampled} of {all} proxies, with as many workloads in it as can be; a target, -l or -n reads up to 100 of its own"
             ));
         }
         leases::note(&mut snapshot);

@@ -13,6 +13,7 @@ mod limiter;
 mod objects;
 mod offline;
 pub mod resets;
+mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -67,10 +68,6 @@ pub struct ObjectOptions {
     pub limits: Limits,
 }
 
-/// Of how many proxies, at most, connection counters are read. Those of one proxy with 2,000 clusters are 5.6 MB, ten
-/// times its masked dump: from larger meshes a sample is taken, evenly by name, so that workloads are all in it.
-pub const EVIDENCE_PROXIES: usize = 100;
-
 /// What a collection is doing, for whoever shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
@@ -109,9 +106,17 @@ pub struct Selected {
     failed: Vec<UnreadProxy>,
     /// Proxies whose containers do not run, by what the kubelet says.
     troubles: BTreeMap<ProxyId, String>,
+    /// Those whose connection counters are read, if any are.
+    sample: BTreeSet<ProxyId>,
 }
 
 impl Selected {
+    /// Of how many proxies connection counters are read.
+    #[must_use]
+    pub fn sampled(&self) -> usize {
+        self.sample.len()
+    }
+
     /// The proxies.
     pub fn proxies(&self) -> impl Iterator<Item = &Proxy> {
         self.proxies.iter().map(|(_, proxy)| proxy)
@@ -155,6 +160,7 @@ pub async fn select_proxies(
     if errors.len() == connections.len() {
         return errors.into_iter().next().map_or(Ok(selected), Err);
     }
+    selected.sample = sample::sample(selected.proxies.iter().map(|(_, proxy)| proxy), selection.is_whole_mesh());
     Ok(selected)
 }
 
@@ -173,11 +179,11 @@ pub async fn live(
     }
     progress(Progress::Selected(selected.proxies.iter().map(|(_, proxy)| proxy.id.to_string()).collect()));
     let limiter = Arc::new(Limiter::new(options.concurrency));
-    let stride = selected.proxies.len().div_ceil(EVIDENCE_PROXIES).max(1);
+    let sample = selected.sample;
     let mut troubles = selected.troubles;
-    let readings = selected.proxies.into_iter().enumerate().map(|(index, (connection, proxy))| {
+    let readings = selected.proxies.into_iter().map(|(connection, proxy)| {
         let (ingest, limiter) = (Arc::clone(&ingest), Arc::clone(&limiter));
-        let options = CollectOptions { evidence: options.evidence && index % stride == 0, ..*options };
+        let options = CollectOptions { evidence: options.evidence && sample.contains(&proxy.id), ..*options };
         let trouble = troubles.remove(&proxy.id);
         let id = proxy.id.clone();
         let reading = async move {

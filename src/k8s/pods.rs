@@ -34,6 +34,14 @@ pub struct PodSelection {
     pub admin_port: Option<u16>,
 }
 
+impl PodSelection {
+    /// Whether all proxies are meant, or those of a control plane, and not some that were asked for.
+    #[must_use]
+    pub fn is_whole_mesh(&self) -> bool {
+        self.all_namespaces && self.targets.is_empty() && self.labels.is_none() && self.fields.is_none()
+    }
+}
+
 /// What a selection found in one cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Found {

@@ -819,4 +819,13 @@ fn objects_and_evidence_have_their_price() {
     assert!(of_objects <= 20, "{:?}", with.requests);
     let tunnels: u64 = with.tunnels.values().sum();
     assert!(tunnels <= proxies + 4, "{tunnels}: evidence goes over the tunnel that is open");
+
+    // Of a whole mesh a sample is read; what was asked for is read whole.
+    let said = |selection: &[&str]| {
+        let audit = ["timeouts", "-o", "csv", "--exit-zero"];
+        plugin(audit.iter().chain(selection)).on(&sandbox).run().exits(0).stderr
+    };
+    let (mesh, namespace) = (said(&["-A"]), said(&["-n", "team-3"]));
+    assert!(mesh.contains("Connection counters are of a sample of 62 of 500 proxies"), "{mesh}");
+    assert!(!namespace.contains("sample"), "{namespace}");
 }

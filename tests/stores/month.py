@@ -25,7 +25,8 @@ def load(total, index, stores, loaded):
     resets, batch = 0, []
     if "OpenSearch" in stores and not loaded:
         # One machine holds one copy; what is loaded is searched only at the end. Names are keywords, as in shippers' templates.
-        settings = {"number_of_replicas": 0, "refresh_interval": "-1", "codec": "best_compression", "translog.durability": "async"}
+        settings = {"number_of_replicas": 0, "refresh_interval": "-1", "translog.durability": "async",
+                    "translog.flush_threshold_size": "1gb", "merge.policy.segments_per_tier": 30, "merge.policy.max_merge_at_once": 30}
         names = {"dynamic_templates": [{"names": {"path_match": "kubernetes.*", "match_mapping_type": "string", "mapping": {"type": "keyword"}}}],
                  "properties": {"@timestamp": {"type": "date"}, "log": {"type": "text"}}}
         post(OPENSEARCH, f"/{index}", json.dumps({"settings": settings, "mappings": names}).encode(), "application/json", "PUT")

@@ -14,7 +14,7 @@ use memchr::{memchr, memmem};
 
 use self::alike::{Alike, Kinds};
 use self::joiner::Joiner;
-use super::log::{Envelope, Inner, Json, Stream, Unwrapper, access_json, access_line, falls};
+use super::log::{Envelope, Inner, Json, Stream, Unwrapper, access_json, access_line, are_latest_first};
 use super::timestamp::{LOOK_AHEAD, TimeContext};
 use crate::model::{AccessLine, AppRecord, JsonRecord, LoggedAt, workload_of_pod};
 
@@ -225,7 +225,7 @@ pub fn backward(lines: &[Vec<u8>], options: &ReaderOptions) -> Option<usize> {
     };
     lines.iter().for_each(|line| reader.push(line, &mut each));
     reader.finish(&mut each);
-    let backward = falls(&times) && records * 5 >= lines.len() * 4;
+    let backward = records * 5 >= lines.len() * 4 && are_latest_first(lines, &times, options.time.clone());
     // A heading is a line before the first record.
     backward.then(|| usize::try_from(first.unwrap_or(1)).unwrap_or(1).saturating_sub(1))
 }

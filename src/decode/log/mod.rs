@@ -31,7 +31,7 @@ pub use access_format::AccessFormat;
 pub use envelope::{Envelope, Inner, LineCounts, Unwrapper};
 pub(in crate::decode) use envelope_json::{decides_kind, is_line};
 pub use json::Json;
-pub(in crate::decode) use order::falls;
+pub(in crate::decode) use order::are_latest_first;
 pub use order::{SAMPLE, backward};
 pub(in crate::decode) use proxy_json::{is_proxy, may_be_proxy_line};
 pub use stream::Stream;

@@ -1,8 +1,10 @@
 //! Logs with the latest line first, as log stores give them.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
-use super::{AccessFormat, LogDecoder};
+use super::{AccessFormat, LogDecoder, Unwrapper};
+use crate::decode::timestamp::TimeContext;
 
 /// Lines at the beginning of a log by which its order is told.
 pub const SAMPLE: usize = 256;
@@ -24,12 +26,29 @@ pub fn backward(lines: &[Vec<u8>], formats: &[AccessFormat], now: Timestamp) -> 
         });
     }
     decoder.finish(&mut |record| times.extend(record.time));
-    let backward = falls(&times) && numbers * 5 >= lines.len() * 4;
+    let backward =
+        numbers * 5 >= lines.len() * 4 && are_latest_first(lines, &times, TimeContext::new(TimeZone::UTC, now));
     backward.then(|| usize::try_from(first.unwrap_or(1)).unwrap_or(1).saturating_sub(1))
 }
 
+/// Whether lines whose records have these times come latest first. Where their wrappers say that they are in order, as a
+/// kubelet does, the times that stand in them are what a program printed.
+pub(in crate::decode) fn are_latest_first(lines: &[Vec<u8>], times: &[Timestamp], context: TimeContext) -> bool {
+    falls(times) && !are_wrapped_in_order(lines, context)
+}
+
+fn are_wrapped_in_order(lines: &[Vec<u8>], context: TimeContext) -> bool {
+    let mut unwrapper = Unwrapper::new(context);
+    let mut times = Vec::new();
+    for line in lines {
+        unwrapper.push(line, &mut |envelope| times.extend(envelope.time.map(|time| time.at)));
+    }
+    unwrapper.finish(&mut |envelope| times.extend(envelope.time.map(|time| time.at)));
+    times.len() * 5 >= lines.len() * 4 && times.is_sorted() && times.first() < times.last()
+}
+
 /// Whether nearly each of these times is before the one that it follows.
-pub(in crate::decode) fn falls(times: &[Timestamp]) -> bool {
+fn falls(times: &[Timestamp]) -> bool {
     let pairs = || times.windows(2).filter(|pair| pair[0] != pair[1]);
     let falling = pairs().filter(|pair| pair[0] > pair[1]).count();
     falling >= 2 && falling * 10 >= pairs().count() * 9
@@ -55,5 +74,14 @@ mod tests {
         lines.reverse();
         assert_eq!(told(&lines), Some(0));
         assert_eq!(told(&lines[..2]), None, "two lines show no order");
+        // A kubelet's times are in order: what was printed so is a program's doing.
+        let wrapped = |kubelet: fn(usize) -> usize| {
+            let line =
+                |(at, line): (usize, &&str)| format!("2026-11-02T11:00:0{}.000000001Z stdout F {line}", kubelet(at));
+            lines.iter().enumerate().map(line).collect::<Vec<_>>()
+        };
+        let told = |lines: Vec<String>| told(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(told(wrapped(|at| at)), None);
+        assert_eq!(told(wrapped(|at| 9 - at)), Some(0), "and the latest of a kubelet's first");
     }
 }
