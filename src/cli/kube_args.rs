@@ -16,7 +16,7 @@ use crate::input::ArchiveLimits;
 use crate::k8s::{
     ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect, without_password,
 };
-use crate::model::{Flag, MeshSnapshot, Scope, format_duration, parse_span};
+use crate::model::{Flag, MeshSnapshot, ProxySnapshot, Scope, format_duration, parse_span};
 use crate::reach::Limits;
 use crate::report::look::{count, failure_hint, file_hint};
 use crate::report::progress::Bar;
@@ -311,7 +311,7 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Evidence")]
 pub(super) struct EvidenceArgs {
-    /// Do not read the proxies' connection counters (of a mesh of more than 20 proxies a sample is read)
+    /// Do not read the proxies' connection counters (of a large mesh a sample is read)
     #[arg(long, conflicts_with = "watch_for")]
     no_evidence: bool,
     /// Read the counters twice, this long apart, and count what happened in between
@@ -453,7 +453,7 @@ impl SourceArgs {
                 () = stop.reached(1) => None,
             }
         }));
-        let (sampled, all) = (selected.sampled(), selected.proxies().count());
+        let sample = selected.sample();
         let reading = collect::live(selected, &options, &progress, stop.clone());
         let (snapshot, objects) = tokio::join!(reading, objects);
         let mut snapshot = snapshot?;
@@ -463,9 +463,13 @@ impl SourceArgs {
             drop(bar);
             console.note(&format!("Interrupted: {read} of {} were read", count(all, "proxy", "proxies")));
         }
-        if wanted.evidence && sampled < all {
+        let left_out = |read: &&ProxySnapshot| !sample.reads(&read.proxy.id, read.clusters.len());
+        let left_out = snapshot.proxies.iter().filter(left_out).count();
+        if wanted.evidence && left_out > 0 {
             console.note(&format!(
-                "Connection counters are of a sample of {sampled} of {all} proxies, with as many workloads in it as can be; a target, -l or -n reads up to 100 of its own"
+                "Connection counters were read from {} of {}, with as many workloads among them as can be: they are much to read. A target, -l or -n reads those of up to 100 proxies",
+                snapshot.proxies.len() - left_out,
+                count(snapshot.proxies.len(), "proxy", "proxies")
             ));
         }
         leases::note(&mut snapshot);

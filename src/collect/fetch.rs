@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::ingest::{Ingest, MAX_ENTRY, MAX_OBJECTS, Reading, TooMany};
 use super::lease::read_levels;
+use super::sample::Sample;
 use crate::decode::dump::{self, DumpDecoder, DumpError, MAX_CLUSTERS};
 use crate::decode::stats::Wanted;
 use crate::decode::{ElementError, Shape, last_updated, stats, xds_stats};
@@ -56,14 +57,16 @@ impl ReadError {
 
 /// What is read beside the clusters; an audit is none the worse without.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Extras {
+pub(super) struct Extras<'a> {
     loggers: bool,
     evidence: bool,
+    /// Whether that depends on the number of clusters.
+    sample: Option<&'a Sample>,
 }
 
-impl Extras {
-    pub(super) fn of(options: &super::CollectOptions) -> Self {
-        Self { loggers: options.loggers, evidence: options.evidence }
+impl<'a> Extras<'a> {
+    pub(super) fn of(options: &super::CollectOptions, sample: Option<&'a Sample>) -> Self {
+        Self { loggers: options.loggers, evidence: options.evidence, sample }
     }
 }
 
@@ -72,7 +75,7 @@ pub(super) async fn read(
     source: &mut impl AdminSource,
     proxy: Proxy,
     ingest: &Ingest,
-    extras: Extras,
+    extras: Extras<'_>,
 ) -> Result<Reading, ReadError> {
     let mut reading = Reading::new(proxy);
     let outcome = read_clusters(source, &mut reading, ingest).await;
@@ -86,14 +89,16 @@ pub(super) async fn read(
         reading.snapshot.loggers = read_levels(source).await.ok().map(Arc::new);
     }
     // Without them only istiod can tell what became of the last clusters; no reason to give the proxy up.
-    let (filter, limit) = if extras.evidence {
+    let (id, clusters) = (&reading.snapshot.proxy.id, reading.snapshot.clusters.len());
+    let evidence = extras.evidence && extras.sample.is_none_or(|sample| sample.reads(id, clusters));
+    let (filter, limit) = if evidence {
         (format!("{}|{}", xds_stats::FILTER, stats::TOTALS_FILTER).into(), MAX_STATS)
     } else {
         (xds_stats::FILTER.into(), MAX_COUNTERS)
     };
     let counters = read_text(source, &AdminRequest::Stats { filter }, limit).await.unwrap_or_default();
     reading.snapshot.xds = xds_stats::parse(&counters);
-    if extras.evidence {
+    if evidence {
         let wanted = ingest.with(|builder| {
             let clusters = reading.snapshot.clusters.iter().map(|position| builder.cluster(position));
             stats::wanted(clusters.map(|cluster| (&*cluster.name, cluster.kind().is_judged())), &counters)

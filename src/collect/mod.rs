@@ -39,6 +39,7 @@ use crate::reach::{AdminError, AdminSource, Direct, DirectError, Limits, Tunnel}
 use fetch::Extras;
 use ingest::Ingest;
 use limiter::{Limiter, Turn, Watched};
+pub use sample::Sample;
 
 /// How much, how long and how many at once.
 #[derive(Debug, Clone, Copy)]
@@ -106,15 +107,15 @@ pub struct Selected {
     failed: Vec<UnreadProxy>,
     /// Proxies whose containers do not run, by what the kubelet says.
     troubles: BTreeMap<ProxyId, String>,
-    /// Those whose connection counters are read, if any are.
-    sample: BTreeSet<ProxyId>,
+    /// Whose connection counters are read, if any are.
+    sample: Arc<Sample>,
 }
 
 impl Selected {
-    /// Of how many proxies connection counters are read.
+    /// Whose connection counters are read, if any are.
     #[must_use]
-    pub fn sampled(&self) -> usize {
-        self.sample.len()
+    pub fn sample(&self) -> Arc<Sample> {
+        Arc::clone(&self.sample)
     }
 
     /// The proxies.
@@ -160,7 +161,7 @@ pub async fn select_proxies(
     if errors.len() == connections.len() {
         return errors.into_iter().next().map_or(Ok(selected), Err);
     }
-    selected.sample = sample::sample(selected.proxies.iter().map(|(_, proxy)| proxy), selection.is_whole_mesh());
+    selected.sample = Arc::new(Sample::of(selected.proxies(), selection.is_whole_mesh()));
     Ok(selected)
 }
 
@@ -183,13 +184,13 @@ pub async fn live(
     let mut troubles = selected.troubles;
     let readings = selected.proxies.into_iter().map(|(connection, proxy)| {
         let (ingest, limiter) = (Arc::clone(&ingest), Arc::clone(&limiter));
-        let options = CollectOptions { evidence: options.evidence && sample.contains(&proxy.id), ..*options };
+        let (options, sample) = (*options, Arc::clone(&sample));
         let trouble = troubles.remove(&proxy.id);
         let id = proxy.id.clone();
         let reading = async move {
             let id = proxy.id.clone();
             let deadline = options.limits.deadline;
-            let reading = read_pod(&connection, proxy, &options, &ingest, &limiter);
+            let reading = read_pod(&connection, proxy, &options, &sample, &ingest, &limiter);
             let outcome = deadline.run(reading).await.unwrap_or_else(|| Err(out_of_time(id, deadline)));
             ingest.add(outcome.map_err(|unread| match trouble {
                 Some(trouble) => UnreadProxy { message: format!("{}; {trouble}", unread.message), ..unread },
@@ -229,7 +230,7 @@ pub async fn direct(
     }
     progress(Progress::Selected(sources.iter().map(|(id, _)| id.to_string()).collect()));
     let readings = sources.into_iter().map(|(id, mut source)| {
-        let (ingest, limiter, extras) = (Arc::clone(&ingest), Arc::clone(&limiter), Extras::of(options));
+        let (ingest, limiter, extras) = (Arc::clone(&ingest), Arc::clone(&limiter), Extras::of(options, None));
         let name = id.clone();
         let reading = async move {
             let reading = async {
@@ -310,6 +311,7 @@ async fn read_pod(
     connection: &Connection,
     proxy: Proxy,
     options: &CollectOptions,
+    sample: &Sample,
     ingest: &Ingest,
     limiter: &Limiter,
 ) -> Result<ingest::Reading, UnreadProxy> {
@@ -319,7 +321,7 @@ async fn read_pod(
         let reading = Box::pin(async {
             let (namespace, name) = (&proxy.id.namespace, &proxy.id.name);
             let mut tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
-            read_in_turn(&mut tunnel, proxy.clone(), Extras::of(options), ingest, limiter, turn).await
+            read_in_turn(&mut tunnel, proxy.clone(), Extras::of(options, Some(sample)), ingest, limiter, turn).await
         });
         match reading.await {
             Err(fetch::ReadError::Admin(AdminError::Api(busy @ ApiError::Busy { .. }))) => {
@@ -337,7 +339,7 @@ async fn read_pod(
 async fn read_in_turn(
     source: &mut (impl AdminSource + Send),
     proxy: Proxy,
-    extras: Extras,
+    extras: Extras<'_>,
     ingest: &Ingest,
     limiter: &Limiter,
     turn: Turn<'_>,

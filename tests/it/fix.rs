@@ -819,13 +819,23 @@ fn objects_and_evidence_have_their_price() {
     assert!(of_objects <= 20, "{:?}", with.requests);
     let tunnels: u64 = with.tunnels.values().sum();
     assert!(tunnels <= proxies + 4, "{tunnels}: evidence goes over the tunnel that is open");
+}
 
-    // Of a whole mesh a sample is read; what was asked for is read whole.
-    let said = |selection: &[&str]| {
+#[test]
+fn counters_of_a_large_mesh_are_sampled() {
+    let sandbox = Sandbox::start(canned::mesh(100, 1_000)).unwrap();
+    let read = |selection: &[&str]| {
+        drop(sandbox.take_stats());
         let audit = ["timeouts", "-o", "csv", "--exit-zero"];
-        plugin(audit.iter().chain(selection)).on(&sandbox).run().exits(0).stderr
+        let run = plugin(audit.iter().chain(selection)).on(&sandbox).run().exits(0);
+        (run.stderr, sandbox.take_stats().tunnel_bytes)
     };
-    let (mesh, namespace) = (said(&["-A"]), said(&["-n", "team-3"]));
-    assert!(mesh.contains("Connection counters are of a sample of 62 of 500 proxies"), "{mesh}");
-    assert!(!namespace.contains("sample"), "{namespace}");
+    let ((mesh, sampled), (nothing, none)) = (read(&["-A"]), read(&["-A", "--no-evidence"]));
+    assert!(mesh.contains("Connection counters were read from 27 of 100 proxies"), "{mesh}");
+    assert!(!nothing.contains("counters"), "{nothing}");
+    // What was asked for is read whole, and so is what is little: ten proxies here, all of them where they have less.
+    let (namespace, ten) = read(&["-n", "team-3"]);
+    assert!(!namespace.contains("counters"), "{namespace}");
+    let counters = (sampled - none) / 27;
+    assert!(ten > none / 10 + 9 * counters, "{sampled} {none} {ten}");
 }
