@@ -322,7 +322,8 @@ pub(super) fn service_address(text: &str) -> Result<(&str, &str, Option<&str>), 
 /// Targets, namespace and labels, as they mean pods.
 pub(super) struct Selected {
     targets: Vec<Target>,
-    namespace: Option<String>,
+    /// The namespace, unless all are meant.
+    pub(super) namespace: Option<String>,
     labels: Option<LabelSelector>,
 }
 

@@ -14,6 +14,8 @@ use crate::model::workload_of_pod;
 pub struct Ask {
     /// The store's own words that narrow it, as given.
     pub query: Option<String>,
+    /// The pods' namespace, where one is meant. Fields are looked for in records of it: others may be another shipper's.
+    pub namespace: Option<String>,
     /// From this time of the store's on.
     pub since: Timestamp,
     /// Until before this one.

@@ -302,11 +302,24 @@ impl LogStore for Elasticsearch<'_> {
         NAME
     }
 
-    fn sample<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+    fn sample<'a>(&'a self, ask: &'a Ask, any: &'a [Condition]) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
         Box::pin(async move {
             let time = if ask.fields.time.is_empty() { "@timestamp" } else { &ask.fields.time };
             let query =
                 ask.query.as_ref().map_or(json!({"match_all": {}}), |query| json!({"query_string": {"query": query}}));
+            // How a field is mapped is not known yet: a phrase is the whole of a keyword, and words in a row of a text.
+            let phrases: Vec<Value> = any
+                .iter()
+                .filter_map(|one| match one {
+                    Condition::Is(field, values) => Some((field, values.first()?)),
+                    _ => None,
+                })
+                .map(|(field, value)| json!({"match_phrase": {field: value}}))
+                .collect();
+            let query = match phrases.is_empty() {
+                true => query,
+                false => json!({"bool": {"filter": [query], "should": phrases, "minimum_should_match": 1}}),
+            };
             let body = json!({
                 "size": SAMPLE, "query": query, "track_total_hits": false,
                 "sort": [{time: {"order": "desc", "unmapped_type": "date"}}],

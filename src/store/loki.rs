@@ -43,13 +43,20 @@ struct Known {
     labels: Vec<String>,
     /// The most entries that the server gives at once (`max_entries_limit_per_query`).
     limit: usize,
+    /// The longest time that one question may be of: 30 days and an hour unless the server says otherwise
+    /// (`max_query_length`, 721h).
+    longest: SignedDuration,
 }
+
+/// The longest time that is asked for at once at first, and at least.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 30);
+const SHORTEST: SignedDuration = SignedDuration::from_hours(1);
 
 impl<'c> Loki<'c> {
     /// At this place.
     #[must_use]
     pub fn new(web: Web<'c>) -> Self {
-        Self { web, known: Mutex::new(Known { labels: Vec::new(), limit: PAGE }) }
+        Self { web, known: Mutex::new(Known { labels: Vec::new(), limit: PAGE, longest: LONGEST }) }
     }
 
     fn known(&self) -> Known {
@@ -71,14 +78,31 @@ impl<'c> Loki<'c> {
         Ok(answer)
     }
 
-    /// The names of streams' labels.
+    /// Whether a question was refused for its length, and may be asked of a shorter time.
+    fn shortens(&self, refused: &StoreError) -> bool {
+        let StoreError::Refused { message, .. } = refused else { return false };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = message.contains("time range exceeds") && known.longest > SHORTEST;
+        if may {
+            known.longest = (known.longest / 2).max(SHORTEST);
+        }
+        may
+    }
+
+    /// The names of streams' labels, of the newest streams. What is none of them is looked for in entries.
     async fn labels(&self, ask: &Ask) -> Result<(), StoreError> {
         if !self.known().labels.is_empty() {
             return Ok(());
         }
-        let request =
-            WebRequest::get("/loki/api/v1/labels").with("start", nanos(ask.since)).with("end", nanos(ask.until));
-        let answer = self.ask(&request, ask).await?;
+        let answer = loop {
+            let start = ask.until.checked_sub(self.known().longest).unwrap_or(ask.since).max(ask.since);
+            let request =
+                WebRequest::get("/loki/api/v1/labels").with("start", nanos(start)).with("end", nanos(ask.until));
+            match self.ask(&request, ask).await {
+                Err(error) if self.shortens(&error) => {}
+                outcome => break outcome?,
+            }
+        };
         let names = answer["data"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).labels = names.collect();
         Ok(())
@@ -120,7 +144,39 @@ impl<'c> Loki<'c> {
         )
     }
 
+    /// The first or the last entries of a time, as many as are wanted or the server gives at once: their number is the
+    /// other value. What lies beyond the longest time of a question is asked for piece by piece.
     async fn entries(
+        &self,
+        query: &str,
+        ask: &Ask,
+        (mut from, mut until): (Timestamp, Timestamp),
+        order: Order,
+    ) -> Result<(Vec<Record>, usize), StoreError> {
+        let mut found: Vec<Record> = Vec::new();
+        loop {
+            let longest = self.known().longest;
+            let (start, end) = if order.forward {
+                (from, from.checked_add(longest).map_or(until, |end| end.min(until)))
+            } else {
+                (until.checked_sub(longest).map_or(from, |start| start.max(from)), until)
+            };
+            let most = order.most.saturating_sub(found.len());
+            let (records, limit) = match self.some(query, ask, (start, end), Order { most, ..order }).await {
+                Err(error) if self.shortens(&error) => continue,
+                outcome => outcome?,
+            };
+            let is_full = records.len() >= limit;
+            found.extend(records);
+            if is_full || (start, end) == (from, until) {
+                found.sort_by_key(|record| (record.time, record.order));
+                return Ok((found, limit));
+            }
+            if order.forward { from = end } else { until = start }
+        }
+    }
+
+    async fn some(
         &self,
         query: &str,
         ask: &Ask,
@@ -159,10 +215,11 @@ impl<'c> Loki<'c> {
         selected: &str,
     ) -> Result<(), StoreError> {
         let names = ask.fields.groups();
-        // An evaluation counts what is younger than a step before it and no younger than itself: with a nanosecond's
-        // offset, it counts the step from its first moment to its last. Times that are no multiple of the step would
-        // be moved to one (pkg/querier/queryrange/splitters.go, alignStartEnd).
-        let query = format!("sum by ({}) (count_over_time({selected}[{step}s] offset 1ns))", names.join(","));
+        // An evaluation counts what is younger than a step before it and no younger than itself: with an offset, it counts
+        // the step from its first moment on. It is the least that there is: of less than a millisecond's, Loki 3.7 counts
+        // nothing. Times that are no multiple of the step would be moved to one (pkg/querier/queryrange/splitters.go,
+        // alignStartEnd).
+        let query = format!("sum by ({}) (count_over_time({selected}[{step}s] offset 1ms))", names.join(","));
         let last = ask.until.as_second();
         let mut length = COUNTED.as_secs().max(step) / step * step;
         let mut from = ask.since.as_second().div_euclid(step) * step;
@@ -332,12 +389,22 @@ impl LogStore for Loki<'_> {
         NAME
     }
 
-    fn sample<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+    fn sample<'a>(&'a self, ask: &'a Ask, any: &'a [Condition]) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
         Box::pin(async move {
             self.labels(ask).await?;
             let newest = Order { forward: false, most: SAMPLE };
-            Ok(self.entries(&self.query(ask, &[], ""), ask, (ask.since, ask.until), newest).await?.0)
+            let labels = self.known().labels;
+            let is_known = |one: &&Condition| one.fields().iter().all(|field| labels.contains(field));
+            // Streams have one label for it; where it is none, its records have fields of their own.
+            let one: Vec<Condition> = any.iter().find(is_known).cloned().into_iter().collect();
+            Ok(self.entries(&self.query(ask, &one, ""), ask, (ask.since, ask.until), newest).await?.0)
         })
+    }
+
+    fn step_of(&self, time: Timestamp, step: i64) -> i64 {
+        // What is younger than the last whole millisecond of a step is counted with the next one.
+        let counted = time.checked_add(SignedDuration::from_nanos(999_999)).unwrap_or(time);
+        counted.as_second().div_euclid(step) * step
     }
 
     fn spans_at_once(&self) -> usize {

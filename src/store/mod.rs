@@ -98,8 +98,9 @@ pub trait LogStore: Send + Sync {
     /// Its name for people.
     fn name(&self) -> &'static str;
 
-    /// Some of the newest records within the ask's time, to see their fields. No field is known yet.
-    fn sample<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Vec<Record>, StoreError>>;
+    /// Some of the newest records within the ask's time, to see their fields: those for which one of these conditions
+    /// holds, if there are any. No field is known yet.
+    fn sample<'a>(&'a self, ask: &'a Ask, any: &'a [Condition]) -> BoxFuture<'a, Result<Vec<Record>, StoreError>>;
 
     /// What the store says of how its fields may be searched, once they are known.
     fn learn<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -128,6 +129,11 @@ pub trait LogStore: Send + Sync {
 
     /// The numbers of records by source and step of so many seconds, by the store's own aggregation.
     fn count<'a>(&'a self, ask: &'a Ask, step: i64) -> BoxFuture<'a, Result<Vec<Group>, StoreError>>;
+
+    /// The beginning of the step with which it counts a record of this time.
+    fn step_of(&self, time: Timestamp, step: i64) -> i64 {
+        time.as_second().div_euclid(step) * step
+    }
 
     /// The next records in order of time, from `from` on: those that `wanted` means, or more. A page ends where all
     /// records of its last moment are in it; `until` is where the next one begins, `None` at the end.

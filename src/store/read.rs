@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::ask::{Ask, Condition, Span, Wanted};
-use super::fields::{Fields, FieldsGiven};
+use super::fields::{Fields, FieldsGiven, in_namespace};
 use super::record::{Record, Source};
 use super::{LogStore, PAGE, StoreError};
 
@@ -117,7 +117,7 @@ async fn reading(
     if let Some(time) = &options.given.time {
         ask.fields.time.clone_from(time);
     }
-    let sample = store.sample(ask).await?;
+    let sample = sample(store, ask).await?;
     if sample.is_empty() {
         return Err(StoreError::Nothing { store: store.name(), what: nothing(ask) });
     }
@@ -150,7 +150,7 @@ async fn reading(
         count_calls(store, ask, options, &mut counted).await?;
     }
     reader.begin(&summary);
-    let mut feeding = Feeding { options, counted: &mut counted, states: HashMap::new(), summary: &mut summary, reader };
+    let mut feeding = Feeding { store, options, counted: &mut counted, states: HashMap::new(), summary: &mut summary, reader };
     if let Err(error) = pages(store, ask, wanted, &mut feeding).await {
         if feeding.summary.read == 0 {
             return Err(error);
@@ -188,10 +188,26 @@ async fn count_calls(
     Ok(())
 }
 
+/// Records of the namespace that is meant, or of all where no shipper's name for it finds any.
+async fn sample(store: &dyn LogStore, ask: &Ask) -> Result<Vec<Record>, StoreError> {
+    if let Some(namespace) = &ask.namespace {
+        match store.sample(ask, &in_namespace(namespace)).await {
+            Ok(sample) if sample.is_empty() => {}
+            Err(StoreError::Refused { .. }) => {}
+            sample => return sample,
+        }
+    }
+    store.sample(ask, &[]).await
+}
+
 /// Of what there is nothing.
 fn nothing(ask: &Ask) -> String {
     let query = ask.query.as_ref().map_or_else(String::new, |query| format!(" for {query}"));
-    format!("from {} to {}{query}", ask.since, ask.until)
+    let namespace = match (&ask.namespace, &*ask.fields.namespace) {
+        (Some(namespace), field) if !field.is_empty() => format!(" with {namespace:?} in {field}"),
+        _ => String::new(),
+    };
+    format!("from {} to {}{query}{namespace}", ask.since, ask.until)
 }
 
 /// The counts by source, segment between marks, and step.
@@ -348,6 +364,7 @@ struct State {
 }
 
 struct Feeding<'f, 'r> {
+    store: &'f dyn LogStore,
     options: &'f ReadOptions,
     counted: &'f mut Counts,
     states: HashMap<Vec<String>, State>,
@@ -389,7 +406,7 @@ impl Feeding<'_, '_> {
         self.summary.read += 1;
         // What was read is not counted once more, a copy of it neither.
         let segment = self.options.marks.partition_point(|mark| *mark <= record.time);
-        let start = record.time.as_second().div_euclid(self.options.step) * self.options.step;
+        let start = self.store.step_of(record.time, self.options.step);
         if let Some(counted) = self.counted.get_mut(&(values, segment, start)) {
             counted.count = counted.count.saturating_sub(1);
             if counted.calls > 0 && text.contains(OUTBOUND) {

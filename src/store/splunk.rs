@@ -178,9 +178,13 @@ impl LogStore for Splunk<'_> {
         NAME
     }
 
-    fn sample<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+    fn sample<'a>(&'a self, ask: &'a Ask, any: &'a [Condition]) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
         Box::pin(async move {
-            let search = format!("{} | head {SAMPLE} | fields *", search(ask, &Wanted::All));
+            let mut search = search(ask, &Wanted::All);
+            if !any.is_empty() {
+                search.push_str(&format!(" {}", condition(&Condition::Any(any.to_vec()))));
+            }
+            search.push_str(&format!(" | head {SAMPLE} | fields *"));
             records(self.rows(&search, ask, ask.since, ask.until).await?)
         })
     }

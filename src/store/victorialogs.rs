@@ -272,9 +272,13 @@ impl LogStore for VictoriaLogs<'_> {
         NAME
     }
 
-    fn sample<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+    fn sample<'a>(&'a self, ask: &'a Ask, any: &'a [Condition]) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
         Box::pin(async move {
-            let query = format!("{} | limit {SAMPLE}", filter(ask, ask.since, ask.until));
+            let mut query = filter(ask, ask.since, ask.until);
+            if !any.is_empty() {
+                query.push_str(&format!(" {}", condition(&Condition::Any(any.to_vec()), &searched(ask))));
+            }
+            query.push_str(&format!(" | limit {SAMPLE}"));
             records(self.rows(&query).await?)
         })
     }

@@ -30,6 +30,7 @@ pub(super) async fn read_all(
     let cluster = args.store.cluster(&live.kube).await?;
     let (store, mut ask) = args.store.open(&cluster, live.kube.limits(), since, None, now)?;
     let selected = Selected::of(&live.select, &live.targets)?;
+    ask.namespace.clone_from(&selected.namespace);
     let options = || ReadOptions {
         given: args.store.fields(None),
         step: 3_600,

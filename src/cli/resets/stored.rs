@@ -59,6 +59,7 @@ impl ResetsArgs {
         let cluster = self.store.cluster(&self.kube).await?;
         let (since, until) = (plan.question.since, plan.question.until);
         let (store, mut ask) = self.store.open(&cluster, self.kube.limits(), since, until, plan.now)?;
+        ask.namespace.clone_from(&selected.namespace);
         let select = |fields: &_, sample: &[_]| selected.conditions(fields, sample, &containers);
         let bar = Bar::new(console.shows_progress(), "hours read");
         let mut hour = String::new();

@@ -209,7 +209,7 @@ fn alike(one: &Value, other: &Value, place: &str) {
 
 #[test]
 fn stores_give_what_files_give() {
-    for store in ["victorialogs", "elasticsearch"] {
+    for store in ["victorialogs", "elasticsearch", "loki"] {
         for question in ["resets", "target", "proxy", "diagnose"] {
             let conversation = recorded(&format!("{store}-{question}"));
             let server = replay(&conversation);
