@@ -128,8 +128,16 @@ pub(super) fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Re
     let new = || (DumpDecoder::new(MAX_ELEMENT, ClusterSource::Active), Some(Vec::new()));
     let (mut decoder, mut kept) = new();
     let (mut fed, mut parts) = (0, false);
+    let mut ended = None;
     loop {
-        let chunk = reader.fill_buf().map_err(InputError::from)?;
+        let chunk = match reader.fill_buf().map_err(InputError::from) {
+            // What is whole by then counts; whoever reads on is told again.
+            Err(error @ InputError::Ended(_)) => {
+                ended = Some(error);
+                break;
+            }
+            chunk => chunk?,
+        };
         if chunk.is_empty() {
             break;
         }
@@ -168,10 +176,14 @@ pub(super) fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Re
     if parts {
         decoder.feed(b"]", each).map_err(ReadError::from)?;
     }
-    match decoder.finish() {
+    let decoded = match decoder.finish() {
         Ok(shape) => Ok(Decoded::One(shape)),
         Err(DumpError::NotADump) => others(kept),
         Err(error) => Err(ReadError::from(error).into()),
+    };
+    match ended {
+        Some(ended) if decoded.is_err() => Err(ended.into()),
+        _ => decoded,
     }
 }
 
