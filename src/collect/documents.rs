@@ -67,7 +67,8 @@ fn is_beside(line: &[u8], in_head: bool) -> bool {
         name.len() < line.len() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     };
     // A prompt with what was typed behind it.
-    let is_typed = || [b"$ ", b"# ", b"% ", b"> "].iter().any(|prompt| has(*prompt)) && TYPED.iter().any(|word| has(word));
+    let is_typed =
+        || [b"$ ", b"# ", b"% ", b"> "].iter().any(|prompt| has(*prompt)) && TYPED.iter().any(|word| has(word));
     let is_progress = || has(b" ") && line.iter().all(|byte| byte.is_ascii_digit() || b" .:-kMG\r".contains(byte));
     BESIDE.iter().any(|beginning| line.starts_with(beginning)) || (in_head && is_field()) || is_typed() || is_progress()
 }

@@ -409,11 +409,15 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
             let _ = take(File::Unread(FileError::Input(error).unread(input)));
         }
         // With no proxy in it, what else a bug report holds tells it.
-        let is_own = |(place, _): &(String, UnreadProxy)| place.rsplit('/').next().is_some_and(|file| OF_REPORTS.contains(&file));
+        let is_own = |(place, _): &(String, UnreadProxy)| {
+            place.rsplit('/').next().is_some_and(|file| OF_REPORTS.contains(&file))
+        };
         if !read && strangers.iter().filter(|stranger| is_own(stranger)).count() == OF_REPORTS.len() {
             strangers.clear();
-            let message = "it is a bug report without a proxy: istioctl found none, or was told to leave them out".to_owned();
-            let _ = take(File::Unread(UnreadProxy { id: ProxyId::new("", input), cause: FailureCause::NotEnvoy, message }));
+            let message =
+                "it is a bug report without a proxy: istioctl found none, or was told to leave them out".to_owned();
+            let _ =
+                take(File::Unread(UnreadProxy { id: ProxyId::new("", input), cause: FailureCause::NotEnvoy, message }));
         }
         for ((namespace, name), _) in pods.into_iter().filter(|((_, name), dumped)| !dumped && !is_ztunnel(name, b"")) {
             let id = ProxyId::new(namespace, name);

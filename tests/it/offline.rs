@@ -222,7 +222,10 @@ fn a_bug_report_without_a_proxy_says_so_once() {
     let directory = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("bug-report.log", "2026-11-30T03:50:04.094106Z\tinfo\trunning\n"),
-        ("versions", "The following Istio control plane revisions/versions were found in the cluster:\nRevision default:\n"),
+        (
+            "versions",
+            "The following Istio control plane revisions/versions were found in the cluster:\nRevision default:\n",
+        ),
         ("cluster/cluster-context", "admin@lab"),
         ("cluster/pods", r#"{"kind": "PodList", "items": []}"#),
         ("analyze/allNamespaces/allNamespaces", "Info [IST0102] (Namespace default)\n"),
@@ -230,7 +233,7 @@ fn a_bug_report_without_a_proxy_says_so_once() {
         written(directory.path(), name, content.as_bytes());
     }
     let run = plugin(["timeouts", "--from", directory.path().to_str().unwrap()]).run().exits(4);
-    run.complains("a bug report without a proxy");
+    let run = run.complains("a bug report without a proxy");
     assert!(!run.stderr.contains("cluster-context"), "{}", run.stderr);
     // A dump beside it is read, and what is none is said as elsewhere.
     written(directory.path(), "web.json", two_clusters("10s").as_bytes());
