@@ -171,7 +171,7 @@ def owned_pods():
         made = kubectl("apply", "--server-side", "--field-manager=check", "-o", "json", "-f", "-", given=json.dumps({
             "apiVersion": "apps/v1", "kind": "ReplicaSet", "spec": {key: deployment["spec"][key] for key in ("selector", "template")},
             "metadata": {"name": pod.removesuffix("-1"), "namespace": namespace, "labels": {"lab": "check"}, "ownerReferences": owner(deployment)}}))
-        kubectl("patch", "pod", pod, "-n", namespace, "-p", json.dumps({"metadata": {"ownerReferences": owner(json.loads(made))}}))
+        kubectl("patch", "pod", pod, "-n", namespace, "--type", "merge", "-p", json.dumps({"metadata": {"ownerReferences": owner(json.loads(made))}}))
 
 
 def orphaned_pods():
