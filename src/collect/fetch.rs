@@ -75,9 +75,9 @@ pub(super) async fn read(
     extras: Extras,
 ) -> Result<Reading, ReadError> {
     let mut reading = Reading::new(proxy);
-    let outcome = read_clusters(source, &mut reading, ingest).await;
+    let outcome = read_clusters(source, &mut reading, ingest, extras).await;
     reading.check()?;
-    outcome?;
+    let counters = outcome?;
     if reading.snapshot.clusters.is_empty() {
         return Err(ReadError::NoClusters);
     }
@@ -85,14 +85,9 @@ pub(super) async fn read(
         // Worth having, and an audit is none the worse without them.
         reading.snapshot.loggers = read_levels(source).await.ok().map(Arc::new);
     }
-    // Without them only istiod can tell what became of the last clusters; no reason to give the proxy up.
-    let (filter, limit) = if extras.evidence {
-        (format!("{}|{}", xds_stats::FILTER, stats::TOTALS_FILTER).into(), MAX_STATS)
-    } else {
-        (xds_stats::FILTER.into(), MAX_COUNTERS)
-    };
-    let counters = read_text(source, &AdminRequest::Stats { filter }, limit).await.unwrap_or_default();
     reading.snapshot.xds = xds_stats::parse(&counters);
+    let of_counters = || reading.snapshot.xds.as_ref().and_then(|xds| xds.version.clone());
+    reading.snapshot.version = reading.snapshot.version.or_else(of_counters);
     if extras.evidence {
         let wanted = ingest.with(|builder| {
             let clusters = reading.snapshot.clusters.iter().map(|position| builder.cluster(position));
@@ -103,7 +98,13 @@ pub(super) async fn read(
     Ok(reading)
 }
 
-async fn read_clusters(source: &mut impl AdminSource, reading: &mut Reading, ingest: &Ingest) -> Result<(), ReadError> {
+/// Reads a proxy's clusters and, since it tells whether any is warming, its counters.
+async fn read_clusters(
+    source: &mut impl AdminSource,
+    reading: &mut Reading,
+    ingest: &Ingest,
+    extras: Extras,
+) -> Result<String, ReadError> {
     let each = &mut ingest.taking(reading);
     if let Err(error) = fetch_dump(source, &section(Section::DynamicActive, true), ClusterSource::Active, each).await {
         if !is_too_old(&error) {
@@ -115,9 +116,19 @@ async fn read_clusters(source: &mut impl AdminSource, reading: &mut Reading, ing
     if !reading.whole {
         let each = &mut ingest.taking(reading);
         fetch_dump(source, &section(Section::Static, true), ClusterSource::Static, each).await?;
+    }
+    let (filter, limit) = if extras.evidence {
+        (format!("{}|{}", xds_stats::FILTER, stats::TOTALS_FILTER).into(), MAX_STATS)
+    } else {
+        (xds_stats::FILTER.into(), MAX_COUNTERS)
+    };
+    // Without them only istiod can tell what became of the last clusters; no reason to give the proxy up.
+    let counters = read_text(source, &AdminRequest::Stats { filter }, limit).await.unwrap_or_default();
+    if !reading.whole && xds_stats::warming(&counters) != Some(0) {
+        let each = &mut ingest.taking(reading);
         fetch_dump(source, &section(Section::DynamicWarming, true), ClusterSource::Warming, each).await?;
     }
-    Ok(())
+    Ok(counters)
 }
 
 fn section(section: Section, masked: bool) -> AdminRequest {

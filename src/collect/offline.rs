@@ -348,7 +348,7 @@ enum File<'a> {
 fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(File<'_>) -> Result<(), FileError>) {
     for input in inputs {
         let mut reports: BTreeSet<String> = BTreeSet::new();
-        let mut strangers = Vec::new();
+        let (mut strangers, mut read) = (Vec::new(), false);
         // Of a bug report's proxies: whether a dump of it is there.
         let mut pods: BTreeMap<(String, String), bool> = BTreeMap::new();
         let outcome = walk(input, limits, &mut |name, entry| {
@@ -393,6 +393,7 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
                 }
                 take(File::Dump { name, pod, reader })
             });
+            read |= result.is_ok();
             if let Err(error) = result {
                 let mut unread = error.unread(name);
                 match pod {
@@ -407,6 +408,17 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
         if let Err(error) = outcome {
             let _ = take(File::Unread(FileError::Input(error).unread(input)));
         }
+        // With no proxy in it, what else a bug report holds tells it.
+        let is_own = |(place, _): &(String, UnreadProxy)| {
+            place.rsplit('/').next().is_some_and(|file| OF_REPORTS.contains(&file))
+        };
+        if !read && strangers.iter().filter(|stranger| is_own(stranger)).count() == OF_REPORTS.len() {
+            strangers.clear();
+            let message =
+                "it is a bug report without a proxy: istioctl found none, or was told to leave them out".to_owned();
+            let _ =
+                take(File::Unread(UnreadProxy { id: ProxyId::new("", input), cause: FailureCause::NotEnvoy, message }));
+        }
         for ((namespace, name), _) in pods.into_iter().filter(|((_, name), dumped)| !dumped && !is_ztunnel(name, b"")) {
             let id = ProxyId::new(namespace, name);
             let message = "the bug report has no config dump of it: istioctl could not fetch one".to_owned();
@@ -420,6 +432,9 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
         }
     }
 }
+
+/// Files that every bug report has, and no other folder all of (`tools/bug-report/pkg/bugreport`).
+const OF_REPORTS: [&str; 2] = ["bug-report.log", "versions"];
 
 /// Gives the dumps that a YAML file holds.
 fn yaml(
