@@ -176,7 +176,7 @@ mod tests {
         let expected = "  Where each value\n    comes from:\n    kubectl meshaudit \\\n      timeouts -n shop";
         assert_eq!(fit(prose, 25), expected);
         assert_eq!(fit("kubectl meshaudit timeouts -n shop", 25), "kubectl meshaudit \\\n  timeouts -n shop");
-        assert_eq!(fit("it says: `kubectl version` or so", 20), "it says: `kubectl \\\n  version` or so");
+        assert_eq!(fit("it says: `kubectl version` or so", 20), "it says:\n  `kubectl \\\n  version` or so");
         let colored = "  \u{1b}[1mkubectl meshaudit timeouts -n shop\u{1b}[0m";
         assert_eq!(fit(colored, 25), "  \u{1b}[1mkubectl meshaudit \\\n    timeouts -n shop\u{1b}[0m");
     }
