@@ -128,7 +128,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand rese
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand resets" -l admin-port -d 'The admin port of every proxy, in place of what the pods say' -r
@@ -171,7 +171,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debu
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand debug-log" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -216,7 +216,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diag
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand diagnose" -l splunk -d 'Read from Splunk, at its management port, instead of pods' -r
@@ -293,7 +293,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clus
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand clusters" -l fqdn -l host -d 'Only clusters whose name has this host in it' -r
@@ -341,7 +341,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand time
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l host -d 'Only clusters whose host has this in it' -r
@@ -383,7 +383,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand time
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l disable-compression -d 'Do not ask for compressed answers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l non-interactive -d 'Never let a credential plugin ask for anything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l all-clusters -d 'Every cluster: those that are in order, and the bootstrap\'s and internal ones too'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-evidence -d 'Do not read the proxies\' connection counters (of a large mesh a sample is read)'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l no-headers -d 'Rows alone on stdout, without headings; the summary goes to stderr'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l exit-zero -d 'Exit code 0 in place of 1 and 3'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand timeouts" -l explain-origin -d 'Show for each cluster what could have given it its timeout, and why it did or did not; best with --host'
@@ -414,7 +414,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
@@ -432,7 +432,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix"
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate: whoever is in between can read and change everything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l disable-compression -d 'Do not ask for compressed answers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l no-evidence -d 'Do not read the proxies\' connection counters (of a large mesh a sample is read)'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -l exit-zero -d 'Exit code 0 even if some proxies could not be read'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand fix" -s v -l verbose -d 'Say more; -vv shows each request'
@@ -461,7 +461,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand veri
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand verify" -l expect -d 'The value that every cluster is to have which no object overrides; else what the objects give, e.g. 10s' -r
@@ -513,7 +513,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snap
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
@@ -524,7 +524,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snap
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate: whoever is in between can read and change everything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l disable-compression -d 'Do not ask for compressed answers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l no-evidence -d 'Do not read the proxies\' connection counters (of a large mesh a sample is read)'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l exit-zero -d 'Exit code 0 even if some proxies could not be read'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -l force -d 'Write over a snapshot that is already there'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand snapshot" -s q -l quiet -d 'Only results and errors'
@@ -554,7 +554,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand inci
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s c -l container -d 'Count the resets in the log of this container; else of every one but the proxy (repeatable)' -r
@@ -612,7 +612,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand inci
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate: whoever is in between can read and change everything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l disable-compression -d 'Do not ask for compressed answers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -l no-evidence -d 'Do not read the proxies\' connection counters (of a large mesh a sample is read)'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s v -l verbose -d 'Say more; -vv shows each request'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand incident" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -683,7 +683,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand poli
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand policy; and __fish_seen_subcommand_from init" -l output-file -d 'Write the report into FILE, not to stdout' -r -F
@@ -727,7 +727,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serv
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l watch-for -d 'Read the counters twice, this long apart, and count what happened in between' -r
@@ -742,7 +742,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serv
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l insecure-skip-tls-verify -d 'Do not check the API server\'s certificate: whoever is in between can read and change everything'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l disable-compression -d 'Do not ask for compressed answers'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l non-interactive -d 'Never let a credential plugin ask for anything'
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l no-evidence -d 'Do not read the proxies\' connection counters (of more than 100 proxies a sample is read)'
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -l no-evidence -d 'Do not read the proxies\' connection counters (of a large mesh a sample is read)'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s q -l quiet -d 'Only results and errors'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s v -l verbose -d 'Say more; -vv shows each request'
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -776,7 +776,7 @@ complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand vers
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l tls-server-name -d 'The name that the API server\'s certificate is to have' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l proxy-url -d 'Reach the API server through this proxy, in place of the kubeconfig\'s and the environment\'s' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l request-timeout -d 'Deadline of each single request, e.g. 15s; 0 means none' -r
-complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l timeout -d 'How long the whole command may take, e.g. 5m; 0 means no end' -r
+complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l timeout -d 'How long the whole command may take; 0 means no end [default: 5m; files are read to their end]' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -s i -l istio-namespace -d 'Istio\'s own namespace' -r
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l audit-log -d 'Append a JSON line to FILE for each log level that is changed: who, where, from what, to what' -r -F
 complete -c kubectl-meshaudit -n "__fish_kubectl_meshaudit_using_subcommand version" -l color -d 'When to colour: auto, always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'

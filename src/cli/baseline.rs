@@ -5,6 +5,7 @@ use std::path::Path;
 use super::failure::Failure;
 use super::given;
 use crate::audit::Audit;
+use crate::input::Until;
 use crate::model::MeshSnapshot;
 use crate::report::compare::Known;
 use crate::report::export::Results;
@@ -15,10 +16,10 @@ pub(super) struct Baseline(Results);
 
 impl Baseline {
     /// Reads it.
-    pub(super) fn load(file: &Path) -> Result<Self, Failure> {
+    pub(super) fn load(file: &Path, until: Until) -> Result<Self, Failure> {
         let hint = "`kubectl meshaudit timeouts -o json` writes one";
         let unusable = |why: String| Failure::cannot_run(format!("baseline {}: {why}", file.display())).hint(hint);
-        let document = given::document(file).map_err(|error| unusable(error.to_string()))?;
+        let document = given::document(file, until).map_err(|error| unusable(error.to_string()))?;
         let results = Results::read(document).map_err(|error| unusable(error.to_string()))?;
         if results.kind != "TimeoutAudit" {
             return Err(unusable(format!("it is a {}, not a TimeoutAudit", results.kind)));

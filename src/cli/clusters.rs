@@ -15,7 +15,6 @@ use super::leases;
 use crate::audit::{Severity, host, nearest};
 use crate::collect::{self, ClusterObject};
 use crate::decode::dump;
-use crate::input::ArchiveLimits;
 use crate::k8s;
 use crate::model::{
     ClusterName, ClusterSet, ClusterSource, EnvoyCluster, MeshSnapshot, Proxy, ProxyId, ProxySnapshot, SnapshotBuilder,
@@ -106,7 +105,7 @@ async fn read(args: &ClustersArgs, console: &Console, taken: &mut Taken<'_>) -> 
     if !source.from.is_empty() {
         let chosen = Chosen::of(source.select.selection(&source.targets)?)?;
         let mut there = Vec::new();
-        let unread = collect::offline_objects(&source.from, &ArchiveLimits::default(), &mut |proxy, objects| {
+        let unread = collect::offline_objects(&source.from, &source.archives(), &mut |proxy, objects| {
             there.push(proxy.id.to_string());
             if chosen.as_ref().is_none_or(|chosen| chosen.means(&proxy)) { taken.offer(proxy, objects) } else { Ok(()) }
         })?;

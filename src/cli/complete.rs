@@ -222,7 +222,7 @@ impl Words {
             kube: KubeArgs {
                 non_interactive: true,
                 request_timeout: DEADLINE,
-                timeout: Deadline::after(DEADLINE),
+                timeout: Some(Deadline::after(DEADLINE)),
                 ..around.kube
             },
             namespace: around.namespace,

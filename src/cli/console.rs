@@ -4,14 +4,13 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use terminal_size::{Height, Width, terminal_size_of};
-use unicode_width::UnicodeWidthStr;
 
 use super::failure::Failure;
 use crate::model::Scope;
 use crate::report::Palette;
 use crate::report::escape::escape;
 use crate::report::look::Look;
-use crate::report::table::{self, wrap};
+use crate::report::table::{self, TOOLS, wrap};
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -146,10 +145,12 @@ fn fit(line: &str, columns: usize) -> String {
     let text = line.trim_start();
     let indent = line.len() - text.len();
     let blanks = " ".repeat(indent);
-    if indent + text.width() <= columns {
+    if indent + table::width(text) <= columns {
         return line.to_owned();
     }
-    if TOOLS.iter().any(|tool| text.starts_with(tool)) {
+    // A command may have its colour.
+    let plain = text.strip_prefix('\u{1b}').and_then(|colored| colored.split_once('m')).map_or(text, |(_, text)| text);
+    if TOOLS.iter().any(|tool| plain.starts_with(tool)) {
         return format!("{blanks}{}", table::command(text, columns, indent));
     }
     let command = TOOLS.iter().filter_map(|tool| text.rfind(&format!(": {tool}"))).max().map(|colon| colon + 1);
@@ -164,9 +165,6 @@ fn fit(line: &str, columns: usize) -> String {
     }
 }
 
-/// What commands to be pasted begin with.
-const TOOLS: [&str; 3] = ["kubectl ", "helm ", "istioctl "];
-
 #[cfg(test)]
 mod tests {
     use super::fit;
@@ -178,6 +176,8 @@ mod tests {
         let expected = "  Where each value\n    comes from:\n    kubectl meshaudit \\\n      timeouts -n shop";
         assert_eq!(fit(prose, 25), expected);
         assert_eq!(fit("kubectl meshaudit timeouts -n shop", 25), "kubectl meshaudit \\\n  timeouts -n shop");
-        assert_eq!(fit("it says: `kubectl version` or so", 20), "it says: `kubectl\n  version` or so");
+        assert_eq!(fit("it says: `kubectl version` or so", 20), "it says:\n  `kubectl \\\n  version` or so");
+        let colored = "  \u{1b}[1mkubectl meshaudit timeouts -n shop\u{1b}[0m";
+        assert_eq!(fit(colored, 25), "  \u{1b}[1mkubectl meshaudit \\\n    timeouts -n shop\u{1b}[0m");
     }
 }

@@ -10,8 +10,9 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::given;
+use crate::input::Until;
 use crate::report::export::{self, ConvertError, Results};
-use crate::system::PrivateFile;
+use crate::system::Output;
 
 /// Write an earlier -o json of timeouts, diagnose or verify in another format
 #[derive(Debug, Args)]
@@ -48,7 +49,8 @@ pub(super) struct OutputFileArgs {
 }
 
 impl OutputFileArgs {
-    /// Writes a report to where it is wanted. A file is complete or not there: it is written beside its place first.
+    /// Writes a report to where it is wanted. A file is complete or not there: it is written beside its place first. What is
+    /// there and is no file, as `/dev/stdout`, is written into.
     pub(super) fn put(&self, text: &str, console: &Console) -> Result<(), Failure> {
         self.put_with(|out| Ok(out.write_all(text.as_bytes())?), console)
     }
@@ -63,10 +65,10 @@ impl OutputFileArgs {
         let cannot = |error: std::io::Error| {
             Failure::cannot_run(format!("cannot write {}: {error}", file.display())).hint("is the directory writable?")
         };
-        let mut out = BufWriter::new(PrivateFile::beside(file).map_err(cannot)?);
+        let mut out = BufWriter::new(Output::to(file).map_err(cannot)?);
         write(&mut out)?;
-        let beside = out.into_inner().map_err(|error| cannot(error.into_error()))?;
-        beside.keep(file).map_err(cannot)?;
+        let written = out.into_inner().map_err(|error| cannot(error.into_error()))?;
+        written.keep().map_err(cannot)?;
         console.note(&format!("Wrote {}", file.display()));
         Ok(())
     }
@@ -87,7 +89,7 @@ pub(super) fn annotate<T: serde::Serialize>(document: impl FnOnce() -> T, consol
 }
 
 pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<Exit, Failure> {
-    let document = given::document(&args.file)
+    let document = given::document(&args.file, Until::ITS_END)
         .map_err(|error| Failure::cannot_run(format!("cannot read {}: {error}", args.file.display())))?;
     let results = Results::read(document)?;
     args.to.put(&export::write(&results, args.output)?, console)?;

@@ -13,7 +13,7 @@ use super::given;
 use super::policy::PolicyArgs;
 use crate::audit::{self, Filter, Policy, Severity};
 use crate::collect;
-use crate::input::ArchiveLimits;
+use crate::input::{ArchiveLimits, Until};
 use crate::report::export::{self, Results};
 use crate::report::v1::diff::{DiffReport, diff};
 use crate::report::{diff as report, document, v1};
@@ -63,7 +63,7 @@ enum Format {
 }
 
 pub(super) async fn run(args: &DiffArgs, console: &Console) -> Result<Exit, Failure> {
-    let policy = args.policy.load(console)?;
+    let policy = args.policy.load(console, Until::ITS_END)?;
     let (before, after) = (side(&args.before, &policy)?, side(&args.after, &policy)?);
     let found = diff((&args.before, &before), (&args.after, &after));
     let export = |format| exported(&found, format);

@@ -82,7 +82,7 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(args: &FixArgs, console: &Console) -> Result<Exit, Failure> {
-    let policy = args.policy.load(console)?;
+    let policy = args.policy.load(console, args.source.kube.until())?;
     let snapshot = args.source.collect(console, args.evidence.wanted()).await?;
     hosts_are_there(&snapshot, &args.plan.host)?;
     let audit = audit::audit(&snapshot, &Filter::default(), &policy);

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use crate::decode::bounded::Weighed;
+use crate::input::{Until, open};
 use crate::system::at_most;
 
 /// The most that a document of this program may weigh once it is decoded: that of some 60,000 clusters. What is made of
@@ -15,10 +16,8 @@ const MAX_DOCUMENT: usize = 104 << 20;
 const MAX_SECRET: u64 = 16 << 20;
 
 /// A document that an earlier run wrote; `-` is standard input. Reading fails where it is larger than any there is.
-pub(super) fn document(path: &Path) -> std::io::Result<impl Read> {
-    let file: Box<dyn Read> =
-        if path.as_os_str() == "-" { Box::new(std::io::stdin().lock()) } else { Box::new(File::open(path)?) };
-    Ok(bounded(BufReader::new(file)))
+pub(super) fn document(path: &Path, until: Until) -> std::io::Result<impl Read> {
+    Ok(bounded(BufReader::new(open(path, until)?)))
 }
 
 /// The same of what is open already.

@@ -22,7 +22,7 @@ use crate::audit::{self, Filter, Policy};
 use crate::decode::dump_forms::may_be_yaml;
 use crate::fix::FixOptions;
 use crate::fix::verify::verify;
-use crate::input::{ArchiveLimits, walk};
+use crate::input::{ArchiveLimits, Until, walk};
 use crate::model::{FailureCause, Flag, MeshSnapshot, Scope};
 use crate::report::escape::escape;
 use crate::report::incident::{self as report, IncidentReport, Part, WriteError};
@@ -119,7 +119,7 @@ enum Format {
 pub(super) async fn run(args: &IncidentArgs, console: &Console) -> Result<Exit, Failure> {
     let now = Timestamp::now();
     // What is wrong with the arguments is said before anything is read.
-    let policy = args.policy.load(console)?;
+    let policy = args.policy.load(console, args.source.kube.until())?;
     let inputs = args.inputs(console)?;
     let counting = args.resets(&inputs);
     let question = counting.plan(now)?;
@@ -235,7 +235,7 @@ impl IncidentArgs {
             return Err(Failure::usage("--context is for a cluster, and --from reads files")
                 .hint("with a log store in a cluster, as --loki-service, both have a meaning"));
         }
-        let mut inputs = Inputs { store, prometheus, ..Inputs::of(from)? };
+        let mut inputs = Inputs { store, prometheus, ..Inputs::of(from, self.source.kube.until())? };
         if store && !inputs.logs.is_empty() {
             let files = escape(&some(std::mem::take(&mut inputs.logs), 5)).into_owned();
             console.note(&format!("The logs in {files} are not read: the log store's are."));
@@ -284,7 +284,7 @@ impl IncidentArgs {
 
     /// Reads the proxies' configuration once, audits it, plans the change, and tells who has it.
     async fn mesh(&self, inputs: &Inputs, policy: &Policy, console: &Console) -> Result<Mesh, Failure> {
-        let expectation = self.expect.expectation()?;
+        let expectation = self.expect.expectation(self.source.kube.until())?;
         let mut source = SourceArgs { from: inputs.mesh.clone(), ..self.source.clone() };
         if !source.is_live() {
             // It is the log store's.
@@ -360,7 +360,7 @@ struct Inputs {
 
 impl Inputs {
     /// Looks at the beginning of each file.
-    fn of(from: &[String]) -> Result<Self, Failure> {
+    fn of(from: &[String], until: Until) -> Result<Self, Failure> {
         let mut found = Self { given: !from.is_empty(), ..Self::default() };
         for input in from {
             if input == "-" {
@@ -377,7 +377,7 @@ impl Inputs {
                     logs |= !is_dump;
                 }
             };
-            walk(input, &ArchiveLimits::PROXY_LOGS, &mut look)
+            walk(input, &ArchiveLimits { until, ..ArchiveLimits::PROXY_LOGS }, &mut look)
                 .map_err(|error| Failure::cannot_run(format!("{input}: {error}")))?;
             if dumps {
                 found.mesh.push(input.clone());

@@ -1,7 +1,7 @@
 //! Ctrl-C while something is read.
 
 use super::failure::Failure;
-pub(super) use crate::collect::interrupt::{ended, happened, listen};
+pub(super) use crate::collect::interrupt::{ended, happened, listen, until};
 
 /// Waits for something that nothing can be shown without; asked for the end, it is given up.
 pub(super) async fn or_end<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::interrupt;
 use super::leases;
 use crate::collect::{self, CollectOptions, ObjectOptions, Progress, Selected};
-use crate::input::ArchiveLimits;
+use crate::input::{ArchiveLimits, Until};
 use crate::k8s::{
     ApiError, ConnectOptions, Connection, Deadline, Overrides, PodSelection, Target, Token, connect, without_password,
 };
@@ -46,6 +46,9 @@ const DEFAULT_ISTIO_NAMESPACE: &str = "istio-system";
 
 /// How long a single request may take, unless it is said.
 const DEFAULT_REQUEST_TIMEOUT: &str = "15s";
+
+/// How long a command that reads a cluster may take, unless it is said.
+const USUAL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// Which cluster, and as whom.
 #[derive(Debug, Clone, Args)]
@@ -105,9 +108,12 @@ pub(super) struct KubeArgs {
     /// Deadline of each single request, e.g. 15s; 0 means none
     #[arg(long, alias = "kubeclient-timeout", value_name = "DURATION", default_value = DEFAULT_REQUEST_TIMEOUT, value_parser = duration)]
     pub(super) request_timeout: Duration,
-    /// How long the whole command may take, e.g. 5m; 0 means no end
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = whole)]
-    pub(super) timeout: Deadline,
+    /// How long the whole command may take; 0 means no end [default: 5m; files are read to their end]
+    #[arg(long, value_name = "DURATION", value_parser = whole)]
+    pub(super) timeout: Option<Deadline>,
+    /// The same where it is not given.
+    #[arg(skip = Deadline::after(USUAL_TIMEOUT))]
+    pub(super) usual_timeout: Deadline,
     /// Istio's own namespace
     #[arg(short = 'i', long, alias = "istioNamespace", value_name = "NAMESPACE", default_value = DEFAULT_ISTIO_NAMESPACE)]
     pub(super) istio_namespace: String,
@@ -144,7 +150,7 @@ impl KubeArgs {
                 disable_compression: self.disable_compression,
             },
             request_timeout: deadline(self.request_timeout),
-            deadline: self.timeout,
+            deadline: self.deadline(),
             non_interactive: self.non_interactive,
             audit_log: self.audit_log.clone().filter(|path| !path.as_os_str().is_empty()),
         }
@@ -221,7 +227,23 @@ impl KubeArgs {
     /// Limits on each read.
     pub(super) fn limits(&self) -> Limits {
         let request_timeout = deadline(self.request_timeout);
-        Limits { request_timeout, max_body: Limits::MAX_BODY, deadline: self.timeout }
+        Limits { request_timeout, max_body: Limits::MAX_BODY, deadline: self.deadline() }
+    }
+
+    /// The end of the command's time.
+    pub(super) fn deadline(&self) -> Deadline {
+        self.timeout.unwrap_or(self.usual_timeout)
+    }
+
+    /// The same time once more from now on, for a command that reads again and again.
+    pub(super) fn begin_again(&mut self) {
+        self.timeout = self.timeout.map(|timeout| Deadline::after(timeout.total()));
+        self.usual_timeout = Deadline::after(USUAL_TIMEOUT);
+    }
+
+    /// When the reading of files ends: a large one may well take longer than it is usual for a cluster.
+    pub(super) fn until(&self) -> Until {
+        interrupt::until(self.timeout)
     }
 }
 
@@ -354,6 +376,11 @@ impl SourceArgs {
         self.kube.limits()
     }
 
+    /// Limits on what files may unfold into, and on the time that reading them takes.
+    pub(super) fn archives(&self) -> ArchiveLimits {
+        ArchiveLimits { until: self.kube.until(), ..ArchiveLimits::default() }
+    }
+
     /// Reads everything that was selected; that nothing could be read is a failure.
     pub(super) async fn collect(&self, console: &Console, wanted: Wanted) -> Result<MeshSnapshot, Failure> {
         match self.collect_whatever(console, wanted).await? {
@@ -412,7 +439,7 @@ impl SourceArgs {
     async fn read(&self, console: &Console, wanted: Wanted, deadline: Deadline) -> Result<MeshSnapshot, Failure> {
         if !self.from.is_empty() {
             let chosen = Chosen::of(self.select.selection(&self.targets)?)?;
-            let snapshot = collect::offline(&self.from, &ArchiveLimits::default());
+            let snapshot = collect::offline(&self.from, &self.archives());
             return match chosen {
                 Some(chosen) => chosen.apply(snapshot),
                 None => Ok(snapshot),

@@ -16,7 +16,6 @@ use super::failure::Failure;
 use super::kube_args::{EvidenceArgs, SourceArgs, duration};
 use super::policy::PolicyArgs;
 use crate::audit::{self, Filter, Severity};
-use crate::k8s::Deadline;
 use crate::model::{FailureCause, format_duration};
 use crate::reach::{Page, answer_pages};
 use crate::report::export;
@@ -78,7 +77,7 @@ struct Shown {
 
 pub(super) async fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> {
     // A mistake in the policy is said at once.
-    args.policy.load(console)?;
+    args.policy.load(console, args.source.kube.until())?;
     // So is a path with nothing at it, before anyone waits for what can't come.
     for path in args.source.from.iter().filter(|path| *path != "-") {
         std::fs::metadata(path).map_err(|error| {
@@ -99,7 +98,7 @@ pub(super) async fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Fai
         failed: 0,
         failure: None,
         ended: Instant::now(),
-        patience: args.how.interval * 2 + args.source.kube.timeout.total(),
+        patience: args.how.interval * 2 + args.source.kube.deadline().total(),
     }));
     let pages = Arc::clone(&shown);
     let serving = tokio::spawn(answer_pages(
@@ -125,10 +124,10 @@ pub(super) async fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Fai
 /// One audit: its metrics, its page, and what it came to.
 async fn once(args: &ServeArgs, console: &Console) -> Result<(String, String, String), Failure> {
     let started = Instant::now();
-    let policy = args.policy.load(console)?;
+    let policy = args.policy.load(console, args.source.kube.until())?;
     let mut source = args.source.clone();
     // Each audit has the time that a command has.
-    source.kube.timeout = Deadline::after(args.source.kube.timeout.total());
+    source.kube.begin_again();
     let (snapshot, failure) = source.collect_whatever(console, args.evidence.wanted()).await?;
     let found = audit::audit(&snapshot, &Filter::default(), &policy);
     let document = timeout_audit(&snapshot, &found, started.elapsed());

@@ -14,7 +14,7 @@ use super::kube_args::{EvidenceArgs, SourceArgs};
 use crate::decode::snapshot::write;
 use crate::model::MeshSnapshot;
 use crate::report::look::count;
-use crate::system::PrivateFile;
+use crate::system::Output;
 
 /// Keep what an audit reads, for later or for another machine; every read command takes it back with --from
 #[derive(Debug, Args)]
@@ -99,7 +99,7 @@ fn save(snapshot: &MeshSnapshot, to: &Path, file: &Path, packed: bool) -> io::Re
     if !packed {
         std::fs::create_dir_all(to)?;
     }
-    let mut out = BufWriter::new(PrivateFile::beside(file)?);
+    let mut out = BufWriter::new(Output::to(file)?);
     if packed {
         let mut document = Vec::new();
         write(snapshot, &mut document).map_err(io::Error::other)?;
@@ -113,5 +113,5 @@ fn save(snapshot: &MeshSnapshot, to: &Path, file: &Path, packed: bool) -> io::Re
     } else {
         write(snapshot, &mut out).map_err(io::Error::other)?;
     }
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.keep(file)
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.keep()
 }

@@ -172,8 +172,9 @@ enum By {
 
 pub(super) async fn run(args: &TimeoutsArgs, console: &Console) -> Result<Exit, Failure> {
     let started = Instant::now();
-    let policy = args.policy.load(console)?;
-    let baseline = args.baseline.as_deref().map(Baseline::load).transpose()?;
+    let until = args.source.kube.until();
+    let policy = args.policy.load(console, until)?;
+    let baseline = args.baseline.as_deref().map(|file| Baseline::load(file, until)).transpose()?;
     let (snapshot, failure) = args.source.collect_whatever(console, args.evidence.wanted()).await?;
     let filter = args.filter.filter();
     if let Some(failure) = failure {

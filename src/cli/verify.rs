@@ -18,7 +18,7 @@ use super::kube_args::{SourceArgs, Wanted, duration};
 use crate::attribute::describe;
 use crate::audit::delivery::not_in_force;
 use crate::fix::verify::{Expectation, Verification, verify};
-use crate::k8s::Deadline;
+use crate::input::Until;
 use crate::model::{FailureCause, MeshSnapshot, format_duration};
 use crate::report::look::Look;
 use crate::report::v1::fix::SavedPlan;
@@ -92,7 +92,7 @@ enum Format {
 }
 
 pub(super) async fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, Failure> {
-    let expectation = args.what.expect.expectation()?;
+    let expectation = args.what.expect.expectation(args.source.kube.until())?;
     let started = Instant::now();
     let (snapshot, verification) = wait(args, &expectation, started, console).await?;
     if let Some(failure) = nothing_is_known(&snapshot, &verification) {
@@ -175,7 +175,7 @@ async fn wait(
     let mut last: Option<Reading> = None;
     loop {
         // Each reading has the time that a command has.
-        source.kube.timeout = Deadline::after(args.source.kube.timeout.total());
+        source.kube.begin_again();
         let outcome = source.collect(console, wanted()).await;
         let left = wait.saturating_sub(started.elapsed());
         match outcome {
@@ -223,14 +223,14 @@ fn is_settled(snapshot: &MeshSnapshot, verification: &Verification, unknown: Opt
 
 impl ExpectArgs {
     /// What is expected, as it is held against a snapshot.
-    pub(super) fn expectation(&self) -> Result<Expectation, Failure> {
+    pub(super) fn expectation(&self, until: Until) -> Result<Expectation, Failure> {
         let Some(path) = &self.plan else {
             return Ok(self.expect.map_or(Expectation::Objects, Expectation::Value));
         };
         let unusable = |why: String| {
             Failure::usage(format!("{}: {why}", path.display())).hint("`kubectl meshaudit fix -o json` writes a plan")
         };
-        let document = given::document(path).map_err(|error| unusable(error.to_string()))?;
+        let document = given::document(path, until).map_err(|error| unusable(error.to_string()))?;
         let plan: SavedPlan =
             serde_json::from_reader(document).map_err(|error| unusable(format!("it is no plan: {error}")))?;
         if plan.kind != "FixPlan" || plan.api_version != "meshaudit/v1" {

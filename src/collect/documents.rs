@@ -1,7 +1,7 @@
 //! The documents that stand one after another in a file: dumps appended to each other, `jq -c`'s lines, lists of dumps,
 //! with separators or headings between them or with nothing.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use super::fetch::{MAX_ELEMENT, ReadError, TakeElement};
 use super::file_error::FileError;
@@ -28,38 +28,82 @@ fn separates(byte: u8) -> bool {
     byte.is_ascii_whitespace() || b"\x1e\xef\xbb\xbf".contains(&byte)
 }
 
-/// What a line between two documents begins with.
-const LINE: [char; 3] = ['-', '#', '='];
+/// What a heading between two documents begins with.
+const HEADING: [char; 3] = ['-', '#', '='];
 
-/// Whether this is the beginning of a line between two documents: `---`, `# web-1.shop`, `=== web-1.shop ===`.
-fn is_line(bytes: &[u8]) -> bool {
-    (bytes.starts_with(b"--") && !bytes.starts_with(b"-----BEGIN"))
-        || bytes.starts_with(b"#")
-        || bytes.starts_with(b"==")
+/// Whether a line stands above a document: `---`, `# web-1.shop`, `=== web-1.shop ===`, or a pod's name alone.
+fn is_heading(line: &[u8]) -> bool {
+    (line.starts_with(b"--") && !line.starts_with(b"-----BEGIN"))
+        || line.starts_with(b"#")
+        || line.starts_with(b"==")
+        || (!line.trim_ascii().contains(&b' ') && named(line).is_some())
+}
+
+/// What kubectl, curl, a shell and Markdown put around a dump that was copied from a terminal, or kept together with what
+/// was said beside it, by what such a line begins with.
+const BESIDE: [&[u8]; 10] = [
+    b"Defaulted container ",
+    b"Defaulting container name to ",
+    b"Use 'kubectl describe ",
+    b"Unable to use a TTY",
+    b"command terminated with exit code ",
+    b"```",
+    b"$ ",
+    b"HTTP/",
+    // curl's table of progress.
+    b"% Total",
+    b"Dload",
+];
+
+/// What people type to get a dump, or to leave where they got it.
+const TYPED: [&[u8]; 4] = [b"kubectl ", b"istioctl ", b"curl ", b"exit"];
+
+/// Whether a line stands beside dumps and is none; of an HTTP answer's head (`in_head`) every field is.
+fn is_beside(line: &[u8], in_head: bool) -> bool {
+    let line = line.trim_ascii();
+    let has = |word: &[u8]| memchr::memmem::find(line, word).is_some();
+    let is_field = || {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.len() < line.len() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    // A prompt with what was typed behind it.
+    let is_typed =
+        || [b"$ ", b"# ", b"% ", b"> "].iter().any(|prompt| has(*prompt)) && TYPED.iter().any(|word| has(word));
+    let is_progress = || has(b" ") && line.iter().all(|byte| byte.is_ascii_digit() || b" .:-kMG\r".contains(byte));
+    BESIDE.iter().any(|beginning| line.starts_with(beginning)) || (in_head && is_field()) || is_typed() || is_progress()
 }
 
 /// The most documents of one file: as many as there may be files in an archive.
 const MAX_DOCUMENTS: usize = 100_000;
 
-/// The longest line whose words are looked at.
-const MAX_HEADING: usize = 400;
+/// How much of a line is looked at.
+const MAX_LINE: usize = 400;
 
 /// Lets `one` read each of the documents that stand one after another in a file.
 pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>) -> Result<(), FileError> {
     ahead(reader, |reader| {
         let (mut count, mut in_list) = (0, false);
-        let mut heading: Option<Vec<u8>> = None;
-        let mut pod = None;
+        let mut line: Option<Vec<u8>> = None;
+        let (mut pod, mut in_head) = (None, false);
         loop {
             let chunk = reader.fill_buf().map_err(InputError::from)?;
-            if let Some(line) = &mut heading {
-                let end = memchr::memchr(b'\n', chunk);
-                let (used, over) = (end.unwrap_or(chunk.len()), end.is_some() || chunk.is_empty());
-                line.extend_from_slice(&chunk[..used.min(MAX_HEADING.saturating_sub(line.len()))]);
+            if let Some(mut begun) = line.take() {
+                let end = memchr::memchr(b'\n', chunk).unwrap_or(chunk.len());
+                let used = end.min(MAX_LINE - begun.len());
+                let over = used < chunk.len() || chunk.is_empty();
+                begun.extend_from_slice(&chunk[..used]);
                 reader.consume(used);
-                if over {
-                    pod = named(line).or(pod);
-                    heading = None;
+                if !over && begun.len() < MAX_LINE {
+                    line = Some(begun);
+                } else if is_heading(&begun) {
+                    pod = named(&begun).or(pod);
+                    skip_line(reader)?;
+                } else if is_beside(&begun, in_head) {
+                    in_head |= begun.starts_with(b"HTTP/");
+                    skip_line(reader)?;
+                } else {
+                    count += 1;
+                    one(None, &mut begun.as_slice().chain(&mut *reader))?;
                 }
                 continue;
             }
@@ -77,12 +121,12 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
                     in_list = true;
                     1
                 }
-                _ if is_line(chunk) => {
-                    heading = Some(Vec::new());
+                _ if !b"{[".contains(&next) => {
+                    line = Some(Vec::new());
                     0
                 }
                 _ => {
-                    count += 1;
+                    (count, in_head) = (count + 1, false);
                     if count > MAX_DOCUMENTS {
                         return Err(InputError::Entries(MAX_DOCUMENTS).into());
                     }
@@ -94,6 +138,21 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
             reader.consume(consumed);
         }
     })
+}
+
+/// Passes over what is left of a line.
+fn skip_line(reader: &mut dyn BufRead) -> Result<(), InputError> {
+    loop {
+        let chunk = reader.fill_buf()?;
+        let (used, over) = match memchr::memchr(b'\n', chunk) {
+            Some(end) => (end, true),
+            None => (chunk.len(), chunk.is_empty()),
+        };
+        reader.consume(used);
+        if over {
+            return Ok(());
+        }
+    }
 }
 
 /// The namespace and the pod that a heading names, as `POD.NAMESPACE` (istioctl's form) or `NAMESPACE/POD`.
@@ -128,8 +187,16 @@ pub(super) fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Re
     let new = || (DumpDecoder::new(MAX_ELEMENT, ClusterSource::Active), Some(Vec::new()));
     let (mut decoder, mut kept) = new();
     let (mut fed, mut parts) = (0, false);
+    let mut ended = None;
     loop {
-        let chunk = reader.fill_buf().map_err(InputError::from)?;
+        let chunk = match reader.fill_buf().map_err(InputError::from) {
+            // What is whole by then counts; whoever reads on is told again.
+            Err(error @ InputError::Ended(_)) => {
+                ended = Some(error);
+                break;
+            }
+            chunk => chunk?,
+        };
         if chunk.is_empty() {
             break;
         }
@@ -153,7 +220,7 @@ pub(super) fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Re
             Some(Shape::EmptyObject) => ((decoder, kept), fed) = (new(), 0),
             Some(Shape::OtherObject) => match kept.take() {
                 // What a line stands behind is a dump of its own.
-                Some(first) if !LINE.contains(&next) && dump_forms::is_part(&first) => {
+                Some(first) if !begins_line(next) && dump_forms::is_part(&first) => {
                     // All that follows are elements of one list, which nobody has put into brackets.
                     ((decoder, _), parts) = (new(), true);
                     let list = [b"[", first.as_slice()].concat();
@@ -168,16 +235,25 @@ pub(super) fn decode(reader: &mut dyn BufRead, each: &mut TakeElement<'_>) -> Re
     if parts {
         decoder.feed(b"]", each).map_err(ReadError::from)?;
     }
-    match decoder.finish() {
+    let decoded = match decoder.finish() {
         Ok(shape) => Ok(Decoded::One(shape)),
         Err(DumpError::NotADump) => others(kept),
         Err(error) => Err(ReadError::from(error).into()),
+    };
+    match ended {
+        Some(ended) if decoded.is_err() => Err(ended.into()),
+        _ => decoded,
     }
 }
 
 /// Whether what stands behind a document may be the next one, or what separates them.
 fn begins(found: char) -> bool {
-    matches!(found, '{' | '[' | ',' | ']' | '\u{1e}' | '\u{feff}') || LINE.contains(&found)
+    matches!(found, '{' | '[' | ',' | ']' | '\u{1e}' | '\u{feff}') || begins_line(found)
+}
+
+/// Whether a line between documents may begin so; what it is shows when all of it is there.
+fn begins_line(found: char) -> bool {
+    HEADING.contains(&found) || found.is_ascii_alphanumeric() || matches!(found, '`' | '$' | '%')
 }
 
 /// The dumps of an object in another form.

@@ -68,6 +68,12 @@ impl<'a> Extras<'a> {
     pub(super) fn of(options: &super::CollectOptions, sample: Option<&'a Sample>) -> Self {
         Self { loggers: options.loggers, evidence: options.evidence, sample }
     }
+
+    /// Whether connection counters of this proxy are read.
+    fn evidence_of(&self, reading: &Reading) -> bool {
+        let (id, clusters) = (&reading.snapshot.proxy.id, reading.snapshot.clusters.len());
+        self.evidence && self.sample.is_none_or(|sample| sample.reads(id, clusters))
+    }
 }
 
 /// Reads a proxy: its active, static and warming clusters, and its logger levels.
@@ -78,9 +84,9 @@ pub(super) async fn read(
     extras: Extras<'_>,
 ) -> Result<Reading, ReadError> {
     let mut reading = Reading::new(proxy);
-    let outcome = read_clusters(source, &mut reading, ingest).await;
+    let outcome = read_clusters(source, &mut reading, ingest, extras).await;
     reading.check()?;
-    outcome?;
+    let (counters, evidence) = outcome?;
     if reading.snapshot.clusters.is_empty() {
         return Err(ReadError::NoClusters);
     }
@@ -88,16 +94,9 @@ pub(super) async fn read(
         // Worth having, and an audit is none the worse without them.
         reading.snapshot.loggers = read_levels(source).await.ok().map(Arc::new);
     }
-    // Without them only istiod can tell what became of the last clusters; no reason to give the proxy up.
-    let (id, clusters) = (&reading.snapshot.proxy.id, reading.snapshot.clusters.len());
-    let evidence = extras.evidence && extras.sample.is_none_or(|sample| sample.reads(id, clusters));
-    let (filter, limit) = if evidence {
-        (format!("{}|{}", xds_stats::FILTER, stats::TOTALS_FILTER).into(), MAX_STATS)
-    } else {
-        (xds_stats::FILTER.into(), MAX_COUNTERS)
-    };
-    let counters = read_text(source, &AdminRequest::Stats { filter }, limit).await.unwrap_or_default();
     reading.snapshot.xds = xds_stats::parse(&counters);
+    let of_counters = || reading.snapshot.xds.as_ref().and_then(|xds| xds.version.clone());
+    reading.snapshot.version = reading.snapshot.version.or_else(of_counters);
     if evidence {
         let wanted = ingest.with(|builder| {
             let clusters = reading.snapshot.clusters.iter().map(|position| builder.cluster(position));
@@ -108,7 +107,14 @@ pub(super) async fn read(
     Ok(reading)
 }
 
-async fn read_clusters(source: &mut impl AdminSource, reading: &mut Reading, ingest: &Ingest) -> Result<(), ReadError> {
+/// Reads a proxy's clusters and, since it tells whether any is warming, its counters; and whether those of connections
+/// are to be read.
+async fn read_clusters(
+    source: &mut impl AdminSource,
+    reading: &mut Reading,
+    ingest: &Ingest,
+    extras: Extras<'_>,
+) -> Result<(String, bool), ReadError> {
     let each = &mut ingest.taking(reading);
     if let Err(error) = fetch_dump(source, &section(Section::DynamicActive, true), ClusterSource::Active, each).await {
         if !is_too_old(&error) {
@@ -120,9 +126,20 @@ async fn read_clusters(source: &mut impl AdminSource, reading: &mut Reading, ing
     if !reading.whole {
         let each = &mut ingest.taking(reading);
         fetch_dump(source, &section(Section::Static, true), ClusterSource::Static, each).await?;
+    }
+    let evidence = extras.evidence_of(reading);
+    let (filter, limit) = if evidence {
+        (format!("{}|{}", xds_stats::FILTER, stats::TOTALS_FILTER).into(), MAX_STATS)
+    } else {
+        (xds_stats::FILTER.into(), MAX_COUNTERS)
+    };
+    // Without them only istiod can tell what became of the last clusters; no reason to give the proxy up.
+    let counters = read_text(source, &AdminRequest::Stats { filter }, limit).await.unwrap_or_default();
+    if !reading.whole && xds_stats::warming(&counters) != Some(0) {
+        let each = &mut ingest.taking(reading);
         fetch_dump(source, &section(Section::DynamicWarming, true), ClusterSource::Warming, each).await?;
     }
-    Ok(())
+    Ok((counters, evidence))
 }
 
 fn section(section: Section, masked: bool) -> AdminRequest {

@@ -11,11 +11,20 @@ pub(super) enum FileError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
+    Snapshot(SnapshotError),
     #[error("it is no sound YAML: {0}")]
     Yaml(String),
     #[error(transparent)]
     Input(#[from] InputError),
+}
+
+impl From<SnapshotError> for FileError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Read(error) => Self::Input(error.into()),
+            error => Self::Snapshot(error),
+        }
+    }
 }
 
 impl FileError {
@@ -32,6 +41,7 @@ impl FileError {
             Self::Input(InputError::Header { .. } | InputError::Entries(_) | InputError::Unfolds(_)) => {
                 (FailureCause::TooLarge, self.to_string())
             }
+            Self::Input(InputError::Ended(_)) => (FailureCause::Timeout, self.to_string()),
             Self::Input(_) => (FailureCause::Unreachable, self.to_string()),
         };
         UnreadProxy { id: ProxyId::new("", name), cause, message }

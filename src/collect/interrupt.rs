@@ -1,11 +1,12 @@
 //! Ctrl-C while something is read: the first ends the reading, and what was read so far is shown; a second ends the
 //! program at once. `debug-log` and followed logs have signals of their own (`debug_log::listen`).
 
-use std::io::{self, Read};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::{Stop, Stopper};
+use crate::input::Until;
+use crate::k8s::Deadline;
 
 /// What a shell gives a process that SIGINT has ended.
 const INTERRUPTED: i32 = 130;
@@ -49,17 +50,11 @@ pub fn happened() -> bool {
     STOP.get().is_some_and(|stop| stop.count() > 0)
 }
 
-/// A reader that ends with an error once somebody has asked for the end.
-#[derive(Debug)]
-pub struct Interruptible<R>(pub R);
-
-impl<R: Read> Read for Interruptible<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if happened() {
-            return Err(io::Error::other("interrupted before its end"));
-        }
-        self.0.read(buffer)
-    }
+/// When the reading of inputs ends: with this deadline, if there is one, and as soon as somebody asks for the end.
+#[must_use]
+pub fn until(deadline: Option<Deadline>) -> Until {
+    let _ = listen();
+    Until::new(deadline.map(Deadline::moment), happened)
 }
 
 /// Waits for somebody to ask for the end.

@@ -27,7 +27,7 @@ use crate::model::{
 pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
     let ingest = Ingest::default();
     let mut taken_at = None;
-    let mut names = BTreeSet::new();
+    let mut names = Names::default();
     each_file(inputs, limits, &mut |file| match file {
         File::Dump { name, pod, reader } => read_dump(&ingest, &mut names, name, pod, reader),
         File::Snapshot { snapshot } => {
@@ -40,7 +40,7 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
                 let positions: Vec<u32> = clusters.into_iter().map(|cluster| builder.intern(cluster)).collect();
                 for mut proxy in proxies {
                     proxy.clusters = proxy.clusters.iter().map(|position| positions[position as usize]).collect();
-                    names.insert(proxy.proxy.id.clone());
+                    names.taken.insert(proxy.proxy.id.clone());
                     builder.read(proxy);
                 }
                 skipped.into_iter().for_each(|skipped| builder.skip(skipped));
@@ -64,7 +64,7 @@ pub fn offline(inputs: &[String], limits: &ArchiveLimits) -> MeshSnapshot {
 /// the others nothing.
 fn read_dump(
     ingest: &Ingest,
-    names: &mut BTreeSet<ProxyId>,
+    names: &mut Names,
     name: &str,
     pod: Option<(&str, &str)>,
     reader: &mut dyn BufRead,
@@ -213,7 +213,7 @@ where
     E: Send,
 {
     let mut unread = Vec::new();
-    let mut names = BTreeSet::new();
+    let mut names = Names::default();
     let mut failed = None;
     each_file(inputs, limits, &mut |file| {
         let mut give = |proxy, objects| {
@@ -287,7 +287,7 @@ fn dump_timeouts(
 #[must_use]
 pub fn offline_timeouts(inputs: &[String], limits: &ArchiveLimits) -> Vec<(ProxyId, ClusterTimeouts)> {
     let mut proxies = Vec::new();
-    let mut names = BTreeSet::new();
+    let mut names = Names::default();
     each_file(inputs, limits, &mut |file| {
         match file {
             File::Dump { name, pod, reader } => {
@@ -348,7 +348,7 @@ enum File<'a> {
 fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(File<'_>) -> Result<(), FileError>) {
     for input in inputs {
         let mut reports: BTreeSet<String> = BTreeSet::new();
-        let mut strangers = Vec::new();
+        let (mut strangers, mut read) = (Vec::new(), false);
         // Of a bug report's proxies: whether a dump of it is there.
         let mut pods: BTreeMap<(String, String), bool> = BTreeMap::new();
         let outcome = walk(input, limits, &mut |name, entry| {
@@ -393,6 +393,7 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
                 }
                 take(File::Dump { name, pod, reader })
             });
+            read |= result.is_ok();
             if let Err(error) = result {
                 let mut unread = error.unread(name);
                 match pod {
@@ -407,6 +408,17 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
         if let Err(error) = outcome {
             let _ = take(File::Unread(FileError::Input(error).unread(input)));
         }
+        // With no proxy in it, what else a bug report holds tells it.
+        let is_own = |(place, _): &(String, UnreadProxy)| {
+            place.rsplit('/').next().is_some_and(|file| OF_REPORTS.contains(&file))
+        };
+        if !read && strangers.iter().filter(|stranger| is_own(stranger)).count() == OF_REPORTS.len() {
+            strangers.clear();
+            let message =
+                "it is a bug report without a proxy: istioctl found none, or was told to leave them out".to_owned();
+            let _ =
+                take(File::Unread(UnreadProxy { id: ProxyId::new("", input), cause: FailureCause::NotEnvoy, message }));
+        }
         for ((namespace, name), _) in pods.into_iter().filter(|((_, name), dumped)| !dumped && !is_ztunnel(name, b"")) {
             let id = ProxyId::new(namespace, name);
             let message = "the bug report has no config dump of it: istioctl could not fetch one".to_owned();
@@ -420,6 +432,9 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
         }
     }
 }
+
+/// Files that every bug report has, and no other folder all of (`tools/bug-report/pkg/bugreport`).
+const OF_REPORTS: [&str; 2] = ["bug-report.log", "versions"];
 
 /// Gives the dumps that a YAML file holds.
 fn yaml(
@@ -465,9 +480,17 @@ fn bug_report_path(path: &str) -> Option<(&str, &str, &str, &str)> {
     (proxies == "proxies").then(|| (&path[..path.len() - inside], namespace, pod, file))
 }
 
+/// What proxies have been named.
+#[derive(Default)]
+struct Names {
+    taken: BTreeSet<ProxyId>,
+    /// The last number that one of a name was given: there may be as many as a file has documents.
+    numbers: BTreeMap<ProxyId, usize>,
+}
+
 /// Names a proxy: by the bug report's path, by what the dump says of itself, else by the input. A second dump of
 /// the same pod goes by the input's name, so that none is lost, and a second one that goes by it has a number.
-fn describe(proxy: &mut Proxy, pod: Option<(&str, &str)>, node: Option<Node>, names: &mut BTreeSet<ProxyId>) {
+fn describe(proxy: &mut Proxy, pod: Option<(&str, &str)>, node: Option<Node>, names: &mut Names) {
     let mut wanted = None;
     if let Some(node) = node {
         wanted = Some(ProxyId::new(&*node.namespace, &*node.pod));
@@ -484,16 +507,18 @@ fn describe(proxy: &mut Proxy, pod: Option<(&str, &str)>, node: Option<Node>, na
         wanted = Some(ProxyId::new(namespace, name));
     }
     if let Some(id) = wanted
-        && !names.contains(&id)
+        && !names.taken.contains(&id)
     {
         proxy.id = id;
     }
     // Of several in one file that do not say whose they are, each has a number.
+    if names.taken.insert(proxy.id.clone()) {
+        return;
+    }
+    let number = names.numbers.entry(proxy.id.clone()).or_insert(1);
     let name = proxy.id.name.clone();
-    for number in 2.. {
-        if names.insert(proxy.id.clone()) {
-            break;
-        }
+    while !names.taken.insert(proxy.id.clone()) {
+        *number += 1;
         proxy.id.name = format!("{name}#{number}");
     }
 }

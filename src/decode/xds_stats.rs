@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::model::sync::XdsCounters;
 
-/// The regular expression on names for what [`parse`] reads: five lines.
-pub const FILTER: &str = r"^(cluster_manager\.cds\.(update_success|update_rejected|version_text)|control_plane\.connected_state|server\.state)$";
+/// The regular expression on names for what [`parse`] and [`warming`] read: six lines.
+pub const FILTER: &str = r"^(cluster_manager\.(warming_clusters|cds\.(update_success|update_rejected|version_text))|control_plane\.connected_state|server\.state)$";
 
 /// `server.state` of a proxy that has its first clusters (`envoy/admin/v3/server_info.proto`): LIVE, DRAINING. The
 /// others are PRE_INITIALIZING and INITIALIZING.
@@ -31,6 +31,13 @@ pub fn parse(text: &str) -> Option<XdsCounters> {
     }
     let tells = counters.accepted.is_some() || counters.rejected.is_some() || counters.connected.is_some();
     tells.then_some(counters)
+}
+
+/// How many clusters are warming (`source/common/upstream/cluster_manager_impl.h`, a gauge of the map that a dump lists);
+/// `None` where the answer does not say.
+#[must_use]
+pub fn warming(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("cluster_manager.warming_clusters: "))?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use super::until::{Ended, inner};
+
 /// How many bytes go from one to the other at once.
 const PIECE: usize = 256 << 10;
 /// How many pieces lie between them.
@@ -13,18 +15,20 @@ const BETWEEN: usize = 4;
 /// Lets `work` read on a thread of its own what this thread takes from `reader`. What is smaller than a piece is worked
 /// on at once.
 pub fn ahead<T: Send>(reader: &mut dyn BufRead, work: impl FnOnce(&mut dyn BufRead) -> T + Send) -> T {
-    let first = piece(reader);
-    if first.as_ref().is_ok_and(|first| first.len() < PIECE) {
-        return work(&mut first.unwrap_or_default().as_slice());
+    let (first, outcome) = piece(reader);
+    if first.len() < PIECE && outcome.is_ok() {
+        return work(&mut first.as_slice());
     }
     let (give, come) = sync_channel(BETWEEN);
     thread::scope(|scope| {
-        let worker = scope.spawn(move || work(&mut Pieces { come, piece: Vec::new(), at: 0 }));
-        let mut next = first;
+        let worker = scope.spawn(move || work(&mut Pieces { come, piece: Vec::new(), at: 0, ended: None }));
+        let mut next = (first, outcome);
         loop {
-            let is_last = next.as_ref().map_or(true, |piece| piece.len() < PIECE);
+            let (read, outcome) = next;
+            let is_last = read.len() < PIECE || outcome.is_err();
+            let mut pieces = (!read.is_empty()).then_some(Ok(read)).into_iter().chain(outcome.err().map(Err));
             // Who works may have seen enough.
-            if give.send(next).is_err() || is_last {
+            if pieces.any(|piece| give.send(piece).is_err()) || is_last {
                 break;
             }
             next = piece(reader);
@@ -34,11 +38,11 @@ pub fn ahead<T: Send>(reader: &mut dyn BufRead, work: impl FnOnce(&mut dyn BufRe
     })
 }
 
-/// The next bytes: less than a piece at the end only.
-fn piece(reader: &mut dyn BufRead) -> io::Result<Vec<u8>> {
+/// The next bytes, less than a piece at the end only, and whether reading them failed.
+fn piece(reader: &mut dyn BufRead) -> (Vec<u8>, io::Result<()>) {
     let mut piece = Vec::with_capacity(PIECE);
-    reader.take(PIECE as u64).read_to_end(&mut piece)?;
-    Ok(piece)
+    let outcome = reader.take(PIECE as u64).read_to_end(&mut piece);
+    (piece, outcome.map(drop))
 }
 
 /// Reads the pieces that come.
@@ -46,14 +50,18 @@ struct Pieces {
     come: Receiver<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
     at: usize,
+    /// Why no more comes, where that is not the end: whoever reads on is told again.
+    ended: Option<Ended>,
 }
 
 impl BufRead for Pieces {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.at == self.piece.len()
-            && let Ok(next) = self.come.recv()
-        {
-            (self.piece, self.at) = (next?, 0);
+        if self.at == self.piece.len() {
+            match (self.come.recv(), self.ended) {
+                (Ok(next), _) => (self.piece, self.at) = (next.inspect_err(|error| self.ended = inner(error))?, 0),
+                (Err(_), Some(ended)) => return Err(io::Error::other(ended)),
+                (Err(_), None) => {}
+            }
         }
         Ok(&self.piece[self.at..])
     }
@@ -106,11 +114,11 @@ mod tests {
         }
         for before in [0, 10, PIECE, 2 * PIECE] {
             let bytes = vec![b'x'; before];
-            let error = ahead(&mut BufReader::new(bytes.as_slice().chain(Broken)), |reader| {
+            let (error, read) = ahead(&mut BufReader::new(bytes.as_slice().chain(Broken)), |reader| {
                 let mut all = Vec::new();
-                reader.read_to_end(&mut all).unwrap_err()
+                (reader.read_to_end(&mut all).unwrap_err(), all.len())
             });
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{before}");
+            assert_eq!((error.kind(), read), (io::ErrorKind::InvalidData, before));
         }
     }
 }

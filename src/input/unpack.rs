@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
+use super::until::{Ended, inner};
 use super::{ArchiveLimits, InputError};
 
 /// What the first bytes of a file show it to be.
@@ -95,13 +96,18 @@ impl<R: BufRead> Read for Zstd<R> {
                 self.decoder = Some(Box::new(decoder.map_err(damaged)?));
             }
             let Some(decoder) = &mut self.decoder else { return Ok(0) };
-            let read = decoder.read(buffer)?;
+            let read = decoder.read(buffer).map_err(damaged_frame)?;
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
             self.input = self.decoder.take().map(|decoder| decoder.into_inner());
         }
     }
+}
+
+/// What is wrong with a frame; that reading ended stays what it is.
+fn damaged_frame(error: io::Error) -> io::Error {
+    if inner::<Ended>(&error).is_some() { error } else { damaged(error) }
 }
 
 fn damaged(error: impl std::fmt::Display) -> io::Error {

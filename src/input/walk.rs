@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::tar::{BLOCK, MAX_NAME, MemberKind, Tar};
 use super::unpack::{Bounded, Packing, Unfolds, unpacked};
+use super::until::{Ended, Timely, Until, inner, open};
 
 /// Limits on what an input may unfold into.
 #[derive(Debug, Clone, Copy)]
@@ -24,11 +25,21 @@ pub struct ArchiveLimits {
     pub links: bool,
     /// Whether hidden files of directories and archives are read, too.
     pub hidden: bool,
+    /// When reading ends, though there may be more.
+    pub until: Until,
 }
 
 impl Default for ArchiveLimits {
     fn default() -> Self {
-        Self { entries: 100_000, entry_bytes: 1 << 30, total_bytes: 16 << 30, ratio: 1000, links: false, hidden: false }
+        Self {
+            entries: 100_000,
+            entry_bytes: 1 << 30,
+            total_bytes: 16 << 30,
+            ratio: 1000,
+            links: false,
+            hidden: false,
+            until: Until::ITS_END,
+        }
     }
 }
 
@@ -41,6 +52,7 @@ impl ArchiveLimits {
         ratio: 5_000,
         links: true,
         hidden: true,
+        until: Until::ITS_END,
     };
 
     /// For proxies' logs, among which a hidden file is none.
@@ -89,6 +101,9 @@ pub enum InputError {
     /// No text.
     #[error("it is not text")]
     NotText,
+    /// Reading ended before it did.
+    #[error(transparent)]
+    Ended(Ended),
 }
 
 impl From<io::Error> for InputError {
@@ -97,9 +112,10 @@ impl From<io::Error> for InputError {
             io::ErrorKind::UnexpectedEof => Self::Truncated,
             // What opens and reads files says otherwise; these are the words of what unpacks.
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Self::Damaged(error.to_string()),
-            _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<Unfolds>()) {
-                Some(unfolds) => Self::Unfolds(*unfolds),
-                None => Self::Io(error),
+            _ => match (inner::<Unfolds>(&error), inner::<Ended>(&error)) {
+                (Some(unfolds), _) => Self::Unfolds(unfolds),
+                (_, Some(ended)) => Self::Ended(ended),
+                _ => Self::Io(error),
             },
         }
     }
@@ -127,10 +143,10 @@ pub type EachEntry<'a> = dyn FnMut(&str, Result<Entry<'_>, InputError>) + 'a;
 /// Where the input itself cannot be opened, or an archive cannot be read further.
 pub fn walk(input: &str, limits: &ArchiveLimits, each: &mut EachEntry<'_>) -> Result<(), InputError> {
     let mut walker = Walker { limits, files: 0, each };
-    if input == "-" {
-        return walker.unfold("stdin", "", &mut BufReader::new(io::stdin().lock()), 0);
-    }
     let path = Path::new(input);
+    if input == "-" {
+        return walker.unfold("stdin", "", &mut BufReader::new(open(path, limits.until)?), 0);
+    }
     if path.metadata().map_err(InputError::Io)?.is_dir() {
         walker.directory(input, path)
     } else {
@@ -170,8 +186,11 @@ impl Walker<'_, '_> {
                     below.push((entry.path(), format!("{inside}/")));
                 } else if kind.is_file() || (kind.is_symlink() && linked()) {
                     self.count()?;
-                    if let Err(error) = self.file(&name, &inside, &entry.path()) {
-                        (self.each)(&name, Err(error));
+                    match self.file(&name, &inside, &entry.path()) {
+                        Ok(()) => {}
+                        // It goes for all that is left of the directory.
+                        Err(error @ InputError::Ended(_)) => return Err(error),
+                        Err(error) => (self.each)(&name, Err(error)),
                     }
                 }
             }
@@ -192,26 +211,31 @@ impl Walker<'_, '_> {
     }
 
     fn file(&mut self, name: &str, inside: &str, path: &Path) -> Result<(), InputError> {
-        let mut file = File::open(path)?;
         // Only a zip archive has to be sought in, and only a regular file can be.
-        if file.metadata()?.is_file() {
+        if path.metadata()?.is_file() {
+            let mut file = File::open(path)?;
             let mut magic = [0; 8];
             let read = file.read(&mut magic)?;
             file.rewind()?;
             if Packing::of(&magic[..read]) == Packing::Zip {
                 let size = file.metadata()?.len();
+                let file = Timely { inner: file, until: self.limits.until };
                 return self.unzip(name, BufReader::new(file), size, 0);
             }
         }
-        self.unfold(name, inside, &mut BufReader::new(file), 0)
+        self.unfold(name, inside, &mut BufReader::new(open(path, self.limits.until)?), 0)
     }
 
     /// Takes off what a file is packed with, layer by layer, and gives what is inside.
     fn unfold(&mut self, name: &str, path: &str, reader: &mut dyn BufRead, layer: usize) -> Result<(), InputError> {
         let mut head = Vec::with_capacity(BLOCK);
-        (&mut *reader).take(BLOCK as u64).read_to_end(&mut head)?;
+        if let Err(error) = (&mut *reader).take(BLOCK as u64).read_to_end(&mut head)
+            && (head.is_empty() || inner::<Ended>(&error).is_none())
+        {
+            return Err(error.into());
+        }
         let packing = Packing::of(&head);
-        let mut whole = Cursor::new(head).chain(reader);
+        let mut whole = Cursor::new(head).chain(Timely { inner: reader, until: self.limits.until });
         match packing {
             Packing::Plain => {
                 let mut reader = BufReader::with_capacity(64 << 10, whole.take(self.limits.entry_bytes));
@@ -273,10 +297,11 @@ impl Walker<'_, '_> {
         }
         for index in 0..archive.len() {
             self.count()?;
-            let file = match archive.by_index(index) {
+            let file = match archive.by_index(index).map_err(damaged) {
                 Ok(file) => file,
+                Err(error @ InputError::Ended(_)) => return Err(error),
                 Err(error) => {
-                    (self.each)(name, Err(damaged(error)));
+                    (self.each)(name, Err(error));
                     continue;
                 }
             };
@@ -298,7 +323,7 @@ impl Walker<'_, '_> {
             return Ok(());
         }
         match self.unfold(&shown, inside, reader, layer + 1) {
-            Err(error @ InputError::Entries(_)) => return Err(error),
+            Err(error @ (InputError::Entries(_) | InputError::Ended(_))) => return Err(error),
             Err(error) => (self.each)(&shown, Err(error)),
             Ok(()) => {}
         }
@@ -419,6 +444,10 @@ mod tests {
         let text: Vec<u8> =
             (0..100_000_u32).flat_map(|at| at.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
         let packed = gzip(&text);
+        let (found, _) = read(&packed[..packed.len() / 2]);
+        assert!(found[0].1.contains("cut off"), "{found:?}");
+        let mut packed = Vec::new();
+        ruzstd::encoding::compress(text.as_slice(), &mut packed, ruzstd::encoding::CompressionLevel::Uncompressed);
         let (found, _) = read(&packed[..packed.len() / 2]);
         assert!(found[0].1.contains("cut off"), "{found:?}");
         let archive = tar_of(&[("a", b"whole"), ("b", &text)]);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use crate::model::{ChangeRecord, ChangeStage, LoggerChange, Who};
-use crate::system::owner_only;
+use crate::system::{no_wait, owner_only, user_number};
 
 /// The file. Clones write to the same one, a whole line at a time.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ impl AuditLog {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).append(true);
-        Ok(Self(Arc::new(Mutex::new(owner_only(&mut options).open(path)?))))
+        Ok(Self(Arc::new(Mutex::new(no_wait(owner_only(&mut options)).open(path)?))))
     }
 
     fn write(&self, record: &ChangeRecord) -> io::Result<()> {
@@ -112,5 +112,5 @@ pub(super) fn who(user: String, impersonated: Option<String>) -> Who {
         let value = std::env::var(name).ok()?;
         (!value.is_empty()).then_some(value)
     });
-    Who { local_user: local.unwrap_or_default(), user, impersonated, pid: std::process::id() }
+    Who { local_user: local.unwrap_or_else(user_number), user, impersonated, pid: std::process::id() }
 }

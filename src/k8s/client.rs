@@ -20,6 +20,7 @@ use super::plugin::{Plugin, with_plugin};
 use super::port::SpdyOnly;
 use super::secrets;
 use super::{no_proxy, own_authority};
+use crate::input::{Until, open};
 use crate::model::Who;
 
 /// Which cluster to talk to, and as whom: kubectl's flags.
@@ -237,8 +238,9 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String, Option<String
 /// `None` where no kubeconfig was named and there is none at the usual places.
 fn read_kubeconfig(options: &ConnectOptions) -> Result<Option<Kubeconfig>, ApiError> {
     let named = |path: &str, why: String| ApiError::Config(format!("kubeconfig {path}: {why}"));
+    let until = Until::new(Some(options.deadline.moment()), || false);
     if let Some(path) = &options.kubeconfig {
-        return read_file(path).map(Some).map_err(|why| named(&path.display().to_string(), why));
+        return read_file(path, until).map(Some).map_err(|why| named(&path.display().to_string(), why));
     }
     let list = options.kubeconfig_list.clone().or_else(|| std::env::var_os("KUBECONFIG"));
     if let Some(list) = list.filter(|list| !list.is_empty()) {
@@ -246,7 +248,7 @@ fn read_kubeconfig(options: &ConnectOptions) -> Result<Option<Kubeconfig>, ApiEr
         let paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty() && path.exists());
         let mut merged: Option<Kubeconfig> = None;
         for path in paths {
-            let read = read_file(&path).and_then(|next| match merged.take() {
+            let read = read_file(&path, until).and_then(|next| match merged.take() {
                 Some(first) => first.merge(next).map_err(|error| secrets::describe_config(&error)),
                 None => Ok(next),
             });
@@ -255,7 +257,7 @@ fn read_kubeconfig(options: &ConnectOptions) -> Result<Option<Kubeconfig>, ApiEr
         return Ok(merged);
     }
     match std::env::home_dir().map(|home| home.join(".kube").join("config")).filter(|path| path.exists()) {
-        Some(path) => read_file(&path).map(Some).map_err(|why| named(&path.display().to_string(), why)),
+        Some(path) => read_file(&path, until).map(Some).map_err(|why| named(&path.display().to_string(), why)),
         None => Ok(None),
     }
 }
@@ -268,13 +270,13 @@ fn too_large() -> String {
 }
 
 /// One file; the error says why it cannot be used.
-fn read_file(path: &Path) -> Result<Kubeconfig, String> {
+fn read_file(path: &Path, until: Until) -> Result<Kubeconfig, String> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() && metadata.len() > MAX_FILE => Err(too_large()),
         // A pipe, as a shell makes it of `<(…)`, does not say how much comes, and stands in no directory.
         Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
             let mut text = String::new();
-            let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
+            let read = open(path, until).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
             read.map_err(|error| format!("it cannot be read: {error}"))?;
             if text.len() as u64 > MAX_FILE {
                 return Err(too_large());

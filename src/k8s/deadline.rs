@@ -63,6 +63,12 @@ impl Deadline {
         self.total
     }
 
+    /// When it is, and how long it was until then to begin with: for what blocks and so looks at the clock itself.
+    #[must_use]
+    pub fn moment(self) -> (std::time::Instant, Duration) {
+        (self.at.into_std(), self.total)
+    }
+
     /// Works until the end; `None` where the work was not done by then.
     pub async fn run<T>(self, work: impl Future<Output = T>) -> Option<T> {
         tokio::time::timeout_at(self.at, work).await.ok()

@@ -50,7 +50,7 @@ pub enum ChangeStage {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Who {
-    /// The user of this machine, as its environment says.
+    /// The user of this machine, as its environment says; where that says nothing, `uid=` and the user's number.
     pub local_user: String,
     /// The kubeconfig's name for the user; empty in a pod.
     pub user: String,

@@ -235,17 +235,60 @@ pub fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
 }
 
 /// Breaks a text into lines of at most `width` columns, at blanks where there are some, each but the first after
-/// `indent` blanks; the first one begins there already.
+/// `indent` blanks; the first one begins there already. A command between backquotes can still be pasted.
 #[must_use]
 pub fn wrap(text: &str, width: usize, indent: usize) -> String {
     if width == usize::MAX {
         return text.to_owned();
     }
-    let options = Options::new(width.saturating_sub(indent).max(10))
+    let room = width.saturating_sub(indent).max(10);
+    let mut lines = broken(text, room);
+    if goes_on(&lines).contains(&true) {
+        // Two columns are kept for the mark, and a blank between a shell's quotes is none to break at.
+        lines = broken(&glued(text), room - 2);
+        let marks = goes_on(&lines);
+        for (line, goes_on) in lines.iter_mut().zip(marks) {
+            *line = line.replace(GLUE, " ") + if goes_on { " \\" } else { "" };
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(indent)))
+}
+
+fn broken(text: &str, room: usize) -> Vec<String> {
+    let options = Options::new(room)
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation)
         .wrap_algorithm(WrapAlgorithm::FirstFit);
-    textwrap::wrap(text, options).join(&format!("\n{}", " ".repeat(indent)))
+    textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
+}
+
+/// What commands to be pasted begin with.
+pub const TOOLS: [&str; 3] = ["kubectl ", "helm ", "istioctl "];
+
+/// Stands for a blank inside a word of a command.
+const GLUE: char = '\u{a0}';
+
+/// For each line, whether a command between backquotes goes on in the next.
+fn goes_on(lines: &[String]) -> Vec<bool> {
+    let quotes = lines.iter().map(|line| line.matches('`').count()).sum::<usize>();
+    let mut command = None;
+    let mut of_line = |line: &String| {
+        for part in line.split('`').skip(1) {
+            let part = format!("{part} ");
+            command = if command.is_some() { None } else { Some(TOOLS.iter().any(|tool| part.starts_with(tool))) };
+        }
+        command == Some(true)
+    };
+    lines.iter().map(|line| quotes.is_multiple_of(2) && of_line(line)).collect()
+}
+
+/// A text whose commands between backquotes have no blanks inside their words.
+fn glued(text: &str) -> String {
+    let parts = text.split('`').enumerate().map(|(index, part)| {
+        let inside = |word: &str| word.replace(' ', GLUE.encode_utf8(&mut [0; 4]));
+        if index % 2 == 1 { words(part).into_iter().map(inside).collect::<Vec<_>>().join(" ") } else { part.to_owned() }
+    });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// A command to be copied, after `indent` blanks: broken only between its words, with the shell's mark that it goes on.
@@ -340,6 +383,20 @@ mod tests {
         assert!(broken.lines().count() > 2, "{broken}");
         assert!(broken.lines().all(|line| width(line) <= 40), "{broken}");
         assert_eq!(shlex::split(&broken.replace("\\\n", " ")), shlex::split(line));
+    }
+
+    #[test]
+    fn a_command_in_prose_is_one_command_however_narrow_it_is() {
+        let line = "kubectl meshaudit debug-log --off 'a pod' --context eu";
+        let prose = format!("2 proxies were left at debug; `{line}` puts them back, and `fix` does not.");
+        for columns in 25..90 {
+            let text = wrap(&prose, columns, 2);
+            assert!(text.lines().all(|line| width(line) <= columns), "{columns}: {text}");
+            let pasted = text.split('`').nth(1).expect("quoted").replace("\\\n", " ");
+            assert_eq!(shlex::split(&pasted), shlex::split(line), "{columns}: {text}");
+            assert_eq!(text.matches(" \\\n").count(), text.split('`').nth(1).expect("quoted").matches('\n').count());
+        }
+        assert_eq!(wrap("one ` alone and then some", 12, 0), "one ` alone\nand then\nsome");
     }
 
     proptest! {

@@ -6,7 +6,6 @@
 use serde_json::{Map, Value};
 
 use super::StoreError;
-use super::ask::Condition;
 use super::record::{Record, Source};
 
 /// Fields that the user names.
@@ -72,7 +71,7 @@ const TEXTS: [&str; 14] = [
     "textPayload",
     "content",
 ];
-const NAMESPACES: [&str; 16] = [
+pub(super) const NAMESPACES: [&str; 16] = [
     "kubernetes.namespace_name",
     "kubernetes.namespace",
     "kubernetes.pod_namespace",
@@ -90,11 +89,6 @@ const NAMESPACES: [&str; 16] = [
     "kubernetes.namespace.name",
     "k8s_namespace",
 ];
-/// That a record is of this namespace, by each shipper's name for it.
-pub(super) fn in_namespace(namespace: &str) -> Vec<Condition> {
-    NAMESPACES.map(|field| Condition::Is(field.to_owned(), vec![namespace.to_owned()])).to_vec()
-}
-
 const PODS: [&str; 15] = [
     "kubernetes.pod_name",
     "kubernetes.pod.name",

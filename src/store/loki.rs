@@ -220,11 +220,13 @@ impl<'c> Loki<'c> {
         // nothing. Times that are no multiple of the step would be moved to one (pkg/querier/queryrange/splitters.go,
         // alignStartEnd).
         let query = format!("sum by ({}) (count_over_time({selected}[{step}s] offset 1ms))", names.join(","));
-        let last = ask.until.as_second();
+        // Whole steps, the last of them no further than it must be: the next stretch may begin there.
+        let last = ask.until.checked_add(SignedDuration::from_nanos(999_999_999)).unwrap_or(ask.until).as_second();
+        let last = (last + step - 1).div_euclid(step) * step;
         let mut length = COUNTED.as_secs().max(step) / step * step;
         let mut from = ask.since.as_second().div_euclid(step) * step;
         while from < last {
-            let to = (from + length).min(last.div_euclid(step) * step + step);
+            let to = (from + length).min(last);
             let request = WebRequest::get(RANGE)
                 .with("query", query.as_str())
                 .with("start", format!("{}000000000", from + step))

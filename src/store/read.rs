@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::ask::{Ask, Condition, Span, Wanted};
-use super::fields::{Fields, FieldsGiven, in_namespace};
+use super::fields::{Fields, FieldsGiven, NAMESPACES};
 use super::record::{Record, Source};
 use super::{LogStore, PAGE, StoreError};
 
@@ -150,7 +150,8 @@ async fn reading(
         count_calls(store, ask, options, &mut counted).await?;
     }
     reader.begin(&summary);
-    let mut feeding = Feeding { store, options, counted: &mut counted, states: HashMap::new(), summary: &mut summary, reader };
+    let mut feeding =
+        Feeding { store, options, counted: &mut counted, states: HashMap::new(), summary: &mut summary, reader };
     if let Err(error) = pages(store, ask, wanted, &mut feeding).await {
         if feeding.summary.read == 0 {
             return Err(error);
@@ -191,7 +192,8 @@ async fn count_calls(
 /// Records of the namespace that is meant, or of all where no shipper's name for it finds any.
 async fn sample(store: &dyn LogStore, ask: &Ask) -> Result<Vec<Record>, StoreError> {
     if let Some(namespace) = &ask.namespace {
-        match store.sample(ask, &in_namespace(namespace)).await {
+        let each = NAMESPACES.map(|field| Condition::Is(field.to_owned(), vec![namespace.clone()]));
+        match store.sample(ask, &each).await {
             Ok(sample) if sample.is_empty() => {}
             Err(StoreError::Refused { .. }) => {}
             sample => return sample,

@@ -13,8 +13,12 @@ mod windows;
 #[cfg(windows)]
 use windows as native;
 
-pub(crate) use native::{Signals, is_at, kill_tree, make_executable, owner_only, state_directory};
-pub(crate) use private::{PrivateFile, Unsafe, at_most, check_directory, look, make_directory, open_lock, read};
+pub(crate) use native::{
+    Signals, is_at, kill_tree, make_executable, no_wait, owner_only, state_directory, user_number,
+};
+pub(crate) use private::{
+    Output, PrivateFile, Unsafe, at_most, check_directory, look, make_directory, open_lock, read,
+};
 
 /// What a process that goes on has been asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

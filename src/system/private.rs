@@ -43,6 +43,54 @@ impl Write for PrivateFile {
     }
 }
 
+/// Where a report goes that somebody has named a file for.
+#[derive(Debug)]
+pub(crate) enum Output<'a> {
+    /// A file that is to be there as a whole or not at all.
+    File(PrivateFile, &'a Path),
+    /// What is there and is no file, a device or a pipe: it is written into, and stays what it is.
+    Stream(File),
+}
+
+impl<'a> Output<'a> {
+    /// Begins to write what is to be at `path`.
+    pub(crate) fn to(path: &'a Path) -> io::Result<Self> {
+        if is_stream(path) {
+            // What `/dev/stdout` leads to may be a file that has something in it already.
+            return OpenOptions::new().append(true).open(path).map(Self::Stream);
+        }
+        PrivateFile::beside(path).map(|file| Self::File(file, path))
+    }
+
+    /// Ends it; a file is at its place then.
+    pub(crate) fn keep(self) -> io::Result<()> {
+        match self {
+            Self::File(file, path) => file.keep(path),
+            Self::Stream(_) => Ok(()),
+        }
+    }
+}
+
+impl Write for Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file, _) => file.write(bytes),
+            Self::Stream(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a path names what cannot be replaced by a file: a device or a pipe, or the system's own link to one.
+fn is_stream(path: &Path) -> bool {
+    let is_link = || fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let of_system = ["/dev", "/proc"].iter().any(|root| path.starts_with(root));
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) || (of_system && is_link())
+}
+
 /// A directory that others can change, or that is not the user's: whatever is in it may be anybody's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsafe {

@@ -32,6 +32,16 @@ pub(super) fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
+/// Opening waits for nobody, as that of a FIFO would, and neither does writing.
+pub(crate) fn no_wait(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default())
+}
+
+/// Who this process acts for, where nothing names the user.
+pub(crate) fn user_number() -> String {
+    format!("uid={}", rustix::process::getuid().as_raw())
+}
+
 /// Whether users other than its owner may write to it.
 pub(super) fn others_may_write(metadata: &Metadata) -> bool {
     metadata.mode() & 0o022 != 0

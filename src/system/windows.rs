@@ -28,6 +28,16 @@ pub(super) fn is_own(_: &Metadata) -> bool {
     true
 }
 
+/// There are no FIFOs among files.
+pub(crate) fn no_wait(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+/// Users have no numbers, and `USERNAME` is always set.
+pub(crate) fn user_number() -> String {
+    String::new()
+}
+
 /// Access lists say who may what, not modes.
 pub(super) fn others_may_write(_: &Metadata) -> bool {
     false

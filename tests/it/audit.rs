@@ -279,13 +279,15 @@ fn an_older_envoy_is_read_as_well() {
 #[test]
 fn a_route_for_gateways_says_nothing_of_sidecars() {
     use meshaudit::model::{ClusterSet, ClusterSource, EnvoyCluster, Proxy, ProxyId, ProxyRole, ProxySnapshot};
-    let found = |gateways: &str| {
+    let found = |of_root: &str| {
         let objects = meshaudit::decode::objects::from_manifests(&format!(
             "kind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata: {{mesh: 'connectTimeout: 10s'}}\n---\n\
-             kind: VirtualService\nmetadata: {{name: root, namespace: shop}}\nspec: {{hosts: [web], {gateways} http: \
+             kind: VirtualService\nmetadata: {{name: root, namespace: shop}}\nspec: {{{of_root} http: \
              [{{timeout: 1s, delegate: {{name: inner}}}}]}}\n---\n\
              kind: VirtualService\nmetadata: {{name: inner, namespace: shop}}\nspec: {{http: [{{route: [{{destination: {{host: \
-             web}}}}]}}]}}\n"
+             web}}}}]}}]}}\n---\n\
+             kind: VirtualService\nmetadata: {{name: nobodys, namespace: shop}}\nspec: {{http: [{{timeout: 1s, route: \
+             [{{destination: {{host: web}}}}]}}]}}\n"
         ))
         .unwrap();
         let mut builder = meshaudit::model::SnapshotBuilder::default();
@@ -312,8 +314,10 @@ fn a_route_for_gateways_says_nothing_of_sidecars() {
         let names = |proxy: u32| snapshot.proxies[proxy as usize].proxy.id.name.clone();
         of_rule.flat_map(|finding| finding.proxies().iter().map(names)).collect::<Vec<_>>()
     };
-    assert_eq!(found(""), ["sidecar", "waypoint"]);
-    assert_eq!(found("gateways: [mesh],"), ["sidecar", "waypoint"]);
-    assert_eq!(found("gateways: [istio-system/edge],"), ["gateway"]);
-    assert_eq!(found("gateways: [istio-system/edge, mesh],"), ["gateway", "sidecar", "waypoint"]);
+    assert_eq!(found("hosts: [web],"), ["sidecar", "waypoint"]);
+    assert_eq!(found("hosts: [web], gateways: [mesh],"), ["sidecar", "waypoint"]);
+    assert_eq!(found("hosts: [web], gateways: [istio-system/edge],"), ["gateway"]);
+    assert_eq!(found("hosts: [web], gateways: [istio-system/edge, mesh],"), ["gateway", "sidecar", "waypoint"]);
+    // What has no host is a route only where another delegates to it.
+    assert_eq!(found(""), Vec::<String>::new());
 }

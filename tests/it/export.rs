@@ -157,6 +157,32 @@ fn a_report_goes_into_a_file_whole_or_not_at_all() {
     plugin(["convert", EXAMPLE, "-o", "csv", "--output-file", "/nowhere/at/all"]).run().exits(4).complains("/nowhere");
 }
 
+/// What is no file is written into and stays what it is: whoever may put files into /dev loses no device.
+#[test]
+fn a_report_goes_into_a_device_or_a_pipe_that_is_there() {
+    let into = |path: &std::path::Path| {
+        plugin(["convert", EXAMPLE, "-o", "csv", "--output-file", path.to_str().unwrap()]).run()
+    };
+    assert_eq!(into("/dev/stdout".as_ref()).exits(0).stdout, converted("csv"));
+    assert!(std::fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
+
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reading = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap())
+    };
+    into(&pipe).exits(0);
+    assert_eq!(reading.join().unwrap(), converted("csv"));
+
+    // As a link to a device, so that a mistake costs this machine nothing.
+    let full = directory.path().join("full");
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    into(&full).exits(4).complains("No space left on device");
+    assert!(std::fs::symlink_metadata(&full).unwrap().is_symlink());
+}
+
 #[test]
 fn what_is_no_document_is_refused_with_its_place_and_no_more() {
     let convert = |text: &str| plugin(["convert", "-", "-o", "csv"]).stdin(text).run().exits(4);

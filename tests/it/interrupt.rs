@@ -100,3 +100,25 @@ fn the_lines_of_a_pipe_that_came_are_explained() {
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(out.lines().next().unwrap().contains("timeout"), "{out}");
 }
+
+/// A pipe that nobody writes into, and a Ctrl-C that reaches this program alone.
+#[test]
+fn one_ctrl_c_ends_the_waiting_for_a_silent_pipe() {
+    for (args, whole) in [
+        (
+            &["resets", "--from", "-"][..],
+            "2026-11-02T10:00:00.000Z ERROR [checkout] SocketException: Connection reset\n",
+        ),
+        (&["timeouts", "--from", "-"], r#"{"configs":[]}"#),
+    ] {
+        let mut child = start(args);
+        let mut stdin = child.stdin.take().unwrap();
+        // More than a pipe holds: once it is written, Ctrl-C is listened for.
+        stdin.write_all(whole.as_bytes()).unwrap();
+        stdin.write_all(&b"\n".repeat(1 << 20)).unwrap();
+        interrupt(&child);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        drop(stdin);
+    }
+}

@@ -12,6 +12,7 @@ mod debug_log;
 mod diagnose;
 mod diff;
 mod documents;
+mod endless;
 mod examples;
 mod export;
 mod fake;

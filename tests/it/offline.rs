@@ -216,6 +216,32 @@ fn a_bug_report_is_read_proxy_by_proxy() {
     }
 }
 
+/// What `istioctl bug-report` leaves where it takes no pod for one of the mesh, as it does with pods that no controller owns.
+#[test]
+fn a_bug_report_without_a_proxy_says_so_once() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("bug-report.log", "2026-11-30T03:50:04.094106Z\tinfo\trunning\n"),
+        (
+            "versions",
+            "The following Istio control plane revisions/versions were found in the cluster:\nRevision default:\n",
+        ),
+        ("cluster/cluster-context", "admin@lab"),
+        ("cluster/pods", r#"{"kind": "PodList", "items": []}"#),
+        ("analyze/allNamespaces/allNamespaces", "Info [IST0102] (Namespace default)\n"),
+    ] {
+        written(directory.path(), name, content.as_bytes());
+    }
+    let run = plugin(["timeouts", "--from", directory.path().to_str().unwrap()]).run().exits(4);
+    let run = run.complains("a bug report without a proxy");
+    assert!(!run.stderr.contains("cluster-context"), "{}", run.stderr);
+    // A dump beside it is read, and what is none is said as elsewhere.
+    written(directory.path(), "web.json", two_clusters("10s").as_bytes());
+    let audit = audit_of(&[directory.path()]);
+    assert_eq!(audit["coverage"]["audited"], 1);
+    assert!(audit["coverage"]["failed"].to_string().contains("cluster-context"), "{audit}");
+}
+
 #[test]
 fn one_bad_file_does_not_spoil_the_others() {
     let directory = tempfile::tempdir().unwrap();
@@ -442,6 +468,7 @@ fn several_dumps_of_one_file_are_several_proxies() {
             named,
         ),
         ("named after a separator", format!("--- web-1.shop\n{one}\n--- ledger-7d4b9c-x2x4v.pay\n{two}"), named),
+        ("named above, and nothing else", format!("web-1.shop\n{one}\npay/ledger-7d4b9c-x2x4v\n{longer}\n"), named),
         ("sections, separated", format!("{}\n---\n{}", section(&one), section(&two)), numbered),
         ("whole dumps", format!("{first}\n{second}"), named),
         ("whole dumps under other names", format!("# other-1.shop\n{first}\n---\n# other-2.shop\n{second}"), named),
@@ -472,6 +499,44 @@ fn several_dumps_of_one_file_are_several_proxies() {
     let audit = audit_of(&[&path]);
     assert_eq!(audit["coverage"]["audited"], 1, "{audit}");
     assert!(audit["coverage"]["failed"][0]["message"].as_str().unwrap().contains("ends early"), "{audit}");
+}
+
+/// What a terminal shows beside a dump, and what `2>&1` mixes into it.
+#[test]
+fn what_is_said_beside_a_dump_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let dump = two_clusters("1s");
+    let defaulted = "Defaulted container \"istio-proxy\" out of: istio-proxy, app, istio-init (init)";
+    let defaulting = "Defaulting container name to istio-proxy.\nUse 'kubectl describe pod/web-1 -n shop' to see all of the containers in this pod.";
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ndate: Mon, 30 Nov 2026 03:00:00 GMT\r\nserver: envoy\r\n\r";
+    let progress = "  % Total    % Received % Xferd  Average Speed\n                                 Dload  Upload\n\r  0     0    0     0    0     0      0      0 --:--:-- --:--:-- --:--:--     0\r100  1234    0  1234    0     0   1234k      0 --:--:-- --:--:-- --:--:-- 1234k";
+    let typed = "$ kubectl exec web-1 -n shop -c istio-proxy -- pilot-agent request GET config_dump";
+    for (form, text) in [
+        ("kubectl's container", format!("{defaulted}\n{dump}\n")),
+        ("an older kubectl's", format!("{defaulting}\n{dump}\n")),
+        ("an answer's head", format!("{head}\n{dump}")),
+        ("curl's progress", format!("{progress}\n{dump}")),
+        ("a prompt", format!("me@laptop:~{typed}\n{defaulted}\n{dump}\nme@laptop:~$ exit\n")),
+        ("a shell of root", format!("{typed}\n{dump}\nroot@web-1:/# exit\n")),
+        ("the end of an exec", format!("{dump}\ncommand terminated with exit code 1\n")),
+        ("Markdown", format!("```json\n{dump}\n```\n")),
+    ] {
+        let path = written(directory.path(), "dump.json", text.as_bytes());
+        assert_eq!(proxies_of(&path, 0), [("FILE".to_owned(), "1s".to_owned())], "{form}");
+        let coverage = audit_of(&[&path])["coverage"].clone();
+        assert_eq!(coverage["failed"].as_array().map(Vec::len), Some(0), "{form}: {coverage}");
+    }
+    // Of what is none of these, all is said that was said before.
+    for (text, said) in [
+        (format!("Dear all,\n{dump}"), "it is some other text"),
+        (format!("{dump}\nwhat is this?\n"), "it is some other text"),
+        (format!("{dump}\n}}\n"), "where the end should be"),
+        ("42\n".to_owned(), "it is one text or number"),
+    ] {
+        let path = written(directory.path(), "dump.json", text.as_bytes());
+        let run = plugin(["timeouts", "--from", path.to_str().unwrap()]).run();
+        assert!(run.stderr.contains(said) || run.stdout.contains(said), "{text:.40}: {} {}", run.stdout, run.stderr);
+    }
 }
 
 #[test]

@@ -44,7 +44,8 @@ pub(crate) fn printed(text: &str) -> BTreeSet<String> {
         }
         found.insert(command);
     }
-    let prose = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    // Where a terminal breaks a command inside a sentence, it is pasted as it stands.
+    let prose = text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
     for part in prose.split('`').skip(1).step_by(2).filter(|part| is_command(part)) {
         found.insert(part.to_owned());
     }

@@ -25,7 +25,7 @@ for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROX
 ALL = sorted(f"{namespace}/{name}-1" for name, (namespace, *_) in mesh.PROXIES.items())
 CANARY = ["pay/ledger-1", "pay/payments-1"]
 LABEL = "lab=check"
-MADE = "destinationrules,envoyfilters,sidecars,serviceentries,pods,configmaps"
+MADE = "destinationrules,envoyfilters,sidecars,serviceentries,pods,configmaps,replicasets"
 
 
 class Wrong(Exception):

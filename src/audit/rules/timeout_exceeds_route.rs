@@ -81,7 +81,7 @@ fn routes<'o>(
     service: &'o VirtualService,
 ) -> Vec<(HttpRoute, &'o str, &'o [RouteDestination])> {
     let mut found = Vec::new();
-    for route in &service.http {
+    for route in service.http.iter().filter(|_| !service.hosts.is_empty()) {
         let own = service.meta.namespace.as_str();
         let Some((namespace, name)) = &route.delegate else {
             found.push((route.clone(), own, route.destinations.as_slice()));

@@ -15,12 +15,11 @@ use super::convert::{OutputFileArgs, exported};
 use super::debug_log::Found;
 use super::exit::{Exit, FailOn};
 use super::failure::Failure;
-use super::interrupt;
 use super::stores::StoreArgs;
-use crate::collect::{self, interrupt::Interruptible};
+use crate::collect;
 use crate::decode::log::{AccessFormat, LogCounts, LogDecoder, SAMPLE, backward};
 use crate::diagnose::{DiagnoseOptions, Diagnoser, Diagnosis, Event};
-use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
+use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, Until, walk};
 use crate::model::{ClusterTimeouts, ProxyId, Scope};
 use crate::report::diagnosis::{self as render, DiagnosisInput};
 use crate::report::escape::escape;
@@ -137,7 +136,6 @@ async fn read<'a>(args: &DiagnoseArgs, console: &'a Console) -> Result<(Reading<
     } else if args.from.is_empty() {
         live::once(args, &mut reading, console).await?
     } else {
-        let _ = interrupt::listen();
         // The runtime has nothing else to do.
         tokio::task::block_in_place(|| files(args, &mut reading, console))?
     };
@@ -158,6 +156,7 @@ pub(super) async fn diagnosis(
 fn files(args: &DiagnoseArgs, reading: &mut Reading<'_>, console: &Console) -> Result<Vec<String>, Failure> {
     let (mut unread, mut hidden) = (Vec::new(), Vec::new());
     let mut failed = None;
+    let limits = ArchiveLimits { until: args.live.kube.until(), ..ArchiveLimits::PROXY_LOGS };
     for input in &args.from {
         let mut each = |name: &str, entry: Result<Entry<'_>, _>| {
             let outcome = match entry {
@@ -174,7 +173,7 @@ fn files(args: &DiagnoseArgs, reading: &mut Reading<'_>, console: &Console) -> R
                 Err(ReadingError::Output(failure)) => failed = failed.take().or(Some(failure)),
             }
         };
-        if let Err(error) = walk(input, &ArchiveLimits::PROXY_LOGS, &mut each) {
+        if let Err(error) = walk(input, &limits, &mut each) {
             unread.push(format!("{input}: {error}"));
         }
         if let Some(failure) = failed {
@@ -266,7 +265,7 @@ impl Reading<'_> {
     /// Reads one log to its end.
     fn log(&mut self, reader: impl Read, source: &str) -> Result<(), ReadingError> {
         let mut decoder = LogDecoder::new(self.formats.clone(), Timestamp::now());
-        let text = Text::new(Interruptible(reader)).map_err(|error| ReadingError::Input(error.to_string()))?;
+        let text = Text::new(reader).map_err(|error| ReadingError::Input(error.to_string()))?;
         let mut lines = Lines::new(text);
         let mut failed = self.in_order(&mut lines, &mut decoder, source).map_err(ReadingError::Output)?;
         let outcome = loop {
@@ -420,15 +419,16 @@ struct Configuration {
 /// The configuration that was named, and that of the dumps that lie beside the logs.
 fn configuration(args: &DiagnoseArgs, console: &Console) -> Result<Configuration, Failure> {
     let mut inputs = args.config_dump.clone();
-    inputs.extend(args.from.iter().filter(|input| holds_files(input)).cloned());
+    let limits = ArchiveLimits { until: args.live.kube.until(), ..ArchiveLimits::default() };
+    inputs.extend(args.from.iter().filter(|input| holds_files(input, limits.until)).cloned());
     let mut found = Configuration { timeouts: ClusterTimeouts::new(), of_proxies: Vec::new(), formats: Vec::new() };
     if inputs.is_empty() {
         return Ok(found);
     }
-    found.of_proxies = collect::offline_timeouts(&inputs, &ArchiveLimits::default());
+    found.of_proxies = collect::offline_timeouts(&inputs, &limits);
     found.of_proxies.retain(|(_, timeouts)| !timeouts.is_empty());
     if found.of_proxies.is_empty() && !args.config_dump.is_empty() {
-        let failed = collect::offline(&inputs, &ArchiveLimits::default()).failed;
+        let failed = collect::offline(&inputs, &limits).failed;
         let why = failed.first().map(|failed| format!(": {}: {}", failed.id, failed.message)).unwrap_or_default();
         return Err(Failure::cannot_run(format!("--config-dump has no configuration of a proxy{why}"))
             .hint("it reads what `/config_dump` or `istioctl proxy-config all -o json` prints, and snapshots"));
@@ -450,15 +450,15 @@ fn configuration(args: &DiagnoseArgs, console: &Console) -> Result<Configuration
         ));
     }
     found.timeouts.retain(|name, _| !disputed.contains(name));
-    found.formats = formats(&args.config_dump);
+    found.formats = formats(&args.config_dump, &limits);
     Ok(found)
 }
 
 /// The access log formats that dumps hold. What cannot be read here was reported with its clusters.
-fn formats(dumps: &[String]) -> Vec<AccessFormat> {
+fn formats(dumps: &[String], limits: &ArchiveLimits) -> Vec<AccessFormat> {
     let mut formats = Vec::new();
     for dump in dumps {
-        let _ = walk(dump, &ArchiveLimits::default(), &mut |_, entry| {
+        let _ = walk(dump, limits, &mut |_, entry| {
             for format in entry.map(|entry| AccessFormat::from_config_dump(entry.reader)).unwrap_or_default() {
                 if !formats.contains(&format) {
                     formats.push(format);
@@ -470,13 +470,15 @@ fn formats(dumps: &[String]) -> Vec<AccessFormat> {
 }
 
 /// Whether an input is a directory or an archive, in which dumps may lie beside the logs.
-fn holds_files(input: &str) -> bool {
-    if input == "-" {
+fn holds_files(input: &str, until: Until) -> bool {
+    let path = Path::new(input);
+    // What comes through a pipe comes once.
+    if !path.is_dir() && !path.is_file() {
         return false;
     }
     let mut inside = false;
     // Only the first file is looked at: an archive's files have paths, a single one has none.
-    let limits = ArchiveLimits { entries: 1, ..ArchiveLimits::PROXY_LOGS };
+    let limits = ArchiveLimits { entries: 1, until, ..ArchiveLimits::PROXY_LOGS };
     let _ = walk(input, &limits, &mut |_, entry| inside |= entry.is_ok_and(|entry| !entry.path.is_empty()));
     inside
 }
@@ -484,8 +486,11 @@ fn holds_files(input: &str) -> bool {
 fn no_records(counts: &LogCounts, unread: &[String]) -> Failure {
     match unread.first() {
         Some(first) if counts.unrecognized == 0 => Failure::cannot_run(format!("nothing could be read: {first}")),
-        _ if counts.lines == 0 => Failure::cannot_run("the input is empty"),
-        _ => Failure::cannot_run(format!("none of the {} lines is a record of a proxy's log", counts.lines)),
+        None if counts.lines == 0 => Failure::cannot_run("the input is empty"),
+        first => {
+            let rest = first.map(|why| format!("; {why}")).unwrap_or_default();
+            Failure::cannot_run(format!("none of the {} lines is a record of a proxy's log{rest}", counts.lines))
+        }
     }
     .hint("`kubectl logs POD -c istio-proxy` gives the proxy's log; the application's own log goes to `resets`")
 }

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::kube_args::SourceArgs;
 use crate::audit::Policy;
 use crate::audit::policy::unused;
+use crate::input::{Until, open};
 use crate::model::{Flag, MeshSnapshot};
 use crate::report::look::count;
 
@@ -75,13 +76,13 @@ const MAX_POLICY: u64 = 1 << 20;
 
 impl PolicyArgs {
     /// The policy, and a word on what has run out of it.
-    pub(super) fn load(&self, console: &Console) -> Result<Policy, Failure> {
+    pub(super) fn load(&self, console: &Console, until: Until) -> Result<Policy, Failure> {
         let file = match &self.policy {
             Some(file) => file.as_path(),
             None if Path::new(USUAL).is_file() => Path::new(USUAL),
             None => return Ok(Policy::default()),
         };
-        let policy = load(file)?;
+        let policy = load(file, until)?;
         mention_what_has_run_out(&policy, file, console);
         Ok(policy)
     }
@@ -99,13 +100,9 @@ impl PolicyArgs {
     }
 }
 
-fn load(file: &Path) -> Result<Policy, Failure> {
+fn load(file: &Path, until: Until) -> Result<Policy, Failure> {
     let mut text = String::new();
-    let read = if file.as_os_str() == "-" {
-        std::io::stdin().lock().take(MAX_POLICY + 1).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(file).and_then(|file| file.take(MAX_POLICY + 1).read_to_string(&mut text))
-    };
+    let read = open(file, until).and_then(|file| file.take(MAX_POLICY + 1).read_to_string(&mut text));
     let wrong = |what: String| {
         Failure::usage(format!("policy {}: {what}", file.display()))
             .hint("`kubectl meshaudit policy init` writes one to begin with")
@@ -140,7 +137,7 @@ pub(super) async fn run(args: &PolicyCommandArgs, console: &Console) -> Result<E
 
 fn check(args: &CheckArgs, console: &Console) -> Result<Exit, Failure> {
     let file = args.file.as_deref().or(args.policy.as_deref()).unwrap_or(Path::new(USUAL));
-    let policy = load(file)?;
+    let policy = load(file, Until::ITS_END)?;
     let ran_out = mention_what_has_run_out(&policy, file, console);
     let ran_out = if ran_out == 0 { String::new() } else { format!(" ({ran_out} ran out)") };
     console.print(&format!(

@@ -12,7 +12,6 @@ use jiff::tz::TimeZone;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::interrupt;
 use super::kube_args::{KubeArgs, SelectArgs};
 use super::leases;
 use super::moment::{BadMoment, Typed};
@@ -345,8 +344,9 @@ impl ResetsArgs {
                 && reading.resets_without_timestamp == 0
                 && tally.uncounted.is_empty();
             if is_foreign {
+                let rest = sources.failed.first().map(|(name, why)| format!("; {name}: {why}")).unwrap_or_default();
                 return Err(Failure::cannot_run(format!(
-                    "none of the {} records in the input has a timestamp or tells of a lost connection",
+                    "none of the {} records in the input has a timestamp or tells of a lost connection{rest}",
                     reading.records
                 ))
                 .hint("--from takes applications' logs and proxies' access logs"));
@@ -407,15 +407,15 @@ impl ResetsArgs {
         if inputs.is_empty() {
             return Err(Failure::cannot_run("there are no files in the input"));
         }
-        let _ = interrupt::listen();
+        let until = self.kube.until();
         // Reading is work for all cores; the runtime has nothing else to do.
-        Ok(tokio::task::block_in_place(|| count_files(&inputs, &plan.question, &plan.options)))
+        Ok(tokio::task::block_in_place(|| count_files(&inputs, until, &plan.question, &plan.options)))
     }
 
     async fn live(&self, plan: &Plan, console: &Console) -> Result<(Tally, Sources), Failure> {
         let selection = self.select.selection(&self.targets)?;
         let (mut tally, mut sources) = (Tally::default(), Sources { slot_seconds: HOUR, ..Sources::default() });
-        let (connections, lost) = self.kube.connect_all(self.kube.timeout).await?;
+        let (connections, lost) = self.kube.connect_all(self.kube.deadline()).await?;
         let lost = lost.iter().map(|(context, error)| (format!("context {context}"), error.to_string()));
         sources.failed.extend(lost);
         for connection in connections {

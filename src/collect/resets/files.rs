@@ -11,11 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::super::interrupt::Interruptible;
 use super::stream::LogCounter;
 use crate::decode::app_log::{ReaderOptions, backward};
 use crate::decode::log::SAMPLE;
-use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, walk};
+use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, Until, walk};
 use crate::model::workload_of_pod;
 use crate::resets::{HOUR, Question, Sources, Tally};
 
@@ -98,17 +97,22 @@ struct Counted {
 }
 
 /// Counts all inputs, as many at once as there are cores, and merges them in their order.
-pub fn count_files(inputs: &[LogInput], question: &Question, options: &ReaderOptions) -> (Tally, Sources) {
+pub fn count_files(
+    inputs: &[LogInput],
+    until: Until,
+    question: &Question,
+    options: &ReaderOptions,
+) -> (Tally, Sources) {
     let next = AtomicUsize::new(0);
     let merger = Mutex::new(Merger::default());
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(inputs.len()).max(1);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                loop {
+                while until.over().is_none() {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(input) = inputs.get(index) else { break };
-                    let counted = count_input(input, question, options);
+                    let counted = count_input(input, until, question, options);
                     merger.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(index, counted);
                 }
             });
@@ -116,6 +120,12 @@ pub fn count_files(inputs: &[LogInput], question: &Question, options: &ReaderOpt
     });
     let mut merger = merger.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     merger.merge();
+    let left = inputs.get(next.into_inner()..).unwrap_or_default();
+    if let ([first, others @ ..], Some(ended)) = (left, until.over()) {
+        let first = first.path.display();
+        let name = if others.is_empty() { first.to_string() } else { format!("{first} and {} more", others.len()) };
+        merger.sources.failed.push((name, ended.to_string()));
+    }
     (merger.tally, Sources { slot_seconds: HOUR, ..merger.sources })
 }
 
@@ -196,7 +206,7 @@ fn is_of_errors(place: &Path) -> bool {
 }
 
 /// Counts what is in one file: itself, or the logs in an archive.
-fn count_input(input: &LogInput, question: &Question, options: &ReaderOptions) -> Vec<Counted> {
+fn count_input(input: &LogInput, until: Until, question: &Question, options: &ReaderOptions) -> Vec<Counted> {
     let path = input.path.to_string_lossy();
     let written = fs::metadata(&input.path).and_then(|found| found.modified()).ok();
     let written = written.and_then(|at| Timestamp::try_from(at).ok());
@@ -208,7 +218,7 @@ fn count_input(input: &LogInput, question: &Question, options: &ReaderOptions) -
         hash: 0,
         failed: Some(error.to_string()),
     };
-    let outcome = walk(&path, &ArchiveLimits::LOGS, &mut |name, entry| {
+    let outcome = walk(&path, &ArchiveLimits { until, ..ArchiveLimits::LOGS }, &mut |name, entry| {
         let counted = entry.and_then(|entry| count_entry(entry, &input.path, written, question, options));
         match counted {
             Ok(counted) => all.push(counted),
@@ -241,7 +251,7 @@ fn count_entry(
     // Not a defence against made-up collisions: those would only hide the log of who makes them.
     let mut hash = foldhash::quality::FixedState::default().build_hasher();
     let reading: &mut dyn BufRead = entry.reader;
-    let mut lines = Lines::new(Text::new(Interruptible(reading))?);
+    let mut lines = Lines::new(Text::new(reading)?);
     let mut held = Vec::new();
     let mut broken = lines.hold(&mut held, SAMPLE).err();
     if broken.is_none()

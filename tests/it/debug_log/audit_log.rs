@@ -42,7 +42,11 @@ fn each_change_stands_there_before_and_after_it() {
     let set = ["--on", &target, "--level", "pool:trace", "--audit-log", path];
     let run = on(&OWN, state.path(), set).env("USER", "ops").env("SUDO_USER", "").run().exits(0);
     assert!(run.stderr.contains(&format!("--audit-log {path}")), "putting back is recorded too: {}", run.stderr);
-    on(&OWN, state.path(), ["--off", &target, "--audit-log", path]).run().exits(0);
+    let mut off = on(&OWN, state.path(), ["--off", &target, "--audit-log", path]);
+    for name in ["SUDO_USER", "USER", "LOGNAME", "USERNAME"] {
+        off = off.env(name, "");
+    }
+    off.run().exits(0);
     assert_eq!(levels(&OWN, CATALOG), before);
     let lines = lines(&file);
     let stages: Vec<&str> = lines.iter().map(|line| line["stage"].as_str().unwrap()).collect();
@@ -58,6 +62,7 @@ fn each_change_stands_there_before_and_after_it() {
         assert!(line["server"].as_str().unwrap().starts_with("http"), "{line}");
     }
     assert_eq!(lines[0]["who"]["localUser"], "ops");
+    assert!(lines[2]["who"]["localUser"].as_str().unwrap().starts_with("uid="), "no name is known: {}", lines[2]);
 }
 
 #[test]
@@ -69,5 +74,10 @@ fn what_cannot_be_recorded_is_not_set() {
     // A device that is full takes no line.
     let full = ["--on", &target, "--level", "router:debug", "--audit-log", "/dev/full"];
     on(&OWN, state.path(), full).run().exits(4).complains("nothing was changed");
+    // Neither does a pipe that nobody reads, and it is not waited for.
+    let pipe = state.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let unread = ["--on", &target, "--level", "router:debug", "--audit-log", pipe.to_str().unwrap()];
+    on(&OWN, state.path(), unread).run().exits(4).complains("audit log");
     assert_ne!(levels(&OWN, ORDERS)["router"], "debug");
 }

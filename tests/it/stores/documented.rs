@@ -95,7 +95,7 @@ fn loki_of(asked: &Asked, lines: Lines) -> Said {
     let (start, end) = (number("start"), number("end"));
     let labels = |pod: &str| json!({"namespace": "shop", "pod": pod, "container": "app"});
     if let Some(step) = query.strip_prefix("sum by (namespace,pod,container) (count_over_time({") {
-        assert!(step.contains("namespace=\"shop\"") && step.ends_with("s] offset 1ns))"), "{query}");
+        assert!(step.contains("namespace=\"shop\"") && step.ends_with("s] offset 1ms))"), "{query}");
         let step = number("step") * 1_000_000_000;
         // A real one moves both ends to multiples of the step, and may give a moment before the first.
         let (start, end) = (start.div_euclid(step) * step, (end + step - 1).div_euclid(step) * step);
