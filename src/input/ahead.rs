@@ -41,8 +41,12 @@ pub fn ahead<T: Send>(reader: &mut dyn BufRead, work: impl FnOnce(&mut dyn BufRe
 /// The next bytes, less than a piece at the end only, and whether reading them failed.
 fn piece(reader: &mut dyn BufRead) -> (Vec<u8>, io::Result<()>) {
     let mut piece = Vec::with_capacity(PIECE);
-    let outcome = reader.take(PIECE as u64).read_to_end(&mut piece);
-    (piece, outcome.map(drop))
+    let outcome = reader.take(PIECE as u64).read_to_end(&mut piece).map(drop);
+    // What comes before a cut in an archive may be no content of the file at all; what comes before the end of the time is.
+    if outcome.as_ref().is_err_and(|error| inner::<Ended>(error).is_none()) {
+        piece.clear();
+    }
+    (piece, outcome)
 }
 
 /// Reads the pieces that come.
