@@ -73,8 +73,8 @@ fn is_beside(line: &[u8], in_head: bool) -> bool {
     BESIDE.iter().any(|beginning| line.starts_with(beginning)) || (in_head && is_field()) || is_typed() || is_progress()
 }
 
-/// The most documents of one file: as many as there may be files in an archive.
-const MAX_DOCUMENTS: usize = 100_000;
+/// The most documents of one file: twice the proxies of a large mesh. Each costs some 8 KiB until its plan is made.
+const MAX_DOCUMENTS: usize = 20_000;
 
 /// How much of a line is looked at.
 const MAX_LINE: usize = 400;

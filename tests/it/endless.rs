@@ -127,13 +127,18 @@ fn dumps_that_came_whole_are_audited() {
         (&["verify", "--expect", "10s"], "whole command's 2s"),
     ] {
         let args = [args, &["--from", "-"]].concat();
-        for run in [fed(&args, for_ever(&dump())), fed(&args, then_silence(dump()))] {
+        // Large enough that the time ends before there are more dumps than a file may have.
+        let mut large = dump();
+        large.extend([b'\n'; 128 << 10]);
+        for run in [fed(&args, for_ever(&large)), fed(&args, then_silence(dump()))] {
             // Of the findings of what was read, the code may tell first.
             assert!([1, 3].contains(&run.code), "{args:?}: {run:?}");
             assert!((run.stdout.clone() + &run.stderr).contains(said), "{args:?}: {run:?}");
         }
     }
     let args = ["timeouts", "--from", "-", "-o", "json", "--fail-on", "never"];
+    let many = fed(&["fix", "--from", "-"], for_ever(&dump()));
+    assert!([1, 3].contains(&many.code), "as many as a file may have, or as came in the time: {many:?}");
     let audit = document(&fed(&args, then_silence(dump())).exits(3));
     assert_eq!(
         (&audit["coverage"]["audited"], &audit["coverage"]["failed"][0]["cause"]),
