@@ -110,19 +110,24 @@ mod tests {
 
     #[test]
     fn an_error_comes_where_it_stands() {
-        struct Broken;
+        struct Broken(Option<Ended>);
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::InvalidData.into())
+                Err(self.0.map_or_else(|| io::ErrorKind::InvalidData.into(), io::Error::other))
             }
         }
-        for before in [0, 10, PIECE, 2 * PIECE] {
+        for before in [0, 10, PIECE, 2 * PIECE + 10] {
             let bytes = vec![b'x'; before];
-            let (error, read) = ahead(&mut BufReader::new(bytes.as_slice().chain(Broken)), |reader| {
-                let mut all = Vec::new();
-                (reader.read_to_end(&mut all).unwrap_err(), all.len())
-            });
-            assert_eq!((error.kind(), read), (io::ErrorKind::InvalidData, before));
+            // All that came in the time is given, and of what broke the pieces that are whole.
+            let whole = before / PIECE * PIECE;
+            for (why, given) in [(Some(Ended::Interrupted), before), (None, whole)] {
+                let (error, read) = ahead(&mut BufReader::new(bytes.as_slice().chain(Broken(why))), |reader| {
+                    let mut all = Vec::new();
+                    (reader.read_to_end(&mut all).unwrap_err(), all.len())
+                });
+                assert_eq!((inner(&error), read), (why, given), "{before}");
+                assert!(why.is_some() || error.kind() == io::ErrorKind::InvalidData, "{error}");
+            }
         }
     }
 }
