@@ -453,7 +453,9 @@ impl LogStore for Elasticsearch<'_> {
             }
             let query = self.query(ask, wanted, from, wanted.until(ask));
             // Of one time, in the order in which they were written.
-            let sort = json!([{&ask.fields.time: "asc"}, {"_seq_no": "asc"}, {"_index": "asc"}]);
+            // An index of a pattern may have no record with this field, and none that is meant then.
+            let time = json!({&ask.fields.time: {"order": "asc", "unmapped_type": "date"}});
+            let sort = json!([time, {"_seq_no": "asc"}, {"_index": "asc"}]);
             let mut body = json!({"size": PAGE, "query": query, "sort": sort, "track_total_hits": false});
             let mut records: Vec<(Record, i64)> = Vec::new();
             loop {

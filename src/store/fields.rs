@@ -1,7 +1,8 @@
 //! Which field of a store's records is what: told by the names that shippers give, found in a sample.
 //!
 //! Fluent Bit and Fluentd (`kubernetes.pod_name`), Vector (`kubernetes.pod_namespace`), Filebeat (`kubernetes.pod.name`),
-//! Promtail and Alloy (`pod`), OpenTelemetry (`k8s.pod.name`, as it is, below `resource.attributes`, or with `_`).
+//! Promtail and Alloy (`pod`), OpenTelemetry (`k8s.pod.name`, as it is, below `resource.attributes`, with `_`, or behind
+//! `Resource.`, as its Elasticsearch exporter had it before it had a mapping of its own).
 
 use serde_json::{Map, Value};
 
@@ -55,7 +56,7 @@ pub struct Shipped {
     pub underscores: bool,
 }
 
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 15] = [
     "_msg",
     "_raw",
     "line",
@@ -70,8 +71,9 @@ const TEXTS: [&str; 14] = [
     "log.message",
     "textPayload",
     "content",
+    "Body",
 ];
-pub(super) const NAMESPACES: [&str; 16] = [
+pub(super) const NAMESPACES: [&str; 17] = [
     "kubernetes.namespace_name",
     "kubernetes.namespace",
     "kubernetes.pod_namespace",
@@ -88,8 +90,9 @@ pub(super) const NAMESPACES: [&str; 16] = [
     "labels.namespace",
     "kubernetes.namespace.name",
     "k8s_namespace",
+    "Resource.k8s.namespace.name",
 ];
-const PODS: [&str; 15] = [
+const PODS: [&str; 16] = [
     "kubernetes.pod_name",
     "kubernetes.pod.name",
     "pod",
@@ -105,8 +108,9 @@ const PODS: [&str; 15] = [
     "labels.pod",
     "podName",
     "k8s_pod",
+    "Resource.k8s.pod.name",
 ];
-const CONTAINERS: [&str; 13] = [
+const CONTAINERS: [&str; 14] = [
     "kubernetes.container_name",
     "kubernetes.container.name",
     "container",
@@ -120,9 +124,17 @@ const CONTAINERS: [&str; 13] = [
     "kubernetes_container_name",
     "labels.container",
     "containerName",
+    "Resource.k8s.container.name",
 ];
-const STREAMS: [&str; 5] = ["stream", "log.iostream", "logtag_stream", "attributes.log.iostream", "kubernetes.stream"];
-const SERVICES: [&str; 20] = [
+const STREAMS: [&str; 6] = [
+    "stream",
+    "log.iostream",
+    "logtag_stream",
+    "attributes.log.iostream",
+    "kubernetes.stream",
+    "Attributes.log.iostream",
+];
+const SERVICES: [&str; 21] = [
     "kubernetes.labels.app",
     "kubernetes.labels.app_kubernetes_io/name",
     "kubernetes.labels.app.kubernetes.io/name",
@@ -132,6 +144,7 @@ const SERVICES: [&str; 20] = [
     "service.name",
     "resource.attributes.service.name",
     "resource.service.name",
+    "Resource.service.name",
     "service_name",
     "app_kubernetes_io_name",
     "app_kubernetes_io_instance",
@@ -146,7 +159,7 @@ const SERVICES: [&str; 20] = [
 ];
 const TIMES: [&str; 9] =
     ["_time", "@timestamp", "timestamp", "time", "ts", "observedTimestamp", "date", "eventTime", "Timestamp"];
-const LABELS: [(&str, bool); 8] = [
+const LABELS: [(&str, bool); 9] = [
     ("kubernetes.labels.", false),
     ("kubernetes.pod_labels.", false),
     ("k8s.pod.labels.", false),
@@ -155,12 +168,13 @@ const LABELS: [(&str, bool); 8] = [
     ("kubernetes_labels_", true),
     ("k8s_pod_labels_", true),
     ("label_", true),
+    ("Resource.k8s.pod.labels.", false),
 ];
 const PLACES: [(&str, &str); 3] =
     [("log.file.path", "log.offset"), ("file", "offset"), ("log.file.path", "attributes.log.file.position")];
 
 /// Members that shippers and stores add: a record with others beside its text is one of a program that logs objects.
-const SHIPPED: [&str; 47] = [
+const SHIPPED: [&str; 55] = [
     "kubernetes",
     "k8s",
     "stream",
@@ -208,6 +222,14 @@ const SHIPPED: [&str; 47] = [
     "event",
     "fields",
     "severity_number",
+    "Resource",
+    "Attributes",
+    "Scope",
+    "SeverityText",
+    "SeverityNumber",
+    "TraceId",
+    "SpanId",
+    "TraceFlags",
 ];
 
 /// How many records of a sample must have a field.
