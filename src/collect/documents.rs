@@ -319,6 +319,9 @@ fn begins_line(found: char) -> bool {
 
 /// The dumps of an object in another form.
 fn others(kept: Option<Vec<u8>>) -> Result<Decoded, FileError> {
-    let dumps = kept.and_then(|kept| dump_forms::of_object(&kept));
-    dumps.map(Decoded::Others).ok_or_else(|| ReadError::Dump(DumpError::NotADump).into())
+    let kept = kept.unwrap_or_default();
+    dump_forms::of_object(&kept).map(Decoded::Others).ok_or_else(|| {
+        let error = if dump_forms::is_bootstrap(&kept) { DumpError::Bootstrap } else { DumpError::NotADump };
+        ReadError::Dump(error).into()
+    })
 }

@@ -39,13 +39,13 @@ impl FileError {
             Self::Read(error) => (error.cause(), error.to_string()),
             Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
             Self::Snapshot(SnapshotError::TooLarge(_)) => (FailureCause::TooLarge, self.to_string()),
-            Self::Snapshot(_) | Self::Yaml(_) | Self::Beside(_) => (FailureCause::NotEnvoy, self.to_string()),
+            Self::Snapshot(_) | Self::Yaml(_) => (FailureCause::NotEnvoy, self.to_string()),
             Self::Input(InputError::Truncated | InputError::Damaged(_)) => (FailureCause::Truncated, self.to_string()),
             Self::Input(InputError::Header { .. } | InputError::Entries(_) | InputError::Unfolds(_)) => {
                 (FailureCause::TooLarge, self.to_string())
             }
             Self::Input(InputError::Ended(_)) => (FailureCause::Timeout, self.to_string()),
-            Self::Input(_) => (FailureCause::Unreachable, self.to_string()),
+            Self::Input(_) | Self::Beside(_) => (FailureCause::Unreachable, self.to_string()),
         };
         UnreadProxy { id: ProxyId::new("", name), cause, message }
     }

@@ -25,6 +25,9 @@ pub enum DumpError {
     /// JSON, but not a dump.
     #[error("it is JSON, but neither a config dump (no \"configs\") nor clusters")]
     NotADump,
+    /// JSON of Envoy's, but of what it starts with.
+    #[error("it is a bootstrap: what a proxy starts with, and not the clusters that it has")]
+    Bootstrap,
     /// More elements than any proxy has.
     #[error("it has more than {MAX_ELEMENTS} elements")]
     TooMany,

@@ -161,6 +161,13 @@ const STARTS_WITH: [&str; 3] = ["bootstrap", "static_resources", "staticResource
 /// Under which keys a script names the pod whose dump stands beside.
 const OF_POD: [&str; 4] = ["pod", "pod_name", "podName", "proxy"];
 
+/// Whether an object is what a proxy starts with.
+#[must_use]
+pub fn is_bootstrap(json: &[u8]) -> bool {
+    let members = std::str::from_utf8(json).ok().and_then(members).unwrap_or_default();
+    members.iter().any(|(key, _)| STARTS_WITH.contains(&key.as_str()))
+}
+
 /// Whether an object is one of those that a `/config_dump` lists, or a cluster: several of them, one after another, are
 /// one proxy's dump, as `jq '.configs[]'` and `jq -c '.[]'` print it.
 #[must_use]
