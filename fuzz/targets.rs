@@ -13,8 +13,8 @@ use meshaudit::decode::log::message::parse;
 use meshaudit::decode::log::{AccessFormat, LogDecoder};
 use meshaudit::decode::timestamp::{self, TimeContext};
 use meshaudit::decode::{
-    dump_forms, istiod, lease, located, loggers, mesh_config, pod, pod_config, prometheus, server_info, snapshot,
-    stats, syncz, xds_stats, yaml_edit,
+    copied, dump_forms, istiod, lease, located, loggers, mesh_config, pod, pod_config, prometheus, server_info,
+    snapshot, stats, syncz, xds_stats, yaml_edit,
 };
 use meshaudit::diagnose::{DiagnoseOptions, Diagnoser};
 use meshaudit::input::{ArchiveLimits, Lines, Text, walk};
@@ -74,6 +74,10 @@ pub(crate) fn dump(bytes: &[u8]) {
     }
     // The other forms that dumps are in.
     let _ = dump_forms::of_object(bytes);
+    if copied::is_copied(bytes) {
+        let plain = copied::plain(&utf8(bytes));
+        let _ = dump_forms::of_object(plain.as_bytes());
+    }
     if dump_forms::may_be_yaml(bytes) {
         let _ = dump_forms::yaml_documents(&utf8(bytes));
     }

@@ -9,6 +9,7 @@ use crate::decode::dump::{DumpDecoder, DumpError};
 use crate::decode::dump_forms::{self, MAX_DOCUMENT, OneDump};
 use crate::decode::{END, ElementError, Shape};
 use crate::input::{InputError, ahead};
+use crate::k8s::outside_bytes;
 use crate::model::ClusterSource;
 
 /// What a file has turned out to hold.
@@ -39,38 +40,77 @@ fn is_heading(line: &[u8]) -> bool {
         || (!line.trim_ascii().contains(&b' ') && named(line).is_some())
 }
 
-/// What kubectl, curl, a shell and Markdown put around a dump that was copied from a terminal, or kept together with what
-/// was said beside it, by what such a line begins with.
-const BESIDE: [&[u8]; 10] = [
-    b"Defaulted container ",
-    b"Defaulting container name to ",
-    b"Use 'kubectl describe ",
-    b"Unable to use a TTY",
-    b"command terminated with exit code ",
-    b"```",
-    b"$ ",
-    b"HTTP/",
-    // curl's table of progress.
-    b"% Total",
-    b"Dload",
-];
+/// What a line is that stands outside of all documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// What a terminal, Markdown or a person put around a dump.
+    Said,
+    /// Somebody could not get what should stand here.
+    Failure,
+    /// A piece of a dump whose beginning is not there.
+    Piece,
+}
+
+/// What lines begin with that have words of failures and are none: a warning of kubectl's, how a command ended whose
+/// output is there, and what `curl -v` tells of its attempts.
+const NO_FAILURE: [&[u8]; 5] = [b"Unable to use a TTY", b"command terminated with exit code ", b"* ", b"< ", b"> "];
 
 /// What people type to get a dump, or to leave where they got it.
-const TYPED: [&[u8]; 4] = [b"kubectl ", b"istioctl ", b"curl ", b"exit"];
+const TYPED: [&str; 4] = ["kubectl ", "istioctl ", "curl ", "exit"];
 
-/// Whether a line stands beside dumps and is none; of an HTTP answer's head (`in_head`) every field is.
-fn is_beside(line: &[u8], in_head: bool) -> bool {
+/// Words of those who could not get a dump: kubectl, curl, istioctl, Envoy itself.
+const FAILED: [&str; 17] = [
+    "error",
+    "fail",
+    "refused",
+    "forbidden",
+    "denied",
+    "unauthorized",
+    "not found",
+    "notfound",
+    "timed out",
+    "timeout",
+    "unable",
+    "unavailable",
+    "cannot",
+    "couldn't",
+    "unreachable",
+    "no such",
+    "no healthy upstream",
+];
+
+/// What a line outside of all documents is; of an HTTP answer's head (`in_head`) every field is said beside. Whatever
+/// may be a dump that was cut, or one that is missing, is not passed over.
+fn beside(line: &[u8], in_head: bool) -> Beside {
     let line = line.trim_ascii();
-    let has = |word: &[u8]| memchr::memmem::find(line, word).is_some();
+    let has = |word: &str| memchr::memmem::find(line, word.as_bytes()).is_some();
     let is_field = || {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         name.len() < line.len() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     };
     // A prompt with what was typed behind it.
-    let is_typed =
-        || [b"$ ", b"# ", b"% ", b"> "].iter().any(|prompt| has(*prompt)) && TYPED.iter().any(|word| has(word));
-    let is_progress = || has(b" ") && line.iter().all(|byte| byte.is_ascii_digit() || b" .:-kMG\r".contains(byte));
-    BESIDE.iter().any(|beginning| line.starts_with(beginning)) || (in_head && is_field()) || is_typed() || is_progress()
+    let is_typed = || ["$ ", "# ", "% ", "> "].iter().any(|sign| has(sign)) && TYPED.iter().any(|word| has(word));
+    if (in_head && is_field()) || is_typed() {
+        return Beside::Said;
+    }
+    let is_piece = match line.first() {
+        // A prompt, or what a log puts before its lines; and what `curl -v` says of bytes.
+        Some(b'[') => !(line.get(1).is_some_and(u8::is_ascii_alphanumeric) && has("]")),
+        Some(b'{') => !line.starts_with(b"{ ["),
+        Some(b'"' | b'}' | b']' | b',') => true,
+        _ => line.ends_with(b"{") || line.ends_with(b"["),
+    };
+    // YAML's, too.
+    if is_piece || has("onnectTimeout") || has("onnect_timeout") || line.starts_with(b"configs:") {
+        return Beside::Piece;
+    }
+    let lower = String::from_utf8_lossy(line).to_ascii_lowercase();
+    let fails = FAILED.iter().any(|word| lower.contains(word));
+    if fails && !NO_FAILURE.iter().any(|beginning| line.starts_with(beginning)) {
+        Beside::Failure
+    } else {
+        Beside::Said
+    }
 }
 
 /// The most documents of one file: twice the proxies of a large mesh. Each costs some 8 KiB until its plan is made.
@@ -85,6 +125,8 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
         let (mut count, mut in_list) = (0, false);
         let mut line: Option<Vec<u8>> = None;
         let (mut pod, mut in_head) = (None, false);
+        // What was said beside the documents: the first line of all, and the first failure.
+        let (mut said, mut failure) = (None, None);
         loop {
             let chunk = reader.fill_buf().map_err(InputError::from)?;
             if let Some(mut begun) = line.take() {
@@ -95,20 +137,31 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
                 reader.consume(used);
                 if !over && begun.len() < MAX_LINE {
                     line = Some(begun);
-                } else if is_heading(&begun) {
-                    pod = named(&begun).or(pod);
-                    skip_line(reader)?;
-                } else if is_beside(&begun, in_head) {
-                    in_head |= begun.starts_with(b"HTTP/");
-                    skip_line(reader)?;
-                } else {
-                    count += 1;
-                    one(None, &mut begun.as_slice().chain(&mut *reader))?;
+                    continue;
                 }
+                match beside(&begun, in_head) {
+                    Beside::Piece => {
+                        count += 1;
+                        one(None, &mut begun.as_slice().chain(&mut *reader))?;
+                        continue;
+                    }
+                    Beside::Failure => failure = failure.or_else(|| Some(begun.clone())),
+                    Beside::Said => {}
+                }
+                skip_line(reader)?;
+                if is_heading(&begun) {
+                    pod = named(&begun).or(pod);
+                }
+                in_head |= begun.starts_with(b"HTTP/");
+                said = said.or(Some(begun));
                 continue;
             }
             let Some(&next) = chunk.first() else {
-                return if count == 0 { one(None, reader) } else { Ok(()) };
+                return match (count, failure) {
+                    (0, _) => one(None, &mut said.unwrap_or_default().as_slice()),
+                    (_, Some(line)) => Err(FileError::Beside(outside_bytes(&line))),
+                    _ => Ok(()),
+                };
             };
             let consumed = match next {
                 _ if separates(next) => chunk.iter().take_while(|byte| separates(**byte)).count(),
@@ -121,7 +174,7 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
                     in_list = true;
                     1
                 }
-                _ if !b"{[".contains(&next) => {
+                _ if !b"{[".contains(&next) || beside(first_line(chunk), false) != Beside::Piece => {
                     line = Some(Vec::new());
                     0
                 }
@@ -138,6 +191,12 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
             reader.consume(consumed);
         }
     })
+}
+
+/// The first line of these bytes, or as much as is looked at.
+fn first_line(bytes: &[u8]) -> &[u8] {
+    let looked_at = &bytes[..bytes.len().min(MAX_LINE)];
+    memchr::memchr(b'\n', looked_at).map_or(looked_at, |end| &looked_at[..end])
 }
 
 /// Passes over what is left of a line.
@@ -253,7 +312,9 @@ fn begins(found: char) -> bool {
 
 /// Whether a line between documents may begin so; what it is shows when all of it is there.
 fn begins_line(found: char) -> bool {
-    HEADING.contains(&found) || found.is_ascii_alphanumeric() || matches!(found, '`' | '$' | '%')
+    HEADING.contains(&found)
+        || found.is_ascii_alphanumeric()
+        || matches!(found, '`' | '$' | '%' | '*' | '<' | '>' | '\'')
 }
 
 /// The dumps of an object in another form.

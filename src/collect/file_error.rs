@@ -14,6 +14,9 @@ pub(super) enum FileError {
     Snapshot(SnapshotError),
     #[error("it is no sound YAML: {0}")]
     Yaml(String),
+    /// A line among dumps says why there is one less.
+    #[error("beside what was read of it, it says: {0}")]
+    Beside(String),
     #[error(transparent)]
     Input(#[from] InputError),
 }
@@ -36,7 +39,7 @@ impl FileError {
             Self::Read(error) => (error.cause(), error.to_string()),
             Self::Snapshot(SnapshotError::Json(error)) if error.is_eof() => (FailureCause::Truncated, self.to_string()),
             Self::Snapshot(SnapshotError::TooLarge(_)) => (FailureCause::TooLarge, self.to_string()),
-            Self::Snapshot(_) | Self::Yaml(_) => (FailureCause::NotEnvoy, self.to_string()),
+            Self::Snapshot(_) | Self::Yaml(_) | Self::Beside(_) => (FailureCause::NotEnvoy, self.to_string()),
             Self::Input(InputError::Truncated | InputError::Damaged(_)) => (FailureCause::Truncated, self.to_string()),
             Self::Input(InputError::Header { .. } | InputError::Entries(_) | InputError::Unfolds(_)) => {
                 (FailureCause::TooLarge, self.to_string())

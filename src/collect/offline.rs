@@ -10,8 +10,9 @@ use super::documents::{Decoded, decode, each_document};
 use super::fetch::{ClusterObject, Objects, ReadError};
 use super::file_error::FileError;
 use super::ingest::{Ingest, Reading};
+use crate::decode::copied;
 use crate::decode::dump::{self, DumpError, Item, Node};
-use crate::decode::dump_forms::{self, MAX_YAML, OneDump};
+use crate::decode::dump_forms::{self, MAX_DOCUMENT, MAX_YAML, OneDump};
 use crate::decode::last_updated;
 use crate::decode::snapshot;
 use crate::decode::{ElementError, Shape};
@@ -376,6 +377,15 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
                 } else {
                     reader
                 };
+                let uncovered;
+                let mut copied;
+                let reader: &mut dyn BufRead = if copied::is_copied(reader.fill_buf().map_err(InputError::from)?) {
+                    uncovered = copied::plain(&whole(reader, MAX_DOCUMENT)?);
+                    copied = uncovered.as_bytes();
+                    &mut copied
+                } else {
+                    reader
+                };
                 let beginning = reader.fill_buf().map_err(InputError::from)?;
                 if let Some((namespace, name)) = &pod
                     && is_ztunnel(name, beginning)
@@ -444,7 +454,14 @@ fn yaml(
     take: &mut dyn FnMut(File<'_>) -> Result<(), FileError>,
 ) -> Result<(), FileError> {
     let text = whole(reader, MAX_YAML)?;
-    let documents = dump_forms::yaml_documents(&text).map_err(FileError::Yaml)?;
+    let documents = match dump_forms::yaml_documents(&text) {
+        Ok(documents) => documents,
+        // Prose may begin as YAML does.
+        Err(_) if text.lines().any(|line| copied::begins_json(line.trim_start())) => {
+            return take(File::Dump { name, pod, reader: &mut text.as_bytes() });
+        }
+        Err(error) => return Err(FileError::Yaml(error)),
+    };
     if documents.is_empty() {
         return Err(ReadError::Dump(DumpError::NotADump).into());
     }
@@ -457,9 +474,10 @@ fn yaml(
 
 /// The text of a file of at most so many bytes.
 fn whole(reader: &mut dyn BufRead, most: usize) -> Result<String, FileError> {
-    let mut text = String::new();
-    reader.take(most as u64 + 1).read_to_string(&mut text).map_err(InputError::from)?;
-    if text.len() > most {
+    let mut bytes = Vec::new();
+    reader.take(most as u64 + 1).read_to_end(&mut bytes).map_err(InputError::from)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    if bytes.len() > most {
         return Err(ReadError::Dump(ElementError::TooLarge(most).into()).into());
     }
     Ok(text)

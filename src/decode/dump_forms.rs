@@ -1,6 +1,7 @@
 //! Config dumps in other forms than Envoy's own and istioctl's array: a single `ClustersConfigDump`, one cluster or one
 //! entry of a dump, the maps of several proxies that `egctl config envoy-proxy` and `kubectl meshaudit clusters -o json`
-//! print, and all of these as YAML. Each comes out as the array of elements that [`super::dump`] reads.
+//! print, what carries a dump inside (an answer of xDS or of CSDS, a HAR file, Ansible's results), and all of these as
+//! YAML. Each comes out as the array of elements that [`super::dump`] reads.
 
 use std::borrow::Cow;
 
@@ -15,6 +16,10 @@ pub const MAX_DOCUMENT: usize = 128 << 20;
 
 /// The largest YAML document; as values it takes many times as much.
 pub const MAX_YAML: usize = 48 << 20;
+
+/// The largest document that is searched for what it carries inside, and how deep; of what is found there are copies.
+const MAX_SEARCHED: usize = 32 << 20;
+const MAX_DEPTH: usize = 16;
 
 /// One proxy's dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +37,19 @@ pub fn of_object(json: &[u8]) -> Option<Vec<OneDump>> {
     if is_element(json) {
         return Some(vec![OneDump { proxy: None, json: format!("[{json}]") }]);
     }
+    of_map(json).filter(|found| !found.is_empty()).or_else(|| inside(json))
+}
+
+/// The dumps of a map by proxies; `None` where something else stands in it.
+fn of_map(json: &str) -> Option<Vec<OneDump>> {
     let mut found = Vec::new();
     for (key, value) in members(json)? {
         match dump(&key, value) {
             // Ours: the proxies' names with their clusters.
-            Some(json) => found.push(OneDump { proxy: Some(split(&key)), json: json.into_owned() }),
+            Some(json) if !IN_RESPONSES.contains(&key.as_str()) => {
+                found.push(OneDump { proxy: Some(split(&key)), json: json.into_owned() });
+            }
+            Some(_) => return None,
             // egctl's (`internal/cmd/egctl/config.go`): namespaces with their pods.
             None => {
                 for (pod, value) in members(value)? {
@@ -46,8 +59,108 @@ pub fn of_object(json: &[u8]) -> Option<Vec<OneDump>> {
             }
         }
     }
-    (!found.is_empty()).then_some(found)
+    Some(found)
 }
+
+/// Keys of xDS under which clusters stand: `DiscoveryResponse` (`envoy/service/discovery/v3/discovery.proto`), and the
+/// files that Envoy reads in its place.
+const IN_RESPONSES: [&str; 2] = ["resources", "clusters"];
+
+/// What a document carries inside.
+enum Carried {
+    Dump(OneDump),
+    /// One cluster, of which others may stand beside it.
+    Cluster(String),
+}
+
+/// The dumps that a document carries somewhere inside, in text too; `None` where there is none.
+fn inside(json: &str) -> Option<Vec<OneDump>> {
+    if json.len() > MAX_SEARCHED {
+        return None;
+    }
+    let mut dumps: Vec<OneDump> = Vec::new();
+    for carried in carried(json, 0) {
+        let dump = match carried {
+            Carried::Dump(dump) => dump,
+            Carried::Cluster(json) => OneDump { proxy: None, json: format!("[{json}]") },
+        };
+        // Ansible says what a command printed more than once.
+        if !dumps.contains(&dump) {
+            dumps.push(dump);
+        }
+    }
+    (!dumps.is_empty()).then_some(dumps)
+}
+
+/// What a value carries.
+fn carried(json: &str, depth: usize) -> Vec<Carried> {
+    let json = json.trim_start();
+    if depth > MAX_DEPTH {
+        return Vec::new();
+    }
+    let children: Vec<Carried> = match json.as_bytes().first() {
+        Some(b'"') => {
+            let text: String = serde_json::from_str(json).unwrap_or_default();
+            let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<&RawValue>();
+            return match documents.next() {
+                Some(Ok(document)) if text.trim_start().starts_with(['{', '[']) => carried(document.get(), depth + 1),
+                _ => Vec::new(),
+            };
+        }
+        Some(b'[') => {
+            let elements: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+            elements.into_iter().flat_map(|element| carried(element.get(), depth + 1)).collect()
+        }
+        Some(b'{') => {
+            if is_element(json) {
+                let is_section = members(json)
+                    .is_some_and(|members| members.iter().any(|(key, _)| OF_SECTION.contains(&key.as_str())));
+                let dump = || Carried::Dump(OneDump { proxy: None, json: format!("[{json}]") });
+                return vec![if is_section { dump() } else { Carried::Cluster(json.to_owned()) }];
+            }
+            let members = members(json).unwrap_or_default();
+            let value =
+                |names: &[&str]| members.iter().find(|(key, _)| names.contains(&key.as_str())).map(|(_, value)| *value);
+            let text = |names: &[&str]| value(names).and_then(|value| serde_json::from_str::<String>(value).ok());
+            // What Kubernetes keeps are no proxy's clusters: an EnvoyFilter has some that it would add.
+            if text(&["apiVersion"]).is_some() && text(&["kind"]).is_some() {
+                return Vec::new();
+            }
+            if value(&["configs"]).is_some_and(|configs| configs.starts_with(['[', '{'])) {
+                vec![Carried::Dump(OneDump { proxy: None, json: json.to_owned() })]
+            } else {
+                // What a proxy starts with is not what it has.
+                let others = members.iter().filter(|(key, _)| !STARTS_WITH.contains(&key.as_str()));
+                let mut found: Vec<Carried> = others.flat_map(|(_, value)| carried(value, depth + 1)).collect();
+                if let (Some(pod), [Carried::Dump(dump)]) = (text(&OF_POD), found.as_mut_slice()) {
+                    let namespace = text(&["namespace"]).unwrap_or_default();
+                    dump.proxy.get_or_insert((namespace, pod));
+                }
+                found
+            }
+        }
+        _ => Vec::new(),
+    };
+    let (mut clusters, mut rest) = (Vec::new(), Vec::new());
+    for child in children {
+        match child {
+            Carried::Cluster(json) => clusters.push(json),
+            dump @ Carried::Dump(_) => rest.push(dump),
+        }
+    }
+    match <[String; 1]>::try_from(clusters) {
+        Ok([one]) => rest.push(Carried::Cluster(one)),
+        Err(clusters) if clusters.is_empty() => {}
+        Err(clusters) => rest.push(Carried::Dump(OneDump { proxy: None, json: format!("[{}]", clusters.join(",")) })),
+    }
+    rest
+}
+
+/// Where a bootstrap stands (`envoy/config/bootstrap/v3/bootstrap.proto`, `BootstrapConfigDump`).
+const STARTS_WITH: [&str; 3] = ["bootstrap", "static_resources", "staticResources"];
+
+/// Under which keys a script names the pod whose dump stands beside.
+const OF_POD: [&str; 4] = ["pod", "pod_name", "podName", "proxy"];
 
 /// Whether an object is one of those that a `/config_dump` lists, or a cluster: several of them, one after another, are
 /// one proxy's dump, as `jq '.configs[]'` and `jq -c '.[]'` print it.
@@ -188,8 +301,8 @@ fn is_element(json: &str) -> bool {
         let kind = url.trim_matches('"').rsplit(['.', '/']).next();
         return matches!(kind, Some("ClustersConfigDump" | "StaticCluster" | "DynamicCluster" | "Cluster"));
     }
-    let cluster = |has_name: bool| has_name && has(&OF_CLUSTER);
-    cluster(value("name").is_some()) || has(&OF_SECTION) || value("cluster").is_some_and(is_element)
+    let is_named = value("name").is_some() && !has(&OF_ENDPOINTS);
+    (is_named && has(&OF_CLUSTER)) || has(&OF_SECTION) || value("cluster").is_some_and(is_element)
 }
 
 /// An object's members in their order, undecoded; `None` where it is no object.

@@ -2,6 +2,7 @@
 
 pub mod app_log;
 pub mod bounded;
+pub mod copied;
 pub mod dump;
 pub mod dump_forms;
 mod elements;

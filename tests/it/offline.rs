@@ -526,16 +526,108 @@ fn what_is_said_beside_a_dump_is_passed_over() {
         let coverage = audit_of(&[&path])["coverage"].clone();
         assert_eq!(coverage["failed"].as_array().map(Vec::len), Some(0), "{form}: {coverage}");
     }
-    // Of what is none of these, all is said that was said before.
+    for (form, text) in [
+        ("a letter", format!("Dear all,\nthis is what I get:\n{dump}\nWhat is this?\n")),
+        (
+            "a prompt in brackets",
+            format!("[root@bastion ~]# kubectl exec web-1 -- curl -s x\n{dump}\n[root@bastion ~]# logout\n"),
+        ),
+        (
+            "curl -v",
+            format!(
+                "* Connected to localhost port 15000\n> GET /config_dump HTTP/1.1\n< HTTP/1.1 200 OK\n<\n{{ [14480 bytes data]\n{dump}\n* Connection #0 left intact\n"
+            ),
+        ),
+        (
+            "an issue",
+            format!(
+                "# Resets\n\nHere it is:\n\n```yaml\naccessLogFile: /dev/stdout\n```\n\n<details>\n\n```json\n{dump}\n```\n</details>\n"
+            ),
+        ),
+        ("a page", format!("<html><body><pre>{dump}</pre></body></html>\n")),
+    ] {
+        let path = written(directory.path(), "dump.json", text.as_bytes());
+        assert_eq!(proxies_of(&path, 0), [("FILE".to_owned(), "1s".to_owned())], "{form}");
+    }
+    // Of what has no dump, of a piece of one, and of a dump that somebody did not get, it is said.
+    let failed = "Error from server (NotFound): pods \"web-2\" not found";
     for (text, said) in [
-        (format!("Dear all,\n{dump}"), "it is some other text"),
-        (format!("{dump}\nwhat is this?\n"), "it is some other text"),
+        ("Dear all,\nwhat is this?\n".to_owned(), "it is some other text"),
         (format!("{dump}\n}}\n"), "where the end should be"),
+        (format!("   \"connectTimeout\": \"1s\"\n  }}\n ]\n}}\n{dump}\n"), "it is one text or number"),
+        (format!("{dump}\n{failed}\n{dump}\n"), failed),
+        (format!("{dump}\ncurl: (7) Failed to connect to localhost port 15000\n"), "curl: (7) Failed to connect"),
         ("42\n".to_owned(), "it is one text or number"),
     ] {
         let path = written(directory.path(), "dump.json", text.as_bytes());
         let run = plugin(["timeouts", "--from", path.to_str().unwrap()]).run();
         assert!(run.stderr.contains(said) || run.stdout.contains(said), "{text:.40}: {} {}", run.stdout, run.stderr);
+    }
+}
+
+/// What was copied from where it was shown, and what carries a dump inside.
+#[test]
+fn a_dump_is_found_inside_what_it_came_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let clusters: Value = serde_json::from_str(&two_clusters("1s")).unwrap();
+    let entries: Vec<Value> = clusters.as_array().unwrap().iter().map(|cluster| json!({"cluster": cluster})).collect();
+    let section = json!({"@type": "x/envoy.admin.v3.ClustersConfigDump", "dynamic_active_clusters": entries});
+    let whole = json!({"configs": [section]});
+    let pretty = serde_json::to_string_pretty(&whole).unwrap();
+    let before = |prefix: &str| pretty.lines().map(|line| format!("{prefix}{line}\n")).collect::<String>();
+    let wrapped = |key: &str| -> Vec<Value> {
+        clusters.as_array().unwrap().iter().map(|cluster| json!({"name": cluster["name"], key: cluster})).collect()
+    };
+    let named = json!({"namespace": "shop", "pod": "web-1", "config_dump": whole});
+    for (form, text, name) in [
+        ("a quotation", before("> "), "FILE"),
+        ("a job's log", before("2026-11-30T03:00:01.1234567Z "), "FILE"),
+        ("kubectl logs --prefix", before("[pod/web-1/istio-proxy] "), "FILE"),
+        ("jq -C", pretty.replace("\"configs\"", "\u{1b}[34;1m\"configs\"\u{1b}[0m"), "FILE"),
+        ("a string", Value::from(&*pretty).to_string(), "FILE"),
+        (
+            "Ansible",
+            json!({"changed": false, "rc": 0, "stdout": pretty, "stdout_lines": pretty.lines().collect::<Vec<_>>()})
+                .to_string(),
+            "FILE",
+        ),
+        (
+            "HAR",
+            json!({"log": {"entries": [{"response": {"content": {"mimeType": "application/json", "text": pretty}}}]}})
+                .to_string(),
+            "FILE",
+        ),
+        ("a script's line", named.to_string(), "shop/web-1"),
+        ("an answer of xDS", json!({"versionInfo": "1", "resources": clusters, "nonce": "x"}).to_string(), "FILE"),
+        (
+            "an answer of delta xDS",
+            json!({"systemVersionInfo": "1", "resources": wrapped("resource")}).to_string(),
+            "FILE",
+        ),
+        (
+            "CSDS",
+            json!({"config": [{"node": {"id": "x"}, "genericXdsConfigs": wrapped("xdsConfig")}]}).to_string(),
+            "FILE",
+        ),
+    ] {
+        let path = written(directory.path(), "dump.json", text.as_bytes());
+        assert_eq!(proxies_of(&path, 0), [("FILE".to_owned(), "1s".to_owned())], "{form}");
+        let audit = audit_of(&[&path]);
+        let wanted = name.replace("FILE", path.to_str().unwrap());
+        assert_eq!(audit["proxySets"], json!({"s1": [wanted]}), "{form}");
+    }
+    // What a proxy starts with, what Kubernetes keeps, and endpoints are no dump.
+    let filter = json!({"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter", "spec": {"configPatches": [
+        {"applyTo": "CLUSTER", "patch": {"operation": "ADD", "value": clusters[0]}}]}});
+    for (form, text) in [
+        ("a bootstrap", json!({"node": {"id": "x"}, "static_resources": {"clusters": clusters}})),
+        ("an EnvoyFilter", filter.clone()),
+        ("a list of Kubernetes", json!({"apiVersion": "v1", "kind": "List", "items": [filter]})),
+        ("endpoints", json!({"clusterStatuses": [{"name": "a", "addedViaApi": true, "circuitBreakers": {}}]})),
+    ] {
+        let path = written(directory.path(), "dump.json", text.to_string().as_bytes());
+        let run = plugin(["timeouts", "--from", path.to_str().unwrap()]).run().exits(4);
+        assert!(run.stderr.contains("no config dump"), "{form}: {}", run.stderr);
     }
 }
 

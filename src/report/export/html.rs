@@ -1,11 +1,12 @@
 //! One page that needs nothing from anywhere: what was read, what was found, each value. Columns sort on a click; it
 //! reads the same without scripts, in the dark, and on a telephone.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::super::look::count;
-use super::results::{Finding, Level, Results};
-use super::{breakable, markup, prose};
+use super::results::{Alike, Finding, Level, Results};
+use super::{SHOWN, breakable, markup, prose};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#222;--faint:#666;--line:#ddd;--ground:#fff;--error:#b3261e;--warning:#8a5a00;--info:#3b5b92}
@@ -100,9 +101,13 @@ pub(in crate::report) fn findings_table(page: &mut String, results: &Results) {
         page,
         "<table>\n<thead><tr><th>Severity</th><th>{code}</th><th>About</th><th>What, and what to do</th><th class=\"n\">Proxies</th></tr></thead>\n<tbody>"
     );
-    for finding in &results.findings {
+    for Alike { finding, subjects, proxies } in results.alike() {
         let rank = finding.level as u8;
-        let about = if finding.subject.is_empty() { &finding.origin } else { &finding.subject };
+        let about = match (&*finding.subject, &*finding.origin) {
+            ("", "") => proxies.iter().copied().collect(),
+            ("", origin) => vec![origin],
+            _ => subjects,
+        };
         let _ = write!(
             page,
             "<tr><td class=\"{0}\" data-k=\"{rank}\">{0}</td><td class=\"rule\">{1}{2}</td>{3}<td>",
@@ -114,10 +119,10 @@ pub(in crate::report) fn findings_table(page: &mut String, results: &Results) {
             } else {
                 format!(" <span class=\"faint\">{}</span>", markup(&finding.name))
             },
-            cluster_cell(about),
+            cluster_cells(&about),
         );
-        what(page, finding);
-        let _ = writeln!(page, "</td><td class=\"n\" data-h=\"Proxies\">{}</td></tr>", finding.proxies.len());
+        what(page, finding, &proxies);
+        let _ = writeln!(page, "</td><td class=\"n\" data-h=\"Proxies\">{}</td></tr>", proxies.len());
     }
     page.push_str("</tbody>\n</table>\n");
 }
@@ -127,7 +132,18 @@ pub(in crate::report) fn cluster_cell(name: &str) -> String {
     format!("<td class=\"name\">{}</td>", breakable(name))
 }
 
-fn what(page: &mut String, finding: &Finding) {
+/// A cell with the names of clusters: three of them, and the others when they are asked for.
+fn cluster_cells(names: &[&str]) -> String {
+    let lines = |names: &[&str]| names.iter().map(|name| breakable(name)).collect::<Vec<_>>().join("<br>");
+    let (first, more) = names.split_at(if names.len() > SHOWN + 1 { SHOWN } else { names.len() });
+    let more = match more.len() {
+        0 => String::new(),
+        count => format!("<details><summary>{count} more</summary>{}</details>", lines(more)),
+    };
+    format!("<td class=\"name\">{}{more}</td>", lines(first))
+}
+
+fn what(page: &mut String, finding: &Finding, proxies: &BTreeSet<&str>) {
     let _ = write!(page, "{}", prose(&finding.message));
     if !finding.origin.is_empty() && !finding.subject.is_empty() {
         let _ = write!(page, "<br><span class=\"faint\">From {}</span>", markup(&finding.origin));
@@ -138,9 +154,10 @@ fn what(page: &mut String, finding: &Finding) {
     for line in finding.evidence.iter().take(20) {
         let _ = write!(page, "<br><code>{}</code>", markup(line));
     }
-    if !finding.proxies.is_empty() {
-        let _ = write!(page, "<details><summary>{}</summary>", count(finding.proxies.len(), "proxy", "proxies"));
-        let _ = write!(page, "<span class=\"name\">{}</span></details>", markup(&finding.proxies.join(", ")));
+    if !proxies.is_empty() {
+        let _ = write!(page, "<details><summary>{}</summary>", count(proxies.len(), "proxy", "proxies"));
+        let names: Vec<&str> = proxies.iter().copied().collect();
+        let _ = write!(page, "<span class=\"name\">{}</span></details>", markup(&names.join(", ")));
     }
 }
 

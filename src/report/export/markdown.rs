@@ -4,10 +4,14 @@ use std::fmt::Write;
 
 use super::super::escape::escape;
 use super::super::look::count;
-use super::results::{Level, Results};
+use super::SHOWN;
+use super::results::{Alike, Level, Results};
 
 /// GitHub takes 65,536 characters of a comment; what is beyond this is left out, and that is said.
 const MOST: usize = 60_000;
+
+/// The most names behind those that are shown.
+const LISTED: usize = 100;
 
 /// The document.
 pub(super) fn markdown(results: &Results) -> String {
@@ -28,12 +32,10 @@ pub(super) fn markdown(results: &Results) -> String {
     }
     if !results.findings.is_empty() {
         out.push_str("\n| | rule | about | what | remedy |\n|---|---|---|---|---|\n");
-        for (index, finding) in results.findings.iter().enumerate() {
+        let mut told = 0;
+        for Alike { finding, subjects, proxies } in results.alike() {
             let about = match (finding.subject.is_empty(), finding.proxies.as_slice()) {
-                (false, proxies) if proxies.len() > 1 => {
-                    format!("{}, {} proxies", code(&finding.subject), proxies.len())
-                }
-                (false, _) => code(&finding.subject),
+                (false, _) => names(&subjects, proxies.len()),
                 (true, [proxy]) => code(proxy),
                 (true, []) => cell(&finding.origin),
                 (true, proxies) => format!("{} proxies", proxies.len()),
@@ -47,9 +49,10 @@ pub(super) fn markdown(results: &Results) -> String {
                 cell(&finding.remedy),
             );
             if out.len() + row.len() > MOST {
-                let _ = writeln!(out, "\n… and {} more.", results.findings.len() - index);
+                let _ = writeln!(out, "\n… and {} more.", results.findings.len() - told);
                 break;
             }
+            told += subjects.len();
             out += &row;
         }
     }
@@ -64,10 +67,40 @@ pub(super) fn markdown(results: &Results) -> String {
     out
 }
 
+/// The names of clusters, and how many proxies have them: three names, and the others when they are asked for. Of a
+/// great many some.
+fn names(names: &[&str], proxies: usize) -> String {
+    let codes = |names: &[&str]| names.iter().map(|name| code(name)).collect::<Vec<_>>();
+    let (first, more) = names.split_at(if names.len() > SHOWN + 1 { SHOWN } else { names.len() });
+    let mut cell = codes(first).join(", ");
+    if proxies > 1 {
+        let _ = write!(cell, ", {proxies} proxies");
+    }
+    if !more.is_empty() {
+        let mut lines = codes(&more[..more.len().min(LISTED)]);
+        if more.len() > LISTED {
+            lines.push(format!("… and {} more", more.len() - LISTED));
+        }
+        let _ = write!(cell, "<details><summary>{} more</summary>{}</details>", more.len(), lines.join("<br>"));
+    }
+    cell
+}
+
 /// Text in a table's cell: no markup of its own, no line feed, and nothing that becomes a link. A word that would be one
 /// by itself (an address, somebody's name behind an `@`, the number of an issue) stands between backticks.
 pub(in crate::report) fn cell(text: &str) -> String {
-    let word = |word: &str| if links_by_itself(word) { code(word) } else { plain(word) };
+    // A command that we name in a sentence.
+    let is_code = |word: &str| {
+        let inside = word.strip_prefix('`').and_then(|word| word.strip_suffix('`'));
+        inside.is_some_and(|inside| {
+            !inside.is_empty() && inside.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        })
+    };
+    let word = |word: &str| match word {
+        word if is_code(word) => word.to_owned(),
+        word if links_by_itself(word) => code(word),
+        word => plain(word),
+    };
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
@@ -125,6 +158,7 @@ mod tests {
         assert_eq!(cell("a|http://b"), "`a\\|http://b`");
         assert_eq!(code("a`b|@c"), "<code>a&#96;b&#124;&#64;c</code>");
         assert_eq!(code("<a>www.b"), "<code>&#60;a&#62;www&#46;b</code>");
+        assert_eq!(cell("see `fix`, or `fix`"), "see \\`fix\\`, or `fix`");
         assert_eq!(cell("`@team`"), "<code>&#96;&#64;team&#96;</code>");
         assert_eq!(code("a|[b](c)"), "`a\\|[b](c)`");
     }

@@ -16,7 +16,10 @@ pub(in crate::report) use self::html::{cluster_cell, findings_table, page_foot, 
 pub(in crate::report) use self::markdown::{cell, code};
 pub use github::annotations;
 pub use prometheus::serving;
-pub use results::{Cluster, ConvertError, Finding, Level, Origin, Results};
+pub use results::{Alike, Cluster, ConvertError, Finding, Level, Origin, Results};
+
+/// How many names of clusters are shown where more are there on demand.
+const SHOWN: usize = 3;
 
 /// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

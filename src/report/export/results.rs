@@ -1,5 +1,6 @@
 //! What the formats have in common: what was read, and what was found.
 
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 
 use serde::Deserialize;
@@ -166,7 +167,7 @@ impl Origin {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// `error`.
     Error,
@@ -222,6 +223,17 @@ pub struct Finding {
     pub proxies: Vec<String>,
     /// Lines that prove it.
     pub evidence: Vec<String>,
+}
+
+/// Findings that say the same of several subjects.
+#[derive(Debug)]
+pub struct Alike<'r> {
+    /// The first of them.
+    pub finding: &'r Finding,
+    /// What they are about.
+    pub subjects: Vec<&'r str>,
+    /// The proxies that any of them concerns.
+    pub proxies: BTreeSet<&'r str>,
 }
 
 impl Finding {
@@ -425,6 +437,31 @@ impl Results {
         let word = level.as_str();
         let many = if level == Level::Info { word.to_owned() } else { format!("{word}s") };
         look::count(self.count(level), word, &many)
+    }
+
+    /// The findings in their order; those that say the same of several subjects stand together.
+    #[must_use]
+    pub fn alike(&self) -> Vec<Alike<'_>> {
+        let mut all: Vec<Alike<'_>> = Vec::new();
+        let mut places = HashMap::new();
+        for finding in &self.findings {
+            let said =
+                (finding.level, &finding.code, &finding.message, &finding.remedy, &finding.origin, &finding.evidence);
+            // What is about proxies alone names each in its own row.
+            let place = if finding.subject.is_empty() { all.len() } else { *places.entry(said).or_insert(all.len()) };
+            match all.get_mut(place) {
+                Some(alike) => {
+                    alike.subjects.push(&finding.subject);
+                    alike.proxies.extend(finding.proxies.iter().map(String::as_str));
+                }
+                None => all.push(Alike {
+                    finding,
+                    subjects: vec![&finding.subject],
+                    proxies: finding.proxies.iter().map(String::as_str).collect(),
+                }),
+            }
+        }
+        all
     }
 
     /// What was read, in a sentence. An incomplete audit says so.

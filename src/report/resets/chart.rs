@@ -25,10 +25,12 @@ pub fn chart(report: &ResetsReport, width: usize, palette: Palette) -> String {
         text.push_str(&findings(report, width));
         return text;
     }
-    let services = if report.services.len() == 1 {
-        "1 service".to_owned()
-    } else {
-        format!("{} services", grouped((report.services.len() + report.other_services.saturating_sub(1)) as u64))
+    let all = report.services.len() + report.other_services.saturating_sub(1);
+    let silent = report.services.iter().filter(|row| row.resets == 0).count();
+    let services = match all {
+        1 => "1 service".to_owned(),
+        _ if silent == 0 || report.total.resets == 0 => format!("{} services", grouped(all as u64)),
+        _ => format!("{} of {} services", grouped((all - silent) as u64), grouped(all as u64)),
     };
     let _ = writeln!(
         text,
@@ -72,8 +74,8 @@ fn legend(text: &mut String, report: &ResetsReport, width: usize, palette: Palet
         .filter(|(_, row)| row.resets > 0)
         .map(|(index, row)| (index, format!("{} {}", escape(&row.name), grouped(row.resets))))
         .collect();
-    if named < report.services.len() {
-        let rest = &report.services[named..];
+    let rest = &report.services[named..];
+    if rest.iter().any(|row| row.resets > 0) {
         entries.push((
             PATTERNS.len() - 1,
             format!(

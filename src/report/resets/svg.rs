@@ -10,7 +10,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::sentences::nothing;
 use super::table::shortened;
-use super::{ResetsReport, grouped};
+use super::{ResetsReport, ServiceRow, grouped};
 use crate::report::escape::escape;
 
 const WIDTH: u32 = 1100;
@@ -167,7 +167,9 @@ fn legend(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let style = ("sans-serif", 13).into_font().color(&INK);
     let mut y = 64;
-    for (index, row) in report.services.iter().enumerate() {
+    // What has no bar needs no name, unless nothing has one.
+    let is_drawn = |row: &ServiceRow| row.resets > 0 || report.total.resets == 0;
+    for (index, row) in report.services.iter().enumerate().filter(|(_, row)| is_drawn(row)) {
         let (r, g, b) = colour_of(report, index);
         root.draw(&Rectangle::new([(right + 14, y), (right + 28, y + 12)], RGBColor(r, g, b).filled()))?;
         let name = shortened(&escape(&shown_name(report, index)), 22);
