@@ -12,7 +12,7 @@ use super::file_error::FileError;
 use super::ingest::{Ingest, Reading};
 use crate::decode::copied;
 use crate::decode::dump::{self, DumpError, Item, Node};
-use crate::decode::dump_forms::{self, MAX_DOCUMENT, MAX_YAML, OneDump};
+use crate::decode::dump_forms::{self, MAX_YAML, OneDump};
 use crate::decode::last_updated;
 use crate::decode::snapshot;
 use crate::decode::{ElementError, Shape};
@@ -380,7 +380,7 @@ fn each_file(inputs: &[String], limits: &ArchiveLimits, take: &mut dyn FnMut(Fil
                 let uncovered;
                 let mut copied;
                 let reader: &mut dyn BufRead = if copied::is_copied(reader.fill_buf().map_err(InputError::from)?) {
-                    uncovered = copied::plain(&whole(reader, MAX_DOCUMENT)?);
+                    uncovered = copied::plain(&whole(reader, MAX_YAML)?);
                     copied = uncovered.as_bytes();
                     &mut copied
                 } else {
@@ -476,11 +476,10 @@ fn yaml(
 fn whole(reader: &mut dyn BufRead, most: usize) -> Result<String, FileError> {
     let mut bytes = Vec::new();
     reader.take(most as u64 + 1).read_to_end(&mut bytes).map_err(InputError::from)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
     if bytes.len() > most {
         return Err(ReadError::Dump(ElementError::TooLarge(most).into()).into());
     }
-    Ok(text)
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// Whether a bug report's pod is a ztunnel, by its name or by what its dump begins with.

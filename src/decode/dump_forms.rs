@@ -112,13 +112,12 @@ fn carried(json: &str, depth: usize) -> Vec<Carried> {
             elements.into_iter().flat_map(|element| carried(element.get(), depth + 1)).collect()
         }
         Some(b'{') => {
-            if is_element(json) {
-                let is_section = members(json)
-                    .is_some_and(|members| members.iter().any(|(key, _)| OF_SECTION.contains(&key.as_str())));
+            let members = members(json).unwrap_or_default();
+            if are_element(&members) {
+                let is_section = members.iter().any(|(key, _)| OF_SECTION.contains(&key.as_str()));
                 let dump = || Carried::Dump(OneDump { proxy: None, json: format!("[{json}]") });
                 return vec![if is_section { dump() } else { Carried::Cluster(json.to_owned()) }];
             }
-            let members = members(json).unwrap_or_default();
             let value =
                 |names: &[&str]| members.iter().find(|(key, _)| names.contains(&key.as_str())).map(|(_, value)| *value);
             let text = |names: &[&str]| value(names).and_then(|value| serde_json::from_str::<String>(value).ok());
@@ -294,7 +293,11 @@ pub(super) fn is_cluster(json: &[u8]) -> bool {
 
 /// Whether an object is one element of a dump: it says so by its type, or has what only those have.
 fn is_element(json: &str) -> bool {
-    let Some(members) = members(json) else { return false };
+    members(json).is_some_and(|members| are_element(&members))
+}
+
+/// The same of an object's members.
+fn are_element(members: &[(String, &str)]) -> bool {
     let value = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
     let has = |names: &[&str]| members.iter().any(|(key, _)| names.contains(&key.as_str()));
     if let Some(url) = value("@type") {

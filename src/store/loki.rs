@@ -15,6 +15,7 @@ use crate::reach::{Web, WebError, WebRequest};
 
 const NAME: &str = "Loki";
 const RANGE: &str = "/loki/api/v1/query_range";
+const INSTANT: &str = "/loki/api/v1/query";
 /// Where the line of an entry is put among its labels.
 const LINE: &str = "line";
 const SAMPLE: usize = 200;
@@ -29,6 +30,9 @@ pub struct Loki<'c> {
     web: Web<'c>,
     known: Mutex<Known>,
 }
+
+/// Counts by the values of the grouping labels and the beginning of the step.
+type Counts = BTreeMap<(Vec<String>, i64), u64>;
 
 /// From which end entries come, and how many of them.
 #[derive(Clone, Copy)]
@@ -206,25 +210,38 @@ impl<'c> Loki<'c> {
         }
     }
 
-    /// Counts what is selected by source and step. Where it refuses a stretch as too much, a shorter one is asked for.
-    async fn count_into(
+    /// Counts what is selected by source and step.
+    async fn count_into(&self, counts: &mut Counts, ask: &Ask, step: i64, selected: &str) -> Result<(), StoreError> {
+        let step_of = |at: Timestamp| at.as_second().div_euclid(step) * step;
+        let at = |second: i64| Timestamp::from_second(second).unwrap_or_default();
+        // Whole steps are counted many at once; what lies before the first and behind the last, each by itself.
+        let (since, until) = (step_of(ask.since), step_of(ask.until));
+        let first = if at(since) == ask.since { since } else { since + step };
+        if since < first {
+            self.count_part(counts, ask, (ask.since, ask.until.min(at(first))), since, selected).await?;
+        }
+        self.count_steps(counts, ask, step, (first, until), selected).await?;
+        if first <= until && at(until) < ask.until {
+            self.count_part(counts, ask, (at(until), ask.until), until, selected).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts each step between two of their beginnings. Where it refuses a stretch as too much, a shorter one is asked
+    /// for.
+    async fn count_steps(
         &self,
-        counts: &mut BTreeMap<(Vec<String>, i64), u64>,
+        counts: &mut Counts,
         ask: &Ask,
         step: i64,
+        (mut from, last): (i64, i64),
         selected: &str,
     ) -> Result<(), StoreError> {
         let names = ask.fields.groups();
-        // An evaluation counts what is younger than a step before it and no younger than itself: with an offset, it counts
-        // the step from its first moment on. It is the least that there is: of less than a millisecond's, Loki 3.7 counts
-        // nothing. Times that are no multiple of the step would be moved to one (pkg/querier/queryrange/splitters.go,
+        // Times that are no multiple of the step would be moved to one (pkg/querier/queryrange/splitters.go,
         // alignStartEnd).
-        let query = format!("sum by ({}) (count_over_time({selected}[{step}s] offset 1ms))", names.join(","));
-        // Whole steps, the last of them no further than it must be: the next stretch may begin there.
-        let last = ask.until.checked_add(SignedDuration::from_nanos(999_999_999)).unwrap_or(ask.until).as_second();
-        let last = (last + step - 1).div_euclid(step) * step;
+        let query = counting(&names, selected, &format!("{step}s"));
         let mut length = COUNTED.as_secs().max(step) / step * step;
-        let mut from = ask.since.as_second().div_euclid(step) * step;
         while from < last {
             let to = (from + length).min(last);
             let request = WebRequest::get(RANGE)
@@ -241,10 +258,8 @@ impl<'c> Loki<'c> {
                 }
                 outcome => outcome?,
             };
-            for series in answer["data"]["result"].as_array().into_iter().flatten() {
-                let label = |name: &&str| series["metric"][*name].as_str().unwrap_or_default().to_owned();
-                let values: Vec<String> = names.iter().map(label).collect();
-                for (at, count) in series["values"].as_array().into_iter().flatten().filter_map(point) {
+            for (values, points) in series(&answer, &names) {
+                for (at, count) in points["values"].as_array().into_iter().flatten().filter_map(point) {
                     // Where it splits a query, the moment between two parts may be evaluated by both.
                     if from < at && at <= to && count > 0 {
                         counts.insert((values.clone(), at - step), count);
@@ -256,7 +271,34 @@ impl<'c> Loki<'c> {
         Ok(())
     }
 
-    /// Counts are of whole steps: the first and the last entry say how much of theirs has any.
+    /// Counts a part of the step that begins at `step`.
+    async fn count_part(
+        &self,
+        counts: &mut Counts,
+        ask: &Ask,
+        (from, to): (Timestamp, Timestamp),
+        step: i64,
+        selected: &str,
+    ) -> Result<(), StoreError> {
+        // It knows ranges of whole milliseconds.
+        let (from, to) = (from.as_millisecond(), to.as_millisecond());
+        if from >= to {
+            return Ok(());
+        }
+        let names = ask.fields.groups();
+        let request = WebRequest::get(INSTANT)
+            .with("query", counting(&names, selected, &format!("{}ms", to - from)))
+            .with("time", format!("{to}000000"));
+        let answer = self.ask(&request, ask).await?;
+        for (values, points) in series(&answer, &names) {
+            if let Some((_, count)) = point(&points["value"]).filter(|(_, count)| *count > 0) {
+                counts.insert((values, step), count);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is counted says nothing of when in a step it was: the first and the last entry say how much of theirs has any.
     async fn see_ends(&self, ask: &Ask, step: i64, groups: &mut [Group]) -> Result<(), StoreError> {
         let query = self.query(ask, &[], "");
         let mut ends = [ask.since, ask.until];
@@ -285,6 +327,20 @@ fn refused(error: WebError) -> StoreError {
         }
         error => error.into(),
     }
+}
+
+/// What an evaluation counts: what is younger than a range before it and no younger than itself. With an offset, it counts
+/// the range from its first moment on. It is the least that there is: of less than a millisecond's, Loki 3.7 counts nothing.
+fn counting(names: &[&str], selected: &str, range: &str) -> String {
+    format!("sum by ({}) (count_over_time({selected}[{range}] offset 1ms))", names.join(","))
+}
+
+/// The series of an answer, each with its values of these labels.
+fn series<'a>(answer: &'a Value, names: &'a [&str]) -> impl Iterator<Item = (Vec<String>, &'a Value)> {
+    answer["data"]["result"].as_array().into_iter().flatten().map(|series| {
+        let label = |name: &&str| series["metric"][*name].as_str().unwrap_or_default().to_owned();
+        (names.iter().map(label).collect(), series)
+    })
 }
 
 /// A point of a series: its second, and its count.
@@ -422,7 +478,7 @@ impl LogStore for Loki<'_> {
     fn count<'a>(&'a self, ask: &'a Ask, step: i64) -> BoxFuture<'a, Result<Vec<Group>, StoreError>> {
         Box::pin(async move {
             let selected = self.query(ask, &[], "");
-            let mut counts = BTreeMap::new();
+            let mut counts = Counts::new();
             match self.count_into(&mut counts, ask, step, &selected).await {
                 // More pods than it counts at once: by the last letter of their names, which is drawn by lot for most.
                 Err(StoreError::Refused { message, .. })

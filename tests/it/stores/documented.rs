@@ -92,8 +92,21 @@ fn loki_of(asked: &Asked, lines: Lines) -> Said {
     }
     let query = parameter(asked, "query");
     let number = |name: &str| parameter(asked, name).parse::<i128>().unwrap();
-    let (start, end) = (number("start"), number("end"));
     let labels = |pod: &str| json!({"namespace": "shop", "pod": pod, "container": "app"});
+    if asked.line.starts_with("GET /loki/api/v1/query?") {
+        let range = query.rsplit_once('[').and_then(|(_, rest)| rest.strip_suffix("ms] offset 1ms))")).unwrap();
+        let (end, range) = (number("time") - 1_000_000, range.parse::<i128>().unwrap() * 1_000_000);
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, pod, _) in lines.iter().filter(|(time, ..)| end - range < *time && *time <= end) {
+            *counts.entry(pod).or_default() += 1;
+        }
+        let result: Vec<Value> = counts
+            .into_iter()
+            .map(|(pod, count)| json!({"metric": labels(pod), "value": [end as f64 / 1e9, count.to_string()]}))
+            .collect();
+        return Said::ok(json!({"status": "success", "data": {"resultType": "vector", "result": result}}).to_string());
+    }
+    let (start, end) = (number("start"), number("end"));
     if let Some(step) = query.strip_prefix("sum by (namespace,pod,container) (count_over_time({") {
         assert!(step.contains("namespace=\"shop\"") && step.ends_with("s] offset 1ms))"), "{query}");
         let step = number("step") * 1_000_000_000;
@@ -181,6 +194,23 @@ fn loki_is_asked_as_it_is_documented() {
         "{asked}"
     );
     assert!(asked.contains("direction=forward") && asked.contains("limit=100"), "{asked}");
+    // A moment within a step has on each side what lies there.
+    let at =
+        ["--mark", "2026-11-20T10:23:45Z=change", "--since", "2026-11-20T10:03:02Z", "--until", "2026-11-20T10:47:31Z"];
+    let options = [&at[..], &["--by", "hour", "-o", "json"]].concat();
+    let marked: Value = serde_json::from_str(
+        &plugin([&["resets", "--loki", &server.url, "-n", "shop"], &options[..]].concat()).run().exits(0).stdout,
+    )
+    .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    write_pods(directory.path(), lines());
+    let from = directory.path().display().to_string();
+    let files: Value =
+        serde_json::from_str(&plugin([&["resets", "--from", &from], &options[..]].concat()).run().exits(0).stdout)
+            .unwrap();
+    for part in ["total", "services", "buckets", "marks"] {
+        assert_eq!(marked[part], files[part], "{part}");
+    }
     // What stands around failures is read, too, where not everything is.
     let server = Server::start(|asked| loki_of(asked, traces()));
     let mut args = vec!["resets", "--loki", &server.url, "-n", "shop"];
