@@ -139,7 +139,7 @@ mod tests {
             (b"<html>", "the answer is not one of Prometheus' HTTP API: expected value at line 1 column 1"),
             (
                 br#"{"status":"success","data":{"resultType":"matrix","result":"SECRET"}}"#,
-                "the answer is not one of Prometheus' HTTP API: this is not what should stand here at line 1 column 71",
+                "the answer is not one of Prometheus' HTTP API: this is not what should stand here at line 1 column 67",
             ),
         ] {
             assert_eq!(matrix(body).unwrap_err().to_string(), message);

@@ -57,7 +57,8 @@ fn without_credentials(text: &str) -> Cow<'_, str> {
 pub(crate) fn outside(text: &str) -> String {
     // Titles stand at the beginning, and no page is searched to its end for one.
     let text = &without_credentials(&text[..text.floor_char_boundary(64 << 10)]);
-    let lower = text.trim_start().get(..15).unwrap_or_default().to_ascii_lowercase();
+    let begin = text.trim_start();
+    let lower = begin[..begin.floor_char_boundary(15)].to_ascii_lowercase();
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
         let title = title(text).map(one_line).filter(|title| !title.is_empty());
         return title.map_or_else(|| "a page of HTML".to_owned(), |title| format!("a page of HTML: {title:?}"));
@@ -125,6 +126,8 @@ mod tests {
         let page = format!("\n<!DOCTYPE html><html><head>\n<TITLE lang=en>503\n Busy</TITLE>{}", "x".repeat(1 << 20));
         assert_eq!(outside(&page), "a page of HTML: \"503 Busy\"");
         assert_eq!(outside("<html><body>no title"), "a page of HTML");
+        assert_eq!(outside("<html>"), "a page of HTML");
+        assert_eq!(outside("<html><title>\u{e4}</title>"), "a page of HTML: \"\u{e4}\"");
         assert_eq!(outside("<title>"), "<title>");
         assert_eq!(outside("ä"), "ä");
         assert_eq!(outside_bytes(b"\xFFx"), "\u{FFFD}x");
