@@ -269,10 +269,12 @@ pub(crate) fn yaml_edit(bytes: &[u8]) {
     let _ = yaml_edit::set(&text, &[&["meshConfig"], &["connectTimeout"]], "10s");
 }
 
-/// YAML that people write, read with its places: those of a mistake lie in the text.
+/// YAML that people write, read with its places: those of a mistake lie in the text. In YAML a carriage return ends a line,
+/// too.
 pub(crate) fn located(bytes: &[u8]) {
     let text = utf8(bytes);
     if let Err(mistake) = located::read(&text) {
-        assert!(mistake.at.line <= text.lines().count() + 1, "{mistake}");
+        let lines = text.replace("\r\n", "\n").matches(['\n', '\r']).count() + 1;
+        assert!(mistake.at.line <= lines, "{mistake}");
     }
 }

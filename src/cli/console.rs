@@ -1,4 +1,5 @@
-//! The one place that writes: data to stdout, everything else to stderr.
+//! The one place that writes: data to stdout, everything else to stderr. Whatever is forgotten elsewhere, nothing passes
+//! here that could do something to a terminal.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,7 +9,7 @@ use terminal_size::{Height, Width, terminal_size_of};
 use super::failure::Failure;
 use crate::model::Scope;
 use crate::report::Palette;
-use crate::report::escape::escape;
+use crate::report::escape::{escape, harmless};
 use crate::report::look::Look;
 use crate::report::table::{self, TOOLS, wrap};
 
@@ -88,7 +89,7 @@ impl Console {
 
     /// Writes a result.
     pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
-        self.print_with(|out| Ok(out.write_all(text.as_bytes())?))
+        self.print_with(|out| Ok(out.write_all(harmless(text, self.out.is_coloured()).as_bytes())?))
     }
 
     /// Writes a result piece by piece.
@@ -134,6 +135,7 @@ impl Console {
 
     pub(super) fn say(self, text: &str) {
         let columns = self.err_columns.unwrap_or(usize::MAX);
+        let text = harmless(text, self.err.is_coloured());
         let fitted: Vec<String> = text.lines().map(|line| fit(line, columns)).collect();
         // Nowhere is left to say that stderr cannot be written to.
         let _ = writeln!(io::stderr(), "{}", fitted.join("\n"));

@@ -1,6 +1,5 @@
 //! Files that flags name, of which each is read within a bound.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -25,8 +24,8 @@ pub(super) fn bounded(reader: impl Read) -> impl Read {
     BufReader::new(Weighed::new(reader, MAX_DOCUMENT))
 }
 
-/// A small file: a token, a password, certificates.
-pub(super) fn small(path: &Path) -> std::io::Result<Vec<u8>> {
-    at_most(File::open(path)?, MAX_SECRET)?
+/// A small file: a token, a password, certificates. It may be a pipe, as a shell makes it of `<(…)`.
+pub(super) fn small(path: &Path, until: Until) -> std::io::Result<Vec<u8>> {
+    at_most(open(path, until)?, MAX_SECRET)?
         .ok_or_else(|| std::io::Error::other(format!("it is larger than {} MiB", MAX_SECRET >> 20)))
 }

@@ -1,6 +1,8 @@
 //! What help shows and in which order: what a command does, examples, its own flags, exit codes. The flags that say
 //! which cluster and as whom are the same for all; `-h` leaves them to `options`, as kubectl does.
 
+use std::borrow::Cow;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -11,6 +13,7 @@ use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::kube_args::KubeArgs;
 use super::{GlobalArgs, complete};
+use crate::report::escape::harmless;
 use crate::report::table;
 
 /// Headings of flags that every command shares.
@@ -82,7 +85,12 @@ pub(super) fn answer(mut error: clap::Error, name: &'static str) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     name_ours(&mut error);
-    let _ = error.print();
+    // What was typed may come from anywhere, such as a variable of a script.
+    let text = error.render().to_string();
+    let _ = match harmless(&text, false) {
+        Cow::Borrowed(_) => error.print(),
+        Cow::Owned(text) => std::io::stderr().write_all(text.as_bytes()),
+    };
     ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 })
 }
 

@@ -38,6 +38,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::model::Scope;
+use crate::report::escape::escape;
 use console::{ColorWhen, Console};
 use exit::Exit;
 use failure::{Failure, FailureKind};
@@ -228,8 +229,24 @@ fn trace(verbose: u8) {
         return;
     }
     let filter = tracing_subscriber::EnvFilter::new("off,meshaudit=debug");
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Requests).with_ansi(false);
     let _ = lines.without_time().with_level(false).with_target(false).try_init();
+}
+
+/// Where lines of `-vv` go, each of which comes as a whole.
+struct Requests;
+
+impl std::io::Write for Requests {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = escape(text.strip_suffix('\n').unwrap_or(&text));
+        std::io::stderr().write_all(format!("{text}\n").as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::console::Console;
 use super::failure::Failure;
-use super::given;
 use super::kube_args::{KubeArgs, SelectArgs};
+use super::{given, interrupt};
+use crate::input::Until;
 use crate::k8s::{Connection, Target, WorkloadKind, without_password};
 use crate::model::{Flag, LabelSelector, Need};
 use crate::reach::{Authorization, Limits, Web, WebError, WebFlags, WebIdentity};
@@ -215,7 +216,7 @@ impl StoreArgs {
             Kind::VictoriaLogs => "VictoriaLogs",
         };
         let flags = WebFlags { service, ca: "--store-ca" };
-        let identity = self.identity(kind)?;
+        let identity = self.identity(kind, interrupt::until(Some(limits.deadline)))?;
         let web = match (&cluster.0, place) {
             (Some((connection, namespace, pod, port)), _) => {
                 Web::in_pod(connection, (namespace, pod, *port), identity, limits, flags)
@@ -251,10 +252,10 @@ impl StoreArgs {
         Ok((store, ask))
     }
 
-    fn identity(&self, kind: Kind) -> Result<WebIdentity, Failure> {
+    fn identity(&self, kind: Kind, until: Until) -> Result<WebIdentity, Failure> {
         let secret = |file: &Option<PathBuf>, variable: &str| -> Result<Option<String>, Failure> {
             match file {
-                Some(path) => Ok(Some(text_of(path)?)),
+                Some(path) => Ok(Some(String::from_utf8_lossy(&bytes_of(path, until)?).into_owned())),
                 None => Ok(std::env::var(variable).ok().filter(|value| !value.trim().is_empty())),
             }
         };
@@ -289,23 +290,20 @@ impl StoreArgs {
         }
         let client = match (&self.store_client_certificate, &self.store_client_key) {
             (Some(certificate), Some(key)) => {
-                let mut pem = bytes_of(certificate)?;
+                let mut pem = bytes_of(certificate, until)?;
                 pem.push(b'\n');
-                pem.extend(bytes_of(key)?);
+                pem.extend(bytes_of(key, until)?);
                 Some(pem)
             }
             _ => None,
         };
-        Ok(WebIdentity { authorization, headers, ca: self.store_ca.as_deref().map(bytes_of).transpose()?, client })
+        let ca = self.store_ca.as_deref().map(|path| bytes_of(path, until)).transpose()?;
+        Ok(WebIdentity { authorization, headers, ca, client })
     }
 }
 
-pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
-    given::small(path).map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
-}
-
-fn text_of(path: &Path) -> Result<String, Failure> {
-    Ok(String::from_utf8_lossy(&bytes_of(path)?).into_owned())
+pub(super) fn bytes_of(path: &Path, until: Until) -> Result<Vec<u8>, Failure> {
+    given::small(path, until).map_err(|error| Failure::usage(format!("{} could not be read: {error}", path.display())))
 }
 
 /// `NAMESPACE/NAME[:PORT]`.

@@ -13,6 +13,7 @@ use super::kube_args::{KubeArgs, SelectArgs};
 use crate::collect::{ObjectOptions, read_istio_objects};
 use crate::k8s::{Connection, select};
 use crate::report::document;
+use crate::report::escape::escape;
 
 /// Print the version of this program, of the control planes and of the proxies
 #[derive(Debug, Args)]
@@ -139,15 +140,15 @@ async fn control_planes(connection: &Connection, args: &VersionArgs) -> Vec<Plan
 }
 
 fn text(versions: &Versions) -> String {
-    let unknown = |version: &str| if version.is_empty() { "unknown".to_owned() } else { version.to_owned() };
+    let unknown = |version: &str| if version.is_empty() { "unknown".to_owned() } else { escape(version).into_owned() };
     let mut out = format!("kubectl-meshaudit: {LONG}\n");
     for plane in versions.control_planes.iter().flatten() {
         let _ = writeln!(
             out,
             "control plane:     {}, revision {} in {}",
             unknown(&plane.version),
-            plane.revision,
-            plane.namespace
+            escape(&plane.revision),
+            escape(&plane.namespace)
         );
     }
     if versions.control_planes.as_ref().is_some_and(Vec::is_empty) {

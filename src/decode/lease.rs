@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::parse_error;
-use crate::model::DebugLease;
+use crate::model::{DebugLease, LOG_LEVELS};
 
 const KIND: &str = "DebugLogLease";
 const API_VERSION: &str = "meshaudit/v1";
@@ -30,6 +30,10 @@ pub fn read(text: &[u8]) -> Result<DebugLease, String> {
     let document: Document<DebugLease> = serde_json::from_slice(text).map_err(|error| parse_error::json(&error))?;
     if (&*document.api_version, &*document.kind) != (API_VERSION, KIND) {
         return Err(format!("it is {} {}, not {API_VERSION} {KIND}", document.api_version, document.kind));
+    }
+    // Envoy refuses the whole of a request in which one level is none of its own.
+    if let Some((logger, _)) = document.lease.levels.iter().find(|(_, level)| !LOG_LEVELS.contains(&level.as_str())) {
+        return Err(format!("what it has for {logger:?} is no level"));
     }
     Ok(document.lease)
 }
@@ -63,11 +67,11 @@ mod tests {
         let text = write(&lease).expect("a document");
         assert_eq!(read(&text), Ok(lease));
         // What an earlier version wrote is read as well.
-        let earlier =
-            br#"{"apiVersion": "meshaudit/v1", "kind": "DebugLogLease", "context": "prod", "namespace": "shop",
+        let earlier = r#"{"apiVersion": "meshaudit/v1", "kind": "DebugLogLease", "context": "prod", "namespace": "shop",
             "pod": "web-1", "uid": "0a1b", "restartCount": 2, "adminPort": 15000, "takenAt": "2026-11-23T18:00:00Z",
             "levels": {"pool": "warning"}, "set": ["pool"]}"#;
-        assert_eq!(read(earlier).expect("a lease").cluster, ClusterIdentity::default());
+        assert_eq!(read(earlier.as_bytes()).expect("a lease").cluster, ClusterIdentity::default());
+        assert!(read(earlier.replace("warning", "warn").as_bytes()).is_err());
         for text in ["", "{}", "[]", r#"{"apiVersion":"meshaudit/v1","kind":"TimeoutAudit"}"#, "\u{0}"] {
             assert!(read(text.as_bytes()).is_err(), "{text:?}");
         }

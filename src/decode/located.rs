@@ -1,6 +1,8 @@
 //! YAML whose nodes know where they stand, for files that people write: a mistake is shown by its place, and with
 //! nothing of the text around it.
 
+use std::collections::HashSet;
+
 use granit_parser::{Event, Parser, ScalarStyle};
 
 /// A node and its place.
@@ -117,13 +119,14 @@ fn node<'t>(
         }
         Event::MappingStart(..) => {
             let mut fields: Vec<(String, Place, Node)> = Vec::new();
+            let mut known = HashSet::new();
             loop {
                 let (key, at) = match events.next().ok_or_else(ended)? {
                     (Event::MappingEnd, _) => break,
                     (Event::Scalar(key, ..), at) => (key.into_owned(), at),
                     (_, at) => return Err(at.mistake("a key is expected here")),
                 };
-                if fields.iter().any(|(known, ..)| *known == key) {
+                if !known.insert(key.clone()) {
                     return Err(at.mistake("this key stands here for the second time"));
                 }
                 let next = events.next().ok_or_else(ended)?;

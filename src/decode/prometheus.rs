@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::parse_error;
+
 /// One series of a matrix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrometheusSeries {
@@ -17,8 +19,8 @@ pub struct PrometheusSeries {
 #[derive(Debug, thiserror::Error)]
 pub enum PrometheusDecodeError {
     /// It is not Prometheus' JSON.
-    #[error("the answer is not one of Prometheus' HTTP API")]
-    NotPrometheus(#[source] serde_json::Error),
+    #[error("the answer is not one of Prometheus' HTTP API: {0}")]
+    NotPrometheus(String),
     /// Prometheus says what is wrong.
     #[error("{kind}: {message}")]
     Refused {
@@ -81,7 +83,8 @@ struct Series {
 /// # Errors
 /// When the bytes are no such answer, or the answer is an error.
 pub fn matrix(body: &[u8]) -> Result<Matrix, PrometheusDecodeError> {
-    let answer: Answer = serde_json::from_slice(body).map_err(PrometheusDecodeError::NotPrometheus)?;
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|error| PrometheusDecodeError::NotPrometheus(parse_error::json(&error)))?;
     let Some(data) = answer.data.filter(|_| answer.status == "success") else {
         return Err(PrometheusDecodeError::Refused { kind: answer.error_type, message: answer.error });
     };
@@ -133,7 +136,11 @@ mod tests {
                 br#"{"status":"success","data":{"resultType":"scalar","result":[]}}"#,
                 "the answer is a scalar, not a matrix",
             ),
-            (b"<html>", "the answer is not one of Prometheus' HTTP API"),
+            (b"<html>", "the answer is not one of Prometheus' HTTP API: expected value at line 1 column 1"),
+            (
+                br#"{"status":"success","data":{"resultType":"matrix","result":"SECRET"}}"#,
+                "the answer is not one of Prometheus' HTTP API: this is not what should stand here at line 1 column 67",
+            ),
         ] {
             assert_eq!(matrix(body).unwrap_err().to_string(), message);
         }

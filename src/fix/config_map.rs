@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::command::ShellCommand;
 use super::manifest::diff;
 use crate::decode::yaml_edit;
-use crate::model::format_duration;
 use crate::model::objects::{MeshConfigSource, ObjectMeta};
+use crate::model::{format_duration, is_hostile};
 
 /// What of the mesh configuration gives clusters a timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -144,20 +144,20 @@ fn data(text: &str) -> String {
 fn quoted(text: &str) -> String {
     let mut quoted = String::new();
     for c in Value::String(text.to_owned()).to_string().chars() {
-        let _ = if is_hidden(c) { write!(quoted, "\\u{:04x}", u32::from(c)) } else { write!(quoted, "{c}") };
+        if is_hostile(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(quoted, "\\u{unit:04x}");
+            }
+        } else {
+            quoted.push(c);
+        }
     }
     quoted
 }
 
-/// Whether a character can't be seen, or changes the order of what is seen. None of them needs more than four digits.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
-}
-
 /// The text as a block, line by line. `None` where a block can't hold it as it is.
 fn literal(text: &str) -> Option<String> {
-    if text.trim().is_empty() || text.chars().any(|c| c != '\n' && is_hidden(c)) {
+    if text.trim().is_empty() || text.chars().any(|c| c != '\n' && is_hostile(c)) {
         return None;
     }
     let body = text.trim_end_matches('\n');

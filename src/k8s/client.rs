@@ -16,6 +16,7 @@ use super::deadline::Deadline;
 use super::encode::encode;
 use super::error::{ApiError, innermost};
 use super::kubeconfig::Overrides;
+use super::outside::{never_repeat, never_repeat_basic};
 use super::plugin::{Plugin, with_plugin};
 use super::port::SpdyOnly;
 use super::secrets;
@@ -92,6 +93,12 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
     let https = config.cluster_url.scheme_str() != Some("http");
     let port = port.unwrap_or(if https { 443 } else { 80 });
     let proxy = proxy_url.or_else(|| no_proxy::proxy_for(&host, port, https, |name| std::env::var(name).ok()));
+    if let Some((user, _)) = proxy.as_ref().and_then(|url| url.rsplit_once('@')) {
+        let user = user.split_once("://").map_or(user, |(_, user)| user);
+        if let Some((user, password)) = user.split_once(':') {
+            never_repeat_basic(user, password);
+        }
+    }
     config.proxy_url = proxy
         .map(|proxy| {
             proxy.parse().map_err(|error| ApiError::Config(format!("the proxy's URL cannot be read: {error}")))
@@ -131,9 +138,28 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection, ApiError> {
     Ok(Connection { client, request_timeout, deadline, spdy_only, server, audit_log, who, context, namespace })
 }
 
+/// Holds what a user is known by, so that nobody to whom it is sent can have it shown again. A plugin's token is held when
+/// it comes.
+fn keep_secret(user: &AuthInfo) {
+    // kube hides them from everything but a document.
+    let user_as_text = serde_json::to_value(user).unwrap_or_default();
+    let text = |name: &str| user_as_text[name].as_str().unwrap_or_default();
+    never_repeat(text("token"));
+    never_repeat_basic(text("username"), text("password"));
+    for (name, value) in user.auth_provider.iter().flat_map(|provider| &provider.config) {
+        if name.contains("token") || name.contains("secret") {
+            never_repeat(value);
+        }
+    }
+    // Why it cannot be read is said when it is used.
+    let file = user.token_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    never_repeat(file.as_deref().unwrap_or_default().trim());
+}
+
 /// Makes a client, and runs the user's credential plugin. `may_ask` says whether there is anybody whom it could ask.
 async fn client(mut config: Config, deadline: Deadline, server: &str, may_ask: bool) -> Result<Client, ApiError> {
     let user = &mut config.auth_info;
+    keep_secret(user);
     // kube would run it and read whatever it prints; client-go has not had it since 1.26.
     if user
         .auth_provider

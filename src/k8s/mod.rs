@@ -33,7 +33,7 @@ pub use kubeconfig::{Overrides, Token};
 pub use log_sources::{LogError, LogSource, log_sources, read_log};
 pub use logs::{LogLine, LogOptions, LogStream};
 pub use names::NamesOf;
-pub(crate) use outside::{outside, outside_bytes};
+pub(crate) use outside::{never_repeat, never_repeat_basic, outside, outside_bytes};
 pub(crate) use own_authority::own_authority;
 pub use pods::{Found, PodSelection, revision_of, select};
 pub use port::{OpenError, PortErrors, PortStream, open_port};

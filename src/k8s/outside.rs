@@ -1,14 +1,64 @@
 //! What others say, made short: every message from outside passes through here before it is kept.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::sync::{PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::encode::encode;
+
 /// The most characters that are kept of a message.
 const LONGEST: usize = 300;
+
+/// The credentials that this process sends, in each form in which they may come back; the latest of them, since a token
+/// is renewed for as long as a process goes on.
+static SENT: RwLock<VecDeque<String>> = RwLock::new(VecDeque::new());
+
+/// From now on a credential is left out of every message from outside, as it is and in the forms in which it is sent:
+/// whoever it is sent to may repeat what came.
+pub(crate) fn never_repeat(secret: &str) {
+    /// What is shorter stands in any sentence.
+    const SHORTEST: usize = 4;
+    const MOST: usize = 300;
+    if secret.len() < SHORTEST {
+        return;
+    }
+    let mut sent = SENT.write().unwrap_or_else(PoisonError::into_inner);
+    for form in [secret.to_owned(), BASE64.encode(secret), encode(secret).to_string()] {
+        if !sent.contains(&form) {
+            sent.push_back(form);
+        }
+    }
+    let superfluous = sent.len().saturating_sub(MOST);
+    sent.drain(..superfluous);
+}
+
+/// The same of a user's name and password, alone and as they are sent together.
+pub(crate) fn never_repeat_basic(user: &str, password: &str) {
+    never_repeat(password);
+    if !password.is_empty() {
+        never_repeat(&format!("{user}:{password}"));
+    }
+}
+
+fn without_credentials(text: &str) -> Cow<'_, str> {
+    let sent = SENT.read().unwrap_or_else(PoisonError::into_inner);
+    let mut found: Vec<&String> = sent.iter().filter(|form| text.contains(*form)).collect();
+    // One may be a part of another.
+    found.sort_by_key(|form| Reverse(form.len()));
+    found.into_iter().fold(Cow::Borrowed(text), |text, form| Cow::Owned(text.replace(form, "…")))
+}
 
 /// A message from outside in one line and cut short; of a page of HTML its title. A credential that a careless gateway
 /// gives back with the rest of a request is left out.
 pub(crate) fn outside(text: &str) -> String {
     // Titles stand at the beginning, and no page is searched to its end for one.
-    let text = &text[..text.floor_char_boundary(64 << 10)];
-    let lower = text.trim_start().get(..15).unwrap_or_default().to_ascii_lowercase();
+    let text = &without_credentials(&text[..text.floor_char_boundary(64 << 10)]);
+    let begin = text.trim_start();
+    let lower = begin[..begin.floor_char_boundary(15)].to_ascii_lowercase();
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
         let title = title(text).map(one_line).filter(|title| !title.is_empty());
         return title.map_or_else(|| "a page of HTML".to_owned(), |title| format!("a page of HTML: {title:?}"));
@@ -76,9 +126,28 @@ mod tests {
         let page = format!("\n<!DOCTYPE html><html><head>\n<TITLE lang=en>503\n Busy</TITLE>{}", "x".repeat(1 << 20));
         assert_eq!(outside(&page), "a page of HTML: \"503 Busy\"");
         assert_eq!(outside("<html><body>no title"), "a page of HTML");
+        assert_eq!(outside("<html>"), "a page of HTML");
+        assert_eq!(outside("<html><title>\u{e4}</title>"), "a page of HTML: \"\u{e4}\"");
         assert_eq!(outside("<title>"), "<title>");
         assert_eq!(outside("ä"), "ä");
         assert_eq!(outside_bytes(b"\xFFx"), "\u{FFFD}x");
+    }
+
+    #[test]
+    fn leaves_out_what_was_sent() {
+        never_repeat_basic("me", "p4ss/w\u{f6}rd");
+        never_repeat_basic("operator", "");
+        for (text, left) in [
+            ("{\"a\":\"p4ss/w\u{f6}rd\"}", "{\"a\":\"…\"}"),
+            ("x-basic:bWU6cDRzcy93w7ZyZA==,", "x-basic:…,"),
+            ("%22p4ss%2Fw%C3%B6rd%22", "%22…%22"),
+            ("<html><title>p4ss/w\u{f6}rd", "a page of HTML"),
+            ("<html><title>p4ss/w\u{f6}rd</title>", "a page of HTML: \"…\""),
+        ] {
+            assert_eq!(outside(text), left);
+        }
+        never_repeat("abc");
+        assert_eq!(outside("abc operator:"), "abc operator:");
     }
 
     #[test]

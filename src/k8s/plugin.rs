@@ -21,6 +21,7 @@ use tower::BoxError;
 
 use super::deadline::Deadline;
 use super::error::ApiError;
+use super::outside::never_repeat;
 use super::secrets::PluginError;
 use crate::decode::parse_error;
 use crate::system::kill_tree;
@@ -183,6 +184,7 @@ impl Plugin {
         let ends = status.expiration_timestamp.map(|text| text.parse());
         let ends = ends.transpose().map_err(|_| odd("its expirationTimestamp is no time"))?;
         let token = status.token.filter(|token| !token.is_empty());
+        token.iter().for_each(|token| never_repeat(token));
         let token = token.map(|token| HeaderValue::try_from(format!("Bearer {token}"))).transpose();
         let mut token = token.map_err(|_| odd("its token cannot be sent in a header"))?;
         token.iter_mut().for_each(|token| token.set_sensitive(true));

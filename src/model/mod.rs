@@ -8,6 +8,7 @@ mod debug_log;
 pub mod delivery;
 mod duration;
 pub mod evidence;
+mod hostile;
 pub mod istio;
 mod log;
 mod origin;
@@ -30,6 +31,7 @@ pub use duration::{
     CONNECT_TIMEOUTS, DurationError, LEAST_CONNECT_TIMEOUT, USUAL_CONNECT_TIMEOUT, format_duration,
     longer_connect_timeout, parse_duration, parse_span, syn_retransmissions,
 };
+pub use hostile::is_hostile;
 pub use istio as objects;
 pub use log::{AccessLine, ClusterTimeout, ClusterTimeouts, LogContent, LogRecord, ProxyEvent, ProxyLine};
 pub use origin::{MeshSource, ObjectRef, Origin, OriginKind, RulePart, SidecarPart};

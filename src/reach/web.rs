@@ -16,7 +16,8 @@ use reqwest::{Certificate, Client, Url};
 
 use super::Limits;
 use crate::k8s::{
-    Connection, OpenError, TimedOut, encode, innermost, of_tls, open_port, outside, outside_bytes, own_authority,
+    Connection, OpenError, TimedOut, encode, innermost, never_repeat, never_repeat_basic, of_tls, open_port, outside,
+    outside_bytes, own_authority,
 };
 
 /// How often a service that is full, or that cannot be reached for a moment, is asked in all.
@@ -57,6 +58,14 @@ pub enum Authorization {
 }
 
 impl Authorization {
+    /// A service may repeat what it was sent.
+    fn keep_secret(&self) {
+        match self {
+            Self::Bearer(secret) | Self::ApiKey(secret) | Self::Splunk(secret) => never_repeat(secret),
+            Self::Basic(user, password) => never_repeat_basic(user, password),
+        }
+    }
+
     fn value(&self) -> String {
         match self {
             Self::Bearer(token) => format!("Bearer {token}"),
@@ -306,7 +315,7 @@ impl<'c> Web<'c> {
             builder = builder.identity(client);
         }
         let client = builder.build().map_err(|error| WebError::Client(innermost(&error)))?;
-        Ok(Self { place: Place::Url { client, base }, identity, limits, flags })
+        Ok(Self::new(Place::Url { client, base }, identity, limits, flags))
     }
 
     /// A service in a pod, through a port-forward: nothing listens on this machine.
@@ -319,6 +328,11 @@ impl<'c> Web<'c> {
         flags: WebFlags,
     ) -> Self {
         let place = Place::Pod { connection, namespace: namespace.to_owned(), pod: pod.to_owned(), port };
+        Self::new(place, identity, limits, flags)
+    }
+
+    fn new(place: Place<'c>, identity: WebIdentity, limits: Limits, flags: WebFlags) -> Self {
+        identity.authorization.iter().for_each(Authorization::keep_secret);
         Self { place, identity, limits, flags }
     }
 
@@ -415,27 +429,10 @@ impl<'c> Web<'c> {
             }
             _ => {
                 let body = complaint(&mut answer).await;
-                WebError::Status { service, code, text: self.redacted(&outside_bytes(&body)), body }
+                WebError::Status { service, code, text: outside_bytes(&body), body }
             }
         };
         (Err(error), wished)
-    }
-
-    /// A service may repeat what it was sent.
-    fn redacted(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        let Some(authorization) = &self.identity.authorization else { return text };
-        let (Authorization::Bearer(secret)
-        | Authorization::ApiKey(secret)
-        | Authorization::Splunk(secret)
-        | Authorization::Basic(_, secret)) = authorization;
-        // As it is, and as it was sent: a password goes in base64, with the user's name.
-        let header = authorization.value();
-        let sent = header.rsplit(' ').next().unwrap_or_default();
-        for secret in [secret.as_str(), sent].into_iter().filter(|secret| secret.len() > 3) {
-            text = text.replace(secret, "…");
-        }
-        text
     }
 
     fn headers(&self) -> Vec<(&'static str, String)> {

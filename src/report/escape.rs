@@ -3,14 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character could do something to a terminal, or to the order in which text is read: C0, DEL, C1,
-/// bidirectional controls, and characters that cannot be seen.
-#[must_use]
-pub fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
+pub use crate::model::is_hostile;
 
 /// The text with every hostile character written out, as `\n`, `\x1b` or `\u{202e}`.
 #[must_use]
@@ -36,6 +29,43 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A text of several lines that may have tabs and colours, with every other hostile character written out: what passes through
+/// here should have been made harmless before, and here it is.
+#[must_use]
+pub fn harmless(text: &str, coloured: bool) -> Cow<'_, str> {
+    let is_suspect = |c: char| is_hostile(c) && !matches!(c, '\n' | '\t');
+    if !text.contains(is_suspect) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut rest = text;
+    while let Some(at) = rest.find(is_suspect) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let end = match colour(from).filter(|_| coloured) {
+            Some(end) => {
+                out.push_str(&from[..end]);
+                end
+            }
+            None => {
+                let end = from.chars().next().map_or(0, char::len_utf8);
+                out.push_str(&escape(&from[..end]));
+                end
+            }
+        };
+        rest = &from[end..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// The length of the colour (`ESC [ 1;31 m`) that a text begins with.
+fn colour(text: &str) -> Option<usize> {
+    let parameters = text.strip_prefix("\x1b[")?;
+    let end = parameters.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    parameters[end..].starts_with('m').then_some(end + 3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,13 +75,25 @@ mod tests {
     fn writes_hostile_characters_out() {
         assert_eq!(escape("a\x1b[2Jb\r\n"), "a\\x1b[2Jb\\r\\n");
         assert_eq!(escape("\u{9b}31m\u{202e}x"), "\\x9b31m\\u{202e}x");
-        assert!(matches!(escape("päyments-✓"), Cow::Borrowed(_)));
+        assert!(matches!(escape("päyments-✓ ⚠\u{fe0f}"), Cow::Borrowed(_)));
+        // Names that look alike, and are not.
+        assert_eq!(escape("a\u{34f}\u{3164}\u{e0101}"), "a\\u{34f}\\u{3164}\\u{e0101}");
+    }
+
+    #[test]
+    fn leaves_colours_and_lines() {
+        let text = "a\x1b[1;31mb\x1b[0m\nc\x1b[2Jd\x1b]0;x\x07\x1b[31";
+        let said = "\nc\\x1b[2Jd\\x1b]0;x\\x07\\x1b[31";
+        assert_eq!(harmless(text, true), format!("a\x1b[1;31mb\x1b[0m{said}"));
+        assert_eq!(harmless(text, false), format!("a\\x1b[1;31mb\\x1b[0m{said}"));
+        assert!(matches!(harmless("a\tb\n", false), Cow::Borrowed(_)));
     }
 
     proptest! {
         #[test]
         fn lets_nothing_through(text: String) {
             prop_assert!(!escape(&text).chars().any(is_hostile));
+            prop_assert!(!harmless(&text, false).chars().any(|c| !matches!(c, '\n' | '\t') && is_hostile(c)));
         }
     }
 }

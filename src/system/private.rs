@@ -91,7 +91,7 @@ fn is_stream(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) || (of_system && is_link())
 }
 
-/// A directory that others can change, or that is not the user's: whatever is in it may be anybody's.
+/// A directory or a file that others can change, or that is not the user's: whatever is in it may be anybody's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsafe {
     /// Somebody else owns it.
@@ -103,6 +103,9 @@ pub enum Unsafe {
     /// It is a link, or no directory at all.
     #[error("it is no directory")]
     Kind,
+    /// In the place of a file is something else, or a file of somebody else's.
+    #[error("it is no plain file of this user's")]
+    NotPlain,
 }
 
 impl From<Unsafe> for io::Error {
@@ -134,7 +137,7 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
 /// Opens what is there without following a link and without waiting (a FIFO would be waited for for ever); it has to
 /// be a plain file of the user's.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let not_plain = || io::Error::other("it is no plain file of this user's");
+    let not_plain = || io::Error::from(Unsafe::NotPlain);
     let file = match native::no_link_and_no_wait(options).open(path) {
         Ok(file) => file,
         // What an open of a link or of a socket says is in no words that help.

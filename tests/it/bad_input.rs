@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::fake::Fake;
 use crate::{incident, on_incident, plugin};
 
 #[test]
@@ -129,4 +130,68 @@ fn nothing_hostile_reaches_the_terminal() {
     assert!(!run.stdout.contains('\u{1b}') && run.stdout.contains("\\x1b"), "{:?}", run.stdout);
     let run = plugin(["timeouts", "--from", "/no\u{1b}[31mwhere"]).run().exits(4);
     assert!(!run.stderr.contains('\u{1b}'), "{:?}", run.stderr);
+    // What a script has in a variable may come from anywhere.
+    for args in [&["timeouts", "-o", BAD][..], &[BAD], &["debug-log", "--level", BAD, "web"], &["explain", BAD]] {
+        shows_nothing_hostile(args, &plugin(args).run());
+    }
+}
+
+const BAD: &str = "x\u{1b}]0;pwned\u{7}\u{9b}31m\u{202e}\u{200b}\u{2066}\u{feff}\u{85}\u{2028}\u{e0041}y\r\nz";
+
+#[track_caller]
+fn shows_nothing_hostile(args: &[&str], run: &crate::Run) {
+    let shown = format!("{}{}", run.stdout, run.stderr);
+    let hostile: Vec<char> =
+        BAD.chars().filter(|c| !c.is_ascii_graphic() && *c != '\n' && shown.contains(*c)).collect();
+    assert!(hostile.is_empty(), "{args:?}: {hostile:?} in {shown:?}");
+}
+
+/// An API server, istiod's pods and a kubelet whose every text would do something to a terminal.
+#[test]
+fn nothing_hostile_of_a_cluster_reaches_the_terminal() {
+    let pod = |name: &str| {
+        json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name, "namespace": "shop", "uid": name,
+                "labels": {"istio.io/rev": BAD, "app": BAD}, "annotations": {"istio.io/rev": BAD}},
+            "spec": {"nodeName": BAD, "containers": [{"name": "istio-proxy", "image": BAD, "args": ["proxy", "sidecar"]}]},
+            "status": {"phase": "Running", "reason": BAD, "message": BAD,
+                "containerStatuses": [{"name": "istio-proxy", "restartCount": 3, "state": {"running": {}},
+                    "lastState": {"terminated": {"reason": BAD, "message": BAD}}}]}})
+    };
+    let waiting = json!({"waiting": {"reason": BAD, "message": BAD}});
+    let mut crashed = pod("web-2");
+    crashed["status"]["containerStatuses"][0]["state"] = waiting;
+    let pods = json!({"kind": "PodList", "metadata": {}, "items": [pod("web-1"), crashed, pod(BAD)]});
+    let status = json!({"kind": "Status", "reason": BAD, "message": BAD, "details": {"name": BAD, "kind": BAD}});
+    let fake = Fake::start(move |line| match line.split(' ').nth(1).unwrap_or_default() {
+        path if path.contains("/pods?") => (200, "application/json", pods.to_string()),
+        path if path.ends_with("/pods/web-1") => (200, "application/json", pod("web-1").to_string()),
+        path if path.contains("/log?") => (500, "text/plain", BAD.to_owned()),
+        _ => (403, "application/json", status.to_string()),
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, fake.kubeconfig("fake")).unwrap();
+    for args in [
+        &["timeouts", "-A"][..],
+        &["timeouts", "-A", "-v"],
+        &["timeouts", "-A", "-o", "json"],
+        &["timeouts", "web-1"],
+        &["clusters", "web-1"],
+        &["version"],
+        &["version", "-o", "json"],
+        &["resets", "-A"],
+        &["diagnose", "web-1"],
+        &["fix", "-A"],
+        &["verify", "-A", "--expect", "10s"],
+        &["incident", "-A"],
+        &["debug-log", "--show", "web-1"],
+        &["debug-log", "--on", "web-1"],
+        &["debug-log", "--off", "web-1"],
+    ] {
+        let mut command = plugin(args);
+        command.command.args(["-vv", "--timeout", "20s", "--request-timeout", "5s"]).current_dir(directory.path());
+        let run = command.env("KUBECONFIG", &kubeconfig).env("XDG_STATE_HOME", directory.path()).run();
+        assert!(!run.stderr.is_empty() || !run.stdout.is_empty(), "{args:?}");
+        shows_nothing_hostile(args, &run);
+    }
 }

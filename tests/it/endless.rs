@@ -177,6 +177,29 @@ fn of_what_never_says_anything_that_is_said() {
     assert!(!snapshot.exists());
 }
 
+/// Files beside the input: what a pipe gives is waited for as long as for the input itself.
+#[test]
+fn of_flags_files_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let dump = "tests/fixtures/rules/MA001.json";
+    for path in [pipe.to_str().unwrap(), "/dev/stdin"] {
+        for args in [
+            &["timeouts", "--from", dump, "--baseline"][..],
+            &["timeouts", "--from", dump, "--policy"],
+            &["verify", "--from", dump, "--plan"],
+            &["resets", "--loki", "http://127.0.0.1:1", "--store-token-file"],
+            &["resets", "--loki", "http://127.0.0.1:1", "--store-ca"],
+            &["resets", "--prometheus", "http://127.0.0.1:1", "--prometheus-token-file"],
+            &["resets", "--prometheus", "http://127.0.0.1:1", "--prometheus-ca"],
+        ] {
+            let run = fed(&[args, &[path]].concat(), then_silence(""));
+            assert!(matches!(run.code, 2 | 4) && run.stderr.contains("whole command's 2s"), "{args:?} {path}: {run:?}");
+        }
+    }
+}
+
 #[test]
 fn lines_without_end_need_little_memory() {
     for bytes in ["y", "{\"a\":", "[", "\\", "a=\"", "\t", " ", "é"] {

@@ -490,6 +490,67 @@ fn credentials_of_stores_give_nothing_away() {
     });
 }
 
+/// Whoever is sent a credential may give it back, inside of whatever it says.
+#[test]
+fn what_is_given_back_inside_of_something_is_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secret");
+    fs::write(&file, format!("{MARK}\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let users = [
+        format!("    token: {MARK}\n"),
+        format!("    username: me\n    password: {MARK}\n"),
+        format!("    tokenFile: {file}\n"),
+        exec(
+            &credential_plugin(
+                directory.path(),
+                "sound",
+                &format!(
+                    r#"{{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{{"token":"{MARK}"}}}}"#
+                ),
+                0,
+            ),
+            "",
+        ),
+    ];
+    let ask = |server: &str| {
+        let mut commands: Vec<Vec<String>> = Vec::new();
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        for store in ["--splunk", "--elasticsearch", "--loki", "--victorialogs"] {
+            for flags in [
+                &["--store-token-file", file][..],
+                &["--store-api-key-file", file],
+                &["--store-user", "me", "--store-password-file", file],
+            ] {
+                commands.push(words(&[&["resets", store, server, "--since", "1h"], flags].concat()));
+            }
+        }
+        commands.push(words(&["resets", "--prometheus", server, "--since", "1h", "--prometheus-token-file", file]));
+        let kept = tempfile::tempdir().unwrap();
+        for (index, user) in users.iter().enumerate() {
+            let path = kept.path().join(index.to_string());
+            fs::write(&path, kubeconfig(server, "", user)).unwrap();
+            for args in [&["timeouts"][..], &["timeouts", "pod/web-1"]] {
+                commands.push(words(&[args, &["--kubeconfig", path.to_str().unwrap()]].concat()));
+            }
+        }
+        let empty = tempfile::tempdir().unwrap();
+        for args in commands {
+            let mut command = plugin(args.iter().map(String::as_str));
+            command.command.args(["-vv", "--timeout", "10s"]).current_dir(empty.path());
+            let run = command.env("XDG_STATE_HOME", empty.path()).run();
+            assert!(run.code != 0 && !run.stderr.is_empty(), "{args:?}: {run:?}");
+            holds_no_mark(&format!("{args:?}"), &run, empty.path());
+            assert!(!run.stderr.contains(&BASE64.encode(format!("me:{MARK}"))), "{args:?}: {run:?}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for server in crate::stores::echoes() {
+            scope.spawn(move || ask(&server));
+        }
+    });
+}
+
 /// URLs with credentials on the command line, sound and not: no message and no printed command has them.
 #[test]
 fn urls_of_flags_give_nothing_away() {

@@ -13,15 +13,15 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kube_args::{KubeArgs, SelectArgs};
-use super::leases;
 use super::moment::{BadMoment, Typed};
 use super::stores::{StoreArgs, bytes_of, service_address};
+use super::{interrupt, leases};
 use crate::collect::resets::{count_files, count_pods, count_requests, expand};
 use crate::decode::app_log::ReaderOptions;
 use crate::decode::timestamp::TimeContext;
 use crate::k8s::{log_sources, without_password};
 use crate::model::Flag;
-use crate::reach::{PrometheusAuth, PrometheusServer};
+use crate::reach::{Limits, PrometheusAuth, PrometheusServer};
 use crate::report::document;
 use crate::report::resets::{ResetsReport, chart, csv, html, markdown, svg, table, uncounted, wide};
 use crate::resets::{Buckets, By, Class, HOUR, Mark, Patterns, Question, Series, Sources, Tally, compare_marks};
@@ -386,7 +386,7 @@ impl ResetsArgs {
             return self.stored(plan, console).await;
         }
         if let Some(url) = &self.prometheus.prometheus {
-            let server = PrometheusServer::at(url, self.prometheus.auth()?, self.kube.limits())
+            let server = PrometheusServer::at(url, self.prometheus.auth(self.kube.limits())?, self.kube.limits())
                 .map_err(|error| Failure::usage(chain(&error)))?;
             return self.counts(&server, plan, console).await;
         }
@@ -395,7 +395,12 @@ impl ResetsArgs {
             let connection = self.kube.connect().await?;
             let (pod, port) = connection.service_backend(namespace, name, port).await?;
             let pod = (namespace, pod.as_str(), port);
-            let server = PrometheusServer::in_pod(&connection, pod, self.prometheus.auth()?, self.kube.limits());
+            let server = PrometheusServer::in_pod(
+                &connection,
+                pod,
+                self.prometheus.auth(self.kube.limits())?,
+                self.kube.limits(),
+            );
             return self.counts(&server, plan, console).await;
         }
         if self.from.is_empty() {
@@ -479,8 +484,9 @@ impl PrometheusArgs {
         given.into_iter().filter_map(|(name, value)| Some(Flag::new(name, value?))).collect()
     }
 
-    fn auth(&self) -> Result<PrometheusAuth, Failure> {
-        let read = |path: &PathBuf| bytes_of(path);
+    fn auth(&self, limits: Limits) -> Result<PrometheusAuth, Failure> {
+        let until = interrupt::until(Some(limits.deadline));
+        let read = |path: &PathBuf| bytes_of(path, until);
         let token = self.prometheus_token_file.as_ref().map(read).transpose()?;
         let password = || {
             std::env::var("MESHAUDIT_PROMETHEUS_PASSWORD").map_err(|_| {

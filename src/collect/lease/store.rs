@@ -74,6 +74,15 @@ impl LeaseStore {
         &self.directory
     }
 
+    /// Reads a file, which is of the pod that it is named after: a copy of another's would be given back for it.
+    fn read(&self, path: &Path) -> Result<Option<DebugLease>, LeaseError> {
+        let lease = read_file(path)?;
+        match lease.as_ref().filter(|lease| self.path(&lease.uid) != path) {
+            Some(other) => Err(of_another(path.to_owned(), other)),
+            None => Ok(lease),
+        }
+    }
+
     /// Where a pod's levels are kept.
     #[must_use]
     pub fn path(&self, uid: &str) -> PathBuf {
@@ -85,12 +94,9 @@ impl LeaseStore {
     /// What is kept of a pod, for whoever changes nothing.
     pub fn find(&self, uid: &str) -> Kept {
         let path = self.path(uid);
-        match self.check().and_then(|()| read_file(&path)) {
+        match self.check().and_then(|()| self.read(&path)) {
             Ok(Some(lease)) if lease.uid == uid => Kept::Lease(Box::new(lease)),
-            Ok(Some(lease)) => {
-                let message = format!("it is of the pod with UID {:?}", lease.uid);
-                Kept::Broken(LeaseError::Broken { path, message })
-            }
+            Ok(Some(other)) => Kept::Broken(of_another(path, &other)),
             Ok(None) => Kept::Nothing,
             Err(error) => Kept::Broken(error),
         }
@@ -108,7 +114,7 @@ impl LeaseStore {
         for entry in entries.filter_map(Result::ok) {
             let path = entry.path();
             if path.extension().is_some_and(|extension| extension == "json") {
-                match read_file(&path) {
+                match self.read(&path) {
                     Ok(lease) => kept.leases.extend(lease),
                     Err(error) => kept.broken.push(error),
                 }
@@ -286,6 +292,10 @@ fn read_holder(path: &Path) -> Option<Holder> {
     Some(Holder { pid: pid.parse().ok()?, since: since.parse().ok()?, doing: doing.to_owned() })
 }
 
+fn of_another(path: PathBuf, lease: &DebugLease) -> LeaseError {
+    LeaseError::Broken { path, message: format!("it is of another pod than its name says, {}", lease.proxy()) }
+}
+
 fn read_file(path: &Path) -> Result<Option<DebugLease>, LeaseError> {
     let text =
         system::read(path, MOST).map_err(|source| LeaseError::File { doing: "read", path: path.to_owned(), source })?;
@@ -335,8 +345,11 @@ mod tests {
             assert_eq!(mode(&store.lock_path("0a-1b")), 0o600);
         }
         fs::write(store.path("bad"), "{").expect("written");
+        fs::copy(store.path("0a-1b"), store.path("copy")).expect("copied");
         let kept = store.all().expect("a list");
-        assert_eq!((kept.leases.len(), kept.broken.len()), (1, 1));
+        assert_eq!((kept.leases.len(), kept.broken.len()), (1, 2));
+        assert!(matches!(store.find("copy"), Kept::Broken(_)));
+        fs::remove_file(store.path("copy")).expect("removed");
         assert_eq!(store.left().expect("a list").leases, []);
         drop(claim);
         assert_eq!(store.left().expect("a list").leases.len(), 1);

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::gains::{Gain, gains};
 use crate::decode::prometheus::{Matrix, PrometheusDecodeError, PrometheusSeries, matrix};
+use crate::k8s::outside;
 use crate::reach::{PrometheusServer, RangeQuery, WebError};
 use crate::resets::{By, Cell, Class, Question, Stretch, Tally};
 
@@ -176,10 +177,21 @@ struct Asking<'q, 's> {
     remarks: BTreeSet<String>,
 }
 
+/// The same, without what nobody may see of a message from outside.
+fn in_short(error: PrometheusDecodeError) -> PrometheusDecodeError {
+    use PrometheusDecodeError::{NotMatrix, NotPrometheus, Refused};
+    match error {
+        Refused { kind, message } => Refused { kind: outside(&kind), message: outside(&message) },
+        NotMatrix(kind) => NotMatrix(outside(&kind)),
+        NotPrometheus(why) => NotPrometheus(why),
+    }
+}
+
 impl Asking<'_, '_> {
     fn taken(&mut self, body: &[u8]) -> Result<Vec<PrometheusSeries>, CountsError> {
-        let Matrix { series, warnings } = matrix(body)?;
-        self.lacking.extend(warnings.into_iter().take(20).map(|warning| format!("Prometheus warns: {warning}")));
+        let Matrix { series, warnings } = matrix(body).map_err(in_short)?;
+        let warned = |warning: String| format!("Prometheus warns: {}", outside(&warning));
+        self.lacking.extend(warnings.into_iter().take(20).map(warned));
         Ok(series)
     }
 

@@ -268,6 +268,27 @@ fn what_is_not_a_state_file_blocks_nothing() {
     assert!(run.stdout.contains("it was moved to"), "{run:?}");
     on(&sandbox, state.path(), ["--off", WEB]).run().exits(0);
     assert_eq!(levels(&sandbox, WEB), before);
+    // One whose levels are none would have each request refused, whatever else is in it.
+    on(&sandbox, state.path(), ["--on", WEB]).run().exits(0);
+    let text = fs::read_to_string(file).unwrap();
+    fs::write(file, text.replacen("\"warning\"", "\"warn\"", 1)).unwrap();
+    on(&sandbox, state.path(), ["--off", "--all"]).run().exits(3).complains("is no level");
+    on(&sandbox, state.path(), ["--off", WEB]).run().exits(0);
+    assert_eq!(levels(&sandbox, WEB), before);
+    // A copy under another name is nobody's, and does not hide that the pod's own is still to be given back.
+    on(&sandbox, state.path(), ["--on", WEB]).run().exits(0);
+    let copy = file.with_file_name("copy.json");
+    fs::rename(file, &copy).unwrap();
+    let run = on(&sandbox, state.path(), ["--off", "--all"]).run().exits(3).complains("another pod than its name says");
+    assert!(!run.stdout.contains("unchanged"), "{run:?}");
+    fs::remove_file(&copy).unwrap();
+    // What stands in the place of the lock keeps nobody from putting levels back.
+    let lock = file.with_extension("lock");
+    assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    on(&sandbox, state.path(), ["--off", WEB]).run().exits(0);
+    assert_eq!(levels(&sandbox, WEB), before);
+    on(&sandbox, state.path(), ["--on", WEB]).run().exits(4).complains("no plain file");
+    fs::remove_file(&lock).unwrap();
 }
 
 #[test]

@@ -96,6 +96,31 @@ pub(crate) fn echo() -> String {
     Server::start(|asked| Said::status(500, "", &format!("{}\n{}", asked.header, asked.body))).url
 }
 
+/// URLs of servers that give back what they were sent, each inside of something else.
+pub(crate) fn echoes() -> Vec<String> {
+    let envelopes: [fn(&str) -> Said; 7] = [
+        // Elasticsearch's, Splunk's, Prometheus' (twice), Kubernetes'.
+        |text| Said::status(400, "", &json!({"error": {"root_cause": [{"reason": text}], "reason": text}}).to_string()),
+        |text| Said::status(400, "", &json!({"messages": [{"type": "FATAL", "text": text}]}).to_string()),
+        |text| Said::ok(json!({"status": "error", "errorType": "bad_data", "error": text}).to_string()),
+        |text| Said::ok(json!({"status": "success", "data": {"resultType": text, "result": []}}).to_string()),
+        |text| Said::status(403, "", &json!({"kind": "Status", "reason": "Forbidden", "message": text}).to_string()),
+        // A page, and a URL that leads back.
+        |text| Said::status(200, "content-type: text/html\r\n", &format!("<html><title>{text}</title></html>")),
+        |text| {
+            Said::status(
+                400,
+                "",
+                &percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string(),
+            )
+        },
+    ];
+    let serve = |envelope: fn(&str) -> Said| {
+        Server::start(move |asked| envelope(&format!("{}\n{}", asked.header, asked.body))).url
+    };
+    envelopes.into_iter().map(serve).collect()
+}
+
 fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
