@@ -116,6 +116,9 @@ fn beside(line: &[u8], in_head: bool) -> Beside {
 /// The most documents of one file: twice the proxies of a large mesh. Each costs some 8 KiB until its plan is made.
 const MAX_DOCUMENTS: usize = 20_000;
 
+/// How many lines may stand before, between or behind documents: with more, it is some other text, such as a log.
+const MAX_BESIDE: usize = 1_000;
+
 /// How much of a line is looked at.
 const MAX_LINE: usize = 400;
 
@@ -126,7 +129,7 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
         let mut line: Option<Vec<u8>> = None;
         let (mut pod, mut in_head) = (None, false);
         // What was said beside the documents: the first line of all, and the first failure.
-        let (mut said, mut failure) = (None, None);
+        let (mut said, mut failure, mut lines) = (None, None, 0);
         loop {
             let chunk = reader.fill_buf().map_err(InputError::from)?;
             if let Some(mut begun) = line.take() {
@@ -139,6 +142,7 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
                     line = Some(begun);
                     continue;
                 }
+                lines += 1;
                 match beside(&begun, in_head) {
                     Beside::Piece => {
                         count += 1;
@@ -153,7 +157,10 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
                     pod = named(&begun).or(pod);
                 }
                 in_head |= begun.starts_with(b"HTTP/");
-                said = said.or(Some(begun));
+                let first = said.get_or_insert(begun);
+                if lines > MAX_BESIDE {
+                    return one(None, &mut first.as_slice());
+                }
                 continue;
             }
             let Some(&next) = chunk.first() else {
@@ -179,7 +186,7 @@ pub(super) fn each_document(reader: &mut dyn BufRead, one: &mut TakeDocument<'_>
                     0
                 }
                 _ => {
-                    (count, in_head) = (count + 1, false);
+                    (count, lines, in_head) = (count + 1, 0, false);
                     if count > MAX_DOCUMENTS {
                         return Err(InputError::Entries(MAX_DOCUMENTS).into());
                     }

@@ -16,9 +16,16 @@ pub fn begins_json(text: &str) -> bool {
     begins('{', &['"', '}']) || begins('[', &['{', '[', ']'])
 }
 
-/// Whether a text with this beginning has JSON in it that [`plain`] uncovers.
+/// What the beginning of a dump says, and that of a log does not.
+const OF_DUMPS: [&str; 6] =
+    ["\"configs", "\"connectTimeout", "\"connect_timeout", "ConfigDump", "ctive_clusters", "ctiveClusters"];
+
+/// Whether a text with this beginning has a dump in it that [`plain`] uncovers.
 #[must_use]
 pub fn is_copied(beginning: &[u8]) -> bool {
+    if !OF_DUMPS.iter().any(|word| memchr::memmem::find(beginning, word.as_bytes()).is_some()) {
+        return false;
+    }
     let text = String::from_utf8_lossy(beginning);
     if text.contains("\u{1b}[") || text.contains("\n\u{a0}") || is_string(&text) {
         return true;
@@ -185,6 +192,8 @@ mod tests {
             "Defaulted container \"a\" out of: a, b\n{\"configs\": []}",
             "- name: a\n  type: EDS\n",
             "",
+            "> {\n> \"level\": \"info\"\n> }\n",
+            "web-1 {\"level\": \"info\", \"msg\": \"\u{1b}[31mred\u{1b}[0m\"}\n",
             "a {\n b\n}",
         ] {
             assert!(!is_copied(text.as_bytes()), "{text}");

@@ -553,6 +553,7 @@ fn what_is_said_beside_a_dump_is_passed_over() {
     let failed = "Error from server (NotFound): pods \"web-2\" not found";
     for (text, said) in [
         ("Dear all,\nwhat is this?\n".to_owned(), "it is some other text"),
+        (format!("{}{dump}\n", "a line of a log\n".repeat(1001)), "it is some other text"),
         (format!("{dump}\n}}\n"), "where the end should be"),
         (format!("   \"connectTimeout\": \"1s\"\n  }}\n ]\n}}\n{dump}\n"), "it is one text or number"),
         (format!("{dump}\n{failed}\n{dump}\n"), failed),
