@@ -90,18 +90,22 @@ fn beside(line: &[u8], in_head: bool) -> Beside {
     };
     // A prompt with what was typed behind it.
     let is_typed = || ["$ ", "# ", "% ", "> "].iter().any(|sign| has(sign)) && TYPED.iter().any(|word| has(word));
-    if (in_head && is_field()) || is_typed() {
-        return Beside::Said;
-    }
-    let is_piece = match line.first() {
+    // What begins as JSON does is no prose, whatever it says.
+    let begins_json = match line.first() {
         // A prompt, or what a log puts before its lines; and what `curl -v` says of bytes.
         Some(b'[') => !(line.get(1).is_some_and(u8::is_ascii_alphanumeric) && has("]")),
         Some(b'{') => !line.starts_with(b"{ ["),
-        Some(b'"' | b'}' | b']' | b',') => true,
-        _ => line.ends_with(b"{") || line.ends_with(b"["),
+        first => matches!(first, Some(b'"' | b'}' | b']' | b',')),
     };
+    if begins_json {
+        return Beside::Piece;
+    }
+    if (in_head && is_field()) || is_typed() {
+        return Beside::Said;
+    }
     // YAML's, too.
-    if is_piece || has("onnectTimeout") || has("onnect_timeout") || line.starts_with(b"configs:") {
+    let ends_open = line.ends_with(b"{") || line.ends_with(b"[");
+    if ends_open || has("onnectTimeout") || has("onnect_timeout") || line.starts_with(b"configs:") {
         return Beside::Piece;
     }
     let lower = String::from_utf8_lossy(line).to_ascii_lowercase();

@@ -2,7 +2,7 @@
 //! kubeconfig is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 
 use jiff::Timestamp;
 
@@ -21,6 +21,7 @@ use crate::model::{
     ClusterSource, ClusterTimeouts, EnvoyCluster, FailureCause, MeshSnapshot, Proxy, ProxyId, ProxyRole, SkippedProxy,
     UnreadProxy, format_duration,
 };
+use crate::system::at_most;
 
 /// Reads inputs into one snapshot. An input that cannot be read, and a file that is no dump, is an unread proxy of
 /// it that goes by the input's name.
@@ -474,11 +475,8 @@ fn yaml(
 
 /// The text of a file of at most so many bytes.
 fn whole(reader: &mut dyn BufRead, most: usize) -> Result<String, FileError> {
-    let mut bytes = Vec::new();
-    reader.take(most as u64 + 1).read_to_end(&mut bytes).map_err(InputError::from)?;
-    if bytes.len() > most {
-        return Err(ReadError::Dump(ElementError::TooLarge(most).into()).into());
-    }
+    let bytes = at_most(reader, most as u64).map_err(InputError::from)?;
+    let bytes = bytes.ok_or_else(|| ReadError::Dump(ElementError::TooLarge(most).into()))?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 

@@ -545,6 +545,7 @@ fn what_is_said_beside_a_dump_is_passed_over() {
             ),
         ),
         ("a page", format!("<html><body><pre>{dump}</pre></body></html>\n")),
+        ("words of a prompt in it", format!("{{\"note\": \"$ kubectl exit\", \"resources\": {dump}}}\n")),
     ] {
         let path = written(directory.path(), "dump.json", text.as_bytes());
         assert_eq!(proxies_of(&path, 0), [("FILE".to_owned(), "1s".to_owned())], "{form}");

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::super::look::count;
 use super::results::{Alike, Finding, Level, Results};
-use super::{SHOWN, breakable, markup, prose};
+use super::{breakable, markup, prose, shown};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#222;--faint:#666;--line:#ddd;--ground:#fff;--error:#b3261e;--warning:#8a5a00;--info:#3b5b92}
@@ -129,13 +129,13 @@ pub(in crate::report) fn findings_table(page: &mut String, results: &Results) {
 
 /// A cell with a cluster's name.
 pub(in crate::report) fn cluster_cell(name: &str) -> String {
-    format!("<td class=\"name\">{}</td>", breakable(name))
+    cluster_cells(&[name])
 }
 
 /// A cell with the names of clusters: three of them, and the others when they are asked for.
 fn cluster_cells(names: &[&str]) -> String {
     let lines = |names: &[&str]| names.iter().map(|name| breakable(name)).collect::<Vec<_>>().join("<br>");
-    let (first, more) = names.split_at(if names.len() > SHOWN + 1 { SHOWN } else { names.len() });
+    let (first, more) = shown(names);
     let more = match more.len() {
         0 => String::new(),
         count => format!("<details><summary>{count} more</summary>{}</details>", lines(more)),

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::super::escape::escape;
 use super::super::look::count;
-use super::SHOWN;
 use super::results::{Alike, Level, Results};
+use super::shown;
 
 /// GitHub takes 65,536 characters of a comment; what is beyond this is left out, and that is said.
 const MOST: usize = 60_000;
@@ -71,7 +71,7 @@ pub(super) fn markdown(results: &Results) -> String {
 /// great many some.
 fn names(names: &[&str], proxies: usize) -> String {
     let codes = |names: &[&str]| names.iter().map(|name| code(name)).collect::<Vec<_>>();
-    let (first, more) = names.split_at(if names.len() > SHOWN + 1 { SHOWN } else { names.len() });
+    let (first, more) = shown(names);
     let mut cell = codes(first).join(", ");
     if proxies > 1 {
         let _ = write!(cell, ", {proxies} proxies");

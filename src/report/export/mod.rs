@@ -18,8 +18,11 @@ pub use github::annotations;
 pub use prometheus::serving;
 pub use results::{Alike, Cluster, ConvertError, Finding, Level, Origin, Results};
 
-/// How many names of clusters are shown where more are there on demand.
-const SHOWN: usize = 3;
+/// Names of clusters: those that are shown, and those that are there on demand, of which there is more than one.
+fn shown<'n, 's>(names: &'n [&'s str]) -> (&'n [&'s str], &'n [&'s str]) {
+    const SHOWN: usize = 3;
+    names.split_at(if names.len() > SHOWN + 1 { SHOWN } else { names.len() })
+}
 
 /// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
