@@ -219,7 +219,10 @@ impl<'a> Taken<'a> {
 
     fn outcome(&mut self, proxy: Proxy, outcome: Result<Vec<ClusterObject>, UnreadProxy>) -> Result<(), Failure> {
         match outcome {
-            Ok(objects) => self.take(proxy, objects),
+            Ok(objects) => {
+                tracing::debug!("{}: {} clusters read", proxy.id, objects.len());
+                self.take(proxy, objects)
+            }
             Err(failed) => {
                 self.unread.push(failed);
                 Ok(())

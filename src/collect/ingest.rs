@@ -304,7 +304,10 @@ impl Ingest {
     pub(super) fn add(&self, outcome: Result<Reading, UnreadProxy>) {
         let builder = &mut self.lock().builder;
         match outcome {
-            Ok(reading) => builder.read(reading.snapshot),
+            Ok(Reading { snapshot, .. }) => {
+                tracing::debug!("{}: {} clusters read", snapshot.proxy.id, snapshot.clusters.len());
+                builder.read(snapshot);
+            }
             Err(unread) => builder.fail(unread),
         }
     }
