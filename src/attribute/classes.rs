@@ -1,8 +1,10 @@
 //! Control planes, and proxies that nothing tells apart.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::behaviour::Behaviour;
 use super::filters::Attached;

@@ -2,7 +2,8 @@
 //! workload is behind (`pilot/pkg/model/push_context.go`, `initServiceRegistry` and `IsServiceVisible`;
 //! `pilot/pkg/serviceregistry/kube/controller/controller.go`, `GetProxyServiceTargetsByPod`).
 
-use std::collections::HashMap;
+
+use foldhash::HashMap;
 
 use super::selection::selects;
 use crate::model::istio::{Service, ServiceEntry, Sidecar};

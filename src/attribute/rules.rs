@@ -2,8 +2,10 @@
 //! (`pilot/pkg/model/push_context.go`, `setDestinationRules` and `destinationRule`;
 //! `pilot/pkg/model/destination_rule.go`, `mergeDestinationRule`; `pilot/pkg/model/config.go`, `MostSpecificHostMatch`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+
+use foldhash::HashMap;
 
 use super::behaviour::Behaviour;
 use super::selection::Selected;

@@ -1,7 +1,8 @@
 //! What Envoy's counters say about a row, put together over its proxies.
 
-use std::collections::HashMap;
 use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
 
 use crate::model::evidence::{ClusterEvidence, ConnectLatency};
 use crate::model::{ClusterSet, MeshSnapshot};

@@ -2,9 +2,10 @@
 //! `diagnose` all take the value from here.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::row::Row;
 use super::{Counters, Policy, Trouble};

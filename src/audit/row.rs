@@ -1,10 +1,11 @@
 //! The distinct values of a mesh, and the proxies that hold them.
 
-use std::collections::HashMap;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{self, available_parallelism};
 use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::Filter;
 use crate::attribute::{Attribution, Attributor, Dropped, Expected, ProxyClass, Verdict};

@@ -115,12 +115,14 @@ async fn read_clusters(
     ingest: &Ingest,
     extras: Extras<'_>,
 ) -> Result<(String, bool), ReadError> {
-    let each = &mut ingest.taking(reading);
-    if let Err(error) = fetch_dump(source, &section(Section::DynamicActive, true), ClusterSource::Active, each).await {
+    let request = section(Section::DynamicActive, true);
+    let active = fetch_dump(source, &request, ClusterSource::Active, &mut ingest.taking(reading)).await;
+    if let Err(error) = active {
         if !is_too_old(&error) {
             return Err(error);
         }
-        fetch_dump(source, &AdminRequest::AllClusters, ClusterSource::Active, each).await?;
+        let request = AdminRequest::AllClusters;
+        fetch_dump(source, &request, ClusterSource::Active, &mut ingest.taking(reading)).await?;
         reading.whole = true;
     }
     if !reading.whole {

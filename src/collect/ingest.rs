@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::decode::between;
@@ -71,6 +72,8 @@ pub(super) struct Reading {
     pub(super) whole: bool,
     /// How many clusters came.
     came: usize,
+    /// The last positions that came one behind another, which are not in the set yet: it takes them at once.
+    run: Range<u32>,
     too_many: Option<TooMany>,
     /// What the dump says of its proxy.
     pub(super) node: Option<Node>,
@@ -118,7 +121,7 @@ impl Reading {
             xds: None,
             evidence: None,
         };
-        Self { snapshot, whole: false, came: 0, too_many: None, node: None }
+        Self { snapshot, whole: false, came: 0, run: 0..0, too_many: None, node: None }
     }
 
     /// The bound that was passed, in place of the decoder's error about it.
@@ -133,10 +136,25 @@ impl Reading {
 
     fn hold(&mut self, position: u32, version: Option<&str>) {
         self.came += 1;
-        self.snapshot.clusters.insert(position);
+        if position == self.run.end {
+            self.run.end += 1;
+        } else {
+            self.put();
+            self.run = position..position + 1;
+        }
         if version > self.snapshot.version.as_deref() {
             self.snapshot.version = version.map(Arc::from);
         }
+    }
+
+    fn put(&mut self) {
+        self.snapshot.clusters.insert_all(std::mem::take(&mut self.run));
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.reading.put();
     }
 }
 
@@ -376,6 +394,7 @@ mod tests {
                 decoder.feed(bytes, &mut taking).expect("a dump");
             }
             decoder.finish().expect("a dump");
+            drop(taking);
             let version = (!clusters.is_empty()).then(|| number.to_string());
             assert_eq!((reading.came, reading.snapshot.version.as_deref()), (clusters.len(), version.as_deref()));
             assert_eq!(reading.whole, sections);

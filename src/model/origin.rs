@@ -1,6 +1,8 @@
 //! Where a cluster's connect timeout came from.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// Names an object: `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,9 +197,14 @@ impl OriginKind {
     }
 }
 
-/// Where a cluster's connect timeout came from, as far as it is known.
+/// Where a cluster's connect timeout came from, as far as it is known. Thousands of clusters have theirs from one place,
+/// so a copy costs nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Origin {
+pub struct Origin(Arc<Source>);
+
+/// What an [`Origin`] says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
     /// What gives it.
     pub kind: OriginKind,
     /// Whether objects were read that prove it; otherwise it is what the dump alone suggests.
@@ -210,7 +217,7 @@ impl Origin {
     /// An origin without a note.
     #[must_use]
     pub fn new(kind: OriginKind, certain: bool) -> Self {
-        Self { kind, certain, note: String::new() }
+        Self(Arc::new(Source { kind, certain, note: String::new() }))
     }
 
     /// The same origin with a note.
@@ -218,5 +225,19 @@ impl Origin {
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
+    }
+}
+
+impl Deref for Origin {
+    type Target = Source;
+
+    fn deref(&self) -> &Source {
+        &self.0
+    }
+}
+
+impl DerefMut for Origin {
+    fn deref_mut(&mut self) -> &mut Source {
+        Arc::make_mut(&mut self.0)
     }
 }

@@ -1,6 +1,6 @@
 //! Machine output: JSON and YAML of any serialisable value.
 
-use std::io;
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
@@ -14,11 +14,15 @@ pub fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(text(out))
 }
 
+/// So much is written at once, in bytes.
+const PIECE: usize = 64 << 10;
+
 /// The same, written piece by piece: the audit of a large mesh is hundreds of megabytes.
-pub fn write_json(value: &impl Serialize, mut out: impl io::Write) -> Result<(), serde_json::Error> {
+pub fn write_json(value: &impl Serialize, out: impl io::Write) -> Result<(), serde_json::Error> {
+    let mut out = io::BufWriter::with_capacity(PIECE, out);
     let formatter = Harmless(PrettyFormatter::with_indent(b"    "));
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))?;
-    out.write_all(b"\n").map_err(serde_json::Error::io)
+    out.write_all(b"\n").and_then(|()| out.flush()).map_err(serde_json::Error::io)
 }
 
 /// A value as JSON on one line.
@@ -66,8 +70,8 @@ struct Harmless<F>(F);
 
 impl<F: Formatter> Formatter for Harmless<F> {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        // Most are plain, and looking for more is what takes the time.
-        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // Most are plain, and looking for more is what takes the time; many bytes at once where none ends it early.
+        if fragment.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
             return writer.write_all(fragment.as_bytes());
         }
         let mut rest = fragment;

@@ -333,7 +333,7 @@ fn decider<'a>(found: &RuleFor<'a>) -> Option<(&'a DestinationRule, RulePart)> {
 /// that decides; `None` where neither is there.
 fn deciding_part(view: &View<'_>, proxy: usize, row: u32) -> Option<OriginKind> {
     let expected = view.attributor.attribute(view.attributor.class_of(proxy), row).expected;
-    match expected.map(|expected| expected.origin.kind) {
+    match expected.map(|expected| expected.origin.kind.clone()) {
         Some(kind @ OriginKind::EnvoyFilter { .. }) => Some(kind),
         _ => {
             let (rule, part) = decider(&view.rule_for(proxy, row))?;

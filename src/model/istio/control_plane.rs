@@ -460,7 +460,7 @@ mod tests {
             let effective = plane(version, sources).effective();
             assert_eq!(effective.as_ref().map(|mesh| mesh.connect_timeout.as_secs()), expected);
             if let Some(effective) = effective {
-                let origin = effective.origin.kind;
+                let origin = &effective.origin.kind;
                 let object = origin.object().map_or("", |object| object.name.as_str());
                 assert_eq!((origin.as_str(), object), (kind, name), "{version}");
             }

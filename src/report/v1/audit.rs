@@ -1,10 +1,11 @@
 //! The v1 form of an audit: frozen, apart from the types inside the program. A field is never renamed or removed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
