@@ -2,7 +2,6 @@
 //! workload is behind (`pilot/pkg/model/push_context.go`, `initServiceRegistry` and `IsServiceVisible`;
 //! `pilot/pkg/serviceregistry/kube/controller/controller.go`, `GetProxyServiceTargetsByPod`).
 
-
 use foldhash::HashMap;
 
 use super::selection::selects;

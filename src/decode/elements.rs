@@ -153,6 +153,24 @@ pub(crate) fn between(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| **byte == b',' || byte.is_ascii_whitespace()).count()
 }
 
+/// Where the first of both is. Most names are short, and looked through before a search over many bytes has begun.
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    const SHORT: usize = 24;
+    let near = bytes.iter().take(SHORT).position(|byte| matches!(byte, b'"' | b'\\'));
+    near.or_else(|| memchr2(b'"', b'\\', bytes.get(SHORT..)?).map(|at| SHORT + at))
+}
+
+/// The bytes of JSON that begin or end something.
+const STRUCTURAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let (mut at, bytes) = (0, b"\"{}[],");
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 impl Elements {
     /// A parser that refuses elements of more than `limit` bytes.
     #[must_use]
@@ -419,7 +437,7 @@ impl Elements {
                     at += 1;
                     continue;
                 }
-                match memchr2(b'"', b'\\', &bytes[at..]) {
+                match quote_or_backslash(&bytes[at..]) {
                     None => return (bytes.len(), false),
                     Some(skip) => {
                         at += skip;
@@ -436,6 +454,9 @@ impl Elements {
                 }
                 continue;
             }
+            // Most of a printed document is indentation, names and numbers.
+            let Some(skip) = bytes[at..].iter().position(|&byte| STRUCTURAL[usize::from(byte)]) else { break };
+            at += skip;
             match bytes[at] {
                 b'"' => self.in_string = true,
                 b'{' | b'[' => self.depth += 1,
@@ -450,7 +471,7 @@ impl Elements {
             }
             at += 1;
         }
-        (at, false)
+        (bytes.len(), false)
     }
 
     fn unexpected<E: From<ElementError>>(&self, rest: &[u8], expected: &'static str) -> E {

@@ -136,7 +136,7 @@ fn ambient_meshes_are_as_istio_has_them() {
 
 #[test]
 fn older_versions_are_as_they_were() {
-    agrees(&check_recording("versions.jsonl.gz"), 2000);
+    agrees(&check_recording("versions.jsonl.gz"), 5000);
 }
 
 /// A recording of one's own: `MESHAUDIT_CONFORMANCE=FILE cargo test --test it -- --ignored conformance`.
