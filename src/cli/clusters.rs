@@ -1,6 +1,7 @@
 //! `clusters`: proxies' clusters, as a table or as Envoy's own objects.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -13,14 +14,14 @@ use super::interrupt;
 use super::kube_args::SourceArgs;
 use super::leases;
 use crate::audit::{Severity, host, nearest};
-use crate::collect::{self, ClusterObject};
+use crate::collect::{self, ClusterObject, OneByOne, ReadObjects};
 use crate::decode::dump;
 use crate::k8s;
 use crate::model::{
     ClusterName, ClusterSet, ClusterSource, EnvoyCluster, MeshSnapshot, Proxy, ProxyId, ProxySnapshot, SnapshotBuilder,
     UnreadProxy, syn_retransmissions,
 };
-use crate::reach::{Direct, Tunnel};
+use crate::reach::Direct;
 use crate::report::Palette;
 use crate::report::audit::{Marks, marks};
 use crate::report::document;
@@ -152,20 +153,26 @@ async fn read(args: &ClustersArgs, console: &Console, taken: &mut Taken<'_>) -> 
     }
     found.proxies.sort_by(|a, b| a.id.cmp(&b.id));
     taken.several = found.proxies.len() > 1;
-    for proxy in found.proxies {
-        let mut tunnel =
-            Tunnel::new(&connection, &proxy.id.namespace, &proxy.id.name, proxy.admin_port, source.limits());
-        let outcome = or_interrupted(&proxy.id, collect::read_objects(&mut tunnel, &proxy.id)).await;
+    let mut pending: BTreeSet<ProxyId> = found.proxies.iter().map(|proxy| proxy.id.clone()).collect();
+    let concurrency = usize::from(source.concurrency);
+    let mut reading = OneByOne::new(Arc::new(connection), found.proxies, source.limits(), concurrency);
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = interrupt::ended() => break,
+            next = reading.next() => next,
+        };
+        let Some((proxy, outcome)) = next else { break };
+        pending.remove(&proxy.id);
         taken.outcome(proxy, outcome)?;
     }
+    taken.unread.extend(pending.into_iter().map(collect::interrupted));
+    taken.unread.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(())
 }
 
 /// What a proxy answers, unless somebody asks for the end: then it, and those after it, are not read.
-async fn or_interrupted(
-    id: &ProxyId,
-    reading: impl Future<Output = Result<Vec<ClusterObject>, UnreadProxy>>,
-) -> Result<Vec<ClusterObject>, UnreadProxy> {
+async fn or_interrupted(id: &ProxyId, reading: impl Future<Output = ReadObjects>) -> ReadObjects {
     tokio::select! {
         biased;
         () = interrupt::ended() => Err(collect::interrupted(id.clone())),
@@ -217,7 +224,7 @@ impl<'a> Taken<'a> {
         }
     }
 
-    fn outcome(&mut self, proxy: Proxy, outcome: Result<Vec<ClusterObject>, UnreadProxy>) -> Result<(), Failure> {
+    fn outcome(&mut self, proxy: Proxy, outcome: ReadObjects) -> Result<(), Failure> {
         match outcome {
             Ok(objects) => {
                 tracing::debug!("{}: {} clusters read", proxy.id, objects.len());

@@ -12,6 +12,7 @@ mod lease;
 mod limiter;
 mod objects;
 mod offline;
+mod one_by_one;
 pub mod resets;
 mod sample;
 
@@ -32,6 +33,7 @@ pub use lease::{
 };
 pub use objects::{access_log_formats, read_istio_objects};
 pub use offline::{offline, offline_objects, offline_timeouts};
+pub use one_by_one::{OneByOne, ReadObjects};
 
 use crate::k8s::{ApiError, Connection, Deadline, PodSelection, Retry, select};
 use crate::model::{FailureCause, MeshSnapshot, Proxy, ProxyId, SkippedProxy, UnreadProxy};
@@ -320,7 +322,8 @@ async fn read_pod(
         let turn = limiter.turn().await;
         let reading = Box::pin(async {
             let (namespace, name) = (&proxy.id.namespace, &proxy.id.name);
-            let mut tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
+            let tunnel = Tunnel::new(connection, namespace, name, proxy.admin_port, options.limits);
+            let mut tunnel = tunnel.impatient();
             read_in_turn(&mut tunnel, proxy.clone(), Extras::of(options, Some(sample)), ingest, limiter, turn).await
         });
         match reading.await {

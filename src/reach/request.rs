@@ -45,6 +45,8 @@ pub enum AdminRequest {
         /// A regular expression on the names.
         filter: Cow<'static, str>,
     },
+    /// `GET /ready`: a word.
+    Ready,
     /// `GET /server_info`.
     ServerInfo,
     /// One of istiod's debug pages, on istiod's own port.
@@ -97,6 +99,7 @@ impl AdminRequest {
             Self::Endpoints { filter: None } => "/clusters?format=json".to_owned(),
             Self::Endpoints { filter: Some(filter) } => format!("/clusters?format=json&filter={}", encode(filter)),
             Self::Stats { filter } => format!("/stats?filter={}", encode(filter)),
+            Self::Ready => "/ready".to_owned(),
             Self::ServerInfo => "/server_info".to_owned(),
             Self::Istiod(page) => page.path().to_owned(),
             Self::GetLoggers => "/logging".to_owned(),

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
 use super::{AdminError, AdminRequest, AdminSource, ERROR_BODY, Limits, Meter, Sink, log};
-use crate::k8s::{Connection, OpenError, PortErrors, innermost, open_port, outside, outside_bytes};
+use crate::k8s::{Connection, OpenError, PortErrors, PortStream, Retry, innermost, open_port, outside, outside_bytes};
 
 /// A pod's admin endpoint.
 pub struct Tunnel<'a> {
@@ -20,6 +20,8 @@ pub struct Tunnel<'a> {
     pod: String,
     port: u16,
     limits: Limits,
+    /// Whether it is opened again while the API server is busy.
+    patient: bool,
     open: Option<Open>,
 }
 
@@ -38,17 +40,42 @@ impl Drop for Open {
 }
 
 impl<'a> Tunnel<'a> {
-    /// An endpoint that is connected to when it is first asked something.
+    /// An endpoint that is connected to when it is first asked something, and again while the API server is busy.
     #[must_use]
     pub fn new(connection: &'a Connection, namespace: &str, pod: &str, port: u16, limits: Limits) -> Self {
-        Self { connection, namespace: namespace.to_owned(), pod: pod.to_owned(), port, limits, open: None }
+        Self {
+            connection,
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            port,
+            limits,
+            patient: true,
+            open: None,
+        }
+    }
+
+    /// That the API server is busy is for the caller to hear, who opens fewer tunnels at once then.
+    #[must_use]
+    pub fn impatient(mut self) -> Self {
+        self.patient = false;
+        self
+    }
+
+    async fn open_port(&self) -> Result<(PortStream, PortErrors), OpenError> {
+        let mut retry = Retry::within(self.limits.deadline);
+        loop {
+            match open_port(self.connection, &self.namespace, &self.pod, self.port).await {
+                Err(OpenError::Api(busy)) if self.patient && retry.again(&busy).await => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn open(&mut self) -> Result<&mut Open, AdminError> {
         let open = match self.open.take() {
             Some(open) if !open.sender.is_closed() => open,
             _ => {
-                let (stream, errors) = match open_port(self.connection, &self.namespace, &self.pod, self.port).await {
+                let (stream, errors) = match self.open_port().await {
                     Ok(opened) => opened,
                     Err(OpenError::Api(error)) => return Err(error.into()),
                     Err(error @ OpenError::NoUpgrade(_)) => return Err(AdminError::Unreachable(error.to_string())),

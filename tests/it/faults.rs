@@ -185,6 +185,13 @@ fn proxies_that_hang_do_not_starve_the_others() {
     assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
     assert_eq!(audit["coverage"]["audited"], 20, "{}", audit["coverage"]);
     assert_eq!(failed(&audit).len(), 200);
+
+    // `clusters` reads one after the other.
+    let args = ["clusters", "-A", "-o", "json", "--request-timeout", "8s", "--timeout", "40s"];
+    let run = plugin(args).on(&sandbox).run().exits(3);
+    let proxies: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(proxies.as_object().map(serde_json::Map::len), Some(20), "{}", run.stderr);
+    assert_eq!(run.stderr.matches(" was not read (timeout)").count(), 200, "{}", run.stderr);
 }
 
 #[test]

@@ -83,6 +83,12 @@ fn a_busy_api_server_is_asked_again() {
     });
     let found = audit(&sandbox, &[]);
     assert_eq!(found["coverage"]["audited"], 8, "{}", found["coverage"]);
+    // So it is by every command that asks a proxy.
+    let (namespace, pod) = pods(&sandbox)[0].clone();
+    for command in [&["clusters"][..], &["debug-log", "--show"], &["debug-log", "--on"], &["debug-log", "--off"]] {
+        sandbox.fault(&namespace, &pod, Fault::Refuse { status: 429, times: 2, retry_after: None });
+        plugin([command, &[pod.as_str(), "-n", namespace.as_str()]].concat()).on(&sandbox).run().exits(0);
+    }
     // One that stays busy is given up, and said.
     let (namespace, pod) = pods(&sandbox)[0].clone();
     sandbox.fault(&namespace, &pod, Fault::Refuse { status: 503, times: 1000, retry_after: None });
