@@ -99,9 +99,14 @@ impl Drop for Asked {
     }
 }
 
-/// Waits until a proxy answers anything.
+/// Waits until a proxy answers anything; a word is expected, and no more than a page is taken.
 async fn ask(tunnel: &mut Tunnel<'_>, id: &ProxyId) -> Result<(), UnreadProxy> {
-    match tunnel.send(&AdminRequest::Ready, &mut |_| ControlFlow::Continue(())).await {
+    let mut left = 16_usize << 10;
+    let heard = &mut |chunk: &[u8]| {
+        left = left.saturating_sub(chunk.len());
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    match tunnel.send(&AdminRequest::Ready, heard).await {
         Ok(()) | Err(AdminError::Status { .. }) => Ok(()),
         Err(error) => Err(ReadError::from(error).unread(id.clone())),
     }

@@ -200,7 +200,7 @@ fn what_may_be_asked_of_a_proxy_is_only_what_is_listed() {
         *path = path.split(['?', '{']).next().unwrap();
     }
     let asked: BTreeSet<&str> = paths.into_iter().collect();
-    assert_eq!(asked, BTreeSet::from(["/config_dump", "/clusters", "/stats", "/server_info", "/logging"]));
+    assert_eq!(asked, BTreeSet::from(["/config_dump", "/clusters", "/stats", "/ready", "/server_info", "/logging"]));
     for (_, file, code) in sources() {
         for word in ["quitquitquit", "/certs", "healthcheck/fail", "reset_counters", "drain_listeners"] {
             assert!(!code.contains(word), "src/{file} has {word}");
