@@ -104,12 +104,33 @@ struct Key {
 
 /// What is known of a row while it is put together.
 struct Draft {
-    /// One of its clusters.
-    position: usize,
-    proxies: ClusterSet,
     attribution: Attribution,
     mesh: Option<Duration>,
+    /// The mesh's value, where something else than the mesh decides.
+    shadowed: Option<Duration>,
+    /// The clusters that it is of, and the classes of proxies that hold them.
+    parts: Vec<Part>,
     dropped: Vec<(Dropped, ClusterSet)>,
+}
+
+/// A cluster, by its position, and some of the classes that hold it.
+struct Part {
+    position: u32,
+    classes: Vec<usize>,
+}
+
+impl Draft {
+    /// Whether another class's attribution of one of its clusters belongs to the same row.
+    fn is_of(&self, other: &Attribution, shadowed: Option<Duration>) -> bool {
+        self.attribution.origin == other.origin
+            && self.attribution.verdict == other.verdict
+            && expected(&self.attribution) == expected(other)
+            && self.shadowed == shadowed
+    }
+}
+
+fn expected(attribution: &Attribution) -> Option<Option<Duration>> {
+    attribution.expected.as_ref().map(|expected| expected.timeout)
 }
 
 /// Clusters that one thread works out in less time than it takes to start another.
@@ -149,56 +170,85 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
             holders[position as usize].extend(&proxies);
         }
     }
-    let mut grouped: HashMap<Key, Draft> = HashMap::new();
-    for class in attributor.classes() {
+    holders.iter_mut().for_each(ClusterSet::shrink);
+    let classes = attributor.classes();
+    let mut drafts: Vec<Draft> = Vec::new();
+    let mut grouped: HashMap<Key, usize> = HashMap::new();
+    // Of each cluster how many classes hold it, and the draft and its part that the last of them went to: mostly the next
+    // one goes there too.
+    let mut holding = vec![0_usize; snapshot.clusters.len()];
+    let mut last: Vec<Option<(usize, usize)>> = vec![None; snapshot.clusters.len()];
+    for (number, class) in classes.iter().enumerate() {
         let mesh = attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
         let positions: Vec<u32> = class.clusters.intersection(&kept).iter().collect();
         for (&position, attribution) in positions.iter().zip(attributed(attributor, class, &positions)) {
-            let cluster = &snapshot.clusters[position as usize];
-            let proxies = holders[position as usize].intersection(&class.proxies);
+            let at = position as usize;
+            let shadowed = mesh.filter(|_| attribution.origin.kind.is_override());
             let dropped = attribution.expected.as_ref().and_then(|expected| expected.dropped.clone());
-            let key = Key {
-                name: Arc::clone(&cluster.name),
-                connect_timeout: cluster.connect_timeout,
-                origin: attribution.origin.clone(),
-                verdict: attribution.verdict,
-                expected: attribution.expected.as_ref().map(|expected| expected.timeout),
-                shadowed: mesh.filter(|_| attribution.origin.kind.is_override()),
+            holding[at] += 1;
+            let draft = match last[at] {
+                Some((draft, part)) if drafts[draft].is_of(&attribution, shadowed) => {
+                    drafts[draft].parts[part].classes.push(number);
+                    draft
+                }
+                _ => {
+                    let cluster = &snapshot.clusters[at];
+                    let key = Key {
+                        name: Arc::clone(&cluster.name),
+                        connect_timeout: cluster.connect_timeout,
+                        origin: attribution.origin.clone(),
+                        verdict: attribution.verdict,
+                        expected: expected(&attribution),
+                        shadowed,
+                    };
+                    let draft = *grouped.entry(key).or_insert_with(|| {
+                        drafts.push(Draft { attribution, mesh, shadowed, parts: Vec::new(), dropped: Vec::new() });
+                        drafts.len() - 1
+                    });
+                    last[at] = Some((draft, drafts[draft].parts.len()));
+                    drafts[draft].parts.push(Part { position, classes: vec![number] });
+                    draft
+                }
             };
-            let row = grouped.entry(key).or_insert_with(|| Draft {
-                position: position as usize,
-                proxies: ClusterSet::default(),
-                attribution,
-                mesh,
-                dropped: Vec::new(),
-            });
-            row.proxies.extend(&proxies);
             if let Some(dropped) = dropped {
-                match row.dropped.iter_mut().find(|(known, _)| *known == dropped) {
+                let proxies = holders[at].intersection(&class.proxies);
+                let all = &mut drafts[draft].dropped;
+                match all.iter_mut().find(|(known, _)| *known == dropped) {
                     Some((_, all)) => all.extend(&proxies),
-                    None => row.dropped.push((dropped, proxies)),
+                    None => all.push((dropped, proxies)),
                 }
             }
         }
     }
+    let held_by = |part: &Part| {
+        let holders = &holders[part.position as usize];
+        if part.classes.len() == holding[part.position as usize] {
+            return holders.clone();
+        }
+        let mut proxies = ClusterSet::default();
+        part.classes.iter().for_each(|&class| proxies.extend(&classes[class].proxies));
+        proxies.intersection(holders)
+    };
     // Rows that the same proxies hold share one set.
     let mut sets = ProxySets::default();
-    let mut rows: Vec<Row> = grouped
+    let mut rows: Vec<Row> = drafts
         .into_iter()
-        .map(|(Key { name, connect_timeout, origin, .. }, mut row)| {
-            let cluster = &snapshot.clusters[row.position];
-            row.proxies.shrink();
-            let set = sets.intern(&Arc::new(row.proxies));
+        .map(|draft| {
+            let cluster = &snapshot.clusters[draft.parts[0].position as usize];
+            let mut proxies = held_by(&draft.parts[0]);
+            draft.parts[1..].iter().for_each(|part| proxies.extend(&held_by(part)));
+            proxies.shrink();
+            let set = sets.intern(&Arc::new(proxies));
             Row {
-                name,
+                name: Arc::clone(&cluster.name),
                 kind: cluster.kind(),
                 discovery_type: Arc::clone(&cluster.discovery_type),
-                connect_timeout,
-                origin,
-                verdict: row.attribution.verdict,
-                expected: row.attribution.expected,
-                mesh: row.mesh,
-                dropped: row.dropped,
+                connect_timeout: cluster.connect_timeout,
+                origin: draft.attribution.origin,
+                verdict: draft.attribution.verdict,
+                expected: draft.attribution.expected,
+                mesh: draft.mesh,
+                dropped: draft.dropped,
                 proxies: Arc::clone(&sets.distinct[set]),
             }
         })
