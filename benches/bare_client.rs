@@ -2,7 +2,7 @@
 //! thrown away. `benches/mesh.py` runs it beside the plugin.
 //!
 //! Usage: `bare_client [--evidence] [TUNNELS]`, with `KUBECONFIG`; prints how many proxies answered and with how many
-//! bytes. `bare_client --paths` prints what it would ask for, for `benches/bytes.py`.
+//! bytes. `bare_client --paths` prints what it would get, for `benches/bytes.py`.
 #![allow(clippy::print_stdout, reason = "a program of its own")]
 
 use http_body_util::{BodyExt, Empty};
@@ -28,6 +28,7 @@ async fn main() -> Result<(), Failure> {
         section(Section::Static),
         section(Section::DynamicWarming),
         AdminRequest::Stats { filter: xds_stats::FILTER.into() },
+        AdminRequest::GetLoggers,
     ];
     if flags.iter().any(|flag| flag == "--evidence") {
         requests.extend([
@@ -35,11 +36,12 @@ async fn main() -> Result<(), Failure> {
             AdminRequest::Stats { filter: stats::STATS_FILTER.into() },
         ]);
     }
-    let paths: &'static [String] = requests.iter().map(AdminRequest::path).collect::<Vec<_>>().leak();
     if flags.iter().any(|flag| flag == "--paths") {
-        paths.iter().for_each(|path| println!("{path}"));
+        let gets = requests.iter().filter(|request| request.method() == http::Method::GET);
+        gets.for_each(|request| println!("{}", request.path()));
         return Ok(());
     }
+    let requests: &'static [AdminRequest] = requests.leak();
     let turns: &'static Semaphore = Box::leak(Box::new(Semaphore::new(tunnels)));
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "a provider is there already")?;
     let client = Client::try_default().await?;
@@ -51,7 +53,7 @@ async fn main() -> Result<(), Failure> {
         let name = pod.metadata.name.unwrap_or_default();
         tasks.spawn(async move {
             let _turn = turns.acquire().await?;
-            read(&pods, &name, paths).await
+            read(&pods, &name, requests).await
         });
     }
     let (mut proxies, mut bytes) = (0, 0);
@@ -64,17 +66,20 @@ async fn main() -> Result<(), Failure> {
 }
 
 /// The bytes of all answers of one proxy.
-async fn read(pods: &Api<Pod>, name: &str, paths: &[String]) -> Result<usize, Failure> {
+async fn read(pods: &Api<Pod>, name: &str, requests: &[AdminRequest]) -> Result<usize, Failure> {
     let mut forwarder = pods.portforward(name, &[15_000]).await?;
     let stream = forwarder.take_stream(15_000).ok_or("no stream")?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let mut bytes = 0;
-    for path in paths {
+    for request in requests {
         // Without it the second request of a connection is cancelled.
         sender.ready().await?;
-        let request =
-            http::Request::get(path).header(http::header::HOST, "localhost:15000").body(Empty::<Bytes>::new())?;
+        let request = http::Request::builder()
+            .method(request.method())
+            .uri(request.path())
+            .header(http::header::HOST, "localhost:15000")
+            .body(Empty::<Bytes>::new())?;
         let mut body = sender.send_request(request).await?.into_body();
         while let Some(frame) = body.frame().await {
             bytes += frame?.data_ref().map_or(0, Bytes::len);
