@@ -155,9 +155,15 @@ pub(crate) fn between(bytes: &[u8]) -> usize {
 
 /// Where the first of both is. Most names are short, and looked through before a search over many bytes has begun.
 fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
-    const SHORT: usize = 24;
-    let near = bytes.iter().take(SHORT).position(|byte| matches!(byte, b'"' | b'\\'));
-    near.or_else(|| memchr2(b'"', b'\\', bytes.get(SHORT..)?).map(|at| SHORT + at))
+    let short = bytes.len().min(24);
+    let mut at = 0;
+    while at < short {
+        if matches!(bytes[at], b'"' | b'\\') {
+            return Some(at);
+        }
+        at += 1;
+    }
+    memchr2(b'"', b'\\', &bytes[short..]).map(|at| short + at)
 }
 
 /// The bytes of JSON that begin or end something.
@@ -455,21 +461,23 @@ impl Elements {
                 continue;
             }
             // Most of a printed document is indentation, names and numbers.
-            let Some(skip) = bytes[at..].iter().position(|&byte| STRUCTURAL[usize::from(byte)]) else { break };
-            at += skip;
-            match bytes[at] {
+            let byte = bytes[at];
+            at += 1;
+            if !STRUCTURAL[usize::from(byte)] {
+                continue;
+            }
+            match byte {
                 b'"' => self.in_string = true,
                 b'{' | b'[' => self.depth += 1,
-                b',' | b'}' | b']' if self.depth == 0 => return (at, true),
+                b',' | b'}' | b']' if self.depth == 0 => return (at - 1, true),
                 b'}' | b']' => {
                     self.depth -= 1;
                     if self.depth == 0 {
-                        return (at + 1, true);
+                        return (at, true);
                     }
                 }
                 _ => {}
             }
-            at += 1;
         }
         (bytes.len(), false)
     }
