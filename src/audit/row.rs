@@ -91,7 +91,7 @@ impl ProxySets {
 }
 
 /// What all proxies of a row have in common.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     name: Arc<str>,
     connect_timeout: Option<Duration>,
@@ -104,10 +104,9 @@ struct Key {
 
 /// What is known of a row while it is put together.
 struct Draft {
-    attribution: Attribution,
+    key: Key,
+    expected: Option<Expected>,
     mesh: Option<Duration>,
-    /// The mesh's value, where something else than the mesh decides.
-    shadowed: Option<Duration>,
     /// The clusters that it is of, and the classes of proxies that hold them.
     parts: Vec<Part>,
     dropped: Vec<(Dropped, ClusterSet)>,
@@ -117,20 +116,6 @@ struct Draft {
 struct Part {
     position: u32,
     classes: Vec<usize>,
-}
-
-impl Draft {
-    /// Whether another class's attribution of one of its clusters belongs to the same row.
-    fn is_of(&self, other: &Attribution, shadowed: Option<Duration>) -> bool {
-        self.attribution.origin == other.origin
-            && self.attribution.verdict == other.verdict
-            && expected(&self.attribution) == expected(other)
-            && self.shadowed == shadowed
-    }
-}
-
-fn expected(attribution: &Attribution) -> Option<Option<Duration>> {
-    attribution.expected.as_ref().map(|expected| expected.timeout)
 }
 
 /// Clusters that one thread works out in less time than it takes to start another.
@@ -183,26 +168,26 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
         let positions: Vec<u32> = class.clusters.intersection(&kept).iter().collect();
         for (&position, attribution) in positions.iter().zip(attributed(attributor, class, &positions)) {
             let at = position as usize;
-            let shadowed = mesh.filter(|_| attribution.origin.kind.is_override());
-            let dropped = attribution.expected.as_ref().and_then(|expected| expected.dropped.clone());
+            let Attribution { origin, expected, verdict } = attribution;
+            let dropped = expected.as_ref().and_then(|expected| expected.dropped.clone());
+            let cluster = &snapshot.clusters[at];
+            let key = Key {
+                name: Arc::clone(&cluster.name),
+                connect_timeout: cluster.connect_timeout,
+                verdict,
+                expected: expected.as_ref().map(|expected| expected.timeout),
+                shadowed: mesh.filter(|_| origin.kind.is_override()),
+                origin,
+            };
             holding[at] += 1;
             let draft = match last[at] {
-                Some((draft, part)) if drafts[draft].is_of(&attribution, shadowed) => {
+                Some((draft, part)) if drafts[draft].key == key => {
                     drafts[draft].parts[part].classes.push(number);
                     draft
                 }
                 _ => {
-                    let cluster = &snapshot.clusters[at];
-                    let key = Key {
-                        name: Arc::clone(&cluster.name),
-                        connect_timeout: cluster.connect_timeout,
-                        origin: attribution.origin.clone(),
-                        verdict: attribution.verdict,
-                        expected: expected(&attribution),
-                        shadowed,
-                    };
-                    let draft = *grouped.entry(key).or_insert_with(|| {
-                        drafts.push(Draft { attribution, mesh, shadowed, parts: Vec::new(), dropped: Vec::new() });
+                    let draft = *grouped.entry(key.clone()).or_insert_with(|| {
+                        drafts.push(Draft { key, expected, mesh, parts: Vec::new(), dropped: Vec::new() });
                         drafts.len() - 1
                     });
                     last[at] = Some((draft, drafts[draft].parts.len()));
@@ -240,13 +225,13 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
             proxies.shrink();
             let set = sets.intern(&Arc::new(proxies));
             Row {
-                name: Arc::clone(&cluster.name),
+                name: draft.key.name,
                 kind: cluster.kind(),
                 discovery_type: Arc::clone(&cluster.discovery_type),
-                connect_timeout: cluster.connect_timeout,
-                origin: draft.attribution.origin,
-                verdict: draft.attribution.verdict,
-                expected: draft.attribution.expected,
+                connect_timeout: draft.key.connect_timeout,
+                origin: draft.key.origin,
+                verdict: draft.key.verdict,
+                expected: draft.expected,
                 mesh: draft.mesh,
                 dropped: draft.dropped,
                 proxies: Arc::clone(&sets.distinct[set]),

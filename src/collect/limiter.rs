@@ -38,11 +38,11 @@ impl Limiter {
 
     /// A proxy that says nothing for so long gives its turn to another, and is waited for aside. Proxies that hang
     /// could else use up every turn until the command's time is over.
-    const QUIET: Duration = Duration::from_secs(2);
+    pub(super) const QUIET: Duration = Duration::from_secs(2);
 
     /// How many are waited for aside: each is an open connection of this process, of which some systems allow no more
     /// than 256.
-    const ASIDE: usize = 128;
+    pub(super) const ASIDE: usize = 128;
 
     pub(super) fn new(size: usize) -> Self {
         let size = size.max(1);

@@ -5,22 +5,16 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::fetch::{ClusterObject, ReadError, read_objects};
+use super::limiter::Limiter;
 use crate::k8s::Connection;
 use crate::model::{Proxy, ProxyId, UnreadProxy};
 use crate::reach::{AdminError, AdminRequest, AdminSource as _, Limits, Tunnel};
-
-/// A proxy that says nothing for so long is read after those that answer.
-const QUIET: Duration = Duration::from_secs(2);
-
-/// So many are waited for at once beside those whose turn it is.
-const ASIDE: usize = 128;
 
 /// A proxy's clusters with every field, or why they could not be read.
 pub type ReadObjects = Result<Vec<ClusterObject>, UnreadProxy>;
@@ -56,13 +50,13 @@ impl OneByOne {
     pub async fn next(&mut self) -> Option<(Proxy, ReadObjects)> {
         loop {
             while self.asked.len() < self.concurrency
-                && self.late.len() < ASIDE
+                && self.late.len() < Limiter::ASIDE
                 && let Some(proxy) = self.proxies.next()
             {
                 self.asked.push_back(Asked::new(Arc::clone(&self.connection), proxy, self.limits));
             }
             let Some(mut first) = self.asked.pop_front() else { break };
-            if timeout_at(first.since + QUIET, &mut first.answered).await.is_ok() {
+            if timeout_at(first.since + Limiter::QUIET, &mut first.answered).await.is_ok() {
                 return Some(first.read().await);
             }
             self.late.push_back(first);

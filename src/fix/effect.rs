@@ -323,12 +323,15 @@ fn why(finding: &Finding) -> String {
         let note = if origin.note.is_empty() { String::new() } else { format!(": {}", origin.note) };
         format!("what sets it is not known{note}")
     };
-    let undelivered =
-        "the proxy does not take what its control plane gives; no change of it helps until that is mended".to_owned();
     match (&finding.action, origin) {
         (Action::RestoreLogLevels, _) => "logging is no matter of a timeout".to_owned(),
-        (Action::Deliver(_), _) => undelivered,
-        (_, Some(origin)) if origin.kind == OriginKind::Stale => undelivered,
+        (action, origin)
+            if matches!(action, Action::Deliver(_))
+                || origin.is_some_and(|origin| origin.kind == OriginKind::Stale) =>
+        {
+            "the proxy does not take what its control plane gives; no change of it helps until that is mended"
+                .to_owned()
+        }
         (Action::MoveKey { .. }, _) => "remove defaultConfig.connectTimeout by hand, where it is set".to_owned(),
         (Action::Reconcile { .. }, _) => "which of the two sources is to decide is yours to say".to_owned(),
         (Action::FitRoute { .. }, _) => "the route's own limits would have to change".to_owned(),

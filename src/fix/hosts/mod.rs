@@ -333,8 +333,8 @@ fn decider<'a>(found: &RuleFor<'a>) -> Option<(&'a DestinationRule, RulePart)> {
 /// that decides; `None` where neither is there.
 fn deciding_part(view: &View<'_>, proxy: usize, row: u32) -> Option<OriginKind> {
     let expected = view.attributor.attribute(view.attributor.class_of(proxy), row).expected;
-    match expected.map(|expected| expected.origin.kind.clone()) {
-        Some(kind @ OriginKind::EnvoyFilter { .. }) => Some(kind),
+    match expected.as_ref().map(|expected| &expected.origin.kind) {
+        Some(kind @ OriginKind::EnvoyFilter { .. }) => Some(kind.clone()),
         _ => {
             let (rule, part) = decider(&view.rule_for(proxy, row))?;
             Some(OriginKind::DestinationRule { rule: rule.meta.reference(), part: Some(part) })
