@@ -1,7 +1,7 @@
 //! What differs between versions and switches of Istio's control plane, as far as it decides a connect timeout. Each
 //! row was compared with the answers of the versions named (docs/attribution.md).
 
-use crate::model::istio::{ControlPlane, Version};
+use crate::model::istio::{ControlPlane, EffectiveMesh, IstioObjects, PatchOperation, Version};
 
 /// How one control plane reads its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,11 +90,59 @@ impl Behaviour {
         possible.extend(oldest.filter(|oldest| !possible.contains(oldest)));
         possible
     }
+
+    /// The ways among these that differ for this mesh, the newest of each: most meshes have nothing of what versions
+    /// treat differently, and what is the same by two ways need not be worked out twice.
+    pub(super) fn distinct_for(possible: Vec<Self>, objects: &IstioObjects, mesh: Option<&EffectiveMesh>) -> Vec<Self> {
+        let Some(&newest) = possible.first() else { return possible };
+        let mut distinct: Vec<Self> = Vec::new();
+        for way in possible {
+            let way = way.heeding(objects, mesh, newest);
+            if !distinct.contains(&way) {
+                distinct.push(way);
+            }
+        }
+        distinct
+    }
+
+    /// This way, with what decides about nothing in this mesh as another has it.
+    fn heeding(mut self, objects: &IstioObjects, mesh: Option<&EffectiveMesh>, other: Self) -> Self {
+        let mut patches = objects.envoy_filters.iter().flat_map(|filter| &filter.patches);
+        if !patches.any(|patch| patch.operation == PatchOperation::MergeAndReplaceList) {
+            self.replace_list = other.replace_list;
+        }
+        if objects.envoy_filters.is_empty() {
+            self.durations_replace = other.durations_replace;
+            self.root_filters_first = other.root_filters_first;
+            self.target_refs = other.target_refs;
+        }
+        if objects.sidecars.is_empty() {
+            self.inbound_pools = other.inbound_pools;
+            self.names_at_listeners = other.names_at_listeners;
+        }
+        if objects.destination_rules.iter().all(|rule| rule.workload_selector.is_none()) {
+            self.selecting_rules_first = other.selecting_rules_first;
+        }
+        if objects.backend_policies.is_empty() {
+            self.backend_policies = other.backend_policies;
+            self.users_first = other.users_first;
+            if objects.destination_rules.is_empty() {
+                self.rules_apart = other.rules_apart;
+            }
+        }
+        if mesh.is_none_or(|mesh| mesh.default_connection_pool.is_none()) {
+            self.default_traffic_policy = other.default_traffic_policy;
+        }
+        self
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::istio::{
+        BackendPolicy, BackendPolicyKind, ClusterPatch, DestinationRule, EnvoyFilter, ObjectMeta,
+    };
 
     #[test]
     fn the_version_decides() {
@@ -126,5 +174,37 @@ mod tests {
                 assert!(since.contains(&Behaviour::of(version, None)) && since.len() <= possible.len());
             }
         }
+    }
+
+    #[test]
+    fn ways_that_differ_in_nothing_the_mesh_has_are_one() {
+        let of = |at_least: u32, objects: &IstioObjects, mesh: Option<&EffectiveMesh>| {
+            let possible = Behaviour::possible(None, Some(Version::new(1, at_least, 0)));
+            Behaviour::distinct_for(possible, objects, mesh).len()
+        };
+        let nothing = IstioObjects::default();
+        assert_eq!(of(24, &nothing, None), 1);
+        assert_eq!(of(21, &nothing, None), 3, "clusters alone show tunnels and waypoints");
+        let patched = |operation| {
+            let patch = ClusterPatch { operation, ..ClusterPatch::default() };
+            IstioObjects {
+                envoy_filters: vec![EnvoyFilter { patches: vec![patch], ..EnvoyFilter::default() }],
+                ..IstioObjects::default()
+            }
+        };
+        assert_eq!(of(30, &patched(PatchOperation::Merge), None), 1);
+        assert_eq!(of(30, &patched(PatchOperation::MergeAndReplaceList), None), 2);
+        assert_eq!(of(24, &patched(PatchOperation::Merge), None), 2, "who heeds targetRefs");
+        let ruled = |rule| IstioObjects { destination_rules: vec![rule], ..IstioObjects::default() };
+        assert_eq!(of(23, &ruled(DestinationRule::default()), None), 3, "rules apart, and tunnels");
+        let policy = BackendPolicy {
+            kind: BackendPolicyKind::BackendTLSPolicy,
+            meta: ObjectMeta::default(),
+            revision: None,
+            ignored: false,
+            targets: Vec::new(),
+        };
+        let policies = IstioObjects { backend_policies: vec![policy], ..IstioObjects::default() };
+        assert_eq!(of(30, &policies, None), 2);
     }
 }

@@ -30,8 +30,12 @@ pub(super) struct Plane<'a> {
 
 impl<'a> Plane<'a> {
     fn new(objects: &'a IstioObjects, plane: Option<(usize, &'a ControlPlane)>, proxies: &OfPlane<'a>) -> Self {
-        let behaviours = Behaviour::possible(plane.map(|(_, plane)| plane), proxies.newest);
         let effective = plane.and_then(|(_, plane)| plane.effective_since(proxies.newest));
+        let behaviours = Behaviour::distinct_for(
+            Behaviour::possible(plane.map(|(_, plane)| plane), proxies.newest),
+            objects,
+            effective.as_ref(),
+        );
         let said = plane.and_then(|(_, plane)| plane.istiod.as_ref()).map_or("", |istiod| istiod.domain.as_str());
         let domain = if said.is_empty() { proxies.domain.unwrap_or("cluster.local") } else { said };
         let meshes =

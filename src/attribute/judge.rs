@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::classes::ProxyClass;
 use super::layers::{Answer, Named, Question};
-use super::resolution::{Candidate, Layer, Outcome};
+use super::resolution::{Candidate, Layer, Outcome, Resolution};
 use super::words::describe;
 use super::{Attribution, Attributor, Expected, Verdict};
 use crate::model::istio::{Coverage, ObjectKind};
@@ -37,21 +37,15 @@ pub(super) fn compare<'a>(
     if let Some(doubt) = contradiction(attributor, class, cluster, &named, resolution.value) {
         resolution.doubt(doubt);
     }
-    let mut origin = resolution.origin.clone();
-    if let Some(doubt) = &resolution.doubt {
+    let Resolution { value: timeout, mut origin, dropped, perhaps, doubt, trail, .. } = resolution;
+    if let Some(doubt) = &doubt {
         origin.certain = false;
         if !origin.note.ends_with(doubt.as_str()) {
             origin.note = join(&origin.note, doubt);
         }
     }
-    let expected = Expected {
-        timeout: resolution.value,
-        origin,
-        dropped: resolution.dropped.clone(),
-        perhaps: resolution.perhaps.clone(),
-    };
-    let doubt = resolution.doubt.clone();
-    (attributor.judge(class, cluster, expected, doubt), resolution.into_trail())
+    let expected = Expected { timeout, origin, dropped, perhaps };
+    (attributor.judge(class, cluster, expected, doubt), trail.unwrap_or_default())
 }
 
 /// What the dump alone suggests as a candidate: no other is known, so it is the one that won.

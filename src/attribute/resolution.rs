@@ -102,24 +102,26 @@ pub(super) struct Resolution {
     /// What is left where a block that sets nothing replaces everything above it.
     mesh: (Option<Duration>, Origin),
     /// Every candidate, weakest first; `None` where nobody asks.
-    trail: Option<Vec<Candidate>>,
+    pub(super) trail: Option<Vec<Candidate>>,
 }
 
 impl Resolution {
     /// Begins with the mesh's value.
-    pub(super) fn new(value: Option<Duration>, origin: Origin, trail: bool, reason: &str) -> Self {
-        let mut resolution = Self {
+    pub(super) fn new(value: Option<Duration>, origin: Origin, trail: bool, reason: impl FnOnce() -> String) -> Self {
+        let first = || {
+            let (origin, reason) = (Some(origin.clone()), reason());
+            vec![Candidate { layer: Layer::Mesh, origin, value, outcome: Outcome::Won, reason }]
+        };
+        Self {
             value,
-            origin: origin.clone(),
             dropped: None,
             perhaps: Vec::new(),
             doubt: None,
             mesh_doubt: None,
+            trail: trail.then(first),
             mesh: (value, origin.clone()),
-            trail: trail.then(Vec::new),
-        };
-        resolution.note(Layer::Mesh, Some(origin), value, Outcome::Won, || reason.to_owned());
-        resolution
+            origin,
+        }
     }
 
     fn note(
@@ -209,10 +211,5 @@ impl Resolution {
     /// Whether somebody wants to see the trail.
     pub(super) fn is_traced(&self) -> bool {
         self.trail.is_some()
-    }
-
-    /// Everything that was noted.
-    pub(super) fn into_trail(self) -> Vec<Candidate> {
-        self.trail.unwrap_or_default()
     }
 }

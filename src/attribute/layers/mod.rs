@@ -135,8 +135,8 @@ impl<'q, 'a> Question<'q, 'a> {
             (None, None) => return self.rule_alone(trail),
         };
         let label = if origin.kind == OriginKind::MeshDefault { "Istio's built-in value" } else { "the mesh value" };
-        let reason = format!("{label}: what a cluster gets that nothing else gives one");
-        let mut resolution = Resolution::new(Some(value), origin, trail, &reason);
+        let reason = || format!("{label}: what a cluster gets that nothing else gives one");
+        let mut resolution = Resolution::new(Some(value), origin, trail, reason);
         resolution.mesh_doubt = doubt;
         Some(resolution)
     }
@@ -147,10 +147,10 @@ impl<'q, 'a> Question<'q, 'a> {
         if self.kind != ClusterKind::Service {
             return None;
         }
-        let mut resolution = Resolution::new(None, nothing(), false, "");
+        let mut resolution = Resolution::new(None, nothing(), false, String::new);
         self.service(&mut resolution);
         resolution.value?;
-        Some(Resolution::new(None, nothing(), trail, "the mesh's value could not be read"))
+        Some(Resolution::new(None, nothing(), trail, || "the mesh's value could not be read".to_owned()))
     }
 
     // DestinationRules and defaultTrafficPolicy.
