@@ -3,6 +3,7 @@ pub mod attribute;
 pub mod audit;
 pub mod cli;
 pub mod collect;
+mod cores;
 pub mod decode;
 pub mod diagnose;
 pub mod fix;

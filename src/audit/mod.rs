@@ -23,6 +23,7 @@ pub use recommend::{Reach, Recommendation, Recommender, RouteLimit};
 pub use row::Row;
 
 use crate::attribute::Attributor;
+use crate::cores::in_order;
 use crate::model::MeshSnapshot;
 
 /// What an audit says.
@@ -59,16 +60,22 @@ pub fn audit(snapshot: &MeshSnapshot, filter: &Filter, policy: &Policy) -> Audit
         attributor: &attributor,
         recommender: &recommender,
     };
-    for rule in rules::ALL {
+    let check = |rule: &&dyn Rule| {
+        let (mut found, mut left_out) = (Vec::new(), 0);
         rule.check(&context, &mut |finding| {
             let finding = if rule.compares_values() { applied.unexpected(finding) } else { Some(finding) };
             match finding.filter(|finding| finding.subject.is_kept(filter)).and_then(|finding| applied.weigh(finding)) {
-                Some(Ok(finding)) => findings.push(finding),
-                Some(Err(())) => ignored += 1,
+                Some(Ok(finding)) => found.push(finding),
+                Some(Err(())) => left_out += 1,
                 None => {}
             }
         });
-    }
+        (found, left_out)
+    };
+    in_order(rules::ALL, check, |(found, left_out)| {
+        findings.extend(found);
+        ignored += left_out;
+    });
     findings.sort_by(|a, b| {
         let key = |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.rule.code);
         key(a)

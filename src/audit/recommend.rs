@@ -1,8 +1,7 @@
 //! Which connect timeout to set: from what was measured, within what makes sense. Rules, the next step, `fix` and
 //! `diagnose` all take the value from here.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
@@ -57,7 +56,7 @@ pub struct Recommender<'a> {
     policy: &'a Policy,
     /// The rows of each place that gives values.
     rows: HashMap<&'a OriginKind, Vec<&'a Row>>,
-    known: RefCell<Known<'a>>,
+    known: Mutex<Known<'a>>,
 }
 
 /// What was recommended, by the origin and the host it was asked for.
@@ -76,7 +75,7 @@ impl<'a> Recommender<'a> {
             routes: route_limits(snapshot),
             policy,
             rows: by_place,
-            known: RefCell::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -95,7 +94,7 @@ impl<'a> Recommender<'a> {
             Reach::Host => row.parts().map(|parts| parts.host).filter(|host| !host.is_empty()).or(Some(&row.name)),
         };
         let key = (&row.origin.kind, host);
-        if let Some(known) = self.known.borrow().get(&key) {
+        if let Some(known) = self.known().get(&key) {
             return Arc::clone(known);
         }
         let same_host =
@@ -104,8 +103,12 @@ impl<'a> Recommender<'a> {
         let wanting: Vec<Wanting<'_>> =
             all.iter().filter(same_host).map(|row| (&*row.name, &*row.proxies, row.effective_timeout())).collect();
         let recommendation = Arc::new(self.recommend(&wanting, None));
-        self.known.borrow_mut().insert(key, Arc::clone(&recommendation));
+        self.known().insert(key, Arc::clone(&recommendation));
         recommendation
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known<'a>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Recommends a value for some clusters; with `wanted` says what there is to say of that value.

@@ -1,14 +1,13 @@
 //! The distinct values of a mesh, and the proxies that hold them.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 
 use super::Filter;
-use crate::attribute::{Attribution, Attributor, Dropped, Expected, ProxyClass, Verdict};
+use crate::attribute::{Attribution, Attributor, Dropped, Expected, Verdict};
+use crate::cores::in_order;
 use crate::model::{
     ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot, Origin, syn_retransmissions,
 };
@@ -118,24 +117,8 @@ struct Part {
     classes: Vec<usize>,
 }
 
-/// Clusters that one thread works out in less time than it takes to start another.
-const FEW: usize = 256;
-
-/// Where a class's clusters have their timeouts from, worked out side by side.
-fn attributed<'a>(attributor: &Attributor<'a>, class: &ProxyClass<'a>, positions: &[u32]) -> Vec<Attribution> {
-    let all = |positions: &[u32]| -> Vec<Attribution> {
-        positions.iter().map(|&position| attributor.attribute(class, position)).collect()
-    };
-    let threads = available_parallelism().map_or(1, usize::from).min(positions.len() / FEW);
-    if threads < 2 {
-        return all(positions);
-    }
-    thread::scope(|scope| {
-        let parts = positions.chunks(positions.len().div_ceil(threads));
-        let workers: Vec<_> = parts.map(|part| scope.spawn(move || all(part))).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    })
-}
+/// So many clusters of a class are worked out at once.
+const PIECE: usize = 256;
 
 /// Groups what the proxies hold into rows, by name, value and origin; of kinds that the filter shows.
 pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attributor<'_>) -> Vec<Arc<Row>> {
@@ -163,10 +146,20 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
     // one goes there too.
     let mut holding = vec![0_usize; snapshot.clusters.len()];
     let mut last: Vec<Option<(usize, usize)>> = vec![None; snapshot.clusters.len()];
-    for (number, class) in classes.iter().enumerate() {
+    let pieces: Vec<(usize, usize)> = classes
+        .iter()
+        .enumerate()
+        .flat_map(|(number, class)| (0..class.clusters.len()).step_by(PIECE).map(move |from| (number, from)))
+        .collect();
+    let attributed = |&(number, from): &(usize, usize)| -> (usize, Vec<(u32, Attribution)>) {
+        let class = &classes[number];
+        let piece = class.clusters.iter_from(from).take(PIECE).filter(|&position| kept.contains(position));
+        (number, piece.map(|position| (position, attributor.attribute(class, position))).collect())
+    };
+    in_order(&pieces, attributed, |(number, attributions)| {
+        let class = &classes[number];
         let mesh = attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
-        let positions: Vec<u32> = class.clusters.intersection(&kept).iter().collect();
-        for (&position, attribution) in positions.iter().zip(attributed(attributor, class, &positions)) {
+        for (position, attribution) in attributions {
             let at = position as usize;
             let Attribution { origin, expected, verdict } = attribution;
             let dropped = expected.as_ref().and_then(|expected| expected.dropped.clone());
@@ -204,7 +197,7 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
                 }
             }
         }
-    }
+    });
     let held_by = |part: &Part| {
         let holders = &holders[part.position as usize];
         if part.classes.len() == holding[part.position as usize] {

@@ -62,7 +62,7 @@ impl Eq for ClusterSet {}
 
 impl Hash for ClusterSet {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.iter().for_each(|position| state.write_u32(position));
+        self.runs().hash(state);
     }
 }
 
@@ -89,11 +89,12 @@ impl ClusterSet {
     /// The set as runs of positions, first and last.
     #[must_use]
     pub fn runs(&self) -> Vec<[u32; 2]> {
+        let mut positions = self.0.iter();
         let mut runs: Vec<[u32; 2]> = Vec::new();
-        for position in &*self.0 {
+        while let Some(next) = positions.next_range() {
             match runs.last_mut() {
-                Some([_, last]) if *last + 1 == position => *last = position,
-                _ => runs.push([position, position]),
+                Some([_, last]) if *last + 1 == *next.start() => *last = *next.end(),
+                _ => runs.push([*next.start(), *next.end()]),
             }
         }
         runs
@@ -122,6 +123,12 @@ impl ClusterSet {
     /// The positions, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter()
+    }
+
+    /// The positions without the first so many.
+    pub fn iter_from(&self, rank: usize) -> impl Iterator<Item = u32> + '_ {
+        let first = u32::try_from(rank).ok().and_then(|rank| self.0.select(rank));
+        first.into_iter().flat_map(|first| self.0.range(first..))
     }
 
     /// The last position.
@@ -464,6 +471,8 @@ impl SnapshotBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasher as _;
+
     use super::*;
     use crate::model::ClusterSource;
     use std::time::Duration;
@@ -497,6 +506,32 @@ mod tests {
             assert_eq!(held.len(), 100);
             assert_eq!(held.iter().filter(|one| one.connect_timeout == Some(Duration::from_secs(5))).count(), 5);
             assert!(held.iter().any(|one| one.connect_timeout == Some(Duration::from_secs(seconds))));
+        }
+    }
+
+    #[test]
+    fn equal_sets_have_one_hash_however_they_are_kept() {
+        let hash = |set: &ClusterSet| foldhash::fast::FixedState::default().hash_one(set);
+        let mut singly = ClusterSet::default();
+        (10..70_000).for_each(|position| singly.insert(position));
+        let mut at_once = ClusterSet::default();
+        at_once.insert_all(40_000..70_000);
+        at_once.insert_all(10..40_000);
+        assert_eq!((singly.runs(), hash(&singly)), (vec![[10, 69_999]], hash(&at_once)));
+        let mut shrunk = singly.clone();
+        shrunk.insert(80_000);
+        shrunk.shrink();
+        let gone = shrunk.without(&ClusterSet::from_iter([80_000]));
+        assert_eq!((gone == singly, hash(&gone)), (true, hash(&singly)));
+        assert_ne!(hash(&shrunk), hash(&singly));
+    }
+
+    #[test]
+    fn a_set_is_read_from_any_of_its_positions_on() {
+        let set: ClusterSet = (0..1_000).map(|number| number * 3).collect();
+        for rank in [0, 1, 500, 999, 1_000, usize::MAX] {
+            let rest: Vec<u32> = set.iter().skip(rank).collect();
+            assert_eq!(set.iter_from(rank).collect::<Vec<_>>(), rest, "{rank}");
         }
     }
 }

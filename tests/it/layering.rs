@@ -21,21 +21,22 @@ const OWNERS: [(&str, &[&str]); 12] = [
 ];
 
 /// The modules that a module may use, besides itself.
-const BELOW: [(&str, &[&str]); 15] = [
+const BELOW: [(&str, &[&str]); 16] = [
     ("system", &[]),
+    ("cores", &[]),
     ("model", &[]),
     ("input", &[]),
     ("decode", &["model"]),
     ("k8s", &["decode", "input", "model", "system"]),
     ("reach", &["k8s", "model"]),
     ("store", &["k8s", "reach", "model"]),
-    ("collect", &["resets", "store", "k8s", "reach", "decode", "input", "model", "system"]),
+    ("collect", &["cores", "resets", "store", "k8s", "reach", "decode", "input", "model", "system"]),
     ("attribute", &["model"]),
-    ("audit", &["attribute", "model"]),
+    ("audit", &["attribute", "cores", "model"]),
     ("diagnose", &["model"]),
     ("resets", &["model"]),
     ("fix", &["audit", "attribute", "decode", "model"]),
-    ("report", &["audit", "attribute", "diagnose", "resets", "fix", "model"]),
+    ("report", &["audit", "attribute", "cores", "diagnose", "resets", "fix", "model"]),
     (
         "cli",
         &[

@@ -5,13 +5,12 @@ use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::stream::LogCounter;
+use crate::cores::in_order;
 use crate::decode::app_log::{ReaderOptions, backward};
 use crate::decode::log::SAMPLE;
 use crate::input::{ArchiveLimits, Entry, InputError, Lines, Text, Until, walk};
@@ -103,25 +102,20 @@ pub fn count_files(
     question: &Question,
     options: &ReaderOptions,
 ) -> (Tally, Sources) {
-    let next = AtomicUsize::new(0);
-    let merger = Mutex::new(Merger::default());
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(inputs.len()).max(1);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while until.over().is_none() {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(input) = inputs.get(index) else { break };
-                    let counted = count_input(input, until, question, options);
-                    merger.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(index, counted);
-                }
-            });
+    let mut merger = Merger::default();
+    let mut left = Vec::new();
+    let mut input = inputs.iter();
+    let count = |input: &LogInput| until.over().is_none().then(|| count_input(input, until, question, options));
+    in_order(inputs, count, |counted| {
+        let input = input.next();
+        match counted {
+            // In their order: of two copies the first is the one counted.
+            Some(counted) => counted.into_iter().for_each(|one| merger.add(one)),
+            None => left.extend(input),
         }
     });
-    let mut merger = merger.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     merger.merge();
-    let left = inputs.get(next.into_inner()..).unwrap_or_default();
-    if let ([first, others @ ..], Some(ended)) = (left, until.over()) {
+    if let ([first, others @ ..], Some(ended)) = (left.as_slice(), until.over()) {
         let first = first.path.display();
         let name = if others.is_empty() { first.to_string() } else { format!("{first} and {} more", others.len()) };
         merger.sources.failed.push((name, ended.to_string()));
@@ -129,13 +123,11 @@ pub fn count_files(
     (merger.tally, Sources { slot_seconds: HOUR, ..merger.sources })
 }
 
-/// Merges in the order of the inputs, so that of two copies the first is the one counted.
+/// Merges logs in their order.
 #[derive(Default)]
 struct Merger {
     tally: Tally,
     sources: Sources,
-    waiting: BTreeMap<usize, Vec<Counted>>,
-    merged: usize,
     /// Length and hash of the contents counted so far, with the name of the first.
     contents: BTreeMap<(u64, u64), String>,
     /// Logs that may tell of the same failures.
@@ -146,16 +138,6 @@ struct Merger {
 const MAX_BESIDE: usize = 64;
 
 impl Merger {
-    fn take(&mut self, index: usize, counted: Vec<Counted>) {
-        self.waiting.insert(index, counted);
-        while let Some(counted) = self.waiting.remove(&self.merged) {
-            self.merged += 1;
-            for one in counted {
-                self.add(one);
-            }
-        }
-    }
-
     fn add(&mut self, mut counted: Counted) {
         let failed = counted.failed.take();
         // What stands in the place of a log is none.
