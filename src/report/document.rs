@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
+use serde_json::ser::{CompactFormatter, Formatter};
 
 use super::escape::is_hostile;
+use crate::cores::in_order;
 
 /// A value as JSON over several lines, as kubectl writes it.
 pub fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
@@ -17,12 +18,82 @@ pub fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
 /// So much is written at once, in bytes.
 const PIECE: usize = 64 << 10;
 
+/// What a level is indented by.
+const INDENT: &str = "    ";
+
+fn formatter() -> Harmless<Lines> {
+    Harmless(Lines::default())
+}
+
 /// The same, written piece by piece: the audit of a large mesh is hundreds of megabytes.
 pub fn write_json(value: &impl Serialize, out: impl io::Write) -> Result<(), serde_json::Error> {
     let mut out = io::BufWriter::with_capacity(PIECE, out);
-    let formatter = Harmless(PrettyFormatter::with_indent(b"    "));
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter()))?;
     out.write_all(b"\n").and_then(|()| out.flush()).map_err(serde_json::Error::io)
+}
+
+/// A document whose long lists are filled in while it is written: they are made piece by piece, on all cores, and never
+/// held. A list belongs to the value itself, and is empty there.
+pub struct Filled<W> {
+    out: W,
+    /// What is not written yet of the value without its lists.
+    frame: String,
+}
+
+impl<W: Write> Filled<W> {
+    /// Begins a document.
+    pub fn new(frame: &impl Serialize, out: W) -> Result<Self, serde_json::Error> {
+        Ok(Self { out, frame: json(frame)? })
+    }
+
+    /// Writes all up to a list, and the list: of each value its form, of so many at once. Lists come in the order of the
+    /// document.
+    pub fn fill<T: Sync, F: Serialize>(
+        &mut self,
+        name: &str,
+        values: &[T],
+        at_once: usize,
+        form: impl Fn(&T) -> F + Sync,
+    ) -> Result<(), serde_json::Error> {
+        // No text in the document can have this: its quotes would be escaped.
+        let empty = format!("\n{INDENT}\"{name}\": []");
+        let Some(at) = self.frame.find(&empty) else {
+            return Err(serde::ser::Error::custom(format!("the document has no empty list {name}")));
+        };
+        let list = at + empty.len() - 1;
+        self.out.write_all(&self.frame.as_bytes()[..list]).map_err(serde_json::Error::io)?;
+        self.frame.drain(..list);
+        let pieces: Vec<(usize, &[T])> = values.chunks(at_once).enumerate().collect();
+        let elements = |&(number, piece): &(usize, &[T])| -> Result<Vec<u8>, serde_json::Error> {
+            let mut formatter = formatter();
+            // As deep as they stand.
+            formatter.begin_object(&mut io::sink()).map_err(serde_json::Error::io)?;
+            formatter.begin_array(&mut io::sink()).map_err(serde_json::Error::io)?;
+            let mut text = Vec::with_capacity(PIECE);
+            for (at, value) in piece.iter().enumerate() {
+                let first = number == 0 && at == 0;
+                formatter.begin_array_value(&mut text, first).map_err(serde_json::Error::io)?;
+                form(value).serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter.clone()))?;
+            }
+            Ok(text)
+        };
+        let mut outcome = Ok(());
+        in_order(&pieces, elements, |text| {
+            if outcome.is_ok() {
+                outcome = text.and_then(|text| self.out.write_all(&text).map_err(serde_json::Error::io));
+            }
+        });
+        outcome?;
+        if !values.is_empty() {
+            write!(self.out, "\n{INDENT}").map_err(serde_json::Error::io)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rest.
+    pub fn finish(mut self) -> Result<(), serde_json::Error> {
+        self.out.write_all(self.frame.as_bytes()).and_then(|()| self.out.flush()).map_err(serde_json::Error::io)
+    }
 }
 
 /// A value as JSON on one line.
@@ -64,8 +135,82 @@ pub enum DocumentError {
     Yaml(#[from] serde_saphyr::ser::Error),
 }
 
+/// A value a line, indented as serde_json's `PrettyFormatter` does it with [`INDENT`], in one piece: a large mesh has
+/// a million lines.
+#[derive(Clone, Default)]
+struct Lines {
+    depth: usize,
+    has_value: bool,
+}
+
+impl Lines {
+    fn begin<W: ?Sized + io::Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth += 1;
+        self.has_value = false;
+        writer.write_all(bracket)
+    }
+
+    fn end<W: ?Sized + io::Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth -= 1;
+        if self.has_value {
+            self.line(writer, true)?;
+        }
+        writer.write_all(bracket)
+    }
+
+    fn line<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        const COMMA: &[u8; 66] = b",\n                                                                ";
+        let mut left = self.depth * INDENT.len();
+        let now = left.min(COMMA.len() - 2);
+        writer.write_all(&COMMA[usize::from(first)..2 + now])?;
+        left -= now;
+        (0..left).try_for_each(|_| writer.write_all(b" "))
+    }
+}
+
+impl Formatter for Lines {
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"[")
+    }
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"]")
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.line(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.has_value = true;
+        Ok(())
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"{")
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.line(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.has_value = true;
+        Ok(())
+    }
+}
+
 /// JSON lets C1 and bidirectional controls stand in strings as they are; escaped, they mean the same and harm no
 /// terminal.
+#[derive(Clone)]
 struct Harmless<F>(F);
 
 impl<F: Formatter> Formatter for Harmless<F> {
@@ -132,5 +277,46 @@ mod tests {
         let text = json_line(&value).expect("a string");
         assert_eq!(text, "\"a\\u009bb\\u202ec\\u001b\\\"é\\udb40\\udc41\"\n");
         assert_eq!(serde_json::from_str::<String>(&text).expect("the same"), value);
+    }
+
+    #[test]
+    fn lines_are_indented_as_serde_json_does_it() {
+        let mut deep = serde_json::json!([{}, [], [[]], {"a": {"b": [1, {"c": null}]}, "d": "e"}]);
+        for _ in 0..20 {
+            let pretty = serde_json::ser::PrettyFormatter::with_indent(INDENT.as_bytes());
+            let mut expected = Vec::new();
+            deep.serialize(&mut serde_json::Serializer::with_formatter(&mut expected, pretty)).expect("JSON");
+            assert_eq!(json(&deep).expect("JSON"), text(expected) + "\n");
+            deep = serde_json::json!({"x": [deep]});
+        }
+    }
+
+    #[test]
+    fn lists_that_are_filled_in_stand_as_if_they_had_been_there() {
+        #[derive(Serialize)]
+        struct Document {
+            before: &'static str,
+            first: Vec<Element>,
+            between: Vec<u8>,
+            second: Vec<Element>,
+        }
+        #[derive(Clone, Serialize)]
+        struct Element {
+            number: usize,
+            texts: Vec<String>,
+        }
+        for lengths in [(0, 0), (1, 0), (0, 2), (10, 31)] {
+            let list = |length: usize| -> Vec<Element> {
+                (0..length).map(|number| Element { number, texts: vec!["\u{202e}".to_owned(); number % 3] }).collect()
+            };
+            let document = |first, second| Document { before: "\n    \"first\": []", first, between: vec![1], second };
+            let (first, second) = (list(lengths.0), list(lengths.1));
+            let mut written = Vec::new();
+            let mut filled = Filled::new(&document(Vec::new(), Vec::new()), &mut written).expect("a frame");
+            filled.fill("first", &first, 10, Element::clone).expect("in memory");
+            filled.fill("second", &second, 10, Element::clone).expect("in memory");
+            filled.finish().expect("in memory");
+            assert!(written == json(&document(first, second)).expect("JSON").into_bytes(), "{lengths:?}");
+        }
     }
 }

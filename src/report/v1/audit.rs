@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::super::document;
 use super::FailureCause;
 use super::{Origin, OriginKind};
-use crate::audit::{self, Audit, Counters, Severity, Subject};
+use crate::audit::{self, Audit, Counters, Row, Severity, Subject};
 use crate::model::{ClusterSet, MeshSnapshot, format_duration};
 
 /// Names of proxies. What concerns the same ones shares them: a large mesh has thousands of findings about thousands of
@@ -206,93 +206,138 @@ pub(super) fn connect_timeout_ms(duration: Duration) -> u64 {
 /// The v1 form of an audit.
 #[must_use]
 pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> TimeoutAudit {
-    let names: Vec<Arc<str>> = snapshot.proxies.iter().map(|read| read.proxy.id.to_string().into()).collect();
-    let mut lists: HashMap<*const ClusterSet, Names> = HashMap::new();
-    let mut list = |set: &Arc<ClusterSet>| {
-        let list = lists.entry(Arc::as_ptr(set));
-        Arc::clone(list.or_insert_with(|| set.iter().map(|proxy| Arc::clone(&names[proxy as usize])).collect()))
-    };
-    // Sets are numbered in the order of rows, so that the same mesh gives the same document.
-    let mut sets: Vec<&Arc<ClusterSet>> = Vec::new();
-    let mut numbers: HashMap<*const ClusterSet, usize> = HashMap::new();
-    for row in &audit.rows {
-        numbers.entry(Arc::as_ptr(&row.proxies)).or_insert_with(|| {
-            sets.push(&row.proxies);
-            sets.len() - 1
-        });
+    let forms = Forms::new(snapshot, audit);
+    let clusters = audit.rows.iter().map(|row| forms.cluster(row)).collect();
+    let findings = audit.findings.iter().map(|finding| forms.finding(finding)).collect();
+    forms.audit(took, clusters, findings)
+}
+
+/// So many names of proxies are made into text at once.
+const AT_ONCE: usize = 1 << 12;
+
+/// Writes an audit as JSON, without holding its v1 form: a large mesh has thousands of findings about thousands of
+/// proxies each.
+pub fn write_json(
+    snapshot: &MeshSnapshot,
+    audit: &Audit,
+    took: Duration,
+    out: impl Write,
+) -> Result<(), serde_json::Error> {
+    let forms = Forms::new(snapshot, audit);
+    let mut document = document::Filled::new(&forms.audit(took, Vec::new(), Vec::new()), out)?;
+    // A finding may be about every proxy.
+    let at_once = (AT_ONCE / snapshot.proxies.len().max(1)).clamp(1, 256);
+    document.fill("clusters", &audit.rows, at_once, |row| forms.cluster(row))?;
+    document.fill("findings", &audit.findings, at_once, |finding| forms.finding(finding))?;
+    document.finish()
+}
+
+/// What the v1 forms of a mesh's clusters and findings have in common.
+struct Forms<'a> {
+    snapshot: &'a MeshSnapshot,
+    audit: &'a Audit,
+    counters: Counters<'a>,
+    /// The proxies' names.
+    names: Vec<Arc<str>>,
+    /// The sets of proxies that rows have, in the order of rows, so that the same mesh gives the same document.
+    sets: Vec<Names>,
+    numbers: HashMap<&'a ClusterSet, usize>,
+}
+
+impl<'a> Forms<'a> {
+    fn new(snapshot: &'a MeshSnapshot, audit: &'a Audit) -> Self {
+        let names = snapshot.proxies.iter().map(|read| read.proxy.id.to_string().into()).collect();
+        let (sets, numbers) = (Vec::new(), HashMap::new());
+        let mut forms = Self { snapshot, audit, counters: Counters::new(snapshot), names, sets, numbers };
+        for row in &audit.rows {
+            if !forms.numbers.contains_key(&*row.proxies) {
+                forms.numbers.insert(&row.proxies, forms.sets.len());
+                forms.sets.push(forms.list(&row.proxies));
+            }
+        }
+        forms
     }
-    let set_name = |index: usize| format!("s{}", index + 1);
-    let counters = Counters::new(snapshot);
-    TimeoutAudit {
-        api_version: "meshaudit/v1",
-        kind: "TimeoutAudit",
-        tool: Tool::default(),
-        started_at: started_at(snapshot.taken_at),
-        duration_ms: connect_timeout_ms(took),
-        coverage: coverage(snapshot),
-        mesh: audit
-            .mesh
-            .iter()
-            .map(|mesh| Mesh {
-                context: mesh.context.clone(),
-                revision: mesh.revision.clone(),
-                connect_timeout: format_duration(mesh.connect_timeout),
-                connect_timeout_ms: connect_timeout_ms(mesh.connect_timeout),
-                source: mesh.source.clone(),
-                install: mesh.install.clone(),
-            })
-            .collect(),
-        clusters: audit
-            .rows
-            .iter()
-            .map(|row| {
-                let parts = row.parts();
-                Cluster {
-                    name: row.name.to_string(),
-                    direction: parts.map_or("", |parts| parts.direction.as_str()),
-                    port: parts.map(|parts| parts.port),
-                    subset: parts.map_or("", |parts| parts.subset).to_owned(),
-                    host: parts.map_or("", |parts| parts.host).to_owned(),
-                    discovery_type: row.discovery_type.to_string(),
-                    connect_timeout: format_duration(row.effective_timeout()),
-                    connect_timeout_ms: connect_timeout_ms(row.effective_timeout()),
-                    explicit: row.connect_timeout.is_some(),
-                    syn_retransmissions: row.syn_retransmissions(),
-                    origin: (&row.origin).into(),
-                    proxy_count: row.proxies.len(),
-                    proxy_set: set_name(numbers[&Arc::as_ptr(&row.proxies)]),
-                    evidence: counters.summary(&row.name, &row.proxies).map(|summary| Evidence {
-                        attempts: summary.attempts,
-                        failures: summary.failures,
-                        timeouts: summary.timeouts,
-                    }),
-                }
-            })
-            .collect(),
-        proxy_sets: sets.iter().enumerate().map(|(index, set)| (set_name(index), list(set))).collect(),
-        findings: audit
-            .findings
-            .iter()
-            .map(|finding| Finding {
-                code: finding.rule.code,
-                rule: finding.rule.name,
-                severity: finding.severity.as_str(),
-                message: finding.message.clone(),
-                cluster: finding.cluster().to_owned(),
-                proxies: list(finding.proxies()),
-                origin: origin(finding),
-                remedy: finding.remedy(),
-                docs: format!("kubectl meshaudit explain {}", finding.rule.code),
-            })
-            .collect(),
-        summary: Summary {
-            error: audit.count(Severity::Error),
-            warning: audit.count(Severity::Warning),
-            info: audit.count(Severity::Info),
-            ignored: audit.ignored,
-            known: audit.known,
-        },
+
+    fn list(&self, proxies: &ClusterSet) -> Names {
+        proxies.iter().map(|proxy| Arc::clone(&self.names[proxy as usize])).collect()
     }
+
+    fn cluster(&self, row: &Row) -> Cluster {
+        let parts = row.parts();
+        Cluster {
+            name: row.name.to_string(),
+            direction: parts.map_or("", |parts| parts.direction.as_str()),
+            port: parts.map(|parts| parts.port),
+            subset: parts.map_or("", |parts| parts.subset).to_owned(),
+            host: parts.map_or("", |parts| parts.host).to_owned(),
+            discovery_type: row.discovery_type.to_string(),
+            connect_timeout: format_duration(row.effective_timeout()),
+            connect_timeout_ms: connect_timeout_ms(row.effective_timeout()),
+            explicit: row.connect_timeout.is_some(),
+            syn_retransmissions: row.syn_retransmissions(),
+            origin: (&row.origin).into(),
+            proxy_count: row.proxies.len(),
+            proxy_set: set_name(self.numbers[&*row.proxies]),
+            evidence: self.counters.summary(&row.name, &row.proxies).map(|summary| Evidence {
+                attempts: summary.attempts,
+                failures: summary.failures,
+                timeouts: summary.timeouts,
+            }),
+        }
+    }
+
+    fn finding(&self, finding: &audit::Finding) -> Finding {
+        let of_rows = self.numbers.get(&**finding.proxies());
+        Finding {
+            code: finding.rule.code,
+            rule: finding.rule.name,
+            severity: finding.severity.as_str(),
+            message: finding.message.clone(),
+            cluster: finding.cluster().to_owned(),
+            proxies: of_rows.map_or_else(|| self.list(finding.proxies()), |&set| Arc::clone(&self.sets[set])),
+            origin: origin(finding),
+            remedy: finding.remedy(),
+            docs: format!("kubectl meshaudit explain {}", finding.rule.code),
+        }
+    }
+
+    fn audit(&self, took: Duration, clusters: Vec<Cluster>, findings: Vec<Finding>) -> TimeoutAudit {
+        let Self { snapshot, audit, sets, .. } = self;
+        TimeoutAudit {
+            api_version: "meshaudit/v1",
+            kind: "TimeoutAudit",
+            tool: Tool::default(),
+            started_at: started_at(snapshot.taken_at),
+            duration_ms: connect_timeout_ms(took),
+            coverage: coverage(snapshot),
+            mesh: audit
+                .mesh
+                .iter()
+                .map(|mesh| Mesh {
+                    context: mesh.context.clone(),
+                    revision: mesh.revision.clone(),
+                    connect_timeout: format_duration(mesh.connect_timeout),
+                    connect_timeout_ms: connect_timeout_ms(mesh.connect_timeout),
+                    source: mesh.source.clone(),
+                    install: mesh.install.clone(),
+                })
+                .collect(),
+            clusters,
+            proxy_sets: (0..).zip(sets).map(|(number, set)| (set_name(number), Arc::clone(set))).collect(),
+            findings,
+            summary: Summary {
+                error: audit.count(Severity::Error),
+                warning: audit.count(Severity::Warning),
+                info: audit.count(Severity::Info),
+                ignored: audit.ignored,
+                known: audit.known,
+            },
+        }
+    }
+}
+
+fn set_name(number: usize) -> String {
+    format!("s{}", number + 1)
 }
 
 /// Where the value came from that a finding is about; for one about mesh configuration, the key.
