@@ -62,10 +62,11 @@ impl<'a> Counters<'a> {
     /// Sums up a cluster's figures over some proxies; `None` where none of them counted an attempt.
     #[must_use]
     pub fn summary(&self, cluster: &str, proxies: &ClusterSet) -> Option<Counted> {
+        let entries = self.0.get(cluster)?;
         let mut summary = Counted::default();
         let mut comparable = true;
         let mut since_start = None;
-        for (proxy, entry) in self.0.get(cluster)?.iter().filter(|(proxy, _)| proxies.contains(*proxy)) {
+        for (proxy, entry) in entries.iter().filter(|(proxy, _)| proxies.contains(*proxy)) {
             summary.attempts += entry.attempts;
             summary.failures += entry.failures;
             if let Some(timeouts) = entry.timeouts {

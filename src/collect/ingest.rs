@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::decode::between;
 use crate::decode::dump::{self, Held, Item, KnownElements, MAX_CLUSTERS, Node, TakeElement};
@@ -28,9 +28,9 @@ const MEMO_ELEMENT: usize = 16 << 10;
 /// How many bytes of elements are remembered in all.
 const MEMO: usize = 64 << 20;
 
-/// Where all proxies' clusters come together.
+/// Where all proxies' clusters come together. What is known is only read, by all at once.
 #[derive(Default)]
-pub(super) struct Ingest(Mutex<Shared>);
+pub(super) struct Ingest(RwLock<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -224,17 +224,31 @@ impl Known {
     /// If these bytes begin with this element, whatever its update was: how many they are, and its version.
     fn at_beginning<'b>(&'b self, bytes: &'b [u8]) -> Option<(usize, Option<&'b str>)> {
         let (before, behind) = self.parts();
-        let mut rest = bytes.strip_prefix(before)?;
+        let mut rest = behind_prefix(bytes, before)?;
         let mut version = self.version.as_deref();
         if !before.is_empty() {
             let own = entry::version(rest)?;
             rest = &rest[own.len()..];
             version = Some(own);
         }
-        rest = rest.strip_prefix(behind)?;
+        rest = behind_prefix(rest, behind)?;
         let tail = if self.timed { entry::tail(rest)? } else { 0 };
         Some((bytes.len() - rest.len() + tail, version))
     }
+}
+
+/// What comes behind a prefix. All that most proxies send goes through here, and the `memcmp` that a comparison of slices
+/// calls takes one byte at a time in musl: pieces of this size are compared in place.
+fn behind_prefix<'b>(bytes: &'b [u8], prefix: &[u8]) -> Option<&'b [u8]> {
+    const PIECE: usize = 32;
+    let (same, rest) = bytes.split_at_checked(prefix.len())?;
+    let is_same = match (same.last_chunk::<PIECE>(), prefix.last_chunk::<PIECE>()) {
+        (Some(end), Some(wanted)) => {
+            end == wanted && same.as_chunks::<PIECE>().0.iter().zip(prefix.as_chunks::<PIECE>().0).all(|(a, b)| a == b)
+        }
+        _ => same == prefix,
+    };
+    is_same.then_some(rest)
 }
 
 impl Taking<'_> {
@@ -284,7 +298,7 @@ impl TakeElement for Taking<'_> {
     fn known(&mut self, bytes: &[u8], source: ClusterSource) -> KnownElements {
         let mut taken = KnownElements::default();
         let Some(mut last) = self.last else { return taken };
-        let shared = self.ingest.lock();
+        let shared = self.ingest.look();
         while self.reading.came < MAX_CLUSTERS
             && let Some((place, length, version)) = shared.memo.expected(last, &bytes[taken.bytes..], source)
         {
@@ -309,8 +323,12 @@ impl TakeElement for Taking<'_> {
 }
 
 impl Ingest {
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn look(&self) -> RwLockReadGuard<'_, Shared> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> RwLockWriteGuard<'_, Shared> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the elements of a proxy's dump.
@@ -332,7 +350,7 @@ impl Ingest {
 
     /// Whether a proxy has two different clusters of one name from one source, which no Envoy has.
     pub(super) fn repeats(&self, reading: &Reading) -> bool {
-        let builder = &self.lock().builder;
+        let builder = &self.look().builder;
         let mut seen = HashSet::new();
         let mut clusters = reading.snapshot.clusters.iter().map(|position| builder.cluster(position));
         !clusters.all(|cluster| seen.insert((&*cluster.name, cluster.source)))
@@ -401,7 +419,7 @@ mod tests {
             ingest.add(Ok(reading));
         }
         if sections && piece > 1000 {
-            let shared = ingest.lock();
+            let shared = ingest.look();
             let distinct = dumps.iter().flatten().collect::<std::collections::BTreeSet<_>>().len();
             assert_eq!(shared.memo.known.len(), distinct, "an update is no other cluster");
         }
@@ -414,6 +432,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_prefix_is_what_the_bytes_begin_with(
+            bytes in proptest::collection::vec(0u8..3, 0..100),
+            length in 0usize..110,
+            other in proptest::option::of(0usize..100),
+        ) {
+            let mut prefix: Vec<u8> = bytes.iter().copied().chain([0; 110]).take(length).collect();
+            if let Some(byte) = other.and_then(|at| prefix.get_mut(at)) {
+                *byte ^= 1;
+            }
+            prop_assert_eq!(behind_prefix(&bytes, &prefix), bytes.strip_prefix(prefix.as_slice()));
+        }
+
         #[test]
         fn what_came_before_changes_nothing(
             dumps in proptest::collection::vec(proptest::collection::vec((0u8..6, 1u8..3), 0..12), 1..6),

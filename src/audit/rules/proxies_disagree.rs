@@ -44,10 +44,11 @@ impl Rule for ProxiesDisagree {
                 once.extend(&row.proxies);
             }
             for plane in planes.values() {
-                let held = |row: &Row| row.proxies.intersection(plane).without(&twice);
+                let held: Vec<ClusterSet> =
+                    rows.iter().map(|row| row.proxies.intersection(plane).without(&twice)).collect();
                 let mut counts: BTreeMap<Duration, usize> = BTreeMap::new();
-                for row in rows {
-                    *counts.entry(row.effective_timeout()).or_default() += held(row).len();
+                for (row, held) in rows.iter().zip(&held) {
+                    *counts.entry(row.effective_timeout()).or_default() += held.len();
                 }
                 let mut counts: Vec<(usize, Duration)> =
                     counts.into_iter().map(|(value, count)| (count, value)).filter(|(count, _)| *count > 0).collect();
@@ -59,9 +60,8 @@ impl Rule for ProxiesDisagree {
                     counts.iter().map(|(count, value)| format!("{} on {count}", format_duration(*value))).collect();
                 // The odd ones out are the ones to look at; where there is no majority, all of them.
                 let majority = (counts[0].0 > counts[1].0).then_some(counts[0].1);
-                for row in rows.iter().filter(|row| Some(row.effective_timeout()) != majority) {
-                    let proxies = held(row);
-                    if proxies.is_empty() {
+                for (row, proxies) in rows.iter().zip(held) {
+                    if Some(row.effective_timeout()) == majority || proxies.is_empty() {
                         continue;
                     }
                     let message = format!("proxies of one control plane disagree: {}", list.join(", "));
