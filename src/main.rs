@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-/// musl, with which releases for Linux are built, has an allocator that takes twice the time for a large mesh. All builds
-/// have the same one, so that what is tested is what is released.
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

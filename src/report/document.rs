@@ -18,18 +18,18 @@ pub fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
 /// So much is written at once, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// What a level is indented by.
-const INDENT: &str = "    ";
-
-fn formatter() -> Harmless<Lines> {
-    Harmless(Lines::default())
-}
-
 /// The same, written piece by piece: the audit of a large mesh is hundreds of megabytes.
 pub fn write_json(value: &impl Serialize, out: impl io::Write) -> Result<(), serde_json::Error> {
     let mut out = io::BufWriter::with_capacity(PIECE, out);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter()))?;
     out.write_all(b"\n").and_then(|()| out.flush()).map_err(serde_json::Error::io)
+}
+
+/// What a level is indented by.
+const INDENT: &str = "    ";
+
+fn formatter() -> Harmless<Lines> {
+    Harmless(Lines::default())
 }
 
 /// A document whose long lists are filled in while it is written: they are made piece by piece, on all cores, and never
