@@ -108,20 +108,21 @@ pub(super) struct Resolution {
 impl Resolution {
     /// Begins with the mesh's value.
     pub(super) fn new(value: Option<Duration>, origin: Origin, trail: bool, reason: impl FnOnce() -> String) -> Self {
-        let first = || {
-            let (origin, reason) = (Some(origin.clone()), reason());
-            vec![Candidate { layer: Layer::Mesh, origin, value, outcome: Outcome::Won, reason }]
-        };
-        Self {
+        let mut resolution = Self {
             value,
             dropped: None,
             perhaps: Vec::new(),
             doubt: None,
             mesh_doubt: None,
-            trail: trail.then(first),
+            trail: trail.then(Vec::new),
             mesh: (value, origin.clone()),
             origin,
+        };
+        if trail {
+            let origin = Some(resolution.origin.clone());
+            resolution.note(Layer::Mesh, origin, value, Outcome::Won, reason);
         }
+        resolution
     }
 
     fn note(

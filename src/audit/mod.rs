@@ -72,7 +72,7 @@ pub fn audit(snapshot: &MeshSnapshot, filter: &Filter, policy: &Policy) -> Audit
         });
         (found, left_out)
     };
-    in_order(rules::ALL, check, |(found, left_out)| {
+    in_order(rules::ALL, check, |_, (found, left_out)| {
         findings.extend(found);
         ignored += left_out;
     });

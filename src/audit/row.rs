@@ -151,12 +151,12 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
         .enumerate()
         .flat_map(|(number, class)| (0..class.clusters.len()).step_by(PIECE).map(move |from| (number, from)))
         .collect();
-    let attributed = |&(number, from): &(usize, usize)| -> (usize, Vec<(u32, Attribution)>) {
+    let attributed = |&(number, from): &(usize, usize)| -> Vec<(u32, Attribution)> {
         let class = &classes[number];
         let piece = class.clusters.iter_from(from).take(PIECE).filter(|&position| kept.contains(position));
-        (number, piece.map(|position| (position, attributor.attribute(class, position))).collect())
+        piece.map(|position| (position, attributor.attribute(class, position))).collect()
     };
-    in_order(&pieces, attributed, |(number, attributions)| {
+    in_order(&pieces, attributed, |&(number, _), attributions| {
         let class = &classes[number];
         let mesh = attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
         for (position, attribution) in attributions {

@@ -289,12 +289,12 @@ impl<'a> Taken<'a> {
 
     /// Writes an array piece by piece: of one proxy, or as a member of the object that holds those of several.
     fn write_json(&self, name: Option<&str>, objects: &[ClusterObject]) -> Result<(), Failure> {
-        let (begin, by, end) = match name {
+        let (begin, by, depth, end) = match name {
             Some(name) => {
                 let before = if self.written > 1 { ",\n" } else { "{\n" };
-                (format!("{before}    {name}: ["), "\n        ", "\n    ]")
+                (format!("{before}    {name}: ["), "\n        ", 2, "\n    ]")
             }
-            None => ("[".to_owned(), "\n    ", "\n]\n"),
+            None => ("[".to_owned(), "\n    ", 1, "\n]\n"),
         };
         let mut text = begin;
         for (index, object) in objects.iter().enumerate() {
@@ -302,7 +302,7 @@ impl<'a> Taken<'a> {
                 text.push(',');
             }
             text.push_str(by);
-            text.push_str(&document::json(object)?.trim_end().replace('\n', by));
+            text.push_str(&document::json_at(object, depth)?);
             if text.len() > PIECE {
                 self.console.print(&text)?;
                 text.clear();

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, available_parallelism};
 
-/// Gives `take` what `work` makes of each item, in the order of the items, while other threads work on the next ones:
+/// Gives `take` each item and what `work` makes of it, in the order of the items, while other threads work on the next ones:
 /// one for each core, which run ahead only as far as `take` keeps up.
-pub(crate) fn in_order<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync, mut take: impl FnMut(T)) {
+pub(crate) fn in_order<'i, I: Sync, T: Send>(
+    items: &'i [I],
+    work: impl Fn(&'i I) -> T + Sync,
+    mut take: impl FnMut(&'i I, T),
+) {
     let threads = available_parallelism().map_or(1, usize::from).min(items.len());
     if threads < 2 {
-        return items.iter().map(work).for_each(take);
+        return items.iter().for_each(|item| take(item, work(item)));
     }
     let next = AtomicUsize::new(0);
     let (give, come) = sync_channel(threads);
@@ -30,8 +34,8 @@ pub(crate) fn in_order<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + S
         for (at, made) in come {
             early.insert(at, made);
             while let Some(made) = early.remove(&taken) {
+                take(&items[taken], made);
                 taken += 1;
-                take(made);
             }
         }
     });
@@ -51,8 +55,8 @@ mod tests {
                 item * 2
             };
             let mut taken = Vec::new();
-            in_order(&items, slow, |made| taken.push(made));
-            assert_eq!(taken, items.iter().map(|item| item * 2).collect::<Vec<_>>());
+            in_order(&items, slow, |item, made| taken.push((*item, made)));
+            assert_eq!(taken, items.iter().map(|item| (*item, item * 2)).collect::<Vec<_>>());
         }
     }
 }

@@ -3,34 +3,32 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::ser::{CompactFormatter, Formatter};
+use serde_json::ser::Formatter;
 
 use super::escape::is_hostile;
 use crate::cores::in_order;
 
-/// A value as JSON over several lines, as kubectl writes it.
-pub fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
-    let mut out = Vec::new();
-    write_json(value, &mut out)?;
-    Ok(text(out))
-}
-
-/// So much is written at once, in bytes.
-const PIECE: usize = 64 << 10;
-
-/// The same, written piece by piece: the audit of a large mesh is hundreds of megabytes.
-pub fn write_json(value: &impl Serialize, out: impl io::Write) -> Result<(), serde_json::Error> {
-    let mut out = io::BufWriter::with_capacity(PIECE, out);
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter()))?;
-    out.write_all(b"\n").and_then(|()| out.flush()).map_err(serde_json::Error::io)
-}
-
 /// What a level is indented by.
 const INDENT: &str = "    ";
 
-fn formatter() -> Harmless<Lines> {
-    Harmless(Lines::default())
+/// A value as JSON over several lines, as kubectl writes it.
+pub fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    Ok(json_at(value, 0)? + "\n")
 }
+
+/// The same as a part of a document, so many levels deep in it, without the end of its last line.
+pub fn json_at(value: &impl Serialize, depth: usize) -> Result<String, serde_json::Error> {
+    let mut out = Vec::new();
+    write_json(value, Harmless::lines(depth), &mut out)?;
+    Ok(text(out))
+}
+
+fn write_json(value: &impl Serialize, formatter: Harmless, out: impl Write) -> Result<(), serde_json::Error> {
+    value.serialize(&mut serde_json::Serializer::with_formatter(out, formatter))
+}
+
+/// About how many bytes of a list's elements are made at once.
+const PIECE: usize = 64 << 10;
 
 /// A document whose long lists are filled in while it is written: they are made piece by piece, on all cores, and never
 /// held. A list belongs to the value itself, and is empty there.
@@ -42,7 +40,7 @@ pub struct Filled<W> {
 
 impl<W: Write> Filled<W> {
     /// Begins a document.
-    pub fn new(frame: &impl Serialize, out: W) -> Result<Self, serde_json::Error> {
+    pub fn new(frame: &impl Serialize, out: W) -> io::Result<Self> {
         Ok(Self { out, frame: json(frame)? })
     }
 
@@ -54,45 +52,42 @@ impl<W: Write> Filled<W> {
         values: &[T],
         at_once: usize,
         form: impl Fn(&T) -> F + Sync,
-    ) -> Result<(), serde_json::Error> {
+    ) -> io::Result<()> {
         // No text in the document can have this: its quotes would be escaped.
         let empty = format!("\n{INDENT}\"{name}\": []");
         let Some(at) = self.frame.find(&empty) else {
-            return Err(serde::ser::Error::custom(format!("the document has no empty list {name}")));
+            return Err(io::Error::other(format!("the document has no empty list {name}")));
         };
         let list = at + empty.len() - 1;
-        self.out.write_all(&self.frame.as_bytes()[..list]).map_err(serde_json::Error::io)?;
+        self.out.write_all(&self.frame.as_bytes()[..list])?;
         self.frame.drain(..list);
         let pieces: Vec<(usize, &[T])> = values.chunks(at_once).enumerate().collect();
-        let elements = |&(number, piece): &(usize, &[T])| -> Result<Vec<u8>, serde_json::Error> {
-            let mut formatter = formatter();
-            // As deep as they stand.
-            formatter.begin_object(&mut io::sink()).map_err(serde_json::Error::io)?;
-            formatter.begin_array(&mut io::sink()).map_err(serde_json::Error::io)?;
+        let elements = |&(number, piece): &(usize, &[T])| -> io::Result<Vec<u8>> {
+            let inside = Harmless::lines(2);
             let mut text = Vec::with_capacity(PIECE);
             for (at, value) in piece.iter().enumerate() {
-                let first = number == 0 && at == 0;
-                formatter.begin_array_value(&mut text, first).map_err(serde_json::Error::io)?;
-                form(value).serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter.clone()))?;
+                inside.line(&mut text, number == 0 && at == 0)?;
+                write_json(&form(value), inside, &mut text)?;
             }
             Ok(text)
         };
         let mut outcome = Ok(());
-        in_order(&pieces, elements, |text| {
+        in_order(&pieces, elements, |_, text| {
             if outcome.is_ok() {
-                outcome = text.and_then(|text| self.out.write_all(&text).map_err(serde_json::Error::io));
+                outcome = text.and_then(|text| self.out.write_all(&text));
             }
         });
         outcome?;
         if !values.is_empty() {
-            write!(self.out, "\n{INDENT}").map_err(serde_json::Error::io)?;
+            write!(self.out, "\n{INDENT}")?;
         }
         Ok(())
     }
 
     /// Writes the rest.
-    pub fn finish(mut self) -> Result<(), serde_json::Error> {
-        self.out.write_all(self.frame.as_bytes()).and_then(|()| self.out.flush()).map_err(serde_json::Error::io)
+    pub fn finish(mut self) -> io::Result<()> {
+        self.out.write_all(self.frame.as_bytes())?;
+        self.out.flush()
     }
 }
 
@@ -105,7 +100,7 @@ pub fn json_line(value: &impl Serialize) -> Result<String, serde_json::Error> {
 
 /// The same, written piece by piece.
 pub fn write_json_line(value: &impl Serialize, mut out: impl io::Write) -> Result<(), serde_json::Error> {
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Harmless(CompactFormatter)))?;
+    write_json(value, Harmless::compact(), &mut out)?;
     out.write_all(b"\n").map_err(serde_json::Error::io)
 }
 
@@ -135,40 +130,70 @@ pub enum DocumentError {
     Yaml(#[from] serde_saphyr::ser::Error),
 }
 
-/// A value a line, indented as serde_json's `PrettyFormatter` does it with [`INDENT`], in one piece: a large mesh has
-/// a million lines.
-#[derive(Clone, Default)]
-struct Lines {
-    depth: usize,
+/// How JSON is written: on one line, or a value a line, as serde_json's `CompactFormatter` and its `PrettyFormatter` with
+/// [`INDENT`] do it. A line's beginning is written in one piece, since a large mesh has a million lines; and characters
+/// that JSON lets stand in strings as they are, C1 and bidirectional controls, are escaped: they mean the same and harm
+/// no terminal.
+#[derive(Clone, Copy)]
+struct Harmless {
+    /// How deep it is, where each value has a line of its own.
+    depth: Option<usize>,
     has_value: bool,
 }
 
-impl Lines {
+impl Harmless {
+    fn compact() -> Self {
+        Self { depth: None, has_value: false }
+    }
+
+    fn lines(depth: usize) -> Self {
+        Self { depth: Some(depth), has_value: false }
+    }
+
     fn begin<W: ?Sized + io::Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
-        self.depth += 1;
+        self.depth = self.depth.map(|depth| depth + 1);
         self.has_value = false;
         writer.write_all(bracket)
     }
 
     fn end<W: ?Sized + io::Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
-        self.depth -= 1;
+        self.depth = self.depth.map(|depth| depth - 1);
         if self.has_value {
             self.line(writer, true)?;
         }
         writer.write_all(bracket)
     }
 
-    fn line<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    /// Parts a value from the one before it, and begins its line.
+    fn line<W: ?Sized + io::Write>(self, writer: &mut W, first: bool) -> io::Result<()> {
         const COMMA: &[u8; 66] = b",\n                                                                ";
-        let mut left = self.depth * INDENT.len();
-        let now = left.min(COMMA.len() - 2);
+        let Some(depth) = self.depth else {
+            return writer.write_all(if first { b"" } else { b"," });
+        };
+        let indent = depth * INDENT.len();
+        let now = indent.min(COMMA.len() - 2);
         writer.write_all(&COMMA[usize::from(first)..2 + now])?;
-        left -= now;
-        (0..left).try_for_each(|_| writer.write_all(b" "))
+        (now..indent).try_for_each(|_| writer.write_all(b" "))
     }
 }
 
-impl Formatter for Lines {
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Most are plain, and looking for more is what takes the time; many bytes at once where none ends it early.
+        if fragment.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        let mut rest = fragment;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_hostile(*c)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &rest[at + c.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
     fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.begin(writer, b"[")
     }
@@ -199,71 +224,12 @@ impl Formatter for Lines {
     }
 
     fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
+        writer.write_all(if self.depth.is_some() { b": " } else { b":" })
     }
 
     fn end_object_value<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
         self.has_value = true;
         Ok(())
-    }
-}
-
-/// JSON lets C1 and bidirectional controls stand in strings as they are; escaped, they mean the same and harm no
-/// terminal.
-#[derive(Clone)]
-struct Harmless<F>(F);
-
-impl<F: Formatter> Formatter for Harmless<F> {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        // Most are plain, and looking for more is what takes the time; many bytes at once where none ends it early.
-        if fragment.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
-            return writer.write_all(fragment.as_bytes());
-        }
-        let mut rest = fragment;
-        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_hostile(*c)) {
-            writer.write_all(&rest.as_bytes()[..at])?;
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(writer, "\\u{unit:04x}")?;
-            }
-            rest = &rest[at + c.len_utf8()..];
-        }
-        writer.write_all(rest.as_bytes())
-    }
-
-    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_array(writer)
-    }
-
-    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array(writer)
-    }
-
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_array_value(writer, first)
-    }
-
-    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array_value(writer)
-    }
-
-    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object(writer)
-    }
-
-    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object(writer)
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_object_key(writer, first)
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object_value(writer)
-    }
-
-    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object_value(writer)
     }
 }
 
@@ -287,6 +253,9 @@ mod tests {
             let mut expected = Vec::new();
             deep.serialize(&mut serde_json::Serializer::with_formatter(&mut expected, pretty)).expect("JSON");
             assert_eq!(json(&deep).expect("JSON"), text(expected) + "\n");
+            assert_eq!(json_line(&deep).expect("JSON"), deep.to_string() + "\n");
+            let by = format!("\n{}", INDENT.repeat(2));
+            assert_eq!(json_at(&deep, 2).expect("JSON"), json(&deep).expect("JSON").trim_end().replace('\n', &by));
             deep = serde_json::json!({"x": [deep]});
         }
     }

@@ -104,15 +104,11 @@ pub fn count_files(
 ) -> (Tally, Sources) {
     let mut merger = Merger::default();
     let mut left = Vec::new();
-    let mut input = inputs.iter();
     let count = |input: &LogInput| until.over().is_none().then(|| count_input(input, until, question, options));
-    in_order(inputs, count, |counted| {
-        let input = input.next();
-        match counted {
-            // In their order: of two copies the first is the one counted.
-            Some(counted) => counted.into_iter().for_each(|one| merger.add(one)),
-            None => left.extend(input),
-        }
+    in_order(inputs, count, |input, counted| match counted {
+        // In their order: of two copies the first is the one counted.
+        Some(counted) => counted.into_iter().for_each(|one| merger.add(one)),
+        None => left.push(input),
     });
     merger.merge();
     if let ([first, others @ ..], Some(ended)) = (left.as_slice(), until.over()) {

@@ -1,7 +1,7 @@
 //! The v1 form of an audit: frozen, apart from the types inside the program. A field is never renamed or removed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -217,12 +217,7 @@ const AT_ONCE: usize = 1 << 12;
 
 /// Writes an audit as JSON, without holding its v1 form: a large mesh has thousands of findings about thousands of
 /// proxies each.
-pub fn write_json(
-    snapshot: &MeshSnapshot,
-    audit: &Audit,
-    took: Duration,
-    out: impl Write,
-) -> Result<(), serde_json::Error> {
+pub fn write_json(snapshot: &MeshSnapshot, audit: &Audit, took: Duration, out: impl Write) -> io::Result<()> {
     let forms = Forms::new(snapshot, audit);
     let mut document = document::Filled::new(&forms.audit(took, Vec::new(), Vec::new()), out)?;
     // A finding may be about every proxy.
