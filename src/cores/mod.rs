@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, available_parallelism};
 
-/// Gives `take` each item and what `work` makes of it, in the order of the items, while other threads work on the next ones:
-/// one for each core, which run ahead only as far as `take` keeps up.
+/// So many results of each thread may wait for `take`.
+const AHEAD: usize = 4;
+
+/// Gives `take` each item and what `work` makes of it, in the order of the items. The work is done on a thread for each
+/// core, this one too while there is nothing to take; the others run ahead only as far as `take` keeps up.
 pub(crate) fn in_order<'i, I: Sync, T: Send>(
     items: &'i [I],
     work: impl Fn(&'i I) -> T + Sync,
@@ -17,13 +20,16 @@ pub(crate) fn in_order<'i, I: Sync, T: Send>(
         return items.iter().for_each(|item| take(item, work(item)));
     }
     let next = AtomicUsize::new(0);
-    let (give, come) = sync_channel(threads);
+    let turn = || {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        Some((at, items.get(at)?))
+    };
+    let (give, come) = sync_channel(threads * AHEAD);
     thread::scope(|scope| {
-        for _ in 0..threads {
-            let (give, work, next) = (give.clone(), &work, &next);
+        for _ in 1..threads {
+            let (give, work, turn) = (give.clone(), &work, &turn);
             scope.spawn(move || {
-                while let at = next.fetch_add(1, Ordering::Relaxed)
-                    && let Some(item) = items.get(at)
+                while let Some((at, item)) = turn()
                     && give.send((at, work(item))).is_ok()
                 {}
             });
@@ -31,11 +37,18 @@ pub(crate) fn in_order<'i, I: Sync, T: Send>(
         drop(give);
         let mut early = BTreeMap::new();
         let mut taken = 0;
-        for (at, made) in come {
-            early.insert(at, made);
-            while let Some(made) = early.remove(&taken) {
+        while taken < items.len() {
+            early.extend(come.try_iter());
+            if let Some(made) = early.remove(&taken) {
                 take(&items[taken], made);
                 taken += 1;
+            } else if let Some((at, item)) = turn() {
+                early.insert(at, work(item));
+            } else if let Ok((at, made)) = come.recv() {
+                early.insert(at, made);
+            } else {
+                // A thread panicked, which the scope says.
+                break;
             }
         }
     });
