@@ -137,11 +137,11 @@ impl Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let name = display_name(args.first().map_or(OsStr::new(""), OsString::as_os_str), std::env::var_os("_").as_deref());
-    let mut definition = command(name);
+    let mut definition = grammar(name);
     definition.build();
     let args = habits::in_claps_terms(args, &definition);
-    let parsed = definition.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let matches = definition.try_get_matches_from(&args).or_else(|_| command(name).try_get_matches_from(&args));
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return help::answer(error, name),
     };
@@ -191,10 +191,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The command line's definition, under the name that help shows. A flag given twice counts as given last, as
-/// kubectl has it.
+/// What a command line may be. A flag given twice counts as given last, as kubectl has it.
+fn grammar(name: &'static str) -> clap::Command {
+    Cli::command().bin_name(name).args_override_self(true)
+}
+
+/// The same with its help in order, which takes as long again and is seldom asked for.
 fn command(name: &'static str) -> clap::Command {
-    help::arrange(Cli::command().bin_name(name).args_override_self(true))
+    help::arrange(grammar(name))
 }
 
 /// The name to show in help. kubectl runs the plugin by its whole path and leaves the shell's `_`, which names
