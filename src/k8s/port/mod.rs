@@ -7,10 +7,11 @@
 mod spdy;
 mod websocket;
 
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
 use hyper::upgrade::Upgraded;
@@ -60,10 +61,10 @@ impl PortErrors {
     }
 
     /// Keeps the message, and gives the error that the stream's reader gets.
-    fn fail(&self, message: &str) -> std::io::Error {
+    fn fail(&self, message: &str) -> io::Error {
         // What of it is told is for whoever knows what was asked to say.
         let message = message[..message.floor_char_boundary(4 << 10)].to_owned();
-        let error = std::io::Error::other(message.clone());
+        let error = io::Error::other(message.clone());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
         error
     }
@@ -122,8 +123,20 @@ async fn upgrade(
     }
 }
 
+/// Writes what waits to be written.
+fn poll_outbox<S: AsyncWrite + Unpin>(io: &mut S, outbox: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    while !outbox.is_empty() {
+        let written = ready!(Pin::new(&mut *io).poll_write(cx, outbox))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        outbox.drain(..written);
+    }
+    Poll::Ready(Ok(()))
+}
+
 impl AsyncRead for PortStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::WebSocket(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Spdy(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -132,21 +145,21 @@ impl AsyncRead for PortStream {
 }
 
 impl AsyncWrite for PortStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::WebSocket(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Spdy(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::WebSocket(stream) => Pin::new(stream).poll_flush(cx),
             Self::Spdy(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::WebSocket(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Spdy(stream) => Pin::new(stream).poll_shutdown(cx),

@@ -10,7 +10,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{MAX_FRAME, OpenError, PortErrors, upgrade};
+use super::{MAX_FRAME, OpenError, PortErrors, poll_outbox, upgrade};
 use crate::k8s::client::Connection;
 
 const PROTOCOL: &str = "portforward.k8s.io";
@@ -132,18 +132,6 @@ fn data(out: &mut Vec<u8>, stream: u32, flags: u8, body: &[u8]) {
 }
 
 impl Spdy {
-    /// Writes what waits to be written.
-    fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outbox.is_empty() {
-            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.outbox))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.outbox.drain(..written);
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Gives the data that has come to `buf`; returns whether there was any, or the end.
     fn take(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
         loop {
@@ -229,7 +217,7 @@ impl AsyncRead for Spdy {
         loop {
             let took = this.take(buf)?;
             // Answers to pings; while they cannot be written, reading goes on.
-            if let Poll::Ready(Err(error)) = this.poll_outbox(cx) {
+            if let Poll::Ready(Err(error)) = poll_outbox(&mut this.io, &mut this.outbox, cx) {
                 return Poll::Ready(Err(error));
             }
             if took {
@@ -250,11 +238,11 @@ impl AsyncRead for Spdy {
 impl AsyncWrite for Spdy {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_outbox(cx))?;
+        ready!(poll_outbox(&mut this.io, &mut this.outbox, cx))?;
         let chunk = &buf[..buf.len().min(CHUNK)];
         data(&mut this.outbox, DATA_STREAM, 0, chunk);
         // What cannot be written now is written by the next write, flush or read.
-        if let Poll::Ready(Err(error)) = this.poll_outbox(cx) {
+        if let Poll::Ready(Err(error)) = poll_outbox(&mut this.io, &mut this.outbox, cx) {
             return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(chunk.len()))
@@ -262,13 +250,13 @@ impl AsyncWrite for Spdy {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_outbox(cx))?;
+        ready!(poll_outbox(&mut this.io, &mut this.outbox, cx))?;
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_outbox(cx))?;
+        ready!(poll_outbox(&mut this.io, &mut this.outbox, cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }
