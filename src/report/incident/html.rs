@@ -138,7 +138,7 @@ fn clusters(page: &mut String, report: &IncidentReport, all: usize) {
                 markup(&origin(cluster)),
                 grouped(*logged),
                 count(cluster.proxy_count, "proxy", "proxies"),
-                markup(&proxies.join(", ")),
+                markup(&proxies.iter().map(|name| &***name).collect::<Vec<_>>().join(", ")),
             );
         }
         page.push_str("</tbody>\n</table>\n");

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::export::{ConvertError, Results};
 use super::resets::DrawError;
-use super::v1::audit::{Cluster, TimeoutAudit};
+use super::v1::audit::{Cluster, Name, TimeoutAudit};
 use super::v1::diagnosis::DiagnosisItem;
 use super::v1::fix::StepJson;
 pub use super::v1::incident::{About, Fact, IncidentReport, Part};
@@ -57,7 +57,7 @@ struct Concerned<'a> {
     /// Failed connections to it that the logs show.
     logged: u64,
     /// The proxies that hold this value.
-    proxies: &'a [Arc<str>],
+    proxies: &'a [Arc<Name>],
 }
 
 /// Clusters to which connections failed, by the logs or by Envoy's counters; where there is none, those with an error.

@@ -1,14 +1,17 @@
 //! The v1 form of an audit: frozen, apart from the types inside the program. A field is never renamed or removed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::super::document;
 use super::FailureCause;
@@ -18,7 +21,58 @@ use crate::model::{ClusterSet, MeshSnapshot, format_duration};
 
 /// Names of proxies. What concerns the same ones shares them: a large mesh has thousands of findings about thousands of
 /// proxies each.
-pub type Names = Arc<[Arc<str>]>;
+pub type Names = Arc<[Arc<Name>]>;
+
+/// A proxy's name.
+#[derive(Debug)]
+pub struct Name {
+    /// `namespace/pod`.
+    text: String,
+    /// The same as JSON, where nothing but JSON is written: a large mesh's document has each name a thousand times.
+    json: Option<Box<RawValue>>,
+}
+
+impl Name {
+    fn text(text: String) -> Self {
+        Self { text, json: None }
+    }
+
+    fn json(text: String) -> Self {
+        let json = document::json_at(&text, 0).and_then(RawValue::from_string).ok();
+        Self { text, json }
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.json {
+            Some(json) => json.serialize(serializer),
+            None => self.text.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for Name {
+    fn inline_schema() -> bool {
+        str::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        str::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        str::json_schema(generator)
+    }
+}
 
 /// An audit of connect timeouts.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -206,7 +260,7 @@ pub(super) fn connect_timeout_ms(duration: Duration) -> u64 {
 /// The v1 form of an audit.
 #[must_use]
 pub fn timeout_audit(snapshot: &MeshSnapshot, audit: &Audit, took: Duration) -> TimeoutAudit {
-    let forms = Forms::new(snapshot, audit);
+    let forms = Forms::new(snapshot, audit, Name::text);
     let clusters = audit.rows.iter().map(|row| forms.cluster(row)).collect();
     let findings = audit.findings.iter().map(|finding| forms.finding(finding)).collect();
     forms.audit(took, clusters, findings)
@@ -218,7 +272,7 @@ const AT_ONCE: usize = 1 << 12;
 /// Writes an audit as JSON, without holding its v1 form: a large mesh has thousands of findings about thousands of
 /// proxies each.
 pub fn write_json(snapshot: &MeshSnapshot, audit: &Audit, took: Duration, out: impl Write) -> io::Result<()> {
-    let forms = Forms::new(snapshot, audit);
+    let forms = Forms::new(snapshot, audit, Name::json);
     let mut document = document::Filled::new(&forms.audit(took, Vec::new(), Vec::new()), out)?;
     // A finding may be about every proxy.
     let at_once = (AT_ONCE / snapshot.proxies.len().max(1)).clamp(1, 256);
@@ -233,20 +287,24 @@ struct Forms<'a> {
     audit: &'a Audit,
     counters: Counters<'a>,
     /// The proxies' names.
-    names: Vec<Arc<str>>,
+    names: Vec<Arc<Name>>,
     /// The sets of proxies that rows have, in the order of rows, so that the same mesh gives the same document.
     sets: Vec<Names>,
-    numbers: HashMap<&'a ClusterSet, usize>,
+    /// Their numbers by [`ClusterSet::identity`]: equal sets of rows are one.
+    numbers: HashMap<usize, usize>,
+    /// The same by what is in them.
+    equal: HashMap<&'a ClusterSet, usize>,
 }
 
 impl<'a> Forms<'a> {
-    fn new(snapshot: &'a MeshSnapshot, audit: &'a Audit) -> Self {
-        let names = snapshot.proxies.iter().map(|read| read.proxy.id.to_string().into()).collect();
-        let (sets, numbers) = (Vec::new(), HashMap::new());
-        let mut forms = Self { snapshot, audit, counters: Counters::new(snapshot), names, sets, numbers };
+    fn new(snapshot: &'a MeshSnapshot, audit: &'a Audit, name: impl Fn(String) -> Name) -> Self {
+        let names = snapshot.proxies.iter().map(|read| name(read.proxy.id.to_string()).into()).collect();
+        let (sets, numbers, equal) = (Vec::new(), HashMap::new(), HashMap::new());
+        let mut forms = Self { snapshot, audit, counters: Counters::new(snapshot), names, sets, numbers, equal };
         for row in &audit.rows {
-            if !forms.numbers.contains_key(&*row.proxies) {
-                forms.numbers.insert(&row.proxies, forms.sets.len());
+            if !forms.numbers.contains_key(&row.proxies.identity()) {
+                forms.numbers.insert(row.proxies.identity(), forms.sets.len());
+                forms.equal.insert(&row.proxies, forms.sets.len());
                 forms.sets.push(forms.list(&row.proxies));
             }
         }
@@ -272,7 +330,7 @@ impl<'a> Forms<'a> {
             syn_retransmissions: row.syn_retransmissions(),
             origin: (&row.origin).into(),
             proxy_count: row.proxies.len(),
-            proxy_set: set_name(self.numbers[&*row.proxies]),
+            proxy_set: set_name(self.numbers[&row.proxies.identity()]),
             evidence: self.counters.summary(&row.name, &row.proxies).map(|summary| Evidence {
                 attempts: summary.attempts,
                 failures: summary.failures,
@@ -282,14 +340,15 @@ impl<'a> Forms<'a> {
     }
 
     fn finding(&self, finding: &audit::Finding) -> Finding {
-        let of_rows = self.numbers.get(&**finding.proxies());
+        let proxies = finding.proxies();
+        let of_rows = self.numbers.get(&proxies.identity()).or_else(|| self.equal.get(&**proxies));
         Finding {
             code: finding.rule.code,
             rule: finding.rule.name,
             severity: finding.severity.as_str(),
             message: finding.message.clone(),
             cluster: finding.cluster().to_owned(),
-            proxies: of_rows.map_or_else(|| self.list(finding.proxies()), |&set| Arc::clone(&self.sets[set])),
+            proxies: of_rows.map_or_else(|| self.list(proxies), |&set| Arc::clone(&self.sets[set])),
             origin: origin(finding),
             remedy: finding.remedy(),
             docs: format!("kubectl meshaudit explain {}", finding.rule.code),
@@ -403,7 +462,7 @@ pub enum AuditLine<'a> {
         /// Its name.
         name: &'a str,
         /// The proxies.
-        proxies: &'a [Arc<str>],
+        proxies: &'a [Arc<Name>],
     },
     /// A distinct (cluster, value, origin).
     Cluster(&'a Cluster),
