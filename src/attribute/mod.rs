@@ -52,7 +52,7 @@ pub struct Expected {
 }
 
 /// How what a proxy holds compares with what it should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// It is what the objects give.
     Explained,

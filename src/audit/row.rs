@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::Filter;
 use crate::attribute::{Attribution, Attributor, Dropped, Expected, Verdict};
@@ -73,24 +73,31 @@ impl Row {
 
 /// Keeps equal sets once.
 #[derive(Default)]
-pub(super) struct ProxySets {
-    /// The distinct sets.
-    pub(super) distinct: Vec<Arc<ClusterSet>>,
-    known: HashMap<Arc<ClusterSet>, usize>,
+struct ProxySets {
+    known: HashSet<Arc<ClusterSet>>,
+    /// The same by [`ClusterSet::identity`].
+    same: HashMap<usize, Arc<ClusterSet>>,
 }
 
 impl ProxySets {
-    /// The number of a set.
-    pub(super) fn intern(&mut self, set: &Arc<ClusterSet>) -> usize {
-        *self.known.entry(Arc::clone(set)).or_insert_with(|| {
-            self.distinct.push(Arc::clone(set));
-            self.distinct.len() - 1
-        })
+    /// The one that is kept of a set and its equals.
+    fn intern(&mut self, mut set: ClusterSet) -> Arc<ClusterSet> {
+        if let Some(known) = self.same.get(&set.identity()) {
+            return Arc::clone(known);
+        }
+        if let Some(known) = self.known.get(&set) {
+            return Arc::clone(known);
+        }
+        set.shrink();
+        let set = Arc::new(set);
+        self.known.insert(Arc::clone(&set));
+        self.same.insert(set.identity(), Arc::clone(&set));
+        set
     }
 }
 
 /// What all proxies of a row have in common.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     name: Arc<str>,
     connect_timeout: Option<Duration>,
@@ -101,23 +108,43 @@ struct Key {
     shadowed: Option<Duration>,
 }
 
-/// What is known of a row while it is put together.
-struct Draft {
+/// A cluster and one of the classes of proxies that hold it, by their positions.
+#[derive(Clone, Copy)]
+struct Holding {
+    cluster: u32,
+    class: usize,
+}
+
+/// What is said of a cluster on the proxies of some classes, or of several clusters of which the same is said: a row
+/// while it is put together.
+struct Said {
+    /// The cluster's position.
+    cluster: u32,
     key: Key,
     expected: Option<Expected>,
     mesh: Option<Duration>,
-    /// The clusters that it is of, and the classes of proxies that hold them.
-    parts: Vec<Part>,
+    /// The proxies of the classes that hold it.
+    proxies: ClusterSet,
     dropped: Vec<(Dropped, ClusterSet)>,
 }
 
-/// A cluster, by its position, and some of the classes that hold it.
-struct Part {
-    position: u32,
-    classes: Vec<usize>,
+impl Said {
+    /// Adds the same, said of another cluster.
+    fn merge(&mut self, other: Self) {
+        self.proxies.extend(&other.proxies);
+        other.dropped.into_iter().for_each(|(dropped, proxies)| self.drop(dropped, &proxies));
+    }
+
+    /// Adds what was lost on some of the proxies.
+    fn drop(&mut self, dropped: Dropped, proxies: &ClusterSet) {
+        match self.dropped.iter_mut().find(|(known, _)| *known == dropped) {
+            Some((_, all)) => all.extend(proxies),
+            None => self.dropped.push((dropped, proxies.clone())),
+        }
+    }
 }
 
-/// So many clusters of a class are worked out at once.
+/// So many holdings are worked out at once.
 const PIECE: usize = 256;
 
 /// Groups what the proxies hold into rows, by name, value and origin; of kinds that the filter shows.
@@ -127,114 +154,133 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
         .filter(|(_, cluster)| filter.shows(cluster.kind()))
         .map(|(at, _)| at)
         .collect();
+    let classes = attributor.classes();
+    let mut held: Vec<Holding> = Vec::new();
+    for (class, of_class) in classes.iter().enumerate() {
+        held.extend(of_class.clusters.intersection(&kept).iter().map(|cluster| Holding { cluster, class }));
+    }
+    held.sort_by_key(|holding| holding.cluster);
+    let name = |held: &[Holding]| &snapshot.clusters[held[0].cluster as usize].name;
+    let mut clusters: Vec<&[Holding]> = held.chunk_by(|one, other| one.cluster == other.cluster).collect();
+    clusters.sort_by(|one, other| name(one).cmp(name(other)));
+    // Only clusters of one name can be one row.
+    let names: Vec<&[&[Holding]]> = clusters.chunk_by(|one, other| name(one) == name(other)).collect();
+    let at_once = (PIECE * names.len() / held.len().max(1)).max(1);
+    let pieces: Vec<&[&[&[Holding]]]> = names.chunks(at_once).collect();
+    let holders = holders(snapshot, &kept);
+    let value = |class| attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
+    let meshes = classes.iter().map(value).collect();
+    let grouping = Grouping { snapshot, attributor, holders, meshes };
+    let mut all: Vec<Said> = Vec::with_capacity(clusters.len());
+    let work = |names: &&[&[&[Holding]]]| names.iter().flat_map(|name| grouping.of_name(name)).collect::<Vec<_>>();
+    in_order(&pieces, work, |_, said| all.extend(said));
+    // Rows that the same proxies hold share one set.
+    let mut sets = ProxySets::default();
+    let rows = all.into_iter().map(|said| {
+        let cluster = &snapshot.clusters[said.cluster as usize];
+        Arc::new(Row {
+            name: said.key.name,
+            kind: cluster.kind(),
+            discovery_type: Arc::clone(&cluster.discovery_type),
+            connect_timeout: said.key.connect_timeout,
+            origin: said.key.origin,
+            verdict: said.key.verdict,
+            expected: said.expected,
+            mesh: said.mesh,
+            dropped: said.dropped,
+            proxies: sets.intern(said.proxies),
+        })
+    });
+    rows.collect()
+}
+
+/// What is needed to tell of each cluster what is said of it.
+struct Grouping<'s, 'a> {
+    snapshot: &'a MeshSnapshot,
+    attributor: &'s Attributor<'a>,
+    /// Of each cluster the proxies that hold it.
+    holders: Vec<ClusterSet>,
+    /// Of each class the mesh's value.
+    meshes: Vec<Option<Duration>>,
+}
+
+impl Grouping<'_, '_> {
+    /// What is said of the clusters of one name, by value, origin and proxies.
+    fn of_name(&self, clusters: &[&[Holding]]) -> Vec<Said> {
+        let mut all: Vec<Said> = clusters.iter().flat_map(|held| self.of_cluster(held)).collect();
+        all.sort_by(|one, other| one.key.cmp(&other.key));
+        let mut rows: Vec<Said> = Vec::with_capacity(all.len());
+        for said in all {
+            match rows.last_mut().filter(|row| row.key == said.key) {
+                Some(row) => row.merge(said),
+                None => rows.push(said),
+            }
+        }
+        let first = |said: &Said| said.proxies.iter().next();
+        rows.sort_by(|one, other| {
+            let value = one.key.connect_timeout.cmp(&other.key.connect_timeout);
+            value.then_with(|| one.key.origin.cmp(&other.key.origin)).then_with(|| first(one).cmp(&first(other)))
+        });
+        rows
+    }
+
+    /// What is said of one cluster on all classes that hold it.
+    fn of_cluster(&self, held: &[Holding]) -> Vec<Said> {
+        let classes = self.attributor.classes();
+        let cluster = held[0].cluster;
+        let EnvoyCluster { name, connect_timeout, .. } = &self.snapshot.clusters[cluster as usize];
+        let holders = &self.holders[cluster as usize];
+        let mut all: Vec<Said> = Vec::new();
+        // With which holding each begins: what is said on one class is mostly said on the next.
+        let mut begins = Vec::new();
+        for (at, &Holding { class, .. }) in held.iter().enumerate() {
+            let mesh = self.meshes[class];
+            let Attribution { origin, expected, verdict } = self.attributor.attribute(&classes[class], cluster);
+            let dropped = expected.as_ref().and_then(|expected| expected.dropped.clone());
+            let expects = expected.as_ref().map(|expected| expected.timeout);
+            let shadowed = mesh.filter(|_| origin.kind.is_override());
+            let same = all.last().is_some_and(|Said { key, .. }| {
+                (key.verdict, key.expected, key.shadowed) == (verdict, expects, shadowed) && key.origin == origin
+            });
+            if !same {
+                let (name, connect_timeout) = (Arc::clone(name), *connect_timeout);
+                let key = Key { name, connect_timeout, origin, verdict, expected: expects, shadowed };
+                let (proxies, lost) = (holders.clone(), Vec::new());
+                all.push(Said { cluster, key, expected, mesh, proxies, dropped: lost });
+                begins.push(at);
+            }
+            if let (Some(dropped), Some(said)) = (dropped, all.last_mut()) {
+                said.drop(dropped, &holders.intersection(&classes[class].proxies));
+            }
+        }
+        if all.len() > 1 {
+            let ends = begins[1..].iter().copied().chain([held.len()]);
+            for ((said, begin), end) in all.iter_mut().zip(&begins).zip(ends) {
+                let mut proxies = ClusterSet::default();
+                held[*begin..end].iter().for_each(|holding| proxies.extend(&classes[holding.class].proxies));
+                said.proxies = holders.intersection(&proxies);
+            }
+        }
+        all
+    }
+}
+
+/// The proxies that hold each cluster, of those that are kept.
+fn holders(snapshot: &MeshSnapshot, kept: &ClusterSet) -> Vec<ClusterSet> {
     // Most proxies hold what many others hold.
     let mut alike: HashMap<&ClusterSet, ClusterSet> = HashMap::new();
     for (proxy, read) in (0u32..).zip(&snapshot.proxies) {
         alike.entry(&read.clusters).or_default().insert(proxy);
     }
-    let mut holders: Vec<ClusterSet> = vec![ClusterSet::default(); snapshot.clusters.len()];
+    let mut holders = vec![ClusterSet::default(); snapshot.clusters.len()];
     for (clusters, proxies) in alike {
-        for position in clusters.intersection(&kept).iter() {
-            holders[position as usize].extend(&proxies);
+        // Most of them have the same holders until now, who are kept, so that nothing else takes their place in memory.
+        let mut unions: HashMap<usize, (ClusterSet, ClusterSet)> = HashMap::new();
+        for position in clusters.intersection(kept).iter() {
+            let before = &mut holders[position as usize];
+            let union = unions.entry(before.identity()).or_insert_with(|| (before.clone(), before.union(&proxies)));
+            *before = union.1.clone();
         }
     }
-    holders.iter_mut().for_each(ClusterSet::shrink);
-    let classes = attributor.classes();
-    let mut drafts: Vec<Draft> = Vec::new();
-    let mut grouped: HashMap<Key, usize> = HashMap::new();
-    // Of each cluster how many classes hold it, and the draft and its part that the last of them went to: mostly the next
-    // one goes there too.
-    let mut holding = vec![0_usize; snapshot.clusters.len()];
-    let mut last: Vec<Option<(usize, usize)>> = vec![None; snapshot.clusters.len()];
-    let pieces: Vec<(usize, usize)> = classes
-        .iter()
-        .enumerate()
-        .flat_map(|(number, class)| (0..class.clusters.len()).step_by(PIECE).map(move |from| (number, from)))
-        .collect();
-    let attributed = |&(number, from): &(usize, usize)| -> Vec<(u32, Attribution)> {
-        let class = &classes[number];
-        let piece = class.clusters.iter_from(from).take(PIECE).filter(|&position| kept.contains(position));
-        piece.map(|position| (position, attributor.attribute(class, position))).collect()
-    };
-    in_order(&pieces, attributed, |&(number, _), attributions| {
-        let class = &classes[number];
-        let mesh = attributor.mesh_value(class).map(|mesh| mesh.connect_timeout).or(class.told());
-        for (position, attribution) in attributions {
-            let at = position as usize;
-            let Attribution { origin, expected, verdict } = attribution;
-            let dropped = expected.as_ref().and_then(|expected| expected.dropped.clone());
-            let cluster = &snapshot.clusters[at];
-            let key = Key {
-                name: Arc::clone(&cluster.name),
-                connect_timeout: cluster.connect_timeout,
-                verdict,
-                expected: expected.as_ref().map(|expected| expected.timeout),
-                shadowed: mesh.filter(|_| origin.kind.is_override()),
-                origin,
-            };
-            holding[at] += 1;
-            let draft = match last[at] {
-                Some((draft, part)) if drafts[draft].key == key => {
-                    drafts[draft].parts[part].classes.push(number);
-                    draft
-                }
-                _ => {
-                    let draft = *grouped.entry(key.clone()).or_insert_with(|| {
-                        drafts.push(Draft { key, expected, mesh, parts: Vec::new(), dropped: Vec::new() });
-                        drafts.len() - 1
-                    });
-                    last[at] = Some((draft, drafts[draft].parts.len()));
-                    drafts[draft].parts.push(Part { position, classes: vec![number] });
-                    draft
-                }
-            };
-            if let Some(dropped) = dropped {
-                let proxies = holders[at].intersection(&class.proxies);
-                let all = &mut drafts[draft].dropped;
-                match all.iter_mut().find(|(known, _)| *known == dropped) {
-                    Some((_, all)) => all.extend(&proxies),
-                    None => all.push((dropped, proxies)),
-                }
-            }
-        }
-    });
-    let held_by = |part: &Part| {
-        let holders = &holders[part.position as usize];
-        if part.classes.len() == holding[part.position as usize] {
-            return holders.clone();
-        }
-        let mut proxies = ClusterSet::default();
-        part.classes.iter().for_each(|&class| proxies.extend(&classes[class].proxies));
-        proxies.intersection(holders)
-    };
-    // Rows that the same proxies hold share one set.
-    let mut sets = ProxySets::default();
-    let mut rows: Vec<Row> = drafts
-        .into_iter()
-        .map(|draft| {
-            let cluster = &snapshot.clusters[draft.parts[0].position as usize];
-            let mut proxies = held_by(&draft.parts[0]);
-            draft.parts[1..].iter().for_each(|part| proxies.extend(&held_by(part)));
-            proxies.shrink();
-            let set = sets.intern(&Arc::new(proxies));
-            Row {
-                name: draft.key.name,
-                kind: cluster.kind(),
-                discovery_type: Arc::clone(&cluster.discovery_type),
-                connect_timeout: draft.key.connect_timeout,
-                origin: draft.key.origin,
-                verdict: draft.key.verdict,
-                expected: draft.expected,
-                mesh: draft.mesh,
-                dropped: draft.dropped,
-                proxies: Arc::clone(&sets.distinct[set]),
-            }
-        })
-        .collect();
-    rows.sort_by(|a, b| {
-        (&a.name, a.connect_timeout, &a.origin)
-            .cmp(&(&b.name, b.connect_timeout, &b.origin))
-            .then_with(|| a.proxies.iter().next().cmp(&b.proxies.iter().next()))
-    });
-    rows.into_iter().map(Arc::new).collect()
+    holders
 }
