@@ -19,8 +19,11 @@ impl Deliveries {
     /// Puts together what is known of each proxy of a snapshot.
     #[must_use]
     pub fn of(snapshot: &MeshSnapshot, attributor: &Attributor<'_>) -> Self {
-        let of =
-            |read: &ProxySnapshot| Delivery::of(read, snapshot.objects.get(&read.proxy.id.context), &snapshot.clusters);
+        let refused = Delivery::refused(&snapshot.clusters);
+        let of = |read: &ProxySnapshot| {
+            let objects = snapshot.objects.get(&read.proxy.id.context);
+            Delivery::of(read, objects, &snapshot.clusters, &refused)
+        };
         let mut all = Self(snapshot.proxies.iter().map(of).collect());
         all.compare_with_peers(snapshot, attributor);
         all

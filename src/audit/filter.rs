@@ -46,8 +46,7 @@ impl Filter {
     /// Whether a cluster with this name and timeout is looked at.
     #[must_use]
     pub fn keeps(&self, name: &str, timeout: Duration) -> bool {
-        let parts = ClusterName::parse(name);
-        let part = |test: &dyn Fn(ClusterName<'_>) -> bool| parts.is_some_and(test);
+        let part = |test: &dyn Fn(ClusterName<'_>) -> bool| ClusterName::parse(name).is_some_and(test);
         self.host.as_ref().is_none_or(|wanted| host(name).contains(wanted.as_str()))
             && self.port.is_none_or(|wanted| part(&|parts| parts.port == wanted))
             && self.direction.is_none_or(|wanted| part(&|parts| parts.direction == wanted))

@@ -324,12 +324,12 @@ impl Finding {
 
     /// The same, on some of the proxies.
     #[must_use]
-    pub fn on(mut self, some: ClusterSet) -> Self {
+    pub fn on(mut self, some: impl Into<Arc<ClusterSet>>) -> Self {
         match &mut self.subject {
             Subject::Row { proxies, .. }
             | Subject::Cluster { proxies, .. }
             | Subject::Proxies { proxies, .. }
-            | Subject::MeshConfig { proxies, .. } => *proxies = Arc::new(some),
+            | Subject::MeshConfig { proxies, .. } => *proxies = some.into(),
         }
         self
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::objects::{ControlPlane, IstioObjects};
 use super::sync::{ClusterSync, Rejection, XdsCounters};
-use super::{ClusterKind, ClusterSource, EnvoyCluster, ProxySnapshot};
+use super::{ClusterKind, ClusterSet, ClusterSource, EnvoyCluster, ProxySnapshot};
 
 /// How far the last clusters came on their way to a proxy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,12 +44,19 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Puts together what is known of a proxy. `objects` are those of its Kubernetes cluster, `clusters` the snapshot's.
+    /// Puts together what is known of a proxy. `objects` are those of its Kubernetes cluster, `clusters` the snapshot's,
+    /// of which proxies [refused](Self::refused) some.
     #[must_use]
-    pub fn of(read: &ProxySnapshot, objects: Option<&IstioObjects>, clusters: &[EnvoyCluster]) -> Self {
+    pub fn of(
+        read: &ProxySnapshot,
+        objects: Option<&IstioObjects>,
+        clusters: &[EnvoyCluster],
+        refused: &ClusterSet,
+    ) -> Self {
         let held = || read.clusters.iter().map(|position| &clusters[position as usize]);
         let holds_any = held().any(is_given);
-        let progress = progress(read, objects, held());
+        let in_dump = in_dump(read.clusters.intersection(refused).iter().map(|position| &clusters[position as usize]));
+        let progress = progress(read, objects, in_dump);
         let mut missing = Vec::new();
         if let Progress::Rejected(Some(rejection)) = &progress
             && holds_any
@@ -60,6 +67,12 @@ impl Delivery {
         }
         let never = read.xds.as_ref().is_some_and(XdsCounters::only_rejected);
         Self { progress, holds_any, missing, partial: never && holds_any }
+    }
+
+    /// The clusters of which a dump tells that an update was refused.
+    #[must_use]
+    pub fn refused(clusters: &[EnvoyCluster]) -> ClusterSet {
+        (0u32..).zip(clusters).filter(|(_, cluster)| cluster.error.is_some()).map(|(position, _)| position).collect()
     }
 
     /// Whether what the proxy holds is all that there is to know: nothing newer is on its way or was refused.
@@ -87,14 +100,9 @@ fn is_given(cluster: &EnvoyCluster) -> bool {
     cluster.source != ClusterSource::Static && cluster.kind() != ClusterKind::Bootstrap
 }
 
-fn progress<'a>(
-    read: &ProxySnapshot,
-    objects: Option<&IstioObjects>,
-    held: impl Iterator<Item = &'a EnvoyCluster>,
-) -> Progress {
+fn progress(read: &ProxySnapshot, objects: Option<&IstioObjects>, in_dump: Option<Rejection>) -> Progress {
     let counters = read.xds.as_ref();
     let rejected = counters.is_some_and(|counters| counters.rejected > Some(0));
-    let in_dump = in_dump(held);
     // The proxy knows sooner than istiod that a connection broke.
     if counters.and_then(|counters| counters.connected) == Some(false) {
         return Progress::Disconnected;

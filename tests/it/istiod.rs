@@ -145,6 +145,10 @@ fn a_refusal_has_envoys_sentence_the_cluster_and_no_restart() {
     }
 }
 
+fn delivery(snapshot: &MeshSnapshot, objects: Option<&meshaudit::model::objects::IstioObjects>) -> Delivery {
+    Delivery::of(&snapshot.proxies[0], objects, &snapshot.clusters, &Delivery::refused(&snapshot.clusters))
+}
+
 #[test]
 fn a_refusal_names_what_it_leaves_without() {
     let all: usize = {
@@ -152,7 +156,7 @@ fn a_refusal_names_what_it_leaves_without() {
         healthy.clusters.iter().filter(|cluster| cluster.source == ClusterSource::Active).count()
     };
     let lacking = snapshot("clusters-refused-restarted", true);
-    let delivery = Delivery::of(&lacking.proxies[0], lacking.objects.get(""), &lacking.clusters);
+    let delivery = delivery(&lacking, lacking.objects.get(""));
     let held = lacking.clusters.iter().filter(|cluster| cluster.source == ClusterSource::Active).count();
     assert_eq!(held + delivery.missing.len(), all);
     assert!(delivery.missing.iter().all(|name| name.contains("orders")), "{:?}", delivery.missing);
@@ -170,7 +174,7 @@ fn without_istiod_only_what_the_proxy_says_is_known() {
         ("istiod-away-restarted", Progress::Disconnected, true),
     ] {
         let snapshot = snapshot(state, false);
-        let delivery = Delivery::of(&snapshot.proxies[0], snapshot.objects.get(""), &snapshot.clusters);
+        let delivery = delivery(&snapshot, snapshot.objects.get(""));
         assert_eq!((delivery.progress.clone(), delivery.has_nothing()), (progress, has_nothing), "{state}");
         let verification = verify(&snapshot, &Expectation::Value(std::time::Duration::from_secs(1)));
         if has_nothing {
@@ -182,7 +186,7 @@ fn without_istiod_only_what_the_proxy_says_is_known() {
 #[test]
 fn an_answer_that_did_not_come_is_not_an_empty_one() {
     let mut snapshot = snapshot("healthy", true);
-    let plane = &mut snapshot.objects.get_mut("").unwrap().control_planes[0];
+    let mut plane = snapshot.objects[""].control_planes[0].clone();
     // The proxy's own word is missing, as in Istio's own bootstrap.
     snapshot.proxies[0].xds.as_mut().unwrap().connected = None;
     for (answer, progress) in [
@@ -195,7 +199,7 @@ fn an_answer_that_did_not_come_is_not_an_empty_one() {
             control_planes: vec![plane.clone()],
             ..meshaudit::model::objects::IstioObjects::default()
         };
-        let delivery = Delivery::of(&snapshot.proxies[0], Some(&objects), &snapshot.clusters);
+        let delivery = delivery(&snapshot, Some(&objects));
         assert_eq!(delivery.progress, progress, "{answer:?}");
     }
 }
