@@ -44,17 +44,18 @@ struct Shared {
 #[derive(Default)]
 struct Memo {
     known: Vec<Known>,
+    /// Their stems, behind one another as they came first: so they are mostly read again.
+    stems: Vec<u8>,
     /// Places by a hash of source and stem. Of two with one hash, the first is only known behind its neighbour.
     places: HashMap<u64, usize, foldhash::fast::RandomState>,
-    bytes: usize,
 }
 
 /// An element, and what it says.
 struct Known {
     source: ClusterSource,
-    /// The two parts of its stem, behind one another.
-    stem: Box<[u8]>,
-    /// Where the second part begins, and the version stood; 0 where none was cut out.
+    /// Where among all stems the two parts of its own are, behind one another.
+    stem: Range<usize>,
+    /// Where in it the second part begins, and the version stood; 0 where none was cut out.
     cut: usize,
     timed: bool,
     position: u32,
@@ -166,7 +167,7 @@ impl Memo {
     fn place(&self, stem: &Stem<'_>, source: ClusterSource) -> Option<usize> {
         let place = *self.places.get(&self.hash(stem, source))?;
         let known = &self.known[place];
-        (known.source == source && known.parts() == (stem.before, stem.behind)).then_some(place)
+        (known.source == source && self.parts(known) == (stem.before, stem.behind)).then_some(place)
     }
 
     /// Remembers an element, as long as there is room.
@@ -178,14 +179,15 @@ impl Memo {
         version: Option<Arc<str>>,
     ) -> Option<usize> {
         let (hash, place, cut) = (self.hash(stem, source), self.known.len(), stem.before.len());
-        let length = cut + stem.behind.len();
-        if length > MEMO_ELEMENT || self.bytes + length > MEMO {
+        let (from, length) = (self.stems.len(), cut + stem.behind.len());
+        if length > MEMO_ELEMENT || from + length > MEMO {
             return None;
         }
-        self.bytes += length;
+        self.stems.extend_from_slice(stem.before);
+        self.stems.extend_from_slice(stem.behind);
         self.places.insert(hash, place);
         let version = version.filter(|_| stem.version.is_none());
-        let (stem, timed) = ([stem.before, stem.behind].concat().into(), stem.timed);
+        let (stem, timed) = (from..from + length, stem.timed);
         self.known.push(Known { source, stem, cut, timed, position, version, next: [None; 2] });
         Some(place)
     }
@@ -210,29 +212,27 @@ impl Memo {
     ) -> Option<(usize, usize, Option<&'b str>)> {
         self.known[last].next.into_iter().flatten().find_map(|place| {
             let known = &self.known[place];
-            let (length, version) = known.at_beginning(bytes).filter(|_| known.source == source)?;
+            let (length, version) = self.at_beginning(known, bytes).filter(|_| known.source == source)?;
             Some((place, length, version))
         })
     }
-}
 
-impl Known {
-    fn parts(&self) -> (&[u8], &[u8]) {
-        self.stem.split_at(self.cut)
+    fn parts(&self, known: &Known) -> (&[u8], &[u8]) {
+        self.stems[known.stem.clone()].split_at(known.cut)
     }
 
-    /// If these bytes begin with this element, whatever its update was: how many they are, and its version.
-    fn at_beginning<'b>(&'b self, bytes: &'b [u8]) -> Option<(usize, Option<&'b str>)> {
-        let (before, behind) = self.parts();
+    /// If these bytes begin with an element, whatever its update was: how many they are, and its version.
+    fn at_beginning<'b>(&'b self, known: &'b Known, bytes: &'b [u8]) -> Option<(usize, Option<&'b str>)> {
+        let (before, behind) = self.parts(known);
         let mut rest = behind_prefix(bytes, before)?;
-        let mut version = self.version.as_deref();
+        let mut version = known.version.as_deref();
         if !before.is_empty() {
             let own = entry::version(rest)?;
             rest = &rest[own.len()..];
             version = Some(own);
         }
         rest = behind_prefix(rest, behind)?;
-        let tail = if self.timed { entry::tail(rest)? } else { 0 };
+        let tail = if known.timed { entry::tail(rest)? } else { 0 };
         Some((bytes.len() - rest.len() + tail, version))
     }
 }
