@@ -117,8 +117,8 @@ const MAX_KEPT: usize = 64 << 10;
 
 /// Takes the elements of a list as they come.
 pub(super) trait TakeElements<E> {
-    /// How many of these bytes, the first of which begins an element, are whole elements that are known to the byte, with
-    /// what stands between and behind them. They count as taken, and are not looked at.
+    /// How many of these bytes, the first of which begins an element, are whole elements that are known to the byte, or
+    /// were taken now, with what stands between and behind them. They are not looked at, and not given again.
     fn known(&mut self, bytes: &[u8]) -> usize;
 
     /// What is done with the element that these bytes begin. What is no [`Opening::Element`] is told behind its type, as

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use super::{ElementError, Elements, parse_error};
+use super::elements::TakeElements;
+use super::{ElementError, Elements, between, parse_error};
 use crate::model::evidence::{ClusterEvidence, ConnectLatency};
 
 /// The most bytes that one cluster's status may have: those of over 5,000 endpoints.
@@ -150,46 +151,78 @@ fn fold<'de, D: Deserializer<'de>, T: Deserialize<'de>, S: Default>(
 #[derive(Debug)]
 pub struct EndpointsDecoder {
     elements: Elements,
-    found: BTreeMap<Arc<str>, ClusterEvidence>,
+    found: Found,
 }
 
 impl Default for EndpointsDecoder {
     fn default() -> Self {
-        Self { elements: Elements::of("cluster_statuses", MAX_CLUSTER), found: BTreeMap::new() }
+        Self { elements: Elements::of("cluster_statuses", MAX_CLUSTER), found: Found::default() }
+    }
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+struct Found(BTreeMap<Arc<str>, ClusterEvidence>);
+
+impl Found {
+    fn add(&mut self, raw: RawCluster<'_>) -> Result<(), StatsError> {
+        let hosts = raw.host_statuses;
+        if hosts.attempts > 0 || hosts.failures > 0 {
+            if self.0.len() == MAX_CLUSTERS {
+                return Err(StatsError::Cluster(format!("more than {MAX_CLUSTERS} clusters")));
+            }
+            let cluster: Arc<str> = raw.name.into();
+            let evidence = ClusterEvidence {
+                cluster: Arc::clone(&cluster),
+                attempts: hosts.attempts,
+                failures: hosts.failures,
+                endpoints: hosts.endpoints,
+                failing_endpoints: hosts.failing,
+                ..ClusterEvidence::default()
+            };
+            self.0.insert(cluster, evidence);
+        }
+        Ok(())
+    }
+}
+
+impl TakeElements<StatsError> for Found {
+    // They are decoded where they came as a whole, which most do, and not cut out before.
+    fn known(&mut self, bytes: &[u8]) -> usize {
+        let text = match simdutf8::compat::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        let mut used = 0;
+        while text[used..].starts_with('{') {
+            let mut clusters = serde_json::Deserializer::from_str(&text[used..]).into_iter();
+            // What is wrong is said where it is cut out, which tells it from what is not all there yet.
+            let Some(Ok(raw)) = clusters.next() else { break };
+            if self.add(raw).is_err() {
+                break;
+            }
+            used += clusters.byte_offset();
+            used += between(&bytes[used..]);
+        }
+        used
+    }
+
+    fn element(&mut self, element: &[u8]) -> Result<(), StatsError> {
+        let raw = serde_json::from_slice(element).map_err(|error| StatsError::Cluster(parse_error::json(&error)))?;
+        self.add(raw)
     }
 }
 
 impl EndpointsDecoder {
     /// Takes the next bytes.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), StatsError> {
-        let found = &mut self.found;
-        self.elements.feed(chunk, |element| {
-            let raw: RawCluster<'_> =
-                serde_json::from_slice(element).map_err(|error| StatsError::Cluster(parse_error::json(&error)))?;
-            let hosts = raw.host_statuses;
-            if hosts.attempts > 0 || hosts.failures > 0 {
-                if found.len() == MAX_CLUSTERS {
-                    return Err(StatsError::Cluster(format!("more than {MAX_CLUSTERS} clusters")));
-                }
-                let cluster: Arc<str> = raw.name.into();
-                let evidence = ClusterEvidence {
-                    cluster: Arc::clone(&cluster),
-                    attempts: hosts.attempts,
-                    failures: hosts.failures,
-                    endpoints: hosts.endpoints,
-                    failing_endpoints: hosts.failing,
-                    ..ClusterEvidence::default()
-                };
-                found.insert(cluster, evidence);
-            }
-            Ok(())
-        })
+        self.elements.feed_to(chunk, &mut self.found)
     }
 
     /// What was found, by name, once all bytes have been fed. Proxies that were stopped short have no figures.
     pub fn finish(self) -> Result<Vec<ClusterEvidence>, StatsError> {
         self.elements.finish()?;
-        Ok(self.found.into_values().collect())
+        Ok(self.found.0.into_values().collect())
     }
 }
 
@@ -337,6 +370,13 @@ mod tests {
             );
             let b = &found[1];
             assert_eq!((b.attempts, b.failures, b.endpoints, b.failing_endpoints), (17, 3, 2, 1));
+        }
+        let foreign = CLUSTERS.replace("a.example", "ä.example");
+        let wrong = CLUSTERS.replace(r#""empty""#, "7");
+        let (found, error) = (endpoints(&foreign, 10_000).unwrap(), endpoints(&wrong, 10_000).unwrap_err().to_string());
+        for chunk in 1..CLUSTERS.len() {
+            assert_eq!(endpoints(&foreign, chunk).unwrap(), found, "{chunk}");
+            assert_eq!(endpoints(&wrong, chunk).unwrap_err().to_string(), error, "{chunk}");
         }
         assert!(endpoints(&CLUSTERS[..90], 9).is_err());
         assert!(endpoints("upstream connect error", 9).is_err());
