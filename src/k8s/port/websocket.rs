@@ -110,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Self { io, errors, port, begun: [false; 2], inbox, outbox, frame: None, message: None, ended: false }
     }
 
-    /// Gives the data that has come to `buf`.
+    /// Looks at what has come, and gives data to `buf`.
     fn take(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<Next> {
         loop {
             if self.ended {
@@ -266,9 +266,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
         let this = self.get_mut();
         loop {
             let next = this.take(buf)?;
-            // Answers to pings; while they cannot be written, reading goes on.
-            if let Poll::Ready(Err(error)) = poll_outbox(&mut this.io, &mut this.outbox, cx) {
-                return Poll::Ready(Err(error));
+            // Answers to pings and to the end. Where they cannot be written, what has come is read all the same.
+            if let Poll::Ready(Err(_)) = poll_outbox(&mut this.io, &mut this.outbox, cx) {
+                this.outbox.clear();
             }
             let came = match next {
                 Next::Given => return Poll::Ready(Ok(())),
@@ -343,6 +343,8 @@ mod tests {
     struct Wire {
         comes: VecDeque<Vec<u8>>,
         went: Vec<u8>,
+        /// Whether nobody reads any more.
+        deaf: bool,
     }
 
     impl AsyncRead for Wire {
@@ -360,6 +362,9 @@ mod tests {
 
     impl AsyncWrite for Wire {
         fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            if self.deaf {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
             // As a socket does that is nearly full.
             let length = buf.len().min(7);
             self.went.extend_from_slice(&buf[..length]);
@@ -397,6 +402,10 @@ mod tests {
 
     /// What is read where this comes, in pieces of so many bytes; what was answered; and why it ended, if not well.
     fn read(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, Vec<u8>, Option<String>) {
+        read_from(bytes, pieces, false)
+    }
+
+    fn read_from(bytes: &[u8], pieces: &[usize], deaf: bool) -> (Vec<u8>, Vec<u8>, Option<String>) {
         let (mut comes, mut rest, mut sizes) = (VecDeque::new(), bytes, pieces.iter().cycle());
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(sizes.next().map_or(rest.len(), |size| *size.min(&rest.len())));
@@ -404,7 +413,7 @@ mod tests {
             rest = after;
         }
         let errors = PortErrors::default();
-        let mut socket = WebSocket::new(Wire { comes, went: Vec::new() }, 15_000, &errors);
+        let mut socket = WebSocket::new(Wire { comes, went: Vec::new(), deaf }, 15_000, &errors);
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut all = Vec::new();
         loop {
@@ -519,9 +528,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_has_said_all_and_is_gone_is_read_to_its_end() {
+        let ping = frame(OpCode::Control(Control::Ping), true, b"there?");
+        let bytes = [ports(), ping, message(&[DATA, 1, 2, 3]), close()].concat();
+        assert_eq!(read_from(&bytes, &[], true), (vec![1, 2, 3], Vec::new(), None));
+    }
+
+    #[test]
     fn what_is_written_is_masked() {
-        let mut socket =
-            WebSocket::new(Wire { comes: VecDeque::new(), went: Vec::new() }, 15_000, &PortErrors::default());
+        let mut socket = WebSocket::new(
+            Wire { comes: VecDeque::new(), went: Vec::new(), deaf: false },
+            15_000,
+            &PortErrors::default(),
+        );
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let written = Pin::new(&mut socket).poll_write(&mut cx, b"GET / HTTP/1.1");
         assert!(matches!(written, Poll::Ready(Ok(14))));
