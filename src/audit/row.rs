@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::{HashMap, HashMapExt, HashSet};
+use foldhash::{HashMap, HashMapExt};
 
 use super::Filter;
 use crate::attribute::{Attribution, Attributor, Dropped, Expected, Verdict};
 use crate::cores::in_order;
 use crate::model::{
-    ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot, Origin, syn_retransmissions,
+    BySet, ClusterKind, ClusterName, ClusterSet, Direction, EnvoyCluster, MeshSnapshot, Origin, syn_retransmissions,
 };
 
 /// One distinct (cluster, value, origin), and the proxies that hold it. Proxies of which the rules would say something
@@ -71,31 +71,6 @@ impl Row {
     }
 }
 
-/// Keeps equal sets once.
-#[derive(Default)]
-struct ProxySets {
-    known: HashSet<Arc<ClusterSet>>,
-    /// The same by [`ClusterSet::identity`].
-    same: HashMap<usize, Arc<ClusterSet>>,
-}
-
-impl ProxySets {
-    /// The one that is kept of a set and its equals.
-    fn intern(&mut self, mut set: ClusterSet) -> Arc<ClusterSet> {
-        if let Some(known) = self.same.get(&set.identity()) {
-            return Arc::clone(known);
-        }
-        if let Some(known) = self.known.get(&set) {
-            return Arc::clone(known);
-        }
-        set.shrink();
-        let set = Arc::new(set);
-        self.known.insert(Arc::clone(&set));
-        self.same.insert(set.identity(), Arc::clone(&set));
-        set
-    }
-}
-
 /// What all proxies of a row have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
@@ -132,11 +107,11 @@ impl Said {
     /// Adds the same, said of another cluster.
     fn merge(&mut self, other: Self) {
         self.proxies.extend(&other.proxies);
-        other.dropped.into_iter().for_each(|(dropped, proxies)| self.drop(dropped, &proxies));
+        other.dropped.into_iter().for_each(|(dropped, proxies)| self.lose(dropped, &proxies));
     }
 
     /// Adds what was lost on some of the proxies.
-    fn drop(&mut self, dropped: Dropped, proxies: &ClusterSet) {
+    fn lose(&mut self, dropped: Dropped, proxies: &ClusterSet) {
         match self.dropped.iter_mut().find(|(known, _)| *known == dropped) {
             Some((_, all)) => all.extend(proxies),
             None => self.dropped.push((dropped, proxies.clone())),
@@ -175,7 +150,16 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
     let work = |names: &&[&[&[Holding]]]| names.iter().flat_map(|name| grouping.of_name(name)).collect::<Vec<_>>();
     in_order(&pieces, work, |_, said| all.extend(said));
     // Rows that the same proxies hold share one set.
-    let mut sets = ProxySets::default();
+    let mut sets: BySet<Arc<ClusterSet>> = BySet::default();
+    let mut shared = |mut set: ClusterSet| {
+        if let Some(known) = sets.get(&set) {
+            return Arc::clone(known);
+        }
+        set.shrink();
+        let set = Arc::new(set);
+        sets.insert(&set, Arc::clone(&set));
+        set
+    };
     let rows = all.into_iter().map(|said| {
         let cluster = &snapshot.clusters[said.cluster as usize];
         Arc::new(Row {
@@ -188,7 +172,7 @@ pub(super) fn rows(snapshot: &MeshSnapshot, filter: &Filter, attributor: &Attrib
             expected: said.expected,
             mesh: said.mesh,
             dropped: said.dropped,
-            proxies: sets.intern(said.proxies),
+            proxies: shared(said.proxies),
         })
     });
     rows.collect()
@@ -250,7 +234,7 @@ impl Grouping<'_, '_> {
                 begins.push(at);
             }
             if let (Some(dropped), Some(said)) = (dropped, all.last_mut()) {
-                said.drop(dropped, &holders.intersection(&classes[class].proxies));
+                said.lose(dropped, &holders.intersection(&classes[class].proxies));
             }
         }
         if all.len() > 1 {

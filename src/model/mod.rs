@@ -39,6 +39,7 @@ pub use proxy::{LeaseTimes, LoggerLevels, Proxy, ProxyId, ProxyRole, StartupLogL
 pub use scope::{ClusterTool, Flag, Scope, quote};
 pub use selector::{LabelSelector, Need, SelectorError};
 pub use snapshot::{
-    ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, SnapshotDocument, UnreadProxy,
+    BySet, ClusterSet, FailureCause, MeshSnapshot, ProxySnapshot, SkippedProxy, SnapshotBuilder, SnapshotDocument,
+    UnreadProxy,
 };
 pub use workload::workload_of_pod;

@@ -170,6 +170,34 @@ impl ClusterSet {
     }
 }
 
+/// What belongs to sets: found by their [identity](ClusterSet::identity) where copies of them were put in, and else by what
+/// is in them, which takes as long as they are large. It keeps a copy of each, so that no other takes its identity.
+#[derive(Debug)]
+pub struct BySet<T> {
+    same: HashMap<usize, T>,
+    equal: HashMap<ClusterSet, T>,
+}
+
+impl<T> Default for BySet<T> {
+    fn default() -> Self {
+        Self { same: HashMap::new(), equal: HashMap::new() }
+    }
+}
+
+impl<T: Clone> BySet<T> {
+    /// What belongs to a set that is equal to this one.
+    #[must_use]
+    pub fn get(&self, set: &ClusterSet) -> Option<&T> {
+        self.same.get(&set.identity()).or_else(|| self.equal.get(set))
+    }
+
+    /// Puts in what belongs to a set of which nothing is known.
+    pub fn insert(&mut self, set: &ClusterSet, what: T) {
+        self.same.insert(set.identity(), what.clone());
+        self.equal.insert(set.clone(), what);
+    }
+}
+
 impl FromIterator<u32> for ClusterSet {
     fn from_iter<I: IntoIterator<Item = u32>>(positions: I) -> Self {
         Self(Arc::new(positions.into_iter().collect()))

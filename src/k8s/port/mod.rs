@@ -40,6 +40,12 @@ pub enum OpenError {
 /// The most bytes of one frame. A kubelet's have 32 KiB.
 const MAX_FRAME: usize = 4 << 20;
 
+/// The most bytes that are kept of what is no data, such as an error.
+const MAX_SAID: usize = 64 << 10;
+
+/// How much is written at once, as kubectl does.
+const CHUNK: usize = 32 << 10;
+
 /// A stream to a port of a pod. Dropping it closes the port-forward.
 pub enum PortStream {
     /// Channels in a WebSocket.

@@ -10,7 +10,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{MAX_FRAME, OpenError, PortErrors, poll_outbox, upgrade};
+use super::{CHUNK, MAX_FRAME, MAX_SAID, OpenError, PortErrors, poll_outbox, upgrade};
 use crate::k8s::client::Connection;
 
 const PROTOCOL: &str = "portforward.k8s.io";
@@ -27,14 +27,8 @@ const FIN: u8 = 1;
 /// The most bytes of a control frame: none that matters here has as many.
 const MAX_CONTROL: usize = 64 << 10;
 
-/// The most bytes of an error that are kept.
-const MAX_ERROR: usize = 64 << 10;
-
 /// RFC 1950: deflate, and the checksum of SPDY/3's dictionary (section 2.6.10.1), which servers look for.
 const ZLIB: [u8; 6] = [0x78, 0xf9, 0xe3, 0xc6, 0xa7, 0xc2];
-
-/// How much is written at once, as kubectl does.
-const CHUNK: usize = 32 << 10;
 
 /// Both directions of one port.
 pub struct Spdy {
@@ -153,7 +147,7 @@ impl Spdy {
                 return Ok(true);
             }
             if frame.stream == ERROR_STREAM {
-                let room = MAX_ERROR.saturating_sub(self.said.len());
+                let room = MAX_SAID.saturating_sub(self.said.len());
                 self.said.extend_from_slice(&self.inbox[..ready.min(room)]);
             }
             self.inbox.drain(..ready);

@@ -18,24 +18,18 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 
-use super::{MAX_FRAME, OpenError, PortErrors, poll_outbox, upgrade};
+use super::{CHUNK, MAX_FRAME, MAX_SAID, OpenError, PortErrors, poll_outbox, upgrade};
 use crate::k8s::client::Connection;
 
 const PROTOCOL: &str = "v4.channel.k8s.io";
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
 
-/// How much is written at once, as kubectl does.
-const CHUNK: usize = 32 << 10;
-
 /// How much is read at once where a frame's head is to come, which has at most 14 bytes.
 const HEAD: usize = 32;
 
 /// The most bytes of a control frame (RFC 6455, section 5.5).
 const MAX_CONTROL: usize = 125;
-
-/// The most bytes of a message that are kept, where it is not data.
-const MAX_SAID: usize = 64 << 10;
 
 /// Both directions of one port.
 pub struct WebSocket<S = TokioIo<Upgraded>> {
@@ -145,7 +139,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                         ready
                     }
                     None => {
-                        message.channel = self.inbox.first().copied();
+                        let channel = self.inbox.first().copied();
+                        if let Some(channel) = channel.filter(|&channel| usize::from(channel) >= self.begun.len()) {
+                            let text = format!("the port-forward has a channel {channel}, which nobody asked for");
+                            return Err(self.errors.fail(&text));
+                        }
+                        message.channel = channel;
                         ready.min(1)
                     }
                 },
@@ -156,13 +155,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             };
             self.inbox.drain(..used);
             frame.left -= used as u64;
-            if let Some(channel) = self.message.as_ref().and_then(|message| message.channel)
-                && usize::from(channel) >= self.begun.len()
-            {
-                return Err(self
-                    .errors
-                    .fail(&format!("the port-forward has a channel {channel}, which nobody asked for")));
-            }
             if used == 0 {
                 return Ok(Next::Inbox);
             }
@@ -264,6 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
     // As it comes, and no more before it is looked at: a larger piece is out of the cache by then.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buf.filled().len();
         loop {
             let next = this.take(buf)?;
             // Answers to pings and to the end. Where they cannot be written, what has come is read all the same.
@@ -273,14 +266,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
             let came = match next {
                 Next::Given => return Poll::Ready(Ok(())),
                 Next::Data(left) => {
-                    let before = buf.filled().len();
                     ready!(Pin::new(&mut (&mut this.io).take(left)).poll_read(cx, buf))?;
                     let came = buf.filled().len() - before;
                     if let Some(frame) = &mut this.frame {
                         frame.left -= came as u64;
-                    }
-                    if came > 0 {
-                        return Poll::Ready(Ok(()));
                     }
                     came
                 }
@@ -294,6 +283,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
             };
             if came == 0 {
                 return Poll::Ready(Err(this.broken(&ProtocolError::ResetWithoutClosingHandshake.into())));
+            }
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
             }
         }
     }

@@ -7,7 +7,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
@@ -17,7 +16,7 @@ use super::super::document;
 use super::FailureCause;
 use super::{Origin, OriginKind};
 use crate::audit::{self, Audit, Counters, Row, Severity, Subject};
-use crate::model::{ClusterSet, MeshSnapshot, format_duration};
+use crate::model::{BySet, ClusterSet, MeshSnapshot, format_duration};
 
 /// Names of proxies. What concerns the same ones shares them: a large mesh has thousands of findings about thousands of
 /// proxies each.
@@ -290,21 +289,17 @@ struct Forms<'a> {
     names: Vec<Arc<Name>>,
     /// The sets of proxies that rows have, in the order of rows, so that the same mesh gives the same document.
     sets: Vec<Names>,
-    /// Their numbers by [`ClusterSet::identity`]: equal sets of rows are one.
-    numbers: HashMap<usize, usize>,
-    /// The same by what is in them.
-    equal: HashMap<&'a ClusterSet, usize>,
+    numbers: BySet<usize>,
 }
 
 impl<'a> Forms<'a> {
     fn new(snapshot: &'a MeshSnapshot, audit: &'a Audit, name: impl Fn(String) -> Name) -> Self {
         let names = snapshot.proxies.iter().map(|read| name(read.proxy.id.to_string()).into()).collect();
-        let (sets, numbers, equal) = (Vec::new(), HashMap::new(), HashMap::new());
-        let mut forms = Self { snapshot, audit, counters: Counters::new(snapshot), names, sets, numbers, equal };
+        let (sets, numbers) = (Vec::new(), BySet::default());
+        let mut forms = Self { snapshot, audit, counters: Counters::new(snapshot), names, sets, numbers };
         for row in &audit.rows {
-            if !forms.numbers.contains_key(&row.proxies.identity()) {
-                forms.numbers.insert(row.proxies.identity(), forms.sets.len());
-                forms.equal.insert(&row.proxies, forms.sets.len());
+            if forms.numbers.get(&row.proxies).is_none() {
+                forms.numbers.insert(&row.proxies, forms.sets.len());
                 forms.sets.push(forms.list(&row.proxies));
             }
         }
@@ -330,7 +325,7 @@ impl<'a> Forms<'a> {
             syn_retransmissions: row.syn_retransmissions(),
             origin: (&row.origin).into(),
             proxy_count: row.proxies.len(),
-            proxy_set: set_name(self.numbers[&row.proxies.identity()]),
+            proxy_set: self.numbers.get(&row.proxies).copied().map(set_name).unwrap_or_default(),
             evidence: self.counters.summary(&row.name, &row.proxies).map(|summary| Evidence {
                 attempts: summary.attempts,
                 failures: summary.failures,
@@ -341,7 +336,7 @@ impl<'a> Forms<'a> {
 
     fn finding(&self, finding: &audit::Finding) -> Finding {
         let proxies = finding.proxies();
-        let of_rows = self.numbers.get(&proxies.identity()).or_else(|| self.equal.get(&**proxies));
+        let of_rows = self.numbers.get(proxies);
         Finding {
             code: finding.rule.code,
             rule: finding.rule.name,
